@@ -1,0 +1,1 @@
+"""Where a graph goes: one file a target, and the writers they share."""

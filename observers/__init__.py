@@ -1,0 +1,1 @@
+"""How to turn a profiled histogram into a range: one file an algorithm."""
