@@ -1,1 +1,17 @@
 """Where the data comes from, and the run that looks at every activation once."""
+
+__all__ = [
+    "SOURCES",
+    "BadSample",
+    "Batch",
+    "Data",
+    "InputSpec",
+    "Labels",
+    "batches",
+    "open_data",
+    "split",
+]
+
+from quant.calibration.batches import Batch, batches
+from quant.calibration.data import SOURCES, BadSample, Data, InputSpec, Labels, open_data
+from quant.calibration.select import split

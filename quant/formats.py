@@ -1,0 +1,168 @@
+"""NumberFormat: the grids of numbers a chip computes in.
+
+One equation for the uniform integers, stated once, here:
+
+    real = scale * (integer - zero_point)          zero is always exact
+
+(Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-
+Only Inference", equation 1; ONNX DequantizeLinear.) Rounding is half to even, as in ONNX
+QuantizeLinear, TensorRT and MLAS.
+"""
+
+__all__ = ["INT8", "INT32", "UINT8", "Integer", "Params"]
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+F32 = NDArray[np.float32]
+I32 = NDArray[np.int32]
+
+SMALLEST_SCALE = float(np.finfo(np.float32).tiny)
+"""A scale below this is subnormal: chips flush it to zero, TensorRT refuses it. Ours."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Params:
+    """The measured numbers of one tensor's grid.
+
+    Attributes:
+        scale: float32, `[]` for per-tensor or `[C]` for per-channel; every one > 0.
+        zero_point: int32, the shape of `scale`; the integer that stands for 0.0.
+    """
+
+    scale: F32
+    zero_point: I32
+
+    def __post_init__(self) -> None:
+        good = np.isfinite(self.scale) & (self.scale > 0)
+        if not np.all(good):
+            seen = np.atleast_1d(self.scale)[~np.atleast_1d(good)][0]
+            raise ValueError(f"Params.scale must be finite and above 0, saw {seen}.")
+        if self.scale.shape != self.zero_point.shape:
+            raise ValueError(
+                f"Params.zero_point must have the shape of scale {self.scale.shape}, "
+                f"saw {self.zero_point.shape}."
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Integer:
+    """Uniform integers; it says what is wanted of a tensor and holds no measured number.
+
+    Attributes:
+        bits: 2 to 32.
+        signed: Two's complement if true, else 0 to 2**bits - 1.
+        symmetric: The zero point is fixed (0 if signed, else 2**(bits - 1)) and both sides of zero
+            reach equally far. An asymmetric format places the zero point by the range.
+        narrow: Leave the most negative integer out, so that the grid is its own mirror.
+        axis: None for one scale per tensor; else the axis that has a scale of its own per index.
+    """
+
+    bits: int
+    signed: bool
+    symmetric: bool
+    narrow: bool = False
+    axis: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.bits <= 32:
+            raise ValueError(f"Integer.bits must be 2 to 32, saw {self.bits}.")
+
+    @property
+    def name(self) -> str:
+        """`int8` or `uint8`: the ONNX spelling."""
+        return f"{'int' if self.signed else 'uint'}{self.bits}"
+
+    @property
+    def qmin(self) -> int:
+        """The least integer."""
+        return (-(1 << (self.bits - 1)) if self.signed else 0) + int(self.narrow)
+
+    @property
+    def qmax(self) -> int:
+        """The greatest integer."""
+        return (1 << (self.bits - 1 if self.signed else self.bits)) - 1
+
+    @property
+    def dtype(self) -> ir.DataType:
+        """The ONNX type that stores it: the smallest that has room."""
+        width = next(w for w in (4, 8, 16, 32) if w >= self.bits)
+        return ir.DataType[f"{'INT' if self.signed else 'UINT'}{width}"]
+
+    def along(self, axis: int | None) -> "Integer":
+        """Return the same integers with one scale per index of `axis`."""
+        return replace(self, axis=axis)
+
+    def parameters(self, low: Any, high: Any) -> Params:
+        """Return the grid that covers [low, high] and holds zero exactly.
+
+        Symmetric: scale = max(-low, high) / qmax. Asymmetric: scale = (high - low) / (qmax - qmin)
+        with zero_point = round(qmin - low / scale). The range is first widened to include 0; an
+        empty one (low = high = 0, a dead tensor) gets scale 1.
+
+        Args:
+            low: float, scalar or `[C]`; finite.
+            high: The same shape, high >= low.
+
+        Raises:
+            ValueError: A bound is not finite, or low > high.
+
+        >>> Integer(bits=8, signed=False, symmetric=False).parameters(-1.0, 4.1).scale.round(4)
+        array(0.02, dtype=float32)
+        """
+        low64 = np.asarray(low, np.float64)
+        high64 = np.asarray(high, np.float64)
+        if not (np.all(np.isfinite(low64)) and np.all(np.isfinite(high64))):
+            raise ValueError(f"A range must be finite, saw [{low64}, {high64}].")
+        if np.any(low64 > high64):
+            raise ValueError(f"A range's low must not exceed its high, saw [{low64}, {high64}].")
+        low64, high64 = np.minimum(low64, 0.0), np.maximum(high64, 0.0)
+        if self.symmetric:
+            middle = 0 if self.signed else 1 << (self.bits - 1)
+            scale = np.maximum(-low64, high64) / (self.qmax - middle)
+        else:
+            scale = (high64 - low64) / (self.qmax - self.qmin)
+        scale32 = np.where(scale > 0, np.maximum(scale, SMALLEST_SCALE), 1.0).astype(np.float32)
+        if self.symmetric:
+            zero = np.full(scale32.shape, middle)
+        else:
+            zero = np.clip(np.rint(self.qmin - low64 / scale32), self.qmin, self.qmax)
+        return Params(scale=scale32, zero_point=np.asarray(zero, np.int32))
+
+    def _spread(self, numbers: NDArray[Any], rank: int) -> NDArray[Any]:
+        """Shape `[C]` so that it broadcasts along the axis: `[C, 1, 1, 1]` for axis 0 of rank 4."""
+        if self.axis is None or numbers.ndim == 0:
+            return numbers
+        shape = [1] * rank
+        shape[self.axis] = -1
+        return numbers.reshape(shape)
+
+    def quantize(self, x: NDArray[Any], params: Params) -> I32:
+        """Return the integers nearest to `x` (half to even), clipped to [qmin, qmax]; x finite."""
+        scale = self._spread(params.scale, x.ndim)
+        zero = self._spread(params.zero_point, x.ndim)
+        # float32 division, as ONNX QuantizeLinear and its kernels divide
+        near = np.rint(np.asarray(x, np.float32) / scale).astype(np.float64) + zero
+        return np.asarray(np.clip(near, self.qmin, self.qmax), np.int64).astype(np.int32)
+
+    def dequantize(self, q: NDArray[Any], params: Params) -> F32:
+        """Return scale * (q - zero_point) in float32."""
+        zero = self._spread(params.zero_point, q.ndim)
+        scale = self._spread(params.scale, q.ndim)
+        return np.asarray((q.astype(np.int64) - zero).astype(np.float32) * scale, np.float32)
+
+    def fake_quantize(self, x: NDArray[Any], params: Params) -> F32:
+        """Return what the chip sees of `x`: dequantize(quantize(x)).
+
+        Within the range the error is at most scale / 2; beyond it the value saturates.
+        """
+        return self.dequantize(self.quantize(x, params), params)
+
+
+INT8 = Integer(bits=8, signed=True, symmetric=True)
+UINT8 = Integer(bits=8, signed=False, symmetric=False)
+INT32 = Integer(bits=32, signed=True, symmetric=True)

@@ -1,0 +1,64 @@
+"""Raise a model to the opset that the rest of the package is written for."""
+
+__all__ = ["OPSET", "raise_opset"]
+
+import re
+
+import onnx
+import onnx_ir as ir
+from onnx import version_converter
+
+from quant.errors import QuantError, UnsupportedError
+from quant.session import open_session
+from quant.silence import silence
+from quant.stub import through_proto, without_weights
+
+OPSET = 17
+"""The opset that models are raised to: QuantizeLinear per axis since 13, the converter's best."""
+
+TOLERABLE = 13
+"""The lowest opset that may stay when the converter fails: axes are inputs and Q/DQ has an axis."""
+
+
+def raise_opset(model: ir.Model, place: str) -> tuple[ir.Model, str | None]:
+    """Return the model in opset 17 or higher, and a note if that changed it.
+
+    Raises:
+        UnsupportedError: The opset is under 13, and onnx's version converter fails.
+    """
+    seen = model.opset_imports.get("", OPSET)
+    model.ir_version = max(model.ir_version, 8)
+    if seen >= OPSET:
+        return model, None
+    try:
+        with silence():
+            raised = through_proto(model, _convert)
+        open_session(without_weights(raised, 1024)[0], threads=1, optimize=False)
+    except (
+        QuantError,
+        RuntimeError,
+        ValueError,
+        IndexError,
+        onnx.checker.ValidationError,
+    ) as error:
+        if seen >= TOLERABLE:
+            return model, f"opset {seen} kept, for onnx's version converter failed"
+        raise UnsupportedError(
+            f"{place}{_culprit(model, str(error))}: The opset must be {TOLERABLE} or one that "
+            f"onnx's version converter raises to {OPSET}, saw {seen}. "
+            f"Export the model again with opset {TOLERABLE} to {OPSET}."
+        ) from error
+    return raised, f"opset {seen} raised to {OPSET}"
+
+
+def _convert(proto: onnx.ModelProto) -> onnx.ModelProto:
+    return version_converter.convert_version(proto, OPSET)
+
+
+def _culprit(model: ir.Model, reason: str) -> str:
+    """Return ", node 'x' (Op)" for the operator that the converter's message is about."""
+    words = set(re.findall(r"\w+", reason))
+    for node in model.graph:
+        if node.op_type in words:
+            return f", node '{node.name}' ({node.op_type})"
+    return ""

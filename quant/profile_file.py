@@ -1,0 +1,99 @@
+"""A Profile as one safetensors file: the same profile gives the same bytes."""
+
+__all__ = ["load_done", "load_profile", "save_profile"]
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from quant.errors import InputError
+from quant.files import atomic
+from quant.profile import Profile, Provenance, TensorProfile
+
+FORMAT = "quant-profile-1"
+_INTEGERS = ("count", "sampled", "zeros", "nonfinite", "exponent", "start")
+_ARRAYS = ("channel_low", "channel_high", "bins")
+
+
+def save_profile(profile: Profile, path: Path, done: Sequence[str] = ()) -> None:
+    """Write a profile, atomically.
+
+    Layout: tensors `<n>.channel_low`, `<n>.channel_high` (float32) and `<n>.bins` (int64), where n
+    counts the profile's tensors in order; the metadata entry `quant` is JSON with the provenance,
+    the tensor names in that order and their scalars. Floats are written as hexadecimal text.
+    `done` lists the keys of the samples that are in, for a run that will be resumed.
+    """
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    rows = []
+    for number, (name, seen) in enumerate(profile.tensors.items()):
+        row: dict[str, Any] = {key: getattr(seen, key) for key in _INTEGERS}
+        row |= {"name": name, "low": seen.low.hex(), "high": seen.high.hex()}
+        row["nonfinite_sample"] = seen.nonfinite_sample
+        rows.append(row)
+        arrays |= {f"{number:05d}.{key}": getattr(seen, key) for key in _ARRAYS}
+    origin = profile.provenance
+    head = {
+        "graph": origin.graph,
+        "preprocess": origin.preprocess,
+        "settings": origin.settings,
+        "data": f"{origin.data:064x}",
+        "samples": origin.samples,
+        "tensors": rows,
+    }
+    if done:
+        head["done"] = sorted(done)
+    # one metadata key: safetensors writes several in an order that changes from run to run
+    text = json.dumps({"format": FORMAT, **head}, ensure_ascii=False, separators=(",", ":"))
+    with atomic(path) as scratch:
+        scratch.write_bytes(save(arrays, metadata={"quant": text}))
+
+
+def load_done(path: Path) -> list[str]:
+    """Return the keys of the samples that an unfinished profile holds."""
+    with safe_open(path, framework="numpy") as file:
+        head = json.loads((file.metadata() or {}).get("quant", "{}"))
+        return [str(key) for key in head.get("done", [])]
+
+
+def load_profile(path: Path) -> Profile:
+    """Read a profile.
+
+    Raises:
+        InputError: The file is missing, is not a profile, or is of another format version.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            head = json.loads((file.metadata() or {}).get("quant", "{}"))
+            if head.get("format") != FORMAT:
+                raise InputError(
+                    f"{path}: not a profile of this version: its format is "
+                    f"'{head.get('format', 'none')}', wanted '{FORMAT}'. Profile again."
+                )
+            tensors = {
+                row["name"]: TensorProfile(
+                    **{key: int(row[key]) for key in _INTEGERS},
+                    low=float.fromhex(row["low"]),
+                    high=float.fromhex(row["high"]),
+                    nonfinite_sample=row["nonfinite_sample"],
+                    **{key: file.get_tensor(f"{number:05d}.{key}") for key in _ARRAYS},
+                )
+                for number, row in enumerate(head["tensors"])
+            }
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+        cause = "no such file" if isinstance(error, FileNotFoundError) else str(error)
+        raise InputError(f"{path}: not a readable profile: {cause}. Profile again.") from error
+    return Profile(
+        tensors=tensors,
+        provenance=Provenance(
+            graph=head["graph"],
+            preprocess=head["preprocess"],
+            settings=head["settings"],
+            data=int(head["data"], 16),
+            samples=int(head["samples"]),
+        ),
+    )

@@ -1,0 +1,86 @@
+"""Resize rules: how an image of any size becomes one of the wanted size."""
+
+__all__ = ["RESAMPLE", "RESIZED_LIMIT", "center_crop", "cover", "letterbox", "resized"]
+
+from PIL import Image
+
+RESAMPLE = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+}
+
+RESIZED_LIMIT = 1 << 26
+"""Pixels that a resized image may have before its crop: a 1x10000 strip would become 2 GB."""
+
+Size = tuple[int, int]
+
+
+def cover(size: Size, box: Size) -> Size:
+    """Return the least size with the aspect ratio of `size` that covers `box`; (width, height).
+
+    One side is exact, the other is rounded down, as torchvision does; for a square box this is
+    "the shorter side becomes that long".
+
+    Raises:
+        ValueError: The result would have more than RESIZED_LIMIT pixels.
+
+    >>> cover((640, 480), (256, 256))
+    (341, 256)
+    """
+    (width, height), (wide, high) = size, box
+    if wide * height >= high * width:
+        made = (wide, wide * height // width)
+    else:
+        made = (high * width // height, high)
+    if made[0] * made[1] > RESIZED_LIMIT:
+        raise ValueError(
+            f"too long for its width: {width}x{height} would grow to {made[0]}x{made[1]}"
+        )
+    return made
+
+
+def center_crop(image: Image.Image, size: Size) -> Image.Image:
+    """Return the middle `size` of an image that covers it; a half pixel goes to the even offset."""
+    if image.size == size:
+        return image
+    left, top = (round((have - want) / 2) for have, want in zip(image.size, size, strict=True))
+    return image.crop((left, top, left + size[0], top + size[1]))
+
+
+def resized(
+    image: Image.Image,
+    size: Size,
+    short_side: int,
+    rule: str,
+    pad: int,
+    resample: Image.Resampling,
+) -> Image.Image:
+    """Return the image by one of the rules "shorter", "stretch", "letterbox", then "center" or not.
+
+    The box that "shorter" covers and "stretch" fills has the aspect ratio of `size` and the
+    shorter side `short_side`; both are explained at `quant.preprocess.Preprocess`.
+    """
+    resize, crop = rule.split()
+    if resize == "letterbox":
+        return letterbox(image, size, pad, resample)
+    short = min(size)
+    box = (round(size[0] * short_side / short), round(size[1] * short_side / short))
+    made = box if resize == "stretch" else cover(image.size, box)
+    if image.size != made:
+        image = image.resize(made, resample)
+    return center_crop(image, size) if crop == "center" else image
+
+
+def letterbox(image: Image.Image, size: Size, pad: int, resample: Image.Resampling) -> Image.Image:
+    """Return the whole image, scaled to fit `size` and centred on bars of the value `pad`."""
+    (width, height), (wide, high) = image.size, size
+    scale = min(wide / width, high / height)
+    made = (max(1, round(width * scale)), max(1, round(height * scale)))
+    if image.size != made:
+        image = image.resize(made, resample)
+    if made == size:
+        return image
+    canvas = Image.new(image.mode, size, pad if image.mode == "L" else (pad, pad, pad))
+    canvas.paste(image, ((wide - made[0]) // 2, (high - made[1]) // 2))
+    return canvas

@@ -1,0 +1,142 @@
+"""Imports run one way, without circles, and the heavy libraries stay in their rooms."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+from tests.tree import FOLDERS, MODULES, ROOT
+
+MAY_IMPORT: dict[str, set[str]] = {
+    "quant": set(),
+    "observers": {"quant"},
+    "calibration": {"quant", "observers"},
+    "export": {"quant"},
+    "visualize": {"quant"},
+}
+ROOF = {"quant/cli.py", "quant/flow.py"}
+
+ROOMS: dict[str, tuple[str, ...]] = {
+    "torch": (
+        "quant/load.py",
+        "quant/load_torch.py",
+        "quant/torch_export.py",
+        "quant/improve*",
+        "quant/demo/train.py",
+    ),
+    "torchvision": (),
+    "matplotlib": ("visualize/*",),
+}
+"""Library: the files that may import it."""
+
+EVERY_MODULE = pytest.mark.parametrize("name", sorted(MODULES))
+
+
+def imports(name: str) -> Iterator[tuple[int, str]]:
+    """Yield line and module of every import of a module, those inside functions included."""
+    for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = "." * node.level + (node.module or "")
+            for alias in node.names:
+                deeper = f"{base}.{alias.name}"
+                yield node.lineno, deeper if deeper in MODULES else base
+
+
+def place(name: str) -> str:
+    """Return a module's file below the repository, with forward slashes."""
+    return MODULES[name].relative_to(ROOT).as_posix()
+
+
+def folder(name: str) -> str:
+    """Return the root folder that holds a module."""
+    return place(name).split("/")[0]
+
+
+@EVERY_MODULE
+def test_imports_run_one_way(name: str) -> None:
+    """A part can be read, tested and replaced without the floors above it."""
+    here = folder(name)
+    allowed = set(FOLDERS) if place(name) in ROOF else MAY_IMPORT[here] | {here}
+    upward = [
+        f"{place(name)}:{line}: {here}/ may not import {module}"
+        for line, module in imports(name)
+        if module in MODULES and folder(module) not in allowed
+    ]
+
+    assert not upward
+
+
+@EVERY_MODULE
+def test_nothing_imports_the_roof_but_the_roof(name: str) -> None:
+    """Flow and cli tie everything together, so that whoever imports them imports everything."""
+    if place(name) in ROOF or name == "quant.__main__":
+        return
+    roof = [f"{place(name)}:{n}: {m}" for n, m in imports(name) if m in ("quant.cli", "quant.flow")]
+
+    assert not roof
+
+
+@EVERY_MODULE
+def test_imports_are_absolute_and_name_a_module_that_exists(name: str) -> None:
+    """`import observers` works by accident at the root, and makes a second copy of every module."""
+    wrong = [
+        f"{place(name)}:{line}: {module or 'relative import'}"
+        for line, module in imports(name)
+        if module.startswith(".")
+        or module.split(".")[0] in FOLDERS[1:]
+        or (module.split(".")[0] == "quant" and module not in MODULES)
+    ]
+
+    assert not wrong
+
+
+def test_there_is_no_circle() -> None:
+    """Two modules that need each other are one module, or hide a third."""
+    needs = {name: {module for _, module in imports(name) if module in MODULES} for name in MODULES}
+
+    try:
+        TopologicalSorter(needs).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(reversed(error.args[1])), pytrace=False)
+
+
+@EVERY_MODULE
+def test_heavy_libraries_stay_in_their_rooms(name: str) -> None:
+    """Who calibrates an ONNX file on a build server should not pay for torch or matplotlib."""
+    strays = [
+        f"{place(name)}:{line}: {module}"
+        for line, module in imports(name)
+        if (rooms := ROOMS.get(module.split(".")[0])) is not None
+        and not any(fnmatch(place(name), room) for room in rooms)
+    ]
+
+    assert not strays
+
+
+def test_help_imports_no_heavy_library(tmp_path: Path) -> None:
+    """`quant --help` answers in a third of a second only while it leaves these alone."""
+    if "quant.cli" not in MODULES:
+        pytest.skip("there is no command line yet")
+    code = (
+        "import sys\n"
+        "from quant.cli import main\n"
+        "sys.argv = ['quant', '--help']\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit as end:\n"
+        "    assert not end.code, end.code\n"
+        "heavy = {'torch', 'matplotlib', 'onnxruntime', 'sklearn', 'scipy'} & set(sys.modules)\n"
+        "sys.exit(f'imported: {sorted(heavy)}' if heavy else 0)\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+
+    assert run.returncode == 0, run.stderr
