@@ -30,7 +30,7 @@ $(STAMP): pyproject.toml constraints.txt
 	       "On Debian and Ubuntu: apt install python3-venv" >&2; exit 2; }
 	@echo "Installing into $(VENV) (about 400 MB to download, once) ..."
 	@test -z "$(TORCH_INDEX)" || $(PIP) -q --no-deps --retries 1 --timeout 15 \
-	  --extra-index-url "$(TORCH_INDEX)" torch
+	  --extra-index-url "$(TORCH_INDEX)" torch 2>/dev/null || true # what failed, the next line says
 	@$(PIP) --editable ".[dev]"
 	@touch $@
 

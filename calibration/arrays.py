@@ -106,11 +106,12 @@ class Arrays:
 def _load(spec: str) -> dict[str, Array]:
     """Return the arrays by name; that of a .npy file is nameless."""
     try:
-        loaded = np.load(spec, mmap_mode="r", allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return {"": loaded}
-        with loaded:
-            return {name: loaded[name] for name in loaded.files}
+        with Path(spec).open("rb") as stream:  # by its own handle: numpy leaks that of a broken zip
+            if stream.read(2) == b"PK":
+                stream.seek(0)
+                archive = np.load(stream, allow_pickle=False)
+                return {name: archive[name] for name in archive.files}
+        return {"": np.load(spec, mmap_mode="r", allow_pickle=False)}
     except OSError as error:
         raise InputError(
             f"{spec}: cannot be read: {error.strerror or error}. Mend the path."

@@ -10,7 +10,6 @@ __all__ = [
     "Tap",
     "Tapped",
     "micro_batch",
-    "source_of",
     "tap",
     "tapped_tensors",
 ]
@@ -22,15 +21,13 @@ import numpy as np
 import onnx_ir as ir
 
 from quant.graph import Graph
+from quant.layers import VIEWS, absorbed
 
 TAP_VERSION = "1"
 SAMPLE_SHARE, SAMPLE_LEAST, SAMPLE_MOST = 16, 512, 2048
 """One sample gives about size / 16 elements of a tensor to its histogram, from 512 to 2048."""
 BLIND_STRIDE = 4
 """The stride along an axis whose length is not known before the run."""
-
-VIEWS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity"})
-ABSORBED = frozenset({"Relu", "Clip"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,23 +76,10 @@ def tapped_tensors(graph: Graph) -> list[str]:
     kept = []
     for name in graph.activations:
         value = graph.values[name]
-        maker, uses = value.producer(), value.uses()
-        if maker is not None and maker.op_type in VIEWS:
-            continue
-        absorbed = len(uses) == 1 and uses[0].node.op_type in ABSORBED and uses[0].idx == 0
-        if maker is not None and absorbed and not value.is_graph_output():
-            continue
-        kept.append(name)
+        maker = value.producer()
+        if (maker is None or maker.op_type not in VIEWS) and absorbed(value) is None:
+            kept.append(name)
     return kept
-
-
-def source_of(graph: Graph, name: str) -> str:
-    """Return the watched tensor whose numbers `name` has: itself, or what it is a view of."""
-    maker = graph.values[name].producer()
-    while maker is not None and maker.op_type in VIEWS and maker.inputs[0] is not None:
-        name = str(maker.inputs[0].name)
-        maker = graph.values[name].producer()
-    return name
 
 
 def micro_batch(graph: Graph, tensors: Sequence[str]) -> int:

@@ -34,6 +34,10 @@ def atomic(path: Path) -> Iterator[Path]:
         yield scratch / path.name
         for made in sorted(scratch.iterdir(), key=lambda p: p.name == path.name):
             os.replace(made, path.parent / made.name)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be written: {error.strerror or error}. Choose another --out."
+        ) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -46,15 +50,15 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: object) -> None:
     """Write JSON, two spaces, keys in the order given, floats exact; non-finite ones become null."""
-    write_text(path, json.dumps(finite(value), indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps(_finite(value), indent=2, ensure_ascii=False) + "\n")
 
 
-def finite(value: object) -> object:
+def _finite(value: object) -> object:
     """Return `value` with every non-finite float as None: JSON has no word for them."""
     if isinstance(value, dict):
-        return {str(k): finite(v) for k, v in value.items()}
+        return {str(k): _finite(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [finite(v) for v in value]
+        return [_finite(v) for v in value]
     if isinstance(value, float) and not -float("inf") < value < float("inf"):
         return None
     return value

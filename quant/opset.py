@@ -33,6 +33,8 @@ def raise_opset(model: ir.Model, place: str) -> tuple[ir.Model, str | None]:
     try:
         with silence():
             raised = through_proto(model, _convert)
+        if seen < 11:
+            _mend_resize(raised)
         open_session(without_weights(raised, 1024)[0], threads=1, optimize=False)
     except (
         QuantError,
@@ -53,6 +55,18 @@ def raise_opset(model: ir.Model, place: str) -> tuple[ir.Model, str | None]:
 
 def _convert(proto: onnx.ModelProto) -> onnx.ModelProto:
     return version_converter.convert_version(proto, OPSET)
+
+
+def _mend_resize(model: ir.Model) -> None:
+    """Give Resize the grid that it had before opset 11, for onnx's converter (1.23) forgets it."""
+    for node in model.graph.all_nodes():
+        if node.op_type == "Resize" and node.domain == "":
+            for key, value in (
+                ("coordinate_transformation_mode", "asymmetric"),
+                ("nearest_mode", "floor"),
+            ):
+                if key not in node.attributes:
+                    node.attributes.add(ir.AttrString(key, value))
 
 
 def _culprit(model: ir.Model, reason: str) -> str:

@@ -1,6 +1,6 @@
 """Pixel arithmetic: 8-bit images as normalized float32 tensors."""
 
-__all__ = ["normalized"]
+__all__ = ["F32", "normalized"]
 
 from functools import lru_cache
 

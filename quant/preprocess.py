@@ -9,16 +9,13 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from quant.errors import InputError
 from quant.parse import flag_values, read_toml, width_by_height
-from quant.pixels import normalized
+from quant.pixels import F32, normalized
 from quant.preprocess_rules import broken_rule, floats, unit_warnings
 from quant.resize import RESAMPLE, resized
-
-F32 = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +60,7 @@ class Preprocess:
     def __post_init__(self) -> None:
         for name in ("mean", "std"):
             object.__setattr__(self, name, floats(getattr(self, name)))
-        if isinstance(self.size, list):
-            object.__setattr__(self, "size", tuple(self.size))
+        object.__setattr__(self, "size", tuple(s) if isinstance(s := self.size, list) else s)
         if found := broken_rule(asdict(self)):
             raise InputError(f"Preprocess.{found[0]}: {found[1]}")
 
@@ -72,14 +68,14 @@ class Preprocess:
     def from_flags(cls, base: Self | None = None, **flags: str | int | None) -> Self:
         """Return `base` (default: all defaults) with the `flags` that are not None in its place.
 
-        `flags` are the fields as text: ``size="320x240", mean="104,117,123", channels="BGR"``.
+        They are the fields as text: ``size="320x240", mean="104,117,123", channels="BGR"``.
 
         Raises:
             InputError: A flag cannot be read, or breaks a rule; the sentence names the flag.
         """
         given: dict[str, Any] = flag_values(flags)
         try:
-            return replace(base if base is not None else cls(), **given)
+            return replace(base or cls(), **given)
         except InputError as error:
             name, _, sentence = str(error).removeprefix("Preprocess.").partition(":")
             raise InputError(f"--{name.replace('_', '-')}:{sentence}") from None
@@ -88,8 +84,7 @@ class Preprocess:
     def from_toml(cls, path: Path) -> Self:
         """Read what `to_toml` wrote, or a person; `size` may be "WIDTHxHEIGHT" as well.
 
-        Raises:
-            InputError: The file cannot be read, has an unknown key, or a value breaks a rule.
+        Raises InputError if the file cannot be read, has an unknown key, or breaks a rule.
         """
         table: dict[str, Any] = read_toml(path, [f.name for f in fields(cls)])
         if isinstance(table.get("size"), str):
@@ -101,8 +96,8 @@ class Preprocess:
 
     def to_toml(self) -> str:
         """Return a TOML file; `from_toml` reads exactly this Preprocess from it."""
-        known = {k: v for k, v in asdict(self).items() if v is not None}
-        return "".join(f"{k} = {json.dumps(v)}\n" for k, v in known.items())
+        pairs = [(k, v) for k, v in asdict(self).items() if v is not None]
+        return "".join(f"{k} = {json.dumps(v)}\n" for k, v in pairs)
 
     def describe(self) -> dict[str, object]:
         """Return every field as JSON values, with `short_side`, `mean` and `std` spelt out."""
@@ -124,9 +119,8 @@ class Preprocess:
         """The `short_side` in force, its default worked out; None without a size."""
         if self.size is None or self.short_side is not None:
             return self.short_side
-        side = min(self.size)
-        cropped = self.resize == "shorter" and self.crop == "center"
-        return round(side * 256 / 224) if cropped else side
+        margin = (self.resize, self.crop) == ("shorter", "center")
+        return round(min(self.size) * 256 / 224) if margin else min(self.size)
 
     @property
     def tensor_shape(self) -> tuple[int | None, int | None, int | None]:
@@ -144,13 +138,12 @@ class Preprocess:
     def apply(self, image: Image.Image) -> F32:
         """Return the tensor of one image, float32 `[C, H, W]` (NCHW) or `[H, W, C]` (NHWC).
 
-        Raises:
-            ValueError: The image is empty, or so long that resizing it would take gigabytes.
+        Raises ValueError for an empty image, or one so long that resizing it takes gigabytes.
         """
         image = image.convert("L" if self.channels == "GRAY" else "RGB")
         if 0 in image.size:
             raise ValueError("the image has no pixels")
-        if self.size is not None and self.resized_side is not None:
+        if self.size and self.resized_side:
             rule, resample = f"{self.resize} {self.crop}", RESAMPLE[self.interpolation]
             image = resized(image, self.size, self.resized_side, rule, self.pad, resample)
         tensor = normalized(image, self.mean, self.std, reverse=self.channels == "BGR")

@@ -78,9 +78,13 @@ class Registry(Generic[T]):
     def _load(self) -> None:
         if self._complete:
             return
-        self._complete = True
-        package = importlib.import_module(self._package)
-        for module in pkgutil.iter_modules(getattr(package, "__path__", [])):
-            importlib.import_module(f"{self._package}.{module.name}")
-        for point in entry_points(group=self._package):
-            point.load()
+        self._complete = True  # a module that asks while it is imported must not begin again
+        try:
+            package = importlib.import_module(self._package)
+            for module in pkgutil.iter_modules(getattr(package, "__path__", [])):
+                importlib.import_module(f"{self._package}.{module.name}")
+            for point in entry_points(group=self._package):
+                point.load()
+        except BaseException:
+            self._complete = False
+            raise

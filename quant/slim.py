@@ -12,6 +12,9 @@ from quant.stub import through_proto
 SKIPPED = ["weight_tying", "subexpression_elimination"]
 """What onnxslim must not do: both make layers share tensors that quantization treats apart."""
 
+WRONG = ["FusionConvMul"]
+"""onnxslim 0.1.98 takes a factor of shape [C] for one per channel, though it runs along W."""
+
 
 def slimmed(model: ir.Model) -> tuple[ir.Model, str]:
     """Return what onnxslim makes of the model, and a note; the model itself where that is unsound.
@@ -33,7 +36,9 @@ def slimmed(model: ir.Model) -> tuple[ir.Model, str]:
 
 
 def _slim(proto: onnx.ModelProto) -> onnx.ModelProto:
-    made: onnx.ModelProto = onnxslim.slim(proto, skip_optimizations=SKIPPED)
+    made: onnx.ModelProto = onnxslim.slim(
+        proto, skip_optimizations=SKIPPED, skip_fusion_patterns=WRONG
+    )
     return made
 
 

@@ -289,6 +289,26 @@ def test_an_opset_that_the_converter_cannot_raise(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+def test_upsampling_of_opset_9_keeps_its_grid(mode: str, tmp_path: Path) -> None:
+    """Onnx's converter drops the grid that Resize had before opset 11."""
+    held = {**weights(13, w=(3, 3, 1, 1)), "s": np.array([1, 1, 2.5, 2.5], np.float32)}
+    text = f"""<opset_import: ["" : 9]> g (float[N,3,16,16] x) => (float[N,3,40,40] y) {{
+        c = Conv(x, w) y = Upsample<mode="{mode}">(c, s) }}"""
+    loaded, graph = prepared(model(text, held), tmp_path)
+
+    assert check_parity(loaded, graph, [{"x": image()}]) < 1e-6
+
+
+def test_a_factor_along_the_width_is_not_one_per_channel(tmp_path: Path) -> None:
+    """Onnxslim folds it into the convolution when there are as many columns as channels."""
+    held = {**weights(15, w=(3, 3, 3, 3)), "s": np.array([1, 2, 3], np.float32)}
+    text = """g (float[N,3,5,5] x) => (float[N,3,3,3] y) { c = Conv(x, w) y = Mul(c, s) }"""
+    loaded, graph = prepared(model(text, held), tmp_path)
+
+    assert check_parity(loaded, graph, [{"x": image()[:, :, :5, :5]}]) < 1e-6
+
+
 def _no_adapter(_: onnx.ModelProto) -> onnx.ModelProto:
     raise RuntimeError("No Adapter From Version $9 for Upsample")
 
@@ -442,3 +462,17 @@ def test_a_factory_that_gives_no_module(source: str, message: str) -> None:
         load(source)
 
     assert str(caught.value) == f"{source}: {message}"
+
+
+def test_what_onnx_runtime_refuses_is_one_line() -> None:
+    text = "g (float[N,3] x) => (float[N,3] y) { [odd] y = Warp(x) }"
+    with pytest.raises(UnsupportedError) as caught:
+        open_session(ir.from_proto(model(text)))
+
+    message = str(caught.value)
+    assert message.startswith("graph 'g': ONNX Runtime ")
+    assert message.split(" ", 5)[5] == (
+        'must be able to load it, and said \'In Node, ("odd", Warp, "", -1) : ("x": '
+        'tensor(float),) -> ("y": tensor(float),) , Error No Op registered for Warp with '
+        "domain_version of 17'. Export the model again with opset 17 and standard operators."
+    )

@@ -113,10 +113,10 @@ def test_letterbox_keeps_everything_and_pads_before_the_mean() -> None:
 
 def test_a_strip_that_would_fill_the_memory_is_refused_and_so_is_nothing() -> None:
     with pytest.raises(
-        ValueError, match="^too long for its width: 1x9999 would grow to 256x2559744$"
+        ValueError, match=r"^too long for its width: 1x9999 would grow to 256x2559744$"
     ):
         Preprocess(size=(224, 224)).apply(Image.new("RGB", (1, 9999)))
-    with pytest.raises(ValueError, match="^the image has no pixels$"):
+    with pytest.raises(ValueError, match=r"^the image has no pixels$"):
         Preprocess().apply(Image.new("RGB", (0, 3)))
 
 
@@ -188,38 +188,52 @@ def test_flags_are_width_by_height_and_override_a_file() -> None:
     [
         (
             {"size": "224"},
-            "--size: a size is two whole numbers joined by x, saw '224'. "
-            "Write WIDTHxHEIGHT, for example 224x224.",
+            (
+                "--size: a size is two whole numbers joined by x, saw '224'. "
+                "Write WIDTHxHEIGHT, for example 224x224."
+            ),
         ),
         (
             {"size": "40000x1"},
-            "--size: a size is two whole numbers from 1 to 32768, saw '40000,1'. "
-            "Write the width, then the height.",
+            (
+                "--size: a size is two whole numbers from 1 to 32768, saw '40000,1'. "
+                "Write the width, then the height."
+            ),
         ),
         (
             {"mean": "127;127"},
-            "--mean: the values are numbers separated by commas, saw '127;127'. "
-            "Write one number, or one for each channel, for example 127,127,127.",
+            (
+                "--mean: the values are numbers separated by commas, saw '127;127'. "
+                "Write one number, or one for each channel, for example 127,127,127."
+            ),
         ),
         (
             {"mean": "1,2"},
-            "--mean: channels RGB need 1 or 3 finite numbers, saw '1,2'. "
-            "Write one value, or one for each channel.",
+            (
+                "--mean: channels RGB need 1 or 3 finite numbers, saw '1,2'. "
+                "Write one value, or one for each channel."
+            ),
         ),
         (
             {"std": "1,2,3", "channels": "GRAY"},
-            "--std: channels GRAY need 1 finite number, saw '1,2,3'. "
-            "Write one value, or one for each channel.",
+            (
+                "--std: channels GRAY need 1 finite number, saw '1,2,3'. "
+                "Write one value, or one for each channel."
+            ),
         ),
         (
             {"std": "nan"},
-            "--std: channels RGB need 1 or 3 finite numbers, saw 'nan'. "
-            "Write one value, or one for each channel.",
+            (
+                "--std: channels RGB need 1 or 3 finite numbers, saw 'nan'. "
+                "Write one value, or one for each channel."
+            ),
         ),
         (
             {"std": "58,0,57"},
-            "--std: every value must be greater than 0, saw '58,0,57'. "
-            "Write 1 to leave a channel unscaled.",
+            (
+                "--std: every value must be greater than 0, saw '58,0,57'. "
+                "Write 1 to leave a channel unscaled."
+            ),
         ),
         (
             {"short_side": "-3"},
@@ -227,8 +241,10 @@ def test_flags_are_width_by_height_and_override_a_file() -> None:
         ),
         (
             {"short_side": 200, "size": "224x300"},
-            "--short-side: it is a whole number from the shorter side of size, 224, to 32768, "
-            "saw '200'. Raise it, or shrink the size.",
+            (
+                "--short-side: it is a whole number from the shorter side of size, 224, to 32768, "
+                "saw '200'. Raise it, or shrink the size."
+            ),
         ),
         (
             {"short_side": "256"},
@@ -240,8 +256,10 @@ def test_flags_are_width_by_height_and_override_a_file() -> None:
         ),
         (
             {"pad": "256"},
-            "--pad: a pixel is a whole number from 0 to 255, saw '256'. "
-            "Write it before mean and std are applied.",
+            (
+                "--pad: a pixel is a whole number from 0 to 255, saw '256'. "
+                "Write it before mean and std are applied."
+            ),
         ),
         (
             {"resize": "shrink"},
@@ -261,24 +279,32 @@ def test_every_flag_says_what_is_wrong_with_it(flags: dict[str, str], sentence: 
     [
         (
             "meen = 1",
-            "no key is named 'meen'. Did you mean 'mean'? Known: channels, crop, interpolation, "
-            "layout, mean, pad, resize, short_side, size, std.",
+            (
+                "no key is named 'meen'. Did you mean 'mean'? Known: channels, crop, interpolation, "
+                "layout, mean, pad, resize, short_side, size, std."
+            ),
         ),
         ("mean = ", "is not TOML: Invalid value (at end of document). Mend that place."),
         (
             "size = 224",
-            "size: a size is two whole numbers from 1 to 32768, saw '224'. "
-            "Write the width, then the height.",
+            (
+                "size: a size is two whole numbers from 1 to 32768, saw '224'. "
+                "Write the width, then the height."
+            ),
         ),
         (
             "mean = ['a']",
-            "mean: channels RGB need 1 or 3 finite numbers, saw 'a'. "
-            "Write one value, or one for each channel.",
+            (
+                "mean: channels RGB need 1 or 3 finite numbers, saw 'a'. "
+                "Write one value, or one for each channel."
+            ),
         ),
         (
             "size = 'big'",
-            "size: a size is two whole numbers joined by x, saw 'big'. "
-            "Write WIDTHxHEIGHT, for example 224x224.",
+            (
+                "size: a size is two whole numbers joined by x, saw 'big'. "
+                "Write WIDTHxHEIGHT, for example 224x224."
+            ),
         ),
     ],
 )
@@ -311,9 +337,11 @@ def test_units_of_0_to_1_are_warned_about_and_usual_ones_are_not() -> None:
     slip = Preprocess(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
     assert slip.warnings() == [
-        "Preprocess: mean '0.485,0.456,0.406' and std '0.229,0.224,0.225' look like 0..1 units, "
-        "but pixels are 0..255. Multiply by 255: --mean 123.675,116.28,103.53 "
-        "--std 58.395,57.12,57.375."
+        (
+            "Preprocess: mean '0.485,0.456,0.406' and std '0.229,0.224,0.225' look like 0..1 units, "
+            "but pixels are 0..255. Multiply by 255: --mean 123.675,116.28,103.53 "
+            "--std 58.395,57.12,57.375."
+        )
     ]
     assert len(Preprocess(mean=(0.5,)).warnings()) == 1
     for mean, std in (((0,), (1,)), ((127,), (128,)), ((104, 117, 123), (1,)), ((0,), (255,))):

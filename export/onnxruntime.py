@@ -1,0 +1,99 @@
+"""ONNX Runtime on the CPU: Q/DQ ONNX that fuses to integer kernels, and the proof that it does."""
+
+__all__ = ["ONNXRUNTIME", "integer_share"]
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnxruntime as ort
+
+from quant.export.qdq import count_nodes, save_checked
+from quant.formats import INT32, UINT8, Integer
+from quant.graph import WEIGHTED, Graph
+from quant.plan import Plan
+from quant.simulate import quantize_graph
+from quant.target import TARGETS, Exported, Target
+
+INTEGER_KERNELS = {
+    "Conv": ("QLinearConv",),
+    "Gemm": ("QGemm", "QLinearMatMul", "MatMulIntegerToFloat"),
+    "MatMul": ("QLinearMatMul", "MatMulIntegerToFloat", "MatMulInteger"),
+}
+FLOAT_KERNELS = {
+    "Conv": ("Conv", "FusedConv"),
+    "Gemm": ("Gemm", "FusedGemm"),
+    "MatMul": ("MatMul", "FusedMatMul"),
+}
+
+
+def write(graph: Graph, plan: Plan, folder: Path) -> Exported:
+    """Write `model.onnx` and count, in ONNX Runtime's own optimized graph, what runs in integers."""
+    path = folder / "model.onnx"
+    save_checked(quantize_graph(graph, plan, ONNXRUNTIME), path)
+    return Exported(files=("model.onnx",), facts={"integer_kernels": integer_share(path)})
+
+
+def integer_share(path: Path) -> dict[str, Any]:
+    """Return how many weighted nodes ONNX Runtime executes in integers.
+
+    It lets ONNX Runtime optimize the model, reads the optimized graph back and counts: a silent
+    float fallback has perfect parity, so parity alone proves nothing.
+
+    Returns:
+        `by_op`: for Conv, Gemm and MatMul `[integer, all]`; `nodes`: every operator type of the
+        optimized graph and its count; `share`: integer / all, from 0 to 1.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        optimized = Path(scratch) / "optimized.onnx"
+        options = ort.SessionOptions()
+        options.log_severity_level = 4
+        options.optimized_model_filepath = str(optimized)
+        options.add_session_config_entry(
+            "session.optimized_model_external_initializers_file_name", "weights.bin"
+        )
+        options.add_session_config_entry(
+            "session.optimized_model_external_initializers_min_size_in_bytes", "1024"
+        )
+        ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        nodes = count_nodes(onnx.load(optimized, load_external_data=False))
+    by_op = {}
+    for op in WEIGHTED:
+        fast = sum(nodes.get(k, 0) for k in INTEGER_KERNELS.get(op, ()))
+        slow = sum(nodes.get(k, 0) for k in FLOAT_KERNELS.get(op, (op,)))
+        if op == "MatMul":  # what fuses from a Gemm too is counted there
+            fast = nodes.get("MatMulInteger", 0)
+        if fast + slow:
+            by_op[op] = [fast, fast + slow]
+    total = sum(count for _, count in by_op.values())
+    share = sum(fast for fast, _ in by_op.values()) / total if total else 0.0
+    return {"by_op": by_op, "share": share, "nodes": nodes}
+
+
+ONNXRUNTIME = Target(
+    name="onnxruntime",
+    title="ONNX Runtime",
+    activation=UINT8,
+    weight=Integer(bits=8, signed=True, symmetric=True, narrow=True),
+    bias=INT32,
+    weighted=frozenset({"Conv", "Gemm", "MatMul"}),
+    others=frozenset(
+        {"Add", "Mul", "AveragePool", "GlobalAveragePool", "LeakyRelu", "Sigmoid", "Concat"}
+    ),
+    views=frozenset(
+        {"MaxPool", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Split"}
+    ),
+    joined=frozenset(),
+    outputs=frozenset({"Conv"}),
+    quantizers="producer",
+    residual=False,
+    weight_form="integer",
+    source=(
+        "onnxruntime qdq_selectors.cc and qdq_selector_action_transformer.cc: u8 activations with "
+        "zero point 0 behind a Relu, s8 symmetric weights per channel, int32 bias; equal grids in "
+        "and out of MaxPool and the shape operators"
+    ),
+    write=write,
+)
+TARGETS.add("onnxruntime")(ONNXRUNTIME)

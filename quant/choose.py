@@ -1,0 +1,230 @@
+"""Choose: put numbers on a placement, every tensor's grid with a reason."""
+
+__all__ = ["choose", "weight_range"]
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from quant.errors import InputError
+from quant.formats import Integer, Params
+from quant.graph import Graph, weight_of
+from quant.layers import Layer, layers, source_of, weight_axis
+from quant.observers import OBSERVERS
+from quant.place import Placement, place
+from quant.plan import Plan, TensorPlan
+from quant.profile import Profile, TensorProfile
+from quant.recipe import NOTHING, Recipe
+from quant.target import Target
+
+OBSERVER = "mse"
+"""The default; `docs/observers.md` has the measurement."""
+WEIGHT_OBSERVER = "mse"
+
+Array = NDArray[np.float32]
+
+
+def choose(
+    graph: Graph,
+    profile: Profile,
+    target: Target,
+    *,
+    recipe: Recipe = NOTHING,
+    observer: str | None = None,
+) -> Plan:
+    """Return the plan of one target.
+
+    Args:
+        graph: The prepared graph.
+        profile: Of this graph.
+        target: The table.
+        recipe: The user's rules; a rule that decides nothing is refused.
+        observer: Name of the default observer; the recipe's own default goes first.
+
+    Raises:
+        InputError: The profile is of another graph, a rule matches nothing, an unknown observer,
+            or the recipe leaves no layer to quantize.
+    """
+    profile.must_match(graph=graph.fingerprint)
+    every = layers(graph)
+    names = [(str(v.name), "Input") for v in graph.inputs] + [(x.name, x.op) for x in every]
+    recipe.check(names)
+    usable = [n for n in graph.activations if _usable(graph, profile, n)]
+    placed = place(graph, target, recipe, usable)
+    tensors = _activations(graph, profile, target, placed, recipe, observer or OBSERVER)
+    integer = [x for x in every if placed.layers[x.name].precision == "int8"]
+    if not any(weight_of(x.node) is not None for x in integer):
+        raise InputError(
+            f"plan for '{target.name}': no layer is left to quantize; the first weighted layer "
+            f"stays float because {_first_reason(every, placed)}. Relax the recipe."
+        )
+    for layer in integer:
+        weight = weight_of(layer.node)
+        if weight is not None:
+            one = _weight(graph, layer, target, recipe, tensors)
+            tensors[one.tensor] = one
+    return Plan(
+        target=target.name, graph=graph.fingerprint, layers=placed.layers, tensors=tensors
+    )
+
+
+def _usable(graph: Graph, profile: Profile, name: str) -> bool:
+    """Tell whether a tensor was watched, itself or as a view, and held finite numbers."""
+    seen = profile.tensors.get(source_of(graph, name))
+    return seen is not None and seen.low <= seen.high
+
+
+def _first_reason(every: list[Layer], placed: Placement) -> str:
+    weighted = (placed.layers[x.name] for x in every if weight_of(x.node) is not None)
+    return next((plan.because for plan in weighted), "the graph has none")
+
+
+def _activations(
+    graph: Graph,
+    profile: Profile,
+    target: Target,
+    placed: Placement,
+    recipe: Recipe,
+    observer: str,
+) -> dict[str, TensorPlan]:
+    """Choose one grid for each group."""
+    found: dict[str, TensorPlan] = {}
+    for group in placed.groups:
+        seen = profile.group(sorted({source_of(graph, n) for n in group}))
+        name = _wanted_observer(graph, group, recipe) or observer
+        low, high = OBSERVERS[name](seen, target.activation)
+        params = target.activation.parameters(low, high)
+        for tensor in group:
+            readers = placed.readers[tensor]
+            found[tensor] = TensorPlan(
+                tensor=tensor,
+                kind="activation",
+                number=target.activation,
+                params=params,
+                readers=None if readers is None else tuple(readers),
+                because=f"{placed.because[tensor]}; {_reason(name, seen, low, high, group)}",
+            )
+    order = {name: i for i, name in enumerate(graph.activations)}
+    return dict(sorted(found.items(), key=lambda item: order[item[0]]))
+
+
+def _wanted_observer(graph: Graph, group: list[str], recipe: Recipe) -> str | None:
+    """Return what the recipe says of the first tensor of a group of which it says something."""
+    for tensor in group:
+        maker = graph.values[tensor].producer()
+        if maker is not None and maker.op_type in ("Relu", "Clip"):
+            before = maker.inputs[0].producer() if maker.inputs[0] is not None else None
+            names = [n for n in (before, maker) if n is not None]
+        else:
+            names = [maker] if maker is not None else []
+        pairs = [(str(n.name), n.op_type) for n in names] or [(tensor, "Input")]
+        for name, op in pairs:
+            said = recipe.wants(name, op, "observer")
+            if said is not None:
+                return said
+    return None
+
+
+def _reason(name: str, seen: TensorProfile, low: float, high: float, group: list[str]) -> str:
+    """Say how the range came about."""
+    full_low, full_high = min(seen.low, 0.0), max(seen.high, 0.0)
+    span = full_high - full_low
+    kept = (high - low) / span if span > 0 else 1.0
+    said = f"{name} keeps [{low:.4g}, {high:.4g}]"
+    if kept < 0.999:
+        said += f", {100 * kept:.0f} % of [{full_low:.4g}, {full_high:.4g}]"
+    return said + (f"; one grid for {len(group)} tensors" if len(group) > 1 else "")
+
+
+def _weight(
+    graph: Graph,
+    layer: Layer,
+    target: Target,
+    recipe: Recipe,
+    tensors: Mapping[str, TensorPlan],
+) -> TensorPlan:
+    """Choose a weight's grid; a tensor that two layers share keeps the one chosen first."""
+    weight = weight_of(layer.node)
+    name = str(weight.name) if weight is not None else ""
+    axis = weight_axis(layer.node)
+    per_tensor = recipe.wants(layer.name, layer.op, "weights") == "per-tensor" or axis is None
+    number = target.weight.along(None if per_tensor else axis)
+    observer = recipe.wants(layer.name, layer.op, "weight_observer") or WEIGHT_OBSERVER
+    array = graph.array(name).astype(np.float32)
+    params = weight_range(array, number, observer)
+    raised = 0
+    if target.bias is not None:
+        params, raised = _room_for_bias(graph, layer, params, tensors)
+    because = f"{'one scale' if per_tensor else 'a scale per output channel'}; {observer}"
+    if raised:
+        because += f"; raised in {raised} channels so that the bias fits int32"
+    return TensorPlan(tensor=name, kind="weight", number=number, params=params, because=because)
+
+
+def weight_range(array: Array, number: Integer, observer: str = "minmax") -> Params:
+    """Return the grid of a weight.
+
+    "minmax" covers every element. "mse" shrinks each channel's range by the factor, of 1 to 0.7,
+    with the least sum of squared errors. An all-zero channel gets scale 1.
+
+    Args:
+        array: float32, any shape.
+        number: Symmetric; its axis says which channels have a scale of their own.
+        observer: "minmax" or "mse".
+    """
+    rows = _rows(array, number.axis)
+    top = np.abs(rows).max(axis=1).astype(np.float64) if rows.size else np.zeros(len(rows))
+    best = np.ones(len(rows))
+    if observer == "mse":
+        least = np.full(len(rows), np.inf)
+        for factor in np.linspace(1.0, 0.7, 16):
+            scale = (np.maximum(top * factor, 1e-37) / number.qmax).astype(np.float32)[:, None]
+            q = np.rint(rows / scale)
+            np.clip(q, number.qmin, number.qmax, out=q)
+            q *= scale
+            q -= rows
+            error = np.einsum("ij,ij->i", q, q)
+            better = error < least * (1 - 1e-6)
+            least[better], best[better] = error[better], factor
+    high = top * best
+    if number.axis is None:
+        high = high[0]
+    return number.parameters(-high, high)
+
+
+def _rows(array: Array, axis: int | None) -> Array:
+    """Return `[channels, rest]`, or `[1, all]` without an axis."""
+    if axis is None:
+        return array.reshape(1, -1)
+    return np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1)
+
+
+def _room_for_bias(
+    graph: Graph, layer: Layer, params: Params, tensors: Mapping[str, TensorPlan]
+) -> tuple[Params, int]:
+    """Raise weight scales until |bias| / (input scale * weight scale) fits int32 with room to add.
+
+    A channel whose weights are nearly zero has a tiny scale, and its bias would overflow.
+    """
+    bias = layer.node.inputs[2] if len(layer.node.inputs) > 2 else None
+    data = tensors.get(str(layer.data[0].name)) if layer.data else None
+    array = _constant(graph, bias)
+    if array is None or data is None or data.params is None:
+        return params, 0
+    least = np.abs(array.astype(np.float64)) / (float(data.params.scale) * 2.0**30)
+    if params.scale.ndim == 0:
+        least = np.asarray(least.max(initial=0.0))
+    elif least.shape != params.scale.shape:
+        return params, 0
+    scale = np.maximum(params.scale, least.astype(np.float32))
+    raised = int(np.count_nonzero(scale > params.scale))
+    return Params(scale=scale, zero_point=params.zero_point), raised
+
+
+def _constant(graph: Graph, value: ir.Value | None) -> NDArray[Any] | None:
+    if value is None or not value.is_initializer():
+        return None
+    return graph.array(str(value.name))

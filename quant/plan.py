@@ -1,0 +1,176 @@
+"""Plan: for every tensor its format and numbers, or float, and because.
+
+A plan is JSON that a person can print, compare, edit and give back.
+"""
+
+__all__ = ["LayerPlan", "Plan", "TensorPlan", "load_plan", "save_plan"]
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quant.errors import InputError
+from quant.files import write_json
+from quant.formats import Integer, Params
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorPlan:
+    """One tensor's grid, and who sees it.
+
+    Attributes:
+        tensor: The value's name in the prepared graph.
+        kind: "activation" or "weight".
+        number: The format; None leaves the tensor float.
+        params: Its measured numbers; None exactly when `number` is.
+        readers: `(node, input index)` of those that see the integers; None for every reader.
+        because: One phrase.
+    """
+
+    tensor: str
+    kind: str
+    number: Integer | None
+    params: Params | None
+    readers: tuple[tuple[str, int], ...] | None = None
+    because: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerPlan:
+    """One layer's precision ("int8" or "float32"), and because."""
+
+    layer: str
+    op: str
+    precision: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Every layer's and tensor's choice for one target and one prepared graph.
+
+    Attributes:
+        target: Name of the target.
+        graph: Fingerprint of the prepared graph.
+        layers: By node name, in topological order.
+        tensors: By tensor name, in topological order, weights behind the activations.
+    """
+
+    target: str
+    graph: str
+    layers: Mapping[str, LayerPlan]
+    tensors: Mapping[str, TensorPlan]
+
+    @property
+    def quantized(self) -> list[TensorPlan]:
+        """The tensors that have a grid."""
+        return [t for t in self.tensors.values() if t.params is not None]
+
+
+def _tensor_out(tensor: TensorPlan) -> dict[str, Any]:
+    row: dict[str, Any] = {"tensor": tensor.tensor, "kind": tensor.kind}
+    if tensor.number is None or tensor.params is None:
+        row["format"] = "float32"
+    else:
+        number = tensor.number
+        row["format"] = number.name
+        row["symmetric"], row["narrow"] = number.symmetric, number.narrow
+        row["axis"] = number.axis
+        # a float32 written with 9 digits reads back to the same bits
+        row["scale"] = json.loads(_numbers(tensor.params.scale, "%.9g"))
+        row["zero_point"] = tensor.params.zero_point.tolist()
+    row["readers"] = None if tensor.readers is None else [list(r) for r in tensor.readers]
+    row["because"] = tensor.because
+    return row
+
+
+def _numbers(scale: Any, form: str) -> str:
+    if scale.ndim == 0:
+        return form % float(scale)
+    return "[" + ",".join(form % float(s) for s in scale) + "]"
+
+
+def save_plan(plan: Plan, path: Path) -> None:
+    """Write a plan as JSON."""
+    write_json(
+        path,
+        {
+            "version": VERSION,
+            "target": plan.target,
+            "graph": plan.graph,
+            "layers": [
+                {"layer": x.layer, "op": x.op, "precision": x.precision, "because": x.because}
+                for x in plan.layers.values()
+            ],
+            "tensors": [_tensor_out(t) for t in plan.tensors.values()],
+        },
+    )
+
+
+def _tensor_in(row: dict[str, Any]) -> TensorPlan:
+    readers = row.get("readers")
+    number = params = None
+    if row["format"] != "float32":
+        signed = not str(row["format"]).startswith("uint")
+        number = Integer(
+            bits=int(str(row["format"]).removeprefix("uint").removeprefix("int")),
+            signed=signed,
+            symmetric=bool(row["symmetric"]),
+            narrow=bool(row["narrow"]),
+            axis=row["axis"],
+        )
+        params = Params(
+            scale=np.asarray(row["scale"], np.float32),
+            zero_point=np.asarray(row["zero_point"], np.int32),
+        )
+    return TensorPlan(
+        tensor=str(row["tensor"]),
+        kind=str(row["kind"]),
+        number=number,
+        params=params,
+        readers=None if readers is None else tuple((str(n), int(i)) for n, i in readers),
+        because=str(row.get("because", "")),
+    )
+
+
+def load_plan(path: Path) -> Plan:
+    """Read a plan, also one that was edited by hand.
+
+    Raises:
+        InputError: Not JSON, not a plan of this version, or an entry lacks a field; the message
+            names the entry.
+    """
+    try:
+        text = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a readable plan: {error}. Write one with quant choose.") from error
+    version = text.get("version") if isinstance(text, dict) else None
+    if version != VERSION:
+        raise InputError(
+            f"{path}: not a plan of this version: saw version {version}, wanted {VERSION}. "
+            "Write one with quant choose."
+        )
+    tensors = {}
+    for number, row in enumerate(text.get("tensors", [])):
+        try:
+            one = _tensor_in(row)
+        except (KeyError, TypeError, ValueError) as error:
+            name = row.get("tensor", number) if isinstance(row, dict) else number
+            raise InputError(
+                f"{path}, tensor '{name}': a tensor needs tensor, kind, format, scale, zero_point, "
+                f"symmetric, narrow and axis; saw {type(error).__name__}: {error}. Mend the entry."
+            ) from error
+        tensors[one.tensor] = one
+    layers = {
+        str(row["layer"]): LayerPlan(**{k: str(row[k]) for k in ("layer", "op", "precision", "because")})
+        for row in text.get("layers", [])
+    }
+    return Plan(
+        target=str(text.get("target")), graph=str(text.get("graph")), layers=layers, tensors=tensors
+    )

@@ -1,0 +1,148 @@
+"""Recipe: what the user wants, as rules over node names and types; the first match decides.
+
+    observer = "mse"                # for everything no rule decides
+
+    [[rule]]
+    match = "head.*"                # a node name, with * and ?
+    precision = "float"
+
+    [[rule]]
+    op = "Conv"                     # an operator type
+    weights = "per-tensor"
+    observer = "percentile"
+
+A rule that matches nothing is an error that says so: a typing mistake must not pass silently.
+"""
+
+__all__ = ["NOTHING", "Recipe", "Rule", "load_recipe"]
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from quant.errors import InputError
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "precision": ("int8", "float"),
+    "weights": ("per-channel", "per-tensor"),
+    "weight_observer": ("minmax", "mse"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One rule; None leaves a question to the next rule that matches, and then to the defaults.
+
+    Attributes:
+        match: Glob over node names; a graph input counts as a node of its own name.
+        op: Glob over operator types.
+        precision: "int8" or "float".
+        observer: Of the activations that the node makes.
+        weights: "per-channel" or "per-tensor".
+        weight_observer: "minmax" or "mse".
+        line: Where the rule stands in its file.
+    """
+
+    match: str = "*"
+    op: str = "*"
+    precision: str | None = None
+    observer: str | None = None
+    weights: str | None = None
+    weight_observer: str | None = None
+    line: int = 0
+
+    def applies(self, name: str, op: str) -> bool:
+        """Tell whether the rule is about a node."""
+        return fnmatchcase(name, self.match) and fnmatchcase(op, self.op)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """Rules in order; the last one, if any, is the defaults of the file."""
+
+    rules: tuple[Rule, ...] = ()
+    defaults: Rule = Rule()
+    path: str = "recipe"
+
+    def wants(self, name: str, op: str, what: str) -> str | None:
+        """Return what the first rule that matches and speaks of `what` says, or the default."""
+        for rule in (*self.rules, self.defaults):
+            said = getattr(rule, what)
+            if said is not None and rule.applies(name, op):
+                return str(said)
+        return None
+
+    def check(self, nodes: Sequence[tuple[str, str]]) -> None:
+        """Refuse a rule that matches none of the graph's `(name, type)`.
+
+        Raises:
+            InputError: With the rule's line and an example of what there was.
+        """
+        for rule in self.rules:
+            if any(rule.applies(name, op) for name, op in nodes):
+                continue
+            names = sorted({op for _, op in nodes} if rule.match == "*" else {n for n, _ in nodes})
+            wanted = rule.op if rule.match == "*" else rule.match
+            near = get_close_matches(wanted.replace("*", ""), names, n=1)
+            example = near[0] if near else (names[0] if names else "")
+            raise InputError(
+                f"{self.path}:{rule.line}: rule '{wanted}' decides for none of the {len(nodes)} "
+                f"nodes, for example '{example}'. Mend the pattern, or remove the rule."
+            )
+
+
+NOTHING = Recipe()
+"""The recipe that leaves everything to the tool."""
+
+
+def load_recipe(path: Path, observers: Sequence[str]) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        path: A TOML file.
+        observers: The names that `observer` may have.
+
+    Raises:
+        InputError: Not TOML, an unknown key or an unknown choice; with file, line and a near name.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        table = tomllib.loads(text)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"{path}: a recipe is a TOML file: {error}. Mend the file.") from error
+    starts = [n for n, line in enumerate(text.splitlines(), 1) if line.strip() == "[[rule]]"]
+    rows = table.pop("rule", [])
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise InputError(f"{path}: rules are written as [[rule]], saw [rule]. Double the brackets.")
+    rules = []
+    for number, row in enumerate(rows):
+        line = starts[number] if number < len(starts) else 1
+        rules.append(_rule(row, path, line, observers))
+    if "match" in table or "op" in table:
+        raise InputError(f"{path}:1: match and op belong in a [[rule]]. Move them there.")
+    return Recipe(
+        rules=tuple(rules), defaults=_rule(table, path, 1, observers), path=str(path)
+    )
+
+
+def _rule(row: dict[str, Any], path: Path, line: int, observers: Sequence[str]) -> Rule:
+    """Build a rule from its table, refusing what it does not know."""
+    known = [f.name for f in fields(Rule) if f.name != "line"]
+    for key, value in row.items():
+        if key not in known:
+            near = get_close_matches(key, known, n=1)
+            hint = f" Did you mean '{near[0]}'?" if near else ""
+            raise InputError(
+                f"{path}:{line}: a rule has no '{key}'.{hint} Known: {', '.join(sorted(known))}."
+            )
+        allowed = tuple(observers) if key == "observer" else CHOICES.get(key)
+        if not isinstance(value, str) or (allowed and value not in allowed):
+            wanted = ", ".join(sorted(allowed)) if allowed else "a text"
+            raise InputError(
+                f"{path}:{line}: {key} is one of: {wanted}; saw '{value}'. Choose one of them."
+            )
+    return Rule(**row, line=line)
