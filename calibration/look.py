@@ -1,6 +1,6 @@
 """Look: turn what the taps of a run give into TensorProfiles, exactly."""
 
-__all__ = ["Looker", "exact"]
+__all__ = ["Looker", "binned", "exact"]
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quant.calibration.tap import Tap
-from quant.profile import HALF, SMALLEST_EXPONENT, TensorProfile, exponent_of
+from quant.profile import HALF, SMALLEST_EXPONENT, TensorProfile, carried, exact_sum, exponent_of
 
 F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]
@@ -26,6 +26,7 @@ class Looker:
         self._taps = tuple(taps)
         self._low = np.full(columns, np.inf, np.float32)
         self._high = np.full(columns, -np.inf, np.float32)
+        self._means = np.zeros((2, columns), np.int64)
         self._counts = np.zeros(len(taps), np.int64)
         self._zeros = np.zeros(len(taps), np.int64)
         self._sampled = np.zeros(len(taps), np.int64)
@@ -34,17 +35,21 @@ class Looker:
         self._held: list[list[F32]] = [[] for _ in taps]
         self._held_elements = 0
 
-    def see(self, low: F32, high: F32, samples: Sequence[F32], sizes: Sequence[int]) -> None:
+    def see(
+        self, low: F32, high: F32, mean: F32, samples: Sequence[F32], sizes: Sequence[int]
+    ) -> None:
         """Take one run's outputs, padding rows removed.
 
         Args:
             low: float32 `[samples, columns]`, the reductions of all taps side by side.
             high: The same shape.
+            mean: The same shape.
             samples: For each tap float32 `[samples, k]`, finite.
             sizes: For each tap the number of elements of the whole tensor.
         """
         np.minimum(self._low, low.min(axis=0), out=self._low)
         np.maximum(self._high, high.max(axis=0), out=self._high)
+        self._means += exact_sum(mean)
         self._counts += np.asarray(sizes, np.int64)
         for held, sample in zip(self._held, samples, strict=True):
             held.append(sample.reshape(-1))
@@ -78,13 +83,14 @@ class Looker:
         for number, tap in enumerate(self._taps):
             part = slice(tap.start, tap.start + tap.channels)
             low, high = self._extremes(tap)
-            start, bins = trimmed(self._bins[number])
+            start, bins = _trimmed(self._bins[number])
             found[tap.tensor] = TensorProfile(
                 count=int(self._counts[number]),
                 low=low + 0.0,  # -0.0 becomes 0.0, else the order would show
                 high=high + 0.0,
                 channel_low=self._low[part] + np.float32(0) if tap.per_channel else _NONE,
                 channel_high=self._high[part] + np.float32(0) if tap.per_channel else _NONE,
+                means=carried(self._means[:, part if tap.per_channel else slice(0)]),
                 sampled=int(self._sampled[number]),
                 zeros=int(self._zeros[number]),
                 nonfinite=0,
@@ -119,7 +125,7 @@ def _coarse(bins: I64, shift: int) -> I64:
     return out
 
 
-def trimmed(bins: I64) -> tuple[int, I64]:
+def _trimmed(bins: I64) -> tuple[int, I64]:
     """Return (index of the first bin, counts) without empty bins at the ends."""
     used = np.flatnonzero(bins)
     if not used.size:
@@ -143,9 +149,12 @@ def exact(tap: Tap, x: NDArray[Any], sample: str) -> TensorProfile:
     for axis, first, step in tap.steps:
         part[axis] = slice(first, None, step)
     seen = x[tuple(part)].reshape(-1)
+    clean = np.where(good, x, np.float32(0))
+    count = np.maximum(good.sum(axis=axes).reshape(-1), 1)
+    mean = (clean.sum(axis=axes, dtype=np.float64).reshape(-1) / count).astype(np.float32)
     seen = seen[np.isfinite(seen)]
     exponent = exponent_of(float(low.min()), float(high.max()))
-    start, bins = trimmed(binned(seen, exponent))
+    start, bins = _trimmed(binned(seen, exponent))
     broken = int(x.size - np.count_nonzero(good))
     zero = np.float32(0)
     return TensorProfile(
@@ -154,6 +163,7 @@ def exact(tap: Tap, x: NDArray[Any], sample: str) -> TensorProfile:
         high=float(high.max()) + 0.0,
         channel_low=low + zero if tap.per_channel else _NONE,
         channel_high=high + zero if tap.per_channel else _NONE,
+        means=exact_sum(mean[None]) if tap.per_channel else np.empty((2, 0), np.int64),
         sampled=int(seen.size),
         zeros=int(seen.size - np.count_nonzero(seen)),
         nonfinite=broken,

@@ -139,11 +139,11 @@ class _Run:
         if not good.all():
             for row in np.flatnonzero(~good):
                 self._see_odd({k: v[row : row + 1] for k, v in batch.feeds.items()}, batch.keys[row])
-            low, high = low[good], high[good]
+            low, high, mean = low[good], high[good], mean[good]
             if self._tapped.batch > 1:
                 samples = [s[good] for s in samples]
         if len(low):
-            self._looker.see(low, high, samples, [s * len(low) for s in sizes])
+            self._looker.see(low, high, mean, samples, [s * len(low) for s in sizes])
 
     def _see_odd(self, feeds: dict[str, Any], key: str) -> None:
         """Look at all whole tensors of one sample."""

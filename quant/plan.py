@@ -7,15 +7,18 @@ __all__ = ["LayerPlan", "Plan", "TensorPlan", "load_plan", "save_plan"]
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from quant.errors import InputError
 from quant.files import write_json
 from quant.formats import Integer, Params
+
+F32 = NDArray[np.float32]
 
 VERSION = 1
 
@@ -60,12 +63,15 @@ class Plan:
         graph: Fingerprint of the prepared graph.
         layers: By node name, in topological order.
         tensors: By tensor name, in topological order, weights behind the activations.
+        shifts: By node name float32 `[K]`, what is added to a layer's bias: it takes back the mean
+            error that rounding the weights makes.
     """
 
     target: str
     graph: str
     layers: Mapping[str, LayerPlan]
     tensors: Mapping[str, TensorPlan]
+    shifts: Mapping[str, F32] = field(default_factory=dict)
 
     @property
     def quantized(self) -> list[TensorPlan]:
@@ -109,6 +115,9 @@ def save_plan(plan: Plan, path: Path) -> None:
                 for x in plan.layers.values()
             ],
             "tensors": [_tensor_out(t) for t in plan.tensors.values()],
+            "bias_shifts": {
+                layer: json.loads(_numbers(shift, "%.9g")) for layer, shift in plan.shifts.items()
+            },
         },
     )
 
@@ -172,5 +181,9 @@ def load_plan(path: Path) -> Plan:
         for row in text.get("layers", [])
     }
     return Plan(
-        target=str(text.get("target")), graph=str(text.get("graph")), layers=layers, tensors=tensors
+        target=str(text.get("target")),
+        graph=str(text.get("graph")),
+        layers=layers,
+        tensors=tensors,
+        shifts={k: np.asarray(v, np.float32) for k, v in text.get("bias_shifts", {}).items()},
     )

@@ -11,7 +11,7 @@ A wider range doubles the bins by adding neighbours, floor(floor(x / w) / 2) = f
 doubling commutes with addition. Source: ours.
 """
 
-__all__ = ["HALF", "Profile", "Provenance", "TensorProfile", "exponent_of"]
+__all__ = ["HALF", "Profile", "Provenance", "TensorProfile", "carried", "exact_sum", "exponent_of"]
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -55,6 +55,8 @@ class TensorProfile:
         channel_low: float32 `[C]`, exact least per channel (axis 1; the last axis of a rank-3
             tensor); `[0]` where the tensor has no fixed channels.
         channel_high: float32 `[C]`, exact greatest per channel.
+        means: int64 `[2, C]`, the sum over the samples of each channel's mean, as the exact number
+            `(means[0] + means[1] / 2**52) / 2**8` with 0 <= means[1] < 2**52: see `exact_sum`.
         sampled: Elements that entered the histogram (a fixed stride over the positions).
         zeros: Sampled elements that are exactly 0.
         nonfinite: Elements, of all, that are NaN or infinite.
@@ -69,6 +71,7 @@ class TensorProfile:
     high: float
     channel_low: F32
     channel_high: F32
+    means: I64
     sampled: int
     zeros: int
     nonfinite: int
@@ -92,6 +95,11 @@ class TensorProfile:
         """float64, the middle of each bin."""
         return (self.start + np.arange(self.bins.size) + 0.5) * self.width
 
+    def channel_mean(self, samples: int) -> NDArray[np.float64]:
+        """Return float64 `[C]`: each channel's mean, every sample weighing the same."""
+        total = (self.means[0] + self.means[1] * 2.0**-52) * 2.0**-8
+        return np.asarray(total / max(samples, 1), np.float64)
+
     def __add__(self, other: "TensorProfile") -> "TensorProfile":
         """Return the profile of both, as if seen in one run."""
         exponent = max(self.exponent, other.exponent)
@@ -105,6 +113,7 @@ class TensorProfile:
             high=max(self.high, other.high),
             channel_low=np.minimum(self.channel_low, other.channel_low) if same else nothing,
             channel_high=np.maximum(self.channel_high, other.channel_high) if same else nothing,
+            means=carried(self.means + other.means) if same else np.empty((2, 0), np.int64),
             sampled=self.sampled + other.sampled,
             zeros=self.zeros + other.zeros,
             nonfinite=self.nonfinite + other.nonfinite,
@@ -124,6 +133,28 @@ class TensorProfile:
         out = np.zeros(int(index[-1]) - start + 1, np.int64)
         np.add.at(out, index - start, self.bins)
         return start, out
+
+
+def exact_sum(values: NDArray[np.float32]) -> I64:
+    """Return int64 `[2, C]`, the sum of float32 `[N, C]` over N in two limbs, exact and canonical.
+
+    Each value is first rounded to a multiple of 2**-60 and clipped to 2**44 in magnitude; sums of
+    the limbs are integer sums, so their order does not matter. At most 2**10 rows a call.
+
+    >>> exact_sum(np.float32([[0.5], [0.25]]))[0].tolist()      # in units of 2**-8
+    [192]
+    """
+    scaled = np.clip(values.astype(np.float64), -(2.0**44), 2.0**44) * 2.0**8
+    high = np.floor(scaled)
+    low = np.rint((scaled - high) * 2.0**52)
+    limbs = [part.astype(np.int64).sum(axis=0) for part in (high, low)]
+    return carried(np.stack(limbs))
+
+
+def carried(limbs: I64) -> I64:
+    """Return the limbs of the same number with the low one in [0, 2**52)."""
+    high, low = limbs
+    return np.stack([high + (low >> 52), low & (2**52 - 1)])
 
 
 def _sum(a: tuple[int, I64], b: tuple[int, I64]) -> tuple[int, I64]:

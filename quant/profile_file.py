@@ -17,13 +17,13 @@ from quant.profile import Profile, Provenance, TensorProfile
 
 FORMAT = "quant-profile-1"
 _INTEGERS = ("count", "sampled", "zeros", "nonfinite", "exponent", "start")
-_ARRAYS = ("channel_low", "channel_high", "bins")
+_ARRAYS = ("channel_low", "channel_high", "means", "bins")
 
 
 def save_profile(profile: Profile, path: Path, done: Sequence[str] = ()) -> None:
     """Write a profile, atomically.
 
-    Layout: tensors `<n>.channel_low`, `<n>.channel_high` (float32) and `<n>.bins` (int64), where n
+    Layout: tensors `<n>.channel_low`, `<n>.channel_high` (float32), `<n>.means` and `<n>.bins` (int64), where n
     counts the profile's tensors in order; the metadata entry `quant` is JSON with the provenance,
     the tensor names in that order and their scalars. Floats are written as hexadecimal text.
     `done` lists the keys of the samples that are in, for a run that will be resumed.

@@ -30,6 +30,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "precision": ("int8", "float"),
     "weights": ("per-channel", "per-tensor"),
     "weight_observer": ("minmax", "mse"),
+    "bias_correction": ("on", "off"),
 }
 
 
@@ -44,6 +45,7 @@ class Rule:
         observer: Of the activations that the node makes.
         weights: "per-channel" or "per-tensor".
         weight_observer: "minmax" or "mse".
+        bias_correction: "on" or "off".
         line: Where the rule stands in its file.
     """
 
@@ -53,6 +55,7 @@ class Rule:
     observer: str | None = None
     weights: str | None = None
     weight_observer: str | None = None
+    bias_correction: str | None = None
     line: int = 0
 
     def applies(self, name: str, op: str) -> bool:

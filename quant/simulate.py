@@ -16,7 +16,7 @@ import onnx_ir as ir
 
 from quant.errors import InputError
 from quant.formats import INT32, Integer, Params
-from quant.graph import Graph
+from quant.graph import Graph, weight_of
 from quant.plan import Plan, TensorPlan
 from quant.target import Target
 
@@ -59,6 +59,12 @@ def quantize_graph(
                 f"plan for '{plan.target}': it names tensor '{tensor.tensor}', which the graph "
                 "does not have. Remove the entry."
             )
+    for node in list(edit.model.graph):
+        shift = plan.shifts.get(str(node.name))
+        weight = weight_of(node) if shift is not None else None
+        if weight is not None and (only is None or str(weight.name) in only):
+            edit.shift(node, shift)
+    for tensor in chosen:
         edit.quantize(tensor, form)
     if target.bias is not None:
         grids = {t.tensor: t for t in chosen}
@@ -164,6 +170,16 @@ class _Edit:
             for index, output in enumerate(outputs):
                 if output is value:
                     outputs[index] = dequantized
+
+    def shift(self, node: ir.Node, shift: np.ndarray | None) -> None:  # type: ignore[type-arg]
+        """Add to a layer's bias; the other readers of a shared bias keep theirs."""
+        old = node.inputs[2] if len(node.inputs) > 2 else None
+        before = old.const_value.numpy() if old is not None and old.const_value else np.float32(0)
+        name = str(old.name) if old is not None else f"{node.name}_bias"
+        value = self._constant(f"{name}_corrected", np.asarray(before + shift, np.float32))
+        if len(node.inputs) < 3:
+            node.resize_inputs(3)
+        node.replace_input_with(2, value)
 
     def bias(self, node: ir.Node, grids: Mapping[str, TensorPlan]) -> None:
         """Put a layer's bias on the grid input scale * weight scale, where both have one."""

@@ -120,7 +120,6 @@ def test_the_decorator_hands_back_what_it_was_given(package: str) -> None:
     assert table_of(package).add("cleaver")(Knife) is Knife
 
 
-@pytest.mark.xfail(strict=True, reason="Registry._load marks itself complete before it is")
 def test_a_module_that_fails_to_import_fails_every_time(package: str, tmp_path: Path) -> None:
     """A table that lost half its parts must not answer the second question as if it were whole."""
     (tmp_path / package / "zester.py").write_text("raise RuntimeError('blunt')\n")

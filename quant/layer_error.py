@@ -1,0 +1,64 @@
+"""LayerError: one row of the layer table, and the table as CSV."""
+
+__all__ = ["COLUMNS", "LayerError", "layer_csv"]
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerError:
+    """What quantization does at one layer.
+
+    Attributes:
+        layer: Node name.
+        op: Operator type.
+        precision: "int8" or "float32".
+        isolated_sqnr_db: Signal-to-quantization-noise ratio at the network's outputs when only this
+            layer is quantized, in dB; the worst output. Higher is better; inf when nothing changes,
+            nan when it was not measured (a float layer).
+        cumulative_sqnr_db: The same at this layer's output when all are quantized.
+        cosine: Cosine of float and simulated output of this layer, all quantized; 1 is best.
+        weight_sqnr_db: Of the weight alone, in dB; nan for a layer without one.
+        saturation: Share of the layer's input elements beyond the range of their grid, 0 to 1; nan
+            for a float layer.
+        macs: Multiply-accumulates of one sample.
+        because: The plan's reason.
+    """
+
+    layer: str
+    op: str
+    precision: str
+    isolated_sqnr_db: float
+    cumulative_sqnr_db: float
+    cosine: float
+    weight_sqnr_db: float
+    saturation: float
+    macs: int
+    because: str
+
+
+COLUMNS = tuple(LayerError.__dataclass_fields__)
+
+
+def layer_csv(rows: Sequence[LayerError]) -> str:
+    """Return `layers.csv`: a header and a row a layer; numbers with 6 digits, names as they are.
+
+    A cell that a spreadsheet would take for a formula (it begins with = + - @) gets a leading
+    apostrophe: node names come out of files that strangers made.
+    """
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in rows:
+        writer.writerow([_cell(getattr(row, column)) for column in COLUMNS])
+    return out.getvalue()
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    text = str(value)
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
