@@ -49,7 +49,7 @@ class Looker:
         """
         np.minimum(self._low, low.min(axis=0), out=self._low)
         np.maximum(self._high, high.max(axis=0), out=self._high)
-        self._means += exact_sum(mean)
+        self._means = carried(self._means + exact_sum(mean))
         self._counts += np.asarray(sizes, np.int64)
         for held, sample in zip(self._held, samples, strict=True):
             held.append(sample.reshape(-1))
@@ -64,7 +64,11 @@ class Looker:
     def _bin(self) -> None:
         """Put the held samples into the histograms, coarsening those whose range has grown."""
         for number, tap in enumerate(self._taps):
-            x = np.concatenate(self._held[number]) if self._held[number] else np.empty(0, np.float32)
+            x = (
+                np.concatenate(self._held[number])
+                if self._held[number]
+                else np.empty(0, np.float32)
+            )
             self._held[number].clear()
             exponent = max(self._exponents[number], exponent_of(*self._extremes(tap)))
             shift = exponent - self._exponents[number]

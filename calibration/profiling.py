@@ -4,18 +4,26 @@ __all__ = ["Checkpoint", "profile", "settings_fingerprint"]
 
 import hashlib
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quant.calibration.batches import Batch
 from quant.calibration.look import Looker, exact
-from quant.calibration.tap import SAMPLE_LEAST, SAMPLE_MOST, SAMPLE_SHARE, TAP_VERSION, Tap, Tapped, tap
+from quant.calibration.tap import (
+    BLIND_STRIDE,
+    SAMPLE_LEAST,
+    SAMPLE_MOST,
+    SAMPLE_SHARE,
+    TAP_VERSION,
+    Tap,
+    Tapped,
+    tap,
+)
 from quant.errors import InputError
 from quant.graph import Graph
 from quant.profile import HALF, Profile, Provenance
@@ -25,7 +33,7 @@ from quant.session import open_session
 
 def settings_fingerprint() -> str:
     """Return what changes the numbers of a profile besides graph, data and preprocessing."""
-    parts = (TAP_VERSION, SAMPLE_SHARE, SAMPLE_LEAST, SAMPLE_MOST, HALF)
+    parts = (TAP_VERSION, SAMPLE_SHARE, SAMPLE_LEAST, SAMPLE_MOST, BLIND_STRIDE, HALF)
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
@@ -48,9 +56,7 @@ class Checkpoint:
             return None, []
         try:
             kept = load_profile(self.path)
-            kept.must_match(
-                graph=like.graph, preprocess=like.preprocess, settings=like.settings
-            )
+            kept.must_match(graph=like.graph, preprocess=like.preprocess, settings=like.settings)
             return kept, load_done(self.path)
         except InputError:
             return None, []  # of another run, or cut short: begin again
@@ -132,13 +138,16 @@ class _Run:
         samples = outputs[4 if unknown else 3 :]
         if self._tapped.batch > 1:
             samples = [o[: batch.count] for o in samples]
-        sizes = [t.size if t.size is not None else next(asked) for t in self._tapped.taps]
+        rows = self._tapped.batch  # what the run itself counts is of all its rows
+        sizes = [t.size if t.size is not None else next(asked) // rows for t in self._tapped.taps]
         good = np.isfinite(mean).all(axis=1)
         self._data = (self._data + sum(batch.digests)) % 2**256
         self._samples += batch.count
         if not good.all():
             for row in np.flatnonzero(~good):
-                self._see_odd({k: v[row : row + 1] for k, v in batch.feeds.items()}, batch.keys[row])
+                self._see_odd(
+                    {k: v[row : row + 1] for k, v in batch.feeds.items()}, batch.keys[row]
+                )
             low, high, mean = low[good], high[good], mean[good]
             if self._tapped.batch > 1:
                 samples = [s[good] for s in samples]
@@ -149,7 +158,7 @@ class _Run:
         """Look at all whole tensors of one sample."""
         names = [t.tensor for t in self._tapped.taps]
         if self._whole is None:
-            self._whole = open_session(_exposed(self._graph, names), threads=self._threads)
+            self._whole = open_session(self._graph.with_outputs(names), threads=self._threads)
         repeat = self._tapped.batch
         full = {k: np.repeat(v, repeat, axis=0) for k, v in feeds.items()}
         inputs = set(full)
@@ -176,22 +185,4 @@ class _Run:
 
 def _first(tap: Tap, x: NDArray[Any]) -> NDArray[Any]:
     """Return the part of a tensor that belongs to the first sample."""
-    return x if tap.reduce is None or 0 in tap.reduce else x[:1]
-
-
-def _exposed(graph: Graph, names: Sequence[str]) -> ir.Model:
-    """Return the graph with `names` as its outputs."""
-    model = graph.clone()
-    values: dict[str, ir.Value] = {}
-    for node in model.graph:
-        values.update({str(v.name): v for v in node.outputs})
-    model.graph.outputs.clear()
-    model.graph.outputs.extend(_outputs(values, names))
-    return model
-
-
-def _outputs(values: dict[str, ir.Value], names: Sequence[str]) -> Iterator[ir.Value]:
-    """Yield the values that can be outputs: graph inputs are known anyway."""
-    for name in names:
-        if name in values:
-            yield values[name]
+    return x if x.ndim == 0 or tap.reduce is None or 0 in tap.reduce else x[:1]

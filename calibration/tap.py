@@ -14,7 +14,7 @@ __all__ = [
     "tapped_tensors",
 ]
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +28,8 @@ SAMPLE_SHARE, SAMPLE_LEAST, SAMPLE_MOST = 16, 512, 2048
 """One sample gives about size / 16 elements of a tensor to its histogram, from 512 to 2048."""
 BLIND_STRIDE = 4
 """The stride along an axis whose length is not known before the run."""
+UNNAMED = str(ir.SymbolicDim(None))
+"""How a dynamic axis without a name reads: two of them need not be equal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +99,8 @@ def micro_batch(graph: Graph, tensors: Sequence[str]) -> int:
     only = first.pop()
     if isinstance(only, int):
         return only
+    if only == UNNAMED:
+        return 1  # nothing tells it from another axis without a name
     elements = 0
     for name in tensors:
         shape = graph.values[name].shape
@@ -125,7 +129,7 @@ def _plan(graph: Graph, name: str, start: int, batch: int) -> Tap:
             start=start,
             reduce=every,
             steps=(),
-            size=_size(sizes),
+            size=_size(sizes if first else sizes[1:]),
         )
     inner = tuple(a for a in range(1, rank) if a != channel)
     return Tap(
@@ -141,13 +145,15 @@ def _plan(graph: Graph, name: str, start: int, batch: int) -> Tap:
 
 def _size(sizes: list[int | None]) -> int | None:
     """Multiply the lengths, or None where one is not known."""
-    return None if any(s is None for s in sizes) else int(np.prod([s for s in sizes if s], initial=1))
+    return (
+        None if any(s is None for s in sizes) else int(np.prod([s for s in sizes if s], initial=1))
+    )
 
 
 def _is_batch(graph: Graph, shape: ir.Shape | None, batch: int) -> bool:
     """Tell whether the first axis has one entry for each sample of a run."""
     inputs = [v.shape for v in graph.inputs]
-    symbols = {str(s[0]) for s in inputs if s is not None and len(s)}
+    symbols = {str(s[0]) for s in inputs if s is not None and len(s)} - {UNNAMED}
     return shape is not None and (shape[0] == batch or {str(shape[0])} == symbols)
 
 
@@ -208,7 +214,9 @@ class _Edit:
         self._opset = model.opset_imports[""]
         self._constants: dict[tuple[int, ...], ir.Value] = {}
 
-    def node(self, op: str, inputs: Sequence[ir.Value], attributes: dict[str, object]) -> ir.Value:
+    def node(
+        self, op: str, inputs: Sequence[ir.Value], attributes: Mapping[str, object]
+    ) -> ir.Value:
         made = ir.node(op, list(inputs), attributes)  # type: ignore[arg-type]
         self._graph.append(made)
         return made.outputs[0]
@@ -240,9 +248,7 @@ class _Edit:
         if axes is None:
             return self.node(f"Reduce{kind}", [value], {"keepdims": keepdims})
         if self._opset >= 18:
-            return self.node(
-                f"Reduce{kind}", [value, self.constant(axes)], {"keepdims": keepdims}
-            )
+            return self.node(f"Reduce{kind}", [value, self.constant(axes)], {"keepdims": keepdims})
         return self.node(f"Reduce{kind}", [value], {"axes": list(axes), "keepdims": keepdims})
 
     def stride(self, value: ir.Value, steps: tuple[tuple[int, int, int], ...]) -> ir.Value:

@@ -1,6 +1,6 @@
 """ONNX Runtime on the CPU: Q/DQ ONNX that fuses to integer kernels, and the proof that it does."""
 
-__all__ = ["ONNXRUNTIME", "integer_share"]
+__all__ = ["ONNXRUNTIME", "integer_share", "write"]
 
 import tempfile
 from pathlib import Path
@@ -95,5 +95,6 @@ ONNXRUNTIME = Target(
         "and out of MaxPool and the shape operators"
     ),
     write=write,
+    native=True,
 )
 TARGETS.add("onnxruntime")(ONNXRUNTIME)

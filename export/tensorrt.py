@@ -1,6 +1,6 @@
 """TensorRT: explicit Q/DQ ONNX, int8 and symmetric, placed so that layers fuse."""
 
-__all__ = ["TENSORRT"]
+__all__ = ["TENSORRT", "write"]
 
 from pathlib import Path
 

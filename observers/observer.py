@@ -5,7 +5,7 @@ To add one: a file in this folder with a function `(seen, format) -> (low, high)
 within what was seen, and give a range for an empty profile too. `tests/contracts` tries it.
 """
 
-__all__ = ["OBSERVERS", "Observer", "scan"]
+__all__ = ["OBSERVERS", "Observer", "extremes", "scan"]
 
 from collections.abc import Callable
 

@@ -3,6 +3,7 @@
 __all__ = ["choose", "weight_range"]
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from quant.observers import OBSERVERS
 from quant.place import Placement, place
 from quant.plan import Plan, TensorPlan
 from quant.profile import Profile, TensorProfile
-from quant.recipe import NOTHING, Recipe
+from quant.recipe import NOTHING, Recipe, Rule
 from quant.target import Target
 
 OBSERVER = "mse"
@@ -61,14 +62,14 @@ def choose(
             f"plan for '{target.name}': no layer is left to quantize; the first weighted layer "
             f"stays float because {_first_reason(every, placed)}. Relax the recipe."
         )
+    sharing: dict[str, list[Layer]] = {}
     for layer in integer:
         weight = weight_of(layer.node)
         if weight is not None:
-            one = _weight(graph, layer, target, recipe, tensors)
-            tensors[one.tensor] = one
-    return Plan(
-        target=target.name, graph=graph.fingerprint, layers=placed.layers, tensors=tensors
-    )
+            sharing.setdefault(str(weight.name), []).append(layer)
+    for name, users in sharing.items():
+        tensors[name] = _weight(graph, name, users, target, recipe, tensors)
+    return Plan(target=target.name, graph=graph.fingerprint, layers=placed.layers, tensors=tensors)
 
 
 def _usable(graph: Graph, profile: Profile, name: str) -> bool:
@@ -112,7 +113,8 @@ def _activations(
 
 
 def _wanted_observer(graph: Graph, group: list[str], recipe: Recipe) -> str | None:
-    """Return what the recipe says of the first tensor of a group of which it says something."""
+    """Return what the rules say of a group's first tensor that one is about, else the default."""
+    ruled = replace(recipe, defaults=Rule())
     for tensor in group:
         maker = graph.values[tensor].producer()
         if maker is not None and maker.op_type in ("Relu", "Clip"):
@@ -122,10 +124,10 @@ def _wanted_observer(graph: Graph, group: list[str], recipe: Recipe) -> str | No
             names = [maker] if maker is not None else []
         pairs = [(str(n.name), n.op_type) for n in names] or [(tensor, "Input")]
         for name, op in pairs:
-            said = recipe.wants(name, op, "observer")
+            said = ruled.wants(name, op, "observer")
             if said is not None:
                 return said
-    return None
+    return recipe.defaults.observer
 
 
 def _reason(name: str, seen: TensorProfile, low: float, high: float, group: list[str]) -> str:
@@ -141,27 +143,43 @@ def _reason(name: str, seen: TensorProfile, low: float, high: float, group: list
 
 def _weight(
     graph: Graph,
-    layer: Layer,
+    name: str,
+    users: list[Layer],
     target: Target,
     recipe: Recipe,
     tensors: Mapping[str, TensorPlan],
 ) -> TensorPlan:
-    """Choose a weight's grid; a tensor that two layers share keeps the one chosen first."""
-    weight = weight_of(layer.node)
-    name = str(weight.name) if weight is not None else ""
-    axis = weight_axis(layer.node)
-    per_tensor = recipe.wants(layer.name, layer.op, "weights") == "per-tensor" or axis is None
+    """Choose a weight's grid for the integer layers that share it; the first one's rules count."""
+    first = users[0]
+    axes = {weight_axis(layer.node) for layer in users}
+    axis = axes.pop() if len(axes) == 1 else None
+    per_tensor = recipe.wants(first.name, first.op, "weights") == "per-tensor" or axis is None
     number = target.weight.along(None if per_tensor else axis)
-    observer = recipe.wants(layer.name, layer.op, "weight_observer") or WEIGHT_OBSERVER
-    array = graph.array(name).astype(np.float32)
-    params = weight_range(array, number, observer)
-    raised = 0
+    observer = recipe.wants(first.name, first.op, "weight_observer") or WEIGHT_OBSERVER
+    params = weight_range(graph.array(name).astype(np.float32), number, observer)
+    measured = params.scale
     if target.bias is not None:
-        params, raised = _room_for_bias(graph, layer, params, tensors)
+        for layer in users:
+            params = _room_for_bias(graph, layer, params, tensors)
+    raised = int(np.count_nonzero(params.scale > measured))
     because = f"{'one scale' if per_tensor else 'a scale per output channel'}; {observer}"
     if raised:
         because += f"; raised in {raised} channels so that the bias fits int32"
-    return TensorPlan(tensor=name, kind="weight", number=number, params=params, because=because)
+    return TensorPlan(
+        tensor=name,
+        kind="weight",
+        number=number,
+        params=params,
+        readers=_weight_readers(graph.values[name], users),
+        because=because,
+    )
+
+
+def _weight_readers(weight: ir.Value, users: list[Layer]) -> tuple[tuple[str, int], ...] | None:
+    """Return who sees a weight's integers: a float layer that shares it keeps the float weight."""
+    mine = tuple((layer.name, 1) for layer in users)
+    every = {(str(use.node.name), use.idx) for use in weight.uses()}
+    return None if every == set(mine) else mine
 
 
 def weight_range(array: Array, number: Integer, observer: str = "minmax") -> Params:
@@ -204,7 +222,7 @@ def _rows(array: Array, axis: int | None) -> Array:
 
 def _room_for_bias(
     graph: Graph, layer: Layer, params: Params, tensors: Mapping[str, TensorPlan]
-) -> tuple[Params, int]:
+) -> Params:
     """Raise weight scales until |bias| / (input scale * weight scale) fits int32 with room to add.
 
     A channel whose weights are nearly zero has a tiny scale, and its bias would overflow.
@@ -213,15 +231,14 @@ def _room_for_bias(
     data = tensors.get(str(layer.data[0].name)) if layer.data else None
     array = _constant(graph, bias)
     if array is None or data is None or data.params is None:
-        return params, 0
+        return params
     least = np.abs(array.astype(np.float64)) / (float(data.params.scale) * 2.0**30)
     if params.scale.ndim == 0:
         least = np.asarray(least.max(initial=0.0))
     elif least.shape != params.scale.shape:
-        return params, 0
+        return params
     scale = np.maximum(params.scale, least.astype(np.float32))
-    raised = int(np.count_nonzero(scale > params.scale))
-    return Params(scale=scale, zero_point=params.zero_point), raised
+    return Params(scale=scale, zero_point=params.zero_point)
 
 
 def _constant(graph: Graph, value: ir.Value | None) -> NDArray[Any] | None:

@@ -146,7 +146,8 @@ class Integer:
         scale = self._spread(params.scale, x.ndim)
         zero = self._spread(params.zero_point, x.ndim)
         # float32 division, as ONNX QuantizeLinear and its kernels divide
-        near = np.rint(np.asarray(x, np.float32) / scale).astype(np.float64) + zero
+        with np.errstate(over="ignore"):  # far beyond the range; it saturates
+            near = np.rint(np.asarray(x, np.float32) / scale).astype(np.float64) + zero
         return np.asarray(np.clip(near, self.qmin, self.qmax), np.int64).astype(np.int32)
 
     def dequantize(self, q: NDArray[Any], params: Params) -> F32:

@@ -4,9 +4,18 @@ Not a new representation: `Graph.model` is an `onnx_ir.Model`, and edits are mad
 `clone()`. A Graph itself is never edited after it was made.
 """
 
-__all__ = ["WEIGHTED", "Graph", "fingerprint", "model_bytes", "save_model", "weight_of"]
+__all__ = [
+    "WEIGHTED",
+    "Graph",
+    "fingerprint",
+    "model_bytes",
+    "named_values",
+    "save_model",
+    "weight_of",
+]
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -71,11 +80,7 @@ class Graph:
     @cached_property
     def values(self) -> dict[str, ir.Value]:
         """Every named value of the main graph: inputs, initializers and node outputs."""
-        graph = self.model.graph
-        found = {str(v.name): v for v in [*graph.inputs, *graph.initializers.values()]}
-        for node in graph:
-            found.update({str(v.name): v for v in node.outputs if v.name})
-        return found
+        return named_values(self.model)
 
     @property
     def activations(self) -> list[str]:
@@ -95,9 +100,26 @@ class Graph:
         """Return a model to edit; the tensors' memory is shared."""
         return self.model.clone()
 
+    def with_outputs(self, names: Sequence[str]) -> ir.Model:
+        """Return a copy whose outputs are `names`, each once, graph inputs left out."""
+        model = self.clone()
+        values = named_values(model)
+        wanted = [values[n] for n in dict.fromkeys(names) if values[n].producer() is not None]
+        model.graph.outputs.clear()
+        model.graph.outputs.extend(wanted)
+        return model
+
     def save(self, path: Path) -> None:
         """Write the model as ONNX, atomically; over 1.9 GB the weights go to `<name>.data`."""
         save_model(self.model, path)
+
+
+def named_values(model: ir.Model) -> dict[str, ir.Value]:
+    """Return every named value of the main graph: inputs, initializers and node outputs."""
+    found = {str(v.name): v for v in [*model.graph.inputs, *model.graph.initializers.values()]}
+    for node in model.graph:
+        found.update({str(v.name): v for v in node.outputs if v.name})
+    return found
 
 
 def model_bytes(model: ir.Model) -> int:

@@ -17,9 +17,7 @@ from quant.recipe import NOTHING, Recipe
 F64 = NDArray[np.float64]
 
 
-def correct_bias(
-    plan: Plan, graph: Graph, profile: Profile, recipe: Recipe = NOTHING
-) -> Plan:
+def correct_bias(plan: Plan, graph: Graph, profile: Profile, recipe: Recipe = NOTHING) -> Plan:
     """Return the plan with a bias shift for each integer layer, so that its mean output is float's.
 
     Rounding the weights shifts a layer's output by (Wq - W) E[x] on the average; the bias takes it

@@ -3,8 +3,8 @@
 __all__ = ["ABSORBED", "VIEWS", "Layer", "absorbed", "layers", "macs", "source_of", "weight_axis"]
 
 from dataclasses import dataclass
+from math import prod
 
-import numpy as np
 import onnx_ir as ir
 
 from quant.graph import WEIGHTED, Graph, weight_of
@@ -44,6 +44,11 @@ class Layer:
         return (self.activation or self.node).outputs[0]
 
     @property
+    def outputs(self) -> list[ir.Value]:
+        """Every output that has a name, the first behind the activation."""
+        return [self.output, *(v for v in self.node.outputs[1:] if v.name)]
+
+    @property
     def data(self) -> list[ir.Value]:
         """The inputs that depend on the network's input, without weights and constants."""
         found = [v for v in self.node.inputs if v is not None and not v.is_initializer()]
@@ -57,7 +62,8 @@ def absorbed(value: ir.Value) -> ir.Node | None:
     if maker is None or len(uses) != 1 or value.is_graph_output() or maker.op_type in ABSORBED:
         return None
     reader, index = uses[0].node, uses[0].idx
-    return reader if reader.op_type in ABSORBED and index == 0 else None
+    beside = reader.graph is maker.graph  # and not in a branch of an If
+    return reader if reader.op_type in ABSORBED and index == 0 and beside else None
 
 
 def layers(graph: Graph) -> list[Layer]:
@@ -110,20 +116,18 @@ def macs(layer: Layer) -> int:
         return 0
     kernel = [int(d) for d in weight.shape if isinstance(d, int)]
     if layer.op == "ConvTranspose":
-        return _elements(layer.node.inputs[0]) * int(np.prod(kernel[1:]))
+        return _elements(layer.node.inputs[0]) * prod(kernel[1:])
     output = _elements(layer.node.outputs[0])
     if layer.op == "Conv":
-        return output * int(np.prod(kernel[1:]))
+        return output * prod(kernel[1:])
     if layer.op == "Gemm":
         return output * kernel[1 if layer.node.attributes.get_int("transB", 0) else 0]
-    return output * kernel[-2]
+    return output * kernel[-2 if len(kernel) > 1 else 0]
 
 
 def _elements(value: ir.Value | None) -> int:
     """Return the elements of one sample, 0 where a length is not known."""
     if value is None or value.shape is None:
         return 0
-    sizes = list(value.shape)[1:]
-    if any(not isinstance(d, int) for d in sizes):
-        return 0
-    return int(np.prod([int(d) for d in sizes], initial=1))  # type: ignore[call-overload]
+    sizes = [d for d in list(value.shape)[1:] if isinstance(d, int)]
+    return prod(sizes) if len(sizes) == len(value.shape) - 1 else 0

@@ -158,7 +158,9 @@ def load_plan(path: Path) -> Plan:
     try:
         text = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a readable plan: {error}. Write one with quant choose.") from error
+        raise InputError(
+            f"{path}: not a readable plan: {error}. Write one with quant choose."
+        ) from error
     version = text.get("version") if isinstance(text, dict) else None
     if version != VERSION:
         raise InputError(
@@ -177,7 +179,9 @@ def load_plan(path: Path) -> Plan:
             ) from error
         tensors[one.tensor] = one
     layers = {
-        str(row["layer"]): LayerPlan(**{k: str(row[k]) for k in ("layer", "op", "precision", "because")})
+        str(row["layer"]): LayerPlan(
+            **{k: str(row[k]) for k in ("layer", "op", "precision", "because")}
+        )
         for row in text.get("layers", [])
     }
     return Plan(

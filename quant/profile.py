@@ -93,7 +93,8 @@ class TensorProfile:
     @property
     def centers(self) -> NDArray[np.float64]:
         """float64, the middle of each bin."""
-        return (self.start + np.arange(self.bins.size) + 0.5) * self.width
+        middles = self.start + np.arange(self.bins.size) + 0.5
+        return np.asarray(middles * self.width, np.float64)
 
     def channel_mean(self, samples: int) -> NDArray[np.float64]:
         """Return float64 `[C]`: each channel's mean, every sample weighing the same."""

@@ -48,7 +48,7 @@ def save_profile(profile: Profile, path: Path, done: Sequence[str] = ()) -> None
     if done:
         head["done"] = sorted(done)
     # one metadata key: safetensors writes several in an order that changes from run to run
-    text = json.dumps({"format": FORMAT, **head}, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps({"format": FORMAT, **head}, separators=(",", ":"))
     with atomic(path) as scratch:
         scratch.write_bytes(save(arrays, metadata={"quant": text}))
 
@@ -75,25 +75,30 @@ def load_profile(path: Path) -> Profile:
                     f"'{head.get('format', 'none')}', wanted '{FORMAT}'. Profile again."
                 )
             tensors = {
-                row["name"]: TensorProfile(
-                    **{key: int(row[key]) for key in _INTEGERS},
-                    low=float.fromhex(row["low"]),
-                    high=float.fromhex(row["high"]),
-                    nonfinite_sample=row["nonfinite_sample"],
-                    **{key: file.get_tensor(f"{number:05d}.{key}") for key in _ARRAYS},
+                row["name"]: _tensor(
+                    row, {key: file.get_tensor(f"{n:05d}.{key}") for key in _ARRAYS}
                 )
-                for number, row in enumerate(head["tensors"])
+                for n, row in enumerate(head["tensors"])
             }
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+            origin = Provenance(
+                graph=head["graph"],
+                preprocess=head["preprocess"],
+                settings=head["settings"],
+                data=int(head["data"], 16),
+                samples=int(head["samples"]),
+            )
+    except (AttributeError, KeyError, OSError, SafetensorError, TypeError, ValueError) as error:
         cause = "no such file" if isinstance(error, FileNotFoundError) else str(error)
         raise InputError(f"{path}: not a readable profile: {cause}. Profile again.") from error
-    return Profile(
-        tensors=tensors,
-        provenance=Provenance(
-            graph=head["graph"],
-            preprocess=head["preprocess"],
-            settings=head["settings"],
-            data=int(head["data"], 16),
-            samples=int(head["samples"]),
-        ),
+    return Profile(tensors=tensors, provenance=origin)
+
+
+def _tensor(row: dict[str, Any], arrays: dict[str, Any]) -> TensorProfile:
+    integers: dict[str, Any] = {key: int(row[key]) for key in _INTEGERS}
+    return TensorProfile(
+        low=float.fromhex(row["low"]),
+        high=float.fromhex(row["high"]),
+        nonfinite_sample=row["nonfinite_sample"],
+        **integers,
+        **arrays,
     )

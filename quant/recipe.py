@@ -127,9 +127,7 @@ def load_recipe(path: Path, observers: Sequence[str]) -> Recipe:
         rules.append(_rule(row, path, line, observers))
     if "match" in table or "op" in table:
         raise InputError(f"{path}:1: match and op belong in a [[rule]]. Move them there.")
-    return Recipe(
-        rules=tuple(rules), defaults=_rule(table, path, 1, observers), path=str(path)
-    )
+    return Recipe(rules=tuple(rules), defaults=_rule(table, path, 1, observers), path=str(path))
 
 
 def _rule(row: dict[str, Any], path: Path, line: int, observers: Sequence[str]) -> Rule:

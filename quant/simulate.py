@@ -15,8 +15,8 @@ import numpy as np
 import onnx_ir as ir
 
 from quant.errors import InputError
-from quant.formats import INT32, Integer, Params
-from quant.graph import Graph, weight_of
+from quant.formats import INT32, SMALLEST_SCALE, Integer, Params
+from quant.graph import WEIGHTED, Graph, weight_of
 from quant.plan import Plan, TensorPlan
 from quant.target import Target
 
@@ -67,9 +67,8 @@ def quantize_graph(
     for tensor in chosen:
         edit.quantize(tensor, form)
     if target.bias is not None:
-        grids = {t.tensor: t for t in chosen}
         for node in list(edit.model.graph):
-            edit.bias(node, grids)
+            edit.bias(node)
     edit.finish()
     return edit.model
 
@@ -156,13 +155,14 @@ class _Edit:
                 if wanted is not None:
                     wanted.discard((str(use.node.name), use.idx))
         if wanted:
-            node, index = sorted(wanted)[0]
+            node, index = min(wanted)
             raise InputError(
                 f"plan: tensor '{tensor.tensor}' has a reader that the graph does not have: input "
                 f"{index} of node '{node}'. Remove the reader."
             )
         outputs = self.model.graph.outputs
-        if tensor.readers is None and tensor.kind == "activation" and value in outputs:
+        made = value.producer() is not None  # an input or a weight keeps its name
+        if tensor.readers is None and made and value in outputs:
             name = str(value.name)
             value.name = self._free(f"{name}_float", self._names)
             dequantized.name = name
@@ -181,8 +181,10 @@ class _Edit:
             node.resize_inputs(3)
         node.replace_input_with(2, value)
 
-    def bias(self, node: ir.Node, grids: Mapping[str, TensorPlan]) -> None:
+    def bias(self, node: ir.Node) -> None:
         """Put a layer's bias on the grid input scale * weight scale, where both have one."""
+        if node.op_type not in WEIGHTED:
+            return
         dequantized = node.inputs[1].producer() if len(node.inputs) > 2 and node.inputs[1] else None
         source = node.inputs[0].producer() if node.inputs and node.inputs[0] else None
         bias = node.inputs[2] if len(node.inputs) > 2 else None
@@ -192,14 +194,16 @@ class _Edit:
             return
         scales = [n.inputs[1].const_value.numpy() for n in (source, dequantized)]  # type: ignore[union-attr]
         array = bias.const_value.numpy().astype(np.float32)
-        scale = (scales[0] * scales[1]).astype(np.float32)
+        scale = np.maximum(scales[0] * scales[1], SMALLEST_SCALE).astype(np.float32)
         number = INT32.along(0 if scale.ndim else None)
         if scale.ndim and scale.shape != array.shape:
             return  # a bias that is broadcast has no scale per channel
         params = Params(scale=scale, zero_point=np.zeros(scale.shape, np.int32))
         name = f"{bias.name}_of_{node.name}"
         stored = self._constant(f"{name}_quantized", number.quantize(array, params))
-        made = self._node("DequantizeLinear", [stored, *self._grid(name, number, params)], number, name)
+        made = self._node(
+            "DequantizeLinear", [stored, *self._grid(name, number, params)], number, name
+        )
         self.model.graph.insert_before(node, made)
         node.replace_input_with(2, made.outputs[0])
 
@@ -210,5 +214,3 @@ class _Edit:
             if graph.initializers[name] not in graph.outputs:
                 del graph.initializers[name]
         graph.sort()
-
-

@@ -51,6 +51,7 @@ class Target:
         weight_form: "integer": int8 weight and DequantizeLinear; "float": float weight, Q, DQ.
         source: Where the table comes from.
         write: Writes the target's own files: (graph, plan, folder) -> Exported.
+        native: The ONNX Runtime at hand is the target itself, so that `model.onnx` can be run.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Target:
     weight_form: Literal["integer", "float"]
     source: str
     write: Callable[[Graph, Plan, Path], Exported]
+    native: bool = False
 
 
 TARGETS: Registry[Target] = Registry("target", "quant.export")

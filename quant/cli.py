@@ -1,0 +1,287 @@
+"""The command line: parse, call one stage, print; errors end here.
+
+Exit codes: 0 passed, 1 a limit breached, 2 the user can mend it, 3 our bug.
+"""
+
+__all__ = ["main"]
+
+import json
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import click
+
+from quant.errors import GateError, QuantError
+from quant.options import data_options, job_of, model_option, target_option
+
+Kind = click.Choice(["targets", "observers", "metrics", "sources"])
+EXISTING = click.Path(path_type=Path)
+
+quiet_option = click.option("--quiet", is_flag=True, help="No progress, only results and warnings.")
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+observer_option = click.option("--observer", metavar="NAME", help="Of activations.")
+recipe_option = click.option("--recipe", type=EXISTING, help="TOML file with rules for layers.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="boardquant", prog_name="quant")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def quant(debug: bool) -> None:
+    """Quantize vision models after training: from an image folder to an INT8 graph.
+
+    \b
+    quant demo
+    quant calibrate --model net.onnx --data images/ --size 224x224 --mean 127 --std 128
+    quant list targets
+    """
+
+
+@quant.command()
+@model_option
+@data_options
+@target_option
+@click.option("--holdout", type=int, default=256, show_default=True, help="Others, to measure on.")
+@click.option("--labels", metavar="L", help="CSV with file,label; or `folders`: one a class.")
+@click.option("--metric", "metrics", multiple=True, default=("top1",), show_default=True)
+@observer_option
+@recipe_option
+@click.option("--layer-samples", type=int, default=8, show_default=True, help="For layers.csv.")
+@click.option("--out", type=EXISTING, help="Folder of the run.  [default: quant-out/<model>]")
+@quiet_option
+@json_option
+def calibrate(quiet: bool, as_json: bool, **options: Any) -> None:
+    """Do the main job, end to end: profile, choose, simulate, measure, export.
+
+    \b
+    quant calibrate --model net.onnx --data photos/ --size 224x224 --resize shorter --crop center \\
+        --mean 127,127,127 --std 128,128,128 --labels photos/labels.csv \\
+        --target onnxruntime --target tensorrt
+    """
+    _calibrate(job_of(options), quiet or as_json, as_json)
+
+
+@quant.command()
+@click.option("--out", type=EXISTING, default=Path("quant-out/demo"), show_default=True)
+@quiet_option
+@json_option
+def demo(out: Path, quiet: bool, as_json: bool) -> None:
+    """Do the main job on a network and 500 labelled digits that ship with the package."""
+    from quant.demo import unpack
+    from quant.job import Job
+    from quant.preprocess import Preprocess
+
+    files = unpack(out / "input")
+    job = Job(
+        model=str(files.model),
+        data=str(files.images),
+        labels=str(files.labels),
+        preprocess=Preprocess.from_toml(files.preprocess),
+        out=out,
+        samples=100,
+        holdout=400,
+        targets=("onnxruntime", "tensorrt"),
+        layer_samples=32,
+    )
+    _calibrate(job, quiet or as_json, as_json)
+
+
+def _calibrate(job: Any, quiet: bool, as_json: bool) -> None:
+    """Run the main job and print what came out."""
+    from quant.causes import likely_cause
+    from quant.flow import calibrate as run_job
+    from quant.summary import summary_text
+    from quant.talk import Talk
+    from quant.visualize.table import worst_layers
+
+    talk = Talk(quiet=quiet)
+    run = run_job(job, talk)
+    if as_json:
+        click.echo((run.out / "run.json").read_text(encoding="utf-8"), nl=False)
+        return
+    timing = json.loads((run.out / "timing.json").read_text(encoding="utf-8"))
+    for name, outcome in run.outcomes.items():
+        graph, plan, profile = run.material.graph, outcome.plan, run.profile
+        causes = {r.layer: likely_cause(graph, plan, profile, r) for r in outcome.rows}
+        click.echo(f"\nworst layers for {name}, each quantized alone:")
+        click.echo(worst_layers(outcome.rows, causes))
+    click.echo("\n" + summary_text(run.facts, timing))
+    spent = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in talk.seconds.items())
+    click.echo(f"time: {spent}")
+    click.echo(f"look: {run.out / 'figures' / 'heatmap.png'}; numbers: {run.out / 'run.json'}")
+    _warnings(talk.warnings)
+
+
+def _warnings(warnings: list[str]) -> None:
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
+
+
+@quant.command()
+@model_option
+@data_options
+@click.option("--out", type=EXISTING, required=True, help="The profile's file, .safetensors.")
+@quiet_option
+def profile(out: Path, quiet: bool, **options: Any) -> None:
+    """Watch every activation once and write what was seen.
+
+    \b
+    quant profile --model net.onnx --data photos/ --size 224x224 --out half1.safetensors
+    """
+    from quant.stages import gather, profile_samples
+    from quant.talk import Talk
+
+    job = job_of({**options, "out": out.parent, "holdout": 0})
+    talk = Talk(quiet=quiet)
+    material = gather(job, talk)
+    found = profile_samples(job, material, talk, out)
+    click.echo(f"{out}: {found.provenance.samples} samples, {len(found.tensors)} tensors")
+    for key, reason in material.bad:
+        talk.warn(f"sample '{key}' was skipped: {reason}")
+    _warnings(talk.warnings)
+
+
+@quant.command()
+@click.argument("profiles", nargs=-1, required=True, type=EXISTING)
+@click.option("--out", type=EXISTING, required=True, help="The merged profile's file.")
+def merge(profiles: tuple[Path, ...], out: Path) -> None:
+    """Add profiles of one model over disjoint samples: the bits of one run over all of them.
+
+    \b
+    quant merge half1.safetensors half2.safetensors --out all.safetensors
+    """
+    from quant.profile_file import load_profile, save_profile
+
+    total = load_profile(profiles[0])
+    for path in profiles[1:]:
+        other = load_profile(path)
+        mine = total.provenance
+        other.must_match(
+            place=str(path), graph=mine.graph, preprocess=mine.preprocess, settings=mine.settings
+        )
+        total = total + other
+    save_profile(total, out)
+    click.echo(f"{out}: {total.provenance.samples} samples, {len(total.tensors)} tensors")
+
+
+@quant.command()
+@model_option
+@click.option("--profile", "profile_path", type=EXISTING, required=True, help="Of `quant profile`.")
+@click.option("--target", default="onnxruntime", show_default=True)
+@observer_option
+@recipe_option
+@click.option("--out", type=EXISTING, required=True, help="The plan's file, .json.")
+def choose(model: str, profile_path: Path, target: str, out: Path, **options: Any) -> None:
+    """Choose every tensor's format from a profile, with a reason for each.
+
+    \b
+    quant choose --model net.onnx --profile all.safetensors --target tensorrt --out plan.json
+    """
+    from quant.choose import choose as choose_plan
+    from quant.improve import correct_bias
+    from quant.observers import OBSERVERS
+    from quant.plan import save_plan
+    from quant.profile_file import load_profile
+    from quant.recipe import NOTHING, load_recipe
+    from quant.stages import open_graph
+    from quant.target import TARGETS
+
+    path = options["recipe"]
+    recipe = load_recipe(path, list(OBSERVERS)) if path is not None else NOTHING
+    table, found = TARGETS[target], load_profile(profile_path)
+    _, graph = open_graph(model)
+    found.must_match(place=str(profile_path), graph=graph.fingerprint)
+    plan = choose_plan(graph, found, table, recipe=recipe, observer=options["observer"])
+    save_plan(correct_bias(plan, graph, found, recipe), out)
+    integer = sum(x.precision == "int8" for x in plan.layers.values())
+    click.echo(f"{out}: {integer} of {len(plan.layers)} layers in int8 for {target}")
+
+
+@quant.command()
+@model_option
+@click.option("--plan", "plan_path", type=EXISTING, required=True, help="Of `quant choose`.")
+@click.option("--out", type=EXISTING, required=True, help="The simulated graph, .onnx.")
+def simulate(model: str, plan_path: Path, out: Path) -> None:
+    """Write the graph that computes in ONNX Runtime what the target will compute.
+
+    \b
+    quant simulate --model net.onnx --plan plan.json --out simulated.onnx
+    """
+    from quant.graph import save_model
+    from quant.plan import load_plan
+    from quant.simulate import quantize_graph
+    from quant.stages import open_graph
+    from quant.target import TARGETS
+
+    plan = load_plan(plan_path)
+    _, graph = open_graph(model)
+    made = quantize_graph(graph, plan, TARGETS[plan.target], weight_form="integer")
+    save_model(made, out)
+    click.echo(f"{out}: {len(plan.quantized)} tensors on a grid of {plan.target}")
+
+
+@quant.command()
+@model_option
+@click.option("--plan", "plan_path", type=EXISTING, required=True, help="Of `quant choose`.")
+@click.option("--out", type=EXISTING, required=True, help="Folder for the target's files.")
+def export(model: str, plan_path: Path, out: Path) -> None:
+    """Write the target's own files from a plan.
+
+    \b
+    quant export --model net.onnx --plan plan.json --out tensorrt/
+    """
+    from quant.plan import load_plan
+    from quant.stages import open_graph
+    from quant.target import TARGETS
+
+    plan = load_plan(plan_path)
+    _, graph = open_graph(model)
+    made = TARGETS[plan.target].write(graph, plan, out)
+    click.echo(f"{out}: {', '.join(made.files)}")
+
+
+@quant.command("list")
+@click.argument("kind", type=Kind)
+@json_option
+def list_parts(kind: str, as_json: bool) -> None:
+    """Name what is installed: targets, observers, metrics or sources.
+
+    \b
+    quant list targets
+    """
+    from quant.listing import parts
+
+    rows = parts(kind)
+    if as_json:
+        click.echo(json.dumps([{"name": name, "about": about} for name, about in rows], indent=2))
+        return
+    for name, about in rows:
+        click.echo(f"{name:14} {about}")
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    debug = "--debug" in sys.argv
+    try:
+        code = quant(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.exceptions.Abort:
+        click.echo("interrupted; the same command goes on where it was", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except QuantError as error:
+        if debug:
+            traceback.print_exc()
+        click.echo(f"error: {error}", err=True)
+        sys.exit(1 if isinstance(error, GateError) else 2)
+    except Exception as error:
+        traceback.print_exc()
+        click.echo(f"error: this is a bug of quant, not of your input: {error!r}", err=True)
+        sys.exit(3)
+
+
+if __name__ == "__main__":
+    main()

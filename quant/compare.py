@@ -1,0 +1,201 @@
+"""Compare: the float graph and its candidates on the same samples, output by output."""
+
+__all__ = ["Candidate", "Comparison", "OutputError", "compare"]
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quant.errors import InputError
+from quant.metrics import Metric, cosine, sqnr_of_sums
+
+Array = NDArray[Any]
+
+
+class Samples(Protocol):
+    """A batch: `count` samples in `feeds`, whose further rows are padding."""
+
+    @property
+    def feeds(self) -> dict[str, Array]: ...
+    @property
+    def labels(self) -> tuple[int | None, ...]: ...
+    @property
+    def count(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputError:
+    """One output of a candidate against float.
+
+    Attributes:
+        output: Its name.
+        sqnr_db: Over all samples together, in dB; higher is better.
+        cosine: Of all samples together; 1 is best.
+        largest: Greatest absolute difference.
+    """
+
+    output: str
+    sqnr_db: float
+    cosine: float
+    largest: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """One candidate against the float graph.
+
+    Attributes:
+        samples: How many.
+        outputs: An error for each float output of the network.
+        agreement: Share of samples whose greatest class is the float graph's, 0 to 1; None for a
+            network whose first output is not `[samples, classes]`.
+        scores: By metric name the mean of the candidate.
+        float_scores: By metric name the mean of the float graph.
+        milliseconds: Time of a sample in the candidate, and `float_milliseconds` in float: of one
+            interleaved run on this machine.
+    """
+
+    samples: int
+    outputs: tuple[OutputError, ...]
+    agreement: float | None
+    scores: dict[str, float]
+    float_scores: dict[str, float]
+    milliseconds: float
+    float_milliseconds: float
+
+    @property
+    def sqnr_db(self) -> float:
+        """The SQNR of the worst output, in dB."""
+        return min((o.sqnr_db for o in self.outputs), default=float("nan"))
+
+
+@dataclass
+class Candidate:
+    """A session that is compared, and what it has gathered."""
+
+    session: Any
+    signal: Array = field(default_factory=lambda: np.zeros(0))
+    other: Array = field(default_factory=lambda: np.zeros(0))
+    noise: Array = field(default_factory=lambda: np.zeros(0))
+    largest: Array = field(default_factory=lambda: np.zeros(0))
+    agreed: int = 0
+    seconds: float = 0.0
+    scores: dict[str, list[Array]] = field(default_factory=dict)
+
+
+def compare(
+    reference: Any,
+    candidates: Mapping[str, Any],
+    batches: Iterable[Samples],
+    metrics: Sequence[Metric] = (),
+) -> dict[str, Comparison]:
+    """Run the float session and every candidate on the same samples, one pass over the data.
+
+    Args:
+        reference: ONNX Runtime session of the prepared graph.
+        candidates: Sessions by name; their outputs have the reference's names and order.
+        batches: The samples.
+        metrics: Judged for float and candidates where every sample has a label.
+
+    Raises:
+        InputError: No sample arrived.
+    """
+    names = [o.name for o in reference.get_outputs()]
+    runs = {name: Candidate(session) for name, session in candidates.items()}
+    plain = Candidate(reference)
+    samples, classes = 0, True
+    for batch in batches:
+        want = _run(plain, batch, names)
+        samples += batch.count
+        classes = classes and want[0].ndim == 2 and want[0].shape[1] > 1
+        labels = _labels(batch)
+        _judge(plain, names, want, labels, metrics)
+        for run in runs.values():
+            got = _run(run, batch, names)
+            _judge(run, names, got, labels, metrics)
+            _gather(run, want, got)
+            if classes:
+                run.agreed += int(np.sum(want[0].argmax(axis=1) == got[0].argmax(axis=1)))
+    if not samples:
+        raise InputError("comparison: no sample arrived, wanted at least 1. Check --data.")
+    return {name: _result(run, plain, names, samples, classes) for name, run in runs.items()}
+
+
+def _run(run: Candidate, batch: Samples, names: Sequence[str]) -> list[Array]:
+    """Run one batch and cut the padding off."""
+    start = time.perf_counter()
+    outputs = run.session.run(names, dict(batch.feeds))
+    run.seconds += time.perf_counter() - start
+    rows = {len(v) for v in batch.feeds.values() if v.ndim}
+    padded = len(rows) == 1 and rows.pop() > batch.count
+    return [o[: batch.count] if padded and o.ndim else o for o in outputs]
+
+
+def _labels(batch: Samples) -> Array | None:
+    if any(label is None for label in batch.labels) or not batch.labels:
+        return None
+    return np.array(batch.labels, np.int64)
+
+
+def _judge(
+    run: Candidate,
+    names: Sequence[str],
+    outputs: Sequence[Array],
+    labels: Array | None,
+    metrics: Sequence[Metric],
+) -> None:
+    if labels is None:
+        return
+    for metric in metrics:
+        try:
+            scores = metric.score(dict(zip(names, outputs, strict=True)), labels)
+        except (ValueError, IndexError, TypeError) as error:
+            raise InputError(
+                f"metric '{metric.name}': it cannot judge outputs of the shapes "
+                f"{[o.shape for o in outputs]}: {error}. Choose another --metric."
+            ) from error
+        run.scores.setdefault(metric.name, []).append(np.asarray(scores, np.float64))
+
+
+def _gather(run: Candidate, want: Sequence[Array], got: Sequence[Array]) -> None:
+    """Add one batch's sums of squares."""
+    rows = []
+    for a, b in zip(want, got, strict=True):
+        x, y = a.astype(np.float64), b.astype(np.float64)
+        e = x - y
+        worst = float(np.abs(e).max(initial=0.0))
+        rows.append((np.vdot(x, x), np.vdot(y, y), np.vdot(e, e), worst))
+    signal, other, noise, worst_of = (np.array(column) for column in zip(*rows, strict=True))
+    if not run.signal.size:
+        run.signal, run.other, run.noise, run.largest = (np.zeros(len(rows)) for _ in range(4))
+    run.signal, run.other, run.noise = run.signal + signal, run.other + other, run.noise + noise
+    run.largest = np.maximum(run.largest, worst_of)
+
+
+def _result(
+    run: Candidate, plain: Candidate, names: Sequence[str], samples: int, classes: bool
+) -> Comparison:
+    outputs = tuple(
+        OutputError(
+            output=name,
+            sqnr_db=sqnr_of_sums(float(signal), float(noise)),
+            cosine=cosine(float(signal), float(other), float(noise)),
+            largest=float(largest),
+        )
+        for name, signal, other, noise, largest in zip(
+            names, run.signal, run.other, run.noise, run.largest, strict=True
+        )
+    )
+    return Comparison(
+        samples=samples,
+        outputs=outputs,
+        agreement=run.agreed / samples if classes else None,
+        scores={k: float(np.concatenate(v).mean()) for k, v in run.scores.items()},
+        float_scores={k: float(np.concatenate(v).mean()) for k, v in plain.scores.items()},
+        milliseconds=1e3 * run.seconds / samples,
+        float_milliseconds=1e3 * plain.seconds / samples,
+    )

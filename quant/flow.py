@@ -1,0 +1,177 @@
+"""Flow: the main job, from a model and a folder of images to integer graphs and what they cost."""
+
+__all__ = ["Run", "calibrate"]
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+
+from quant.calibration import Batch, batches
+from quant.choose import choose
+from quant.compare import Comparison, compare
+from quant.cumulative import cumulative
+from quant.files import write_json, write_text
+from quant.graph import save_model
+from quant.improve import correct_bias
+from quant.isolated import isolated
+from quant.job import Job
+from quant.layer_error import LayerError, layer_csv
+from quant.layer_table import layer_table, measured_layers
+from quant.metrics import Metric
+from quant.observers import OBSERVERS
+from quant.plan import Plan, save_plan
+from quant.profile import Profile
+from quant.recipe import NOTHING, Recipe, load_recipe
+from quant.session import open_session
+from quant.simulate import FLOAT_KERNELS, quantize_graph
+from quant.stages import Material, find_metric, gather, profile_samples
+from quant.summary import summary
+from quant.talk import Talk
+from quant.target import TARGETS, Exported, Target
+from quant.visualize.heatmap import heatmap
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """One target's part of a run."""
+
+    target: Target
+    plan: Plan
+    exported: Exported
+    rows: list[LayerError] = field(default_factory=list)
+    simulated: Comparison | None = None
+    integer: Comparison | None = None
+    parity: Comparison | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What the main job made; the files in `out` hold all of it."""
+
+    out: Path
+    material: Material
+    profile: Profile
+    outcomes: dict[str, Outcome]
+    facts: dict[str, Any]
+
+
+def calibrate(job: Job, talk: Talk | None = None) -> Run:
+    """Do the main job and leave the files of `design`'s list in `job.out`.
+
+    Raises:
+        InputError: Something the user can mend; nothing is written before the model, the recipe
+            and the first sample have been read.
+        UnsupportedError: The model cannot be served.
+    """
+    talk = talk or Talk()
+    targets = [TARGETS[name] for name in dict.fromkeys(job.targets)]
+    recipe = load_recipe(job.recipe, list(OBSERVERS)) if job.recipe else NOTHING
+    metrics = [find_metric(name) for name in job.metrics]
+    material = gather(job, talk)
+    profile = profile_samples(job, material, talk)
+    graph = material.graph
+    with talk.stage("write"):
+        graph.save(job.out / "prepared.onnx")
+    outcomes = {t.name: _export(t, job, material, profile, recipe, talk) for t in targets}
+    _measure(job, material, outcomes, metrics, talk)
+    for outcome in outcomes.values():
+        _layers(job, material, profile, outcome, talk)
+    facts = summary(job, material, profile, outcomes, talk)
+    with talk.stage("write"):
+        tables = {name: o.rows for name, o in outcomes.items()}
+        heatmap(tables, job.out / "figures" / "heatmap.png", f"{graph.name}: error by layer")
+        write_json(job.out / "run.json", facts)
+    write_json(job.out / "timing.json", _timing(talk, outcomes))
+    return Run(out=job.out, material=material, profile=profile, outcomes=outcomes, facts=facts)
+
+
+def _export(
+    target: Target, job: Job, material: Material, profile: Profile, recipe: Recipe, talk: Talk
+) -> Outcome:
+    """Choose, simulate and write one target."""
+    graph, folder = material.graph, job.out / target.name
+    with talk.stage("choose"):
+        plan = choose(graph, profile, target, recipe=recipe, observer=job.observer)
+        plan = correct_bias(plan, graph, profile, recipe)
+    with talk.stage("write"):
+        save_plan(plan, folder / "plan.json")
+        exported = target.write(graph, plan, folder)
+    return Outcome(target=target, plan=plan, exported=exported)
+
+
+def _simulated(material: Material, outcome: Outcome) -> ir.Model:
+    return quantize_graph(material.graph, outcome.plan, outcome.target, weight_form="integer")
+
+
+def _measure(
+    job: Job,
+    material: Material,
+    outcomes: dict[str, Outcome],
+    metrics: Sequence[Metric],
+    talk: Talk,
+) -> None:
+    """Compare the simulations and, where the runtime is at hand, the real thing with float."""
+    with talk.stage("measure"):
+        plain = open_session(material.graph.model, threads=job.threads)
+        sessions: dict[str, Any] = {}
+        for name, outcome in outcomes.items():
+            model = _simulated(material, outcome)
+            save_model(model, job.out / name / "simulated.onnx")
+            sessions[name] = open_session(model, threads=job.threads, entries=FLOAT_KERNELS)
+            if outcome.target.native:
+                model = ir.load(job.out / name / "model.onnx")
+                sessions[f"{name} integer"] = open_session(model, threads=job.threads)
+        stream = _stream(job, material, material.measured)
+        total = -(-len(material.measured) // material.batch)
+        results = compare(plain, sessions, talk.bar(stream, total, "measure"), metrics)
+        for name, outcome in outcomes.items():
+            outcome.simulated = results[name]
+            outcome.integer = results.get(f"{name} integer")
+            if outcome.integer is not None:
+                few = list(_stream(job, material, material.measured[: 2 * material.batch]))
+                twin = {"integer": sessions[f"{name} integer"]}
+                outcome.parity = compare(sessions[name], twin, few)["integer"]
+
+
+def _stream(job: Job, material: Material, indices: Sequence[int]) -> Iterator[Batch]:
+    yield from batches(
+        material.data, indices, material.batch, bad=material.bad, max_bad=job.max_bad
+    )
+
+
+def _layers(
+    job: Job, material: Material, profile: Profile, outcome: Outcome, talk: Talk
+) -> None:
+    """Measure each layer, alone and together, and write the table."""
+    graph, plan = material.graph, outcome.plan
+    layers = measured_layers(graph, plan)
+    indices = material.calibrated[: job.layer_samples]
+    alone, together = {}, {}
+    if indices:
+        with talk.stage("layers"):
+            total = -(-len(indices) // material.batch)
+            read = list(_stream(job, material, indices))
+            together = cumulative(graph, _simulated(material, outcome), layers, read, job.threads)
+            shown = talk.bar(read, total, f"layers of {outcome.target.name}")
+            alone = isolated(graph, plan, outcome.target, layers, shown, job.threads)
+    outcome.rows = layer_table(graph, plan, profile, alone, together)
+    write_text(job.out / outcome.target.name / "layers.csv", layer_csv(outcome.rows))
+
+
+def _timing(talk: Talk, outcomes: dict[str, Outcome]) -> dict[str, Any]:
+    """Return what differs from run to run, apart from what does not."""
+    speeds = {}
+    for name, outcome in outcomes.items():
+        found = outcome.integer
+        if found is not None:
+            speeds[name] = {
+                "float_ms": found.float_milliseconds,
+                "integer_ms": found.milliseconds,
+                "speedup": found.float_milliseconds / max(found.milliseconds, 1e-9),
+            }
+    return {"seconds": talk.seconds, "milliseconds_per_sample": speeds}
+
+

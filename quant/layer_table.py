@@ -1,0 +1,99 @@
+"""Layer table: what the plan, the profile and the measurements say of each layer, row by row."""
+
+__all__ = ["layer_table", "measured_layers", "saturation", "weight_sqnr"]
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from quant.cumulative import LayerSums
+from quant.graph import Graph, weight_of
+from quant.layer_error import LayerError
+from quant.layers import Layer, layers, macs, source_of
+from quant.metrics import sqnr
+from quant.plan import Plan, TensorPlan
+from quant.profile import Profile
+
+
+def measured_layers(graph: Graph, plan: Plan) -> list[Layer]:
+    """Return the layers that compute in integers."""
+    return [x for x in layers(graph) if plan.layers[x.name].precision == "int8"]
+
+
+def layer_table(
+    graph: Graph,
+    plan: Plan,
+    profile: Profile,
+    alone: Mapping[str, float],
+    together: Mapping[str, LayerSums],
+) -> list[LayerError]:
+    """Return a row for each integer layer and each weighted one, in topological order.
+
+    Args:
+        graph: The prepared graph.
+        plan: Chosen for it.
+        profile: Of it.
+        alone: Isolated SQNR in dB by node name.
+        together: Cumulative sums by node name.
+    """
+    rows = []
+    for layer in layers(graph):
+        choice = plan.layers[layer.name]
+        weight = weight_of(layer.node)
+        if choice.precision != "int8" and weight is None:
+            continue
+        sums = together.get(layer.name)
+        known = plan.tensors.get(str(weight.name)) if weight is not None else None
+        grid = _reason(layer, plan)
+        rows.append(
+            LayerError(
+                layer=layer.name,
+                op=layer.op,
+                precision=choice.precision,
+                isolated_sqnr_db=alone.get(layer.name, float("nan")),
+                cumulative_sqnr_db=sums.sqnr_db if sums is not None else float("nan"),
+                cosine=sums.cosine if sums is not None else float("nan"),
+                weight_sqnr_db=weight_sqnr(graph, known),
+                saturation=saturation(graph, layer, plan, profile),
+                macs=macs(layer),
+                because=f"{choice.because}; {grid}" if grid else choice.because,
+            )
+        )
+    return rows
+
+
+def _reason(layer: Layer, plan: Plan) -> str:
+    """Return why the layer's first input has its grid."""
+    if plan.layers[layer.name].precision != "int8":
+        return ""
+    grids = (plan.tensors.get(str(v.name)) for v in layer.data)
+    return next((g.because.split("; ", 1)[-1] for g in grids if g is not None), "")
+
+
+def weight_sqnr(graph: Graph, known: TensorPlan | None) -> float:
+    """Return the SQNR in dB of a weight on its grid; nan without one."""
+    if known is None or known.number is None or known.params is None:
+        return float("nan")
+    weight = graph.array(known.tensor).astype(np.float32)
+    return sqnr(weight, known.number.fake_quantize(weight, known.params))
+
+
+def saturation(graph: Graph, layer: Layer, plan: Plan, profile: Profile) -> float:
+    """Return the greatest share, over the layer's inputs, of elements beyond their grid's range.
+
+    Counted on the histogram; a bin counts when its middle lies outside. nan for a float layer.
+    """
+    if plan.layers[layer.name].precision != "int8":
+        return float("nan")
+    shares = [0.0]
+    for value in layer.data:
+        known = plan.tensors.get(str(value.name))
+        seen = profile.tensors.get(source_of(graph, str(value.name)))
+        if known is None or known.number is None or known.params is None or seen is None:
+            continue
+        scale, zero = float(known.params.scale), int(known.params.zero_point)
+        low = scale * (known.number.qmin - zero - 0.5)
+        high = scale * (known.number.qmax - zero + 0.5)
+        beyond = (seen.centers < low) | (seen.centers > high)
+        shares.append(float(seen.bins[beyond].sum()) / max(int(seen.bins.sum()), 1))
+    return max(shares)

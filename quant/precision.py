@@ -1,0 +1,109 @@
+"""Precision: which layers compute in integers on a target, and why the others do not."""
+
+__all__ = ["makers", "precisions"]
+
+from collections.abc import Iterable, Mapping, Sequence, Set
+
+from quant.graph import weight_of
+from quant.layers import Layer
+from quant.plan import LayerPlan
+from quant.recipe import Recipe
+from quant.target import Target
+
+
+def makers(every: Iterable[Layer]) -> dict[str, Layer]:
+    """Return the layer that makes each value, by the value's name."""
+    return {str(value.name): layer for layer in every for value in layer.outputs}
+
+
+def precisions(
+    every: Sequence[Layer], target: Target, recipe: Recipe, seen: Set[str]
+) -> dict[str, LayerPlan]:
+    """Return each layer's precision and reason by node name, in the order of `every`.
+
+    A weighted layer is integer if the target has the kernel and the recipe allows it. Another
+    operator is, if the target has the kernel, an integer layer feeds it, and an integer weighted
+    layer lies downstream: what follows the last weighted layer (box decoding, softmax, the concat
+    of a detector's heads) stays float, because it costs no time there and mixes quantities.
+
+    Args:
+        every: The layers in topological order.
+        target: The table.
+        recipe: The user's rules.
+        seen: Names of the tensors that hold finite numbers in the profile.
+    """
+    refused = {x.name: _weighted(x, target, recipe, seen) for x in every if _has_weight(x)}
+    live = _reach(every, {name for name, why in refused.items() if why is None})
+    made = makers(every)
+    plans: dict[str, LayerPlan] = {}
+    for layer in every:
+        if layer.name in refused:
+            why, good = refused[layer.name], f"{target.title} has an integer {layer.op}"
+        else:
+            why, good = _other(layer, target, recipe, seen, live), "between integer layers"
+            why = why or _fed(layer, target, made, plans)
+        precision = "int8" if why is None else "float32"
+        plans[layer.name] = LayerPlan(
+            layer=layer.name, op=layer.op, precision=precision, because=why or good
+        )
+    return plans
+
+
+def _has_weight(layer: Layer) -> bool:
+    return weight_of(layer.node) is not None
+
+
+def _weighted(layer: Layer, target: Target, recipe: Recipe, seen: Set[str]) -> str | None:
+    """Return why a layer with a weight stays float, or None."""
+    if layer.op not in target.weighted:
+        return f"{target.title} has no integer {layer.op}"
+    if recipe.wants(layer.name, layer.op, "precision") == "float":
+        return "the recipe keeps it float"
+    if len(layer.data) > 1:
+        return "its bias is no constant"
+    if any(str(v.name) not in seen for v in layer.data):
+        return "its input was not profiled"
+    if layer.op in target.outputs and str(layer.output.name) not in seen:
+        return "its output was not profiled"
+    if layer.op == "Gemm" and layer.node.attributes.get_int("transA", 0):
+        return "a transposed activation has no integer kernel"
+    return None
+
+
+def _reach(every: Sequence[Layer], integer: Set[str]) -> set[str]:
+    """Return the values from which an integer weighted layer can be reached."""
+    live: set[str] = set()
+    for layer in reversed(every):
+        outputs = [str(v.name) for v in (*layer.node.outputs, layer.output)]
+        if layer.name in integer or any(name in live for name in outputs):
+            live.update(str(v.name) for v in layer.data)
+    return live
+
+
+def _other(
+    layer: Layer, target: Target, recipe: Recipe, seen: Set[str], live: Set[str]
+) -> str | None:
+    """Return why a layer without weight stays float, whatever feeds it, or None."""
+    if layer.op not in target.others | target.views | target.joined:
+        return f"{target.title} computes {layer.op} in float"
+    if recipe.wants(layer.name, layer.op, "precision") == "float":
+        return "the recipe keeps it float"
+    if not any(str(v.name) in live for v in layer.outputs):
+        return "no integer layer follows"
+    inputs = [v for v in layer.node.inputs if v is not None]
+    if layer.op not in target.views and len(layer.data) < len(inputs):
+        return "one operand is a constant"
+    if any(str(v.name) not in seen for v in (*layer.data, *layer.outputs)):
+        return "its tensors were not profiled"
+    return None
+
+
+def _fed(
+    layer: Layer, target: Target, made: Mapping[str, Layer], plans: Mapping[str, LayerPlan]
+) -> str | None:
+    """Return why what feeds a layer keeps it float, or None."""
+    found = [made.get(str(v.name)) for v in layer.data]
+    integer = [m is not None and plans[m.name].precision == "int8" for m in found]
+    if layer.op in target.views and not all(integer):
+        return "its input is float"
+    return None if any(integer) else "no integer layer feeds it"

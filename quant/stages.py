@@ -1,0 +1,233 @@
+"""Stages: reading what a run needs, and profiling it; shared by the main job and the commands."""
+
+__all__ = ["Material", "find_metric", "gather", "open_graph", "profile_samples", "value_range"]
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+
+from quant.calibration import BadSample, Data, InputSpec, Labels, batches, open_data, split
+from quant.calibration.profiling import Checkpoint, profile, settings_fingerprint
+from quant.calibration.tap import micro_batch, tapped_tensors
+from quant.errors import InputError, UnsupportedError
+from quant.graph import Graph
+from quant.job import Job
+from quant.load import load
+from quant.metrics import METRICS, Metric
+from quant.parity import check_parity
+from quant.prepare import prepare
+from quant.profile import Profile, Provenance
+from quant.profile_file import save_profile
+from quant.talk import Talk
+
+
+@dataclass(kw_only=True)
+class Material:
+    """The graph and the samples of a run.
+
+    Attributes:
+        graph: Prepared.
+        parity: Greatest relative difference between the model as given and as prepared.
+        data: The samples.
+        batch: Samples in one inference.
+        calibrated: Indices into `data`.
+        measured: Indices of the held-out ones, or of the same.
+        held_out: Whether the measured samples took no part in calibration.
+        bad: `(key, reason)` of samples that could not be read.
+    """
+
+    graph: Graph
+    parity: float
+    data: Data
+    batch: int
+    calibrated: list[int]
+    measured: list[int]
+    held_out: bool
+    bad: list[tuple[str, str]] = field(default_factory=list)
+
+
+def open_graph(source: str) -> tuple[ir.Model, Graph]:
+    """Return a model as loaded and as prepared."""
+    raw = load(source)
+    name = source.rsplit(":", 1)[-1] if ":" in source and not Path(source).exists() else source
+    return raw, prepare(raw, Path(name).stem or "model", source)
+
+
+def input_specs(graph: Graph) -> list[InputSpec]:
+    """Return what the data sources need to know of the graph's inputs."""
+    specs = []
+    for value in graph.inputs:
+        shape = value.shape if value.shape is not None else ()
+        kind = value.dtype.numpy() if value.dtype is not None else np.dtype(np.float32)
+        sizes = tuple(d if isinstance(d, int) else None for d in shape)
+        specs.append(InputSpec(name=str(value.name), dtype=kind, shape=sizes))
+    return specs
+
+
+def gather(job: Job, talk: Talk) -> Material:
+    """Read model and data, choose the samples, and prove that preparation changed nothing."""
+    with talk.stage("load"):
+        raw, graph = open_graph(job.model)
+    with talk.stage("data"):
+        labels: Labels = None
+        if job.labels is not None:
+            labels = "folders" if job.labels == "folders" else Path(job.labels)
+        data = open_data(job.data, input_specs(graph), job.preprocess, labels)
+        calibrated, measured = split(len(data), job.samples, job.holdout, job.seed)
+    held_out = bool(measured) and not set(measured) & set(calibrated)
+    for warning in job.preprocess.warnings():
+        talk.warn(warning)
+    with talk.stage("load"):
+        graph, parity = _proved(raw, graph, data, calibrated, job)
+    batch = micro_batch(graph, tapped_tensors(graph))
+    if not held_out and job.holdout:
+        talk.warn(
+            f"--data: no sample is left to measure on beside the {len(calibrated)} that calibrate, "
+            "so the numbers are of the same samples. Give more data or a smaller --samples."
+        )
+    return Material(
+        graph=graph,
+        parity=parity,
+        data=data,
+        batch=batch,
+        calibrated=calibrated,
+        measured=measured or calibrated,
+        held_out=held_out,
+    )
+
+
+def _proved(
+    raw: ir.Model, graph: Graph, data: Data, indices: Sequence[int], job: Job
+) -> tuple[Graph, float]:
+    """Return the graph and its parity with the model; without simplification if that changed it."""
+    feeds = []
+    for index in indices:
+        try:
+            sample = data.read(index)
+        except BadSample:
+            continue
+        rows = {s.name: s.shape[0] for s in input_specs(graph) if s.shape}
+        repeat = {n: r if isinstance(r, int) else 1 for n, r in rows.items()}
+        feeds.append({n: np.repeat(x[None], repeat.get(n, 1), axis=0) for n, x in sample.items()})
+        if len(feeds) == 2:
+            break
+    try:
+        return graph, check_parity(raw, graph, feeds)
+    except UnsupportedError:
+        plain = prepare(raw, graph.name, graph.source, simplify=False)
+        return plain, check_parity(raw, plain, feeds)
+
+
+def profile_samples(
+    job: Job, material: Material, talk: Talk, path: Path | None = None
+) -> Profile:
+    """Profile the calibration samples, resuming an interrupted run, and write the profile.
+
+    Args:
+        job: Says how.
+        material: The graph and the samples.
+        talk: Shows the progress.
+        path: Where the profile goes; `profile.safetensors` of the run if None.
+    """
+    path = path or job.out / "profile.safetensors"
+    graph, data = material.graph, material.data
+    like = Provenance(
+        graph=graph.fingerprint,
+        preprocess=job.preprocess.fingerprint,
+        settings=settings_fingerprint(),
+        data=0,
+        samples=0,
+    )
+    checkpoint = Checkpoint(path.with_name(f"{path.stem}.unfinished.safetensors"))
+    before, done = checkpoint.resume(like)
+    known = set(done)
+    left = [i for i in material.calibrated if data.key(i) not in known]
+    if before is not None and len(left) + len(done) == len(material.calibrated):
+        talk.line(f"profile: resumed, {len(done)} of {len(material.calibrated)} samples were done")
+    else:
+        before, done, left = None, [], material.calibrated
+    with talk.stage("profile"):
+        stream = batches(data, left, material.batch, bad=material.bad, max_bad=job.max_bad)
+        total = -(-len(left) // material.batch)
+        found = profile(
+            graph,
+            talk.bar(stream if left else [], total, "profile"),
+            preprocess=job.preprocess.fingerprint,
+            threads=job.threads,
+            checkpoint=checkpoint,
+            before=before,
+            done=done,
+        )
+    save_profile(found, path)
+    checkpoint.path.unlink(missing_ok=True)
+    _warn_of(found, graph, talk)
+    return found
+
+
+def _warn_of(found: Profile, graph: Graph, talk: Talk) -> None:
+    """Warn of what the profile shows of the model or the preprocessing."""
+    for name, seen in found.tensors.items():
+        if seen.nonfinite:
+            maker = graph.values[name].producer()
+            place = f"layer '{maker.name}'" if maker is not None else f"input '{name}'"
+            talk.warn(
+                f"{place}: {seen.nonfinite} of {seen.count} elements are NaN or infinite, first in "
+                f"sample '{seen.nonfinite_sample}'. They were left out; look at that sample."
+            )
+            break
+    for value in graph.inputs:
+        warning = value_range(str(value.name), *_range(found, str(value.name)))
+        if warning:
+            talk.warn(warning)
+
+
+def _range(found: Profile, name: str) -> tuple[float, float]:
+    seen = found.tensors.get(name)
+    return (seen.low, seen.high) if seen is not None else (0.0, 0.0)
+
+
+def value_range(name: str, low: float, high: float) -> str | None:
+    """Return a warning for an input range that few networks are trained with, or None.
+
+    Networks are fed with about [-3, 3] or [0, 1]. Pixels of 0 to 255 that were never scaled, and
+    pixels that were scaled twice, are the two mistakes people make.
+    """
+    top = max(abs(low), abs(high))
+    if top > 16 and high - low > 100:
+        return (
+            f"input '{name}': its values span [{low:.4g}, {high:.4g}], as raw pixels do. If the "
+            "network was trained on scaled ones, give --mean and --std in units of 0 to 255."
+        )
+    if 0 < top < 0.05:
+        return (
+            f"input '{name}': its values span only [{low:.4g}, {high:.4g}], as pixels that were "
+            "scaled twice do. Give --mean and --std in units of 0 to 255."
+        )
+    return None
+
+
+def find_metric(name: str) -> Metric:
+    """Return a registered metric, or a user's `module:function`.
+
+    Raises:
+        InputError: Unknown, or the function cannot be imported.
+    """
+    if ":" not in name:
+        return METRICS[name]
+    module, _, attribute = name.partition(":")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        function = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise InputError(
+            f"--metric {name}: cannot be imported: {error}. Write module:function, with the module "
+            "in the current folder or installed."
+        ) from error
+    return Metric(name=name, unit="", better="higher", score=function)

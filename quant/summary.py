@@ -1,0 +1,156 @@
+"""Summary: what a run did and found, as `run.json` (schema version 1) and as text.
+
+`run.json` holds nothing that differs between two equal runs; times are in `timing.json`.
+"""
+
+__all__ = ["summary", "summary_text"]
+
+from collections.abc import Mapping
+from typing import Any
+
+import quant
+from quant.compare import Comparison
+from quant.graph import weight_of
+from quant.job import Job
+from quant.profile import Profile
+from quant.stages import Material
+from quant.talk import Talk
+
+SCHEMA = 1
+
+
+def summary(
+    job: Job, material: Material, profile: Profile, outcomes: Mapping[str, Any], talk: Talk
+) -> dict[str, Any]:
+    """Return the content of `run.json`.
+
+    Keys: `schema`, `version`, `model` (name, source, fingerprint, notes, parity), `data` (source,
+    samples, measured, held_out, digest, unreadable), `preprocess`, `settings`, `targets` (by name:
+    layers, output errors, agreement, scores, integer run, parity, files) and `warnings`.
+    """
+    graph = material.graph
+    unreadable = dict(material.bad)
+    return {
+        "schema": SCHEMA,
+        "version": quant.__version__,
+        "model": {
+            "name": graph.name,
+            "source": graph.source,
+            "fingerprint": graph.fingerprint,
+            "notes": list(graph.notes),
+            "parity": material.parity,
+        },
+        "data": {
+            "source": job.data,
+            "samples": profile.provenance.samples,
+            "measured": _measured(outcomes),
+            "held_out": material.held_out,
+            "digest": f"{profile.provenance.data:064x}",
+            "unreadable": [{"sample": k, "reason": r} for k, r in sorted(unreadable.items())],
+        },
+        "preprocess": job.preprocess.describe(),
+        "settings": {
+            "seed": job.seed,
+            "observer": job.observer,
+            "recipe": str(job.recipe) if job.recipe else None,
+            "labels": job.labels,
+            "metrics": list(job.metrics),
+            "layer_samples": job.layer_samples,
+        },
+        "targets": {name: _target(outcome, material) for name, outcome in outcomes.items()},
+        "warnings": talk.warnings,
+    }
+
+
+def _measured(outcomes: Mapping[str, Any]) -> int:
+    return next((o.simulated.samples for o in outcomes.values() if o.simulated), 0)
+
+
+def _target(outcome: Any, material: Material) -> dict[str, Any]:
+    plan = outcome.plan
+    weighted = {str(n.name) for n in material.graph.nodes if weight_of(n) is not None}
+    integer = [p for p in plan.layers.values() if p.precision == "int8"]
+    found: dict[str, Any] = {
+        "layers": {
+            "integer": len(integer),
+            "weighted": len(weighted),
+            "weighted_integer": sum(p.layer in weighted for p in integer),
+            "all": len(plan.layers),
+        },
+        "simulated": _comparison(outcome.simulated),
+        "files": list(outcome.exported.files),
+        **outcome.exported.facts,
+    }
+    if outcome.integer is not None:
+        found["integer"] = _comparison(outcome.integer)
+    if outcome.parity is not None:
+        found["parity"] = _comparison(outcome.parity)
+    return found
+
+
+def _comparison(found: Comparison | None) -> dict[str, Any] | None:
+    """Return a comparison without its times."""
+    if found is None:
+        return None
+    return {
+        "samples": found.samples,
+        "sqnr_db": found.sqnr_db,
+        "agreement": found.agreement,
+        "scores": found.scores,
+        "float_scores": found.float_scores,
+        "outputs": [
+            {"output": o.output, "sqnr_db": o.sqnr_db, "cosine": o.cosine, "largest": o.largest}
+            for o in found.outputs
+        ],
+    }
+
+
+def summary_text(facts: Mapping[str, Any], timing: Mapping[str, Any]) -> str:
+    """Return the lines that end a run on the terminal."""
+    data, lines = facts["data"], []
+    where = "held-out samples" if data["held_out"] else "the calibration samples"
+    lines.append(
+        f"{facts['model']['name']}: calibrated on {data['samples']} samples, "
+        f"measured on {data['measured']} {where}"
+    )
+    if data["unreadable"]:
+        names = ", ".join(repr(row["sample"]) for row in data["unreadable"][:3])
+        lines.append(f"  {len(data['unreadable'])} unreadable samples were skipped: {names}")
+    for name, target in facts["targets"].items():
+        layers = target["layers"]
+        lines.append(
+            f"{name}: {layers['weighted_integer']} of {layers['weighted']} weighted layers in int8"
+        )
+        lines.append(f"  simulation  {_line(target['simulated'])}")
+        if "integer" in target:
+            lines.append(f"  integer run {_line(target['integer'])}")
+            lines += _kernels(target, timing["milliseconds_per_sample"].get(name))
+    return "\n".join(lines)
+
+
+def _line(found: Mapping[str, Any]) -> str:
+    outputs = found["outputs"]
+    parts = [f"SQNR {found['sqnr_db']:.1f} dB" + (" (worst output)" if len(outputs) > 1 else "")]
+    if found["agreement"] is not None:
+        parts.append(f"agreement with float {100 * found['agreement']:.2f} %")
+    for metric, value in found["scores"].items():
+        before = found["float_scores"][metric]
+        parts.append(f"{metric} {value:.4f} (float {before:.4f}, {100 * (value - before):+.2f} points)")
+    return ", ".join(parts)
+
+
+def _kernels(target: Mapping[str, Any], speed: Mapping[str, float] | None) -> list[str]:
+    share = target.get("integer_kernels", {}).get("by_op", {})
+    said = ", ".join(f"{fast} of {every} {op}" for op, (fast, every) in share.items())
+    line = f"  integer kernels: {said}" if said else ""
+    if speed:
+        line += (
+            f"; {speed['float_ms']:.2f} ms -> {speed['integer_ms']:.2f} ms a sample "
+            f"({speed['speedup']:.2f} times as fast)"
+        )
+    parity = target.get("parity")
+    extra = []
+    if parity:
+        worst = max(o["largest"] for o in parity["outputs"])
+        extra = [f"  integer run against simulation: SQNR {parity['sqnr_db']:.1f} dB, largest difference {worst:.3g}"]
+    return ([line] if line else []) + extra

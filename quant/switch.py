@@ -1,0 +1,168 @@
+"""Switch: a layer as an ONNX `If` between its float and its quantized form."""
+
+__all__ = ["add_switches"]
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx_ir as ir
+
+from quant.graph import named_values
+from quant.layers import Layer
+
+
+def add_switches(
+    model: ir.Model, run: Sequence[Layer], quantized: dict[str, ir.Value], turn_name: str
+) -> None:
+    """Replace each layer of a run by an If between its float and its quantized form.
+
+    Args:
+        model: Edited in place; it holds the layers of `run` under their names.
+        run: Layers, in topological order.
+        quantized: The values of the quantized graph by name.
+        turn_name: Name of the int64 input that is added: the position in `run` of the layer that is
+            quantized.
+    """
+    graph = model.graph
+    turn = ir.Value(name=turn_name, type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape([]))
+    graph.inputs.append(turn)
+    nodes = {str(n.name): n for n in graph}
+    values = named_values(model)
+    for offset, layer in enumerate(run):
+        number = ir.Value(
+            name=f"quant.turn.{offset}",
+            const_value=ir.tensor(np.array(offset, np.int64), name=f"quant.turn.{offset}"),
+        )
+        graph.register_initializer(number)
+        condition = ir.node("Equal", [turn, number])
+        old = nodes[layer.name]
+        behind = nodes[str(layer.activation.name)] if layer.activation is not None else None
+        last = behind or old
+        switch = ir.node(
+            "If",
+            [condition.outputs[0]],
+            {
+                "then_branch": _quantized_branch(old, behind, quantized, values, graph),
+                "else_branch": _branch(old, behind, list(old.inputs), "float"),
+            },
+        )
+        output = last.outputs[0]
+        graph.insert_before(old, [condition, switch])
+        name = str(output.name)
+        output.replace_all_uses_with(switch.outputs[0], replace_graph_outputs=True)
+        switch.outputs[0].name, switch.outputs[0].type = name, ir.TensorType(ir.DataType.FLOAT)
+        output.name = f"{name}.replaced"
+        graph.remove([n for n in (behind, old) if n is not None])
+        values[name] = switch.outputs[0]
+
+
+def _branch(
+    node: ir.Node,
+    behind: ir.Node | None,
+    inputs: Sequence[ir.Value | None],
+    tag: str,
+    before: Sequence[ir.Node] = (),
+    after: Sequence[ir.Node] = (),
+) -> ir.Graph:
+    """Return a subgraph with copies of a layer's nodes; what it reads belongs to the outer graph."""
+    first = _copy(node, inputs, f"{tag}.{node.outputs[0].name}")
+    made = [*before, first]
+    if behind is not None:
+        rest = [first.outputs[0], *behind.inputs[1:]]
+        made.append(_copy(behind, rest, f"{tag}.{behind.outputs[0].name}"))
+    output = made[-1].outputs[0]
+    for tail in after:
+        tail.replace_input_with(0, output)
+        output = tail.outputs[0]
+        made.append(tail)
+    output.type = ir.TensorType(ir.DataType.FLOAT)
+    return ir.Graph([], [output], nodes=made, name=f"{tag} {node.name}")
+
+
+def _copy(node: ir.Node, inputs: Sequence[ir.Value | None], output: str) -> ir.Node:
+    made = ir.node(
+        node.op_type,
+        list(inputs),
+        dict(node.attributes),  # type: ignore[arg-type]
+        domain=node.domain,
+        num_outputs=len(node.outputs),
+        name=f"{output}.node",
+    )
+    for index, value in enumerate(made.outputs):
+        value.name = output if index == 0 else f"{output}.{index}"
+    return made
+
+
+def _quantized_branch(
+    node: ir.Node,
+    behind: ir.Node | None,
+    quantized: dict[str, ir.Value],
+    values: dict[str, ir.Value],
+    graph: ir.Graph,
+) -> ir.Graph:
+    """Return the layer as the quantized graph has it, its quantizers inside the branch."""
+    twin = _producer(quantized, str(node.outputs[0].name))
+    tag = "quantized"
+    before: list[ir.Node] = []
+    inputs: list[ir.Value | None] = []
+    for index, value in enumerate(twin.inputs):
+        maker = value.producer() if value is not None else None
+        if value is None or maker is None or maker.op_type != "DequantizeLinear":
+            inputs.append(_outer(value, values, graph))
+            continue
+        name = f"{tag}.{node.outputs[0].name}.input{index}"
+        source = maker.inputs[0].producer() if maker.inputs[0] is not None else None
+        grid = [_outer(v, values, graph) for v in maker.inputs[1:]]
+        if source is not None and source.op_type == "QuantizeLinear":
+            first = _copy(source, [node.inputs[index], *grid], f"{name}.q")
+            before.append(first)
+            stored: ir.Value | None = first.outputs[0]
+        else:
+            stored = _outer(maker.inputs[0], values, graph)
+        second = _copy(maker, [stored, *grid], f"{name}.dq")
+        before.append(second)
+        inputs.append(second.outputs[0])
+    after: list[ir.Node] = []
+    last = behind or node
+    if last.outputs[0].is_graph_output():
+        after = _output_grid(quantized, str(last.outputs[0].name), values, graph)
+    return _branch(node, behind, inputs, tag, before, after)
+
+
+def _output_grid(
+    quantized: dict[str, ir.Value], name: str, values: dict[str, ir.Value], graph: ir.Graph
+) -> list[ir.Node]:
+    """Return copies of the quantizers on an output of the network, unconnected."""
+    second = quantized[name].producer()
+    if second is None or second.op_type != "DequantizeLinear" or second.inputs[0] is None:
+        return []
+    first = second.inputs[0].producer()
+    if first is None:
+        return []
+    grid = [_outer(v, values, graph) for v in first.inputs[1:]]
+    one = _copy(first, [None, *grid], f"quantized.{name}.q")
+    return [one, _copy(second, [one.outputs[0], *grid], f"quantized.{name}.dq")]
+
+
+def _producer(quantized: dict[str, ir.Value], name: str) -> ir.Node:
+    """Return the node that makes a tensor in the quantized graph, in front of its quantizer."""
+    node = quantized[name].producer()
+    if node is not None and node.op_type == "DequantizeLinear" and node.inputs[0] is not None:
+        quantize = node.inputs[0].producer()
+        value = quantize.inputs[0] if quantize is not None else None
+        node = value.producer() if value is not None else None
+    if node is None:
+        raise KeyError(name)
+    return node
+
+
+def _outer(value: ir.Value | None, values: dict[str, ir.Value], graph: ir.Graph) -> ir.Value | None:
+    """Return the outer graph's twin of a constant, registering it on first use."""
+    if value is None or value.const_value is None:
+        return value
+    known = values.get(str(value.name))
+    if known is None:
+        known = ir.Value(name=value.name, const_value=value.const_value)
+        graph.register_initializer(known)
+        values[str(value.name)] = known
+    return known

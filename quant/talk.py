@@ -1,0 +1,55 @@
+"""Talk: what a run says while it works; progress bars, stage times, warnings counted at the end."""
+
+__all__ = ["Talk"]
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass
+class Talk:
+    """The voice of one run, on stderr; results go to stdout and are not its business.
+
+    Attributes:
+        quiet: Says nothing but warnings.
+        seconds: Wall time of each stage so far, by name.
+        warnings: Sentences to show once, at the end.
+    """
+
+    quiet: bool = False
+    seconds: dict[str, float] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def line(self, text: str) -> None:
+        """Say one line."""
+        if not self.quiet:
+            print(text, file=sys.stderr, flush=True)
+
+    def warn(self, text: str) -> None:
+        """Keep a warning for the end; the same one is kept once."""
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+    def bar(self, items: Iterable[T], total: int, what: str) -> Iterable[T]:
+        """Return the items behind a progress bar; silent when stderr is no terminal."""
+        from tqdm import tqdm  # here, so that `quant --help` stays quick
+
+        shown: Iterable[T] = tqdm(
+            items, total=total, desc=what, unit="batch", leave=False, disable=self.quiet or None
+        )
+        return shown
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the time of the body to a stage."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
