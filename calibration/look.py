@@ -147,8 +147,9 @@ def exact(tap: Tap, x: NDArray[Any], sample: str) -> TensorProfile:
     """
     good = np.isfinite(x)
     axes = tap.reduce if tap.reduce is not None else tuple(range(x.ndim))
-    low = np.where(good, x, np.float32(np.inf)).min(axis=axes).reshape(-1)
-    high = np.where(good, x, np.float32(-np.inf)).max(axis=axes).reshape(-1)
+    far = np.float32(np.inf)  # also of a tensor without elements
+    low = np.where(good, x, far).min(axis=axes, initial=far).reshape(-1)
+    high = np.where(good, x, -far).max(axis=axes, initial=-far).reshape(-1)
     part = [slice(None)] * x.ndim
     for axis, first, step in tap.steps:
         part[axis] = slice(first, None, step)

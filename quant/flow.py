@@ -22,16 +22,21 @@ from quant.layer_error import LayerError, layer_csv
 from quant.layer_table import layer_table, measured_layers
 from quant.metrics import Metric
 from quant.observers import OBSERVERS
+from quant.pick import pick_plan
 from quant.plan import Plan, save_plan
 from quant.profile import Profile
 from quant.recipe import NOTHING, Recipe, load_recipe
 from quant.session import open_session
 from quant.simulate import FLOAT_KERNELS, quantize_graph
-from quant.stages import Material, find_metric, gather, profile_samples
+from quant.stages import Material, allowance, find_metric, gather, profile_samples
 from quant.summary import summary
 from quant.talk import Talk
 from quant.target import TARGETS, Exported, Target
 from quant.visualize.heatmap import heatmap
+
+
+PICK = 8
+"""Samples at the least, and batches at the most, on which observers are tried."""
 
 
 @dataclass(kw_only=True)
@@ -41,6 +46,7 @@ class Outcome:
     target: Target
     plan: Plan
     exported: Exported
+    observers: dict[str, float] = field(default_factory=dict)
     rows: list[LayerError] = field(default_factory=list)
     simulated: Comparison | None = None
     integer: Comparison | None = None
@@ -75,10 +81,23 @@ def calibrate(job: Job, talk: Talk | None = None) -> Run:
     graph = material.graph
     with talk.stage("write"):
         graph.save(job.out / "prepared.onnx")
-    outcomes = {t.name: _export(t, job, material, profile, recipe, talk) for t in targets}
-    _measure(job, material, outcomes, metrics, talk)
+    plain = open_session(graph.model, threads=job.threads)
+    with talk.stage("data"):
+        wanted = max(job.layer_samples, PICK, 4 * material.batch)
+        some = list(_stream(job, material, material.calibrated[:wanted]))
+    outcomes = {}
+    for target in targets:
+        with talk.stage("choose"):
+            plan, picked = _choose(target, job, material, profile, recipe, some, plain)
+        with talk.stage("write"):
+            save_plan(plan, job.out / target.name / "plan.json")
+            exported = target.write(graph, plan, job.out / target.name)
+        outcomes[target.name] = Outcome(
+            target=target, plan=plan, exported=exported, observers=picked
+        )
+    _measure(job, material, outcomes, metrics, plain, talk)
     for outcome in outcomes.values():
-        _layers(job, material, profile, outcome, talk)
+        _layers(job, material, profile, outcome, some, talk)
     facts = summary(job, material, profile, outcomes, talk)
     with talk.stage("write"):
         tables = {name: o.rows for name, o in outcomes.items()}
@@ -88,18 +107,21 @@ def calibrate(job: Job, talk: Talk | None = None) -> Run:
     return Run(out=job.out, material=material, profile=profile, outcomes=outcomes, facts=facts)
 
 
-def _export(
-    target: Target, job: Job, material: Material, profile: Profile, recipe: Recipe, talk: Talk
-) -> Outcome:
-    """Choose, simulate and write one target."""
-    graph, folder = material.graph, job.out / target.name
-    with talk.stage("choose"):
-        plan = choose(graph, profile, target, recipe=recipe, observer=job.observer)
-        plan = correct_bias(plan, graph, profile, recipe)
-    with talk.stage("write"):
-        save_plan(plan, folder / "plan.json")
-        exported = target.write(graph, plan, folder)
-    return Outcome(target=target, plan=plan, exported=exported)
+def _choose(
+    target: Target,
+    job: Job,
+    material: Material,
+    profile: Profile,
+    recipe: Recipe,
+    some: Sequence[Batch],
+    plain: Any,
+) -> tuple[Plan, dict[str, float]]:
+    """Choose with the observer that was asked for, or with the one that measures best."""
+    graph = material.graph
+    if job.observer is None and recipe.defaults.observer is None:
+        return pick_plan(graph, profile, target, recipe, some[:PICK], plain, job.threads)
+    plan = choose(graph, profile, target, recipe=recipe, observer=job.observer)
+    return correct_bias(plan, graph, profile, recipe), {}
 
 
 def _simulated(material: Material, outcome: Outcome) -> ir.Model:
@@ -111,11 +133,11 @@ def _measure(
     material: Material,
     outcomes: dict[str, Outcome],
     metrics: Sequence[Metric],
+    plain: Any,
     talk: Talk,
 ) -> None:
     """Compare the simulations and, where the runtime is at hand, the real thing with float."""
     with talk.stage("measure"):
-        plain = open_session(material.graph.model, threads=job.threads)
         sessions: dict[str, Any] = {}
         for name, outcome in outcomes.items():
             model = _simulated(material, outcome)
@@ -137,25 +159,27 @@ def _measure(
 
 
 def _stream(job: Job, material: Material, indices: Sequence[int]) -> Iterator[Batch]:
-    yield from batches(
-        material.data, indices, material.batch, bad=material.bad, max_bad=job.max_bad
-    )
+    allowed = allowance(job, material, indices)
+    yield from batches(material.data, indices, material.batch, bad=material.bad, max_bad=allowed)
 
 
 def _layers(
-    job: Job, material: Material, profile: Profile, outcome: Outcome, talk: Talk
+    job: Job,
+    material: Material,
+    profile: Profile,
+    outcome: Outcome,
+    some: Sequence[Batch],
+    talk: Talk,
 ) -> None:
     """Measure each layer, alone and together, and write the table."""
     graph, plan = material.graph, outcome.plan
     layers = measured_layers(graph, plan)
-    indices = material.calibrated[: job.layer_samples]
+    read = some[: -(-job.layer_samples // material.batch)]
     alone, together = {}, {}
-    if indices:
+    if read:
         with talk.stage("layers"):
-            total = -(-len(indices) // material.batch)
-            read = list(_stream(job, material, indices))
             together = cumulative(graph, _simulated(material, outcome), layers, read, job.threads)
-            shown = talk.bar(read, total, f"layers of {outcome.target.name}")
+            shown = talk.bar(read, len(read), f"layers of {outcome.target.name}")
             alone = isolated(graph, plan, outcome.target, layers, shown, job.threads)
     outcome.rows = layer_table(graph, plan, profile, alone, together)
     write_text(job.out / outcome.target.name / "layers.csv", layer_csv(outcome.rows))

@@ -111,8 +111,8 @@ class Integer:
         Raises:
             ValueError: A bound is not finite, or low > high.
 
-        >>> Integer(bits=8, signed=False, symmetric=False).parameters(-1.0, 4.1).scale.round(4)
-        array(0.02, dtype=float32)
+        >>> UINT8.parameters(-1.0, 4.1).zero_point.tolist()      # scale = 5.1 / 255
+        50
         """
         low64 = np.asarray(low, np.float64)
         high64 = np.asarray(high, np.float64)

@@ -49,16 +49,19 @@ def layer_csv(rows: Sequence[LayerError]) -> str:
     A cell that a spreadsheet would take for a formula (it begins with = + - @) gets a leading
     apostrophe: node names come out of files that strangers made.
     """
+    lines = [COLUMNS, *([_cell(getattr(row, column)) for column in COLUMNS] for row in rows)]
+    return "".join(_line(cells) for cells in lines)
+
+
+def _line(cells: Sequence[str]) -> str:
+    """Return one line; the csv module quotes the characters of its own line end, so it gets both."""
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for row in rows:
-        writer.writerow([_cell(getattr(row, column)) for column in COLUMNS])
-    return out.getvalue()
+    csv.writer(out, lineterminator="\r\n").writerow(cells)
+    return out.getvalue().removesuffix("\r\n") + "\n"
 
 
 def _cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     text = str(value)
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r", "\n") else text

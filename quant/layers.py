@@ -57,7 +57,7 @@ class Layer:
 
 def absorbed(value: ir.Value) -> ir.Node | None:
     """Return the Relu or Clip that is the only reader of `value`, or None."""
-    uses = value.uses()
+    uses = tuple(value.uses())
     maker = value.producer()
     if maker is None or len(uses) != 1 or value.is_graph_output() or maker.op_type in ABSORBED:
         return None

@@ -6,10 +6,10 @@ A plan is JSON that a person can print, compare, edit and give back.
 __all__ = ["LayerPlan", "Plan", "TensorPlan", "load_plan", "save_plan"]
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,14 @@ from quant.formats import Integer, Params
 
 F32 = NDArray[np.float32]
 
+T = TypeVar("T")
+
 VERSION = 1
+
+NEEDS = {
+    "layer": "layer, op and precision",
+    "tensor": "tensor, kind, format, scale, zero_point, symmetric, narrow and axis",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,21 +130,26 @@ def save_plan(plan: Plan, path: Path) -> None:
 
 
 def _tensor_in(row: dict[str, Any]) -> TensorPlan:
-    readers = row.get("readers")
     number = params = None
     if row["format"] != "float32":
-        signed = not str(row["format"]).startswith("uint")
+        text = str(row["format"])
         number = Integer(
-            bits=int(str(row["format"]).removeprefix("uint").removeprefix("int")),
-            signed=signed,
+            bits=int(text.removeprefix("u").removeprefix("int")),
+            signed=not text.startswith("u"),
             symmetric=bool(row["symmetric"]),
             narrow=bool(row["narrow"]),
-            axis=row["axis"],
+            axis=None if row["axis"] is None else int(row["axis"]),
         )
-        params = Params(
-            scale=np.asarray(row["scale"], np.float32),
-            zero_point=np.asarray(row["zero_point"], np.int32),
-        )
+        with np.errstate(over="ignore"):  # an infinite scale is refused by name
+            scale = np.asarray(row["scale"], np.float32)
+        params = Params(scale=scale, zero_point=np.asarray(row["zero_point"], np.int32))
+        if scale.ndim != (number.axis is not None):
+            raise ValueError("one scale goes with axis null, a list of scales with a number")
+        if np.any((params.zero_point < number.qmin) | (params.zero_point > number.qmax)):
+            raise ValueError(f"zero_point must be {number.qmin} to {number.qmax}")
+    if row["kind"] not in ("activation", "weight"):
+        raise ValueError(f"kind is activation or weight, saw '{row['kind']}'")
+    readers = row.get("readers")
     return TensorPlan(
         tensor=str(row["tensor"]),
         kind=str(row["kind"]),
@@ -148,12 +160,45 @@ def _tensor_in(row: dict[str, Any]) -> TensorPlan:
     )
 
 
+def _layer_in(row: dict[str, Any]) -> LayerPlan:
+    if row["precision"] not in ("int8", "float32"):
+        raise ValueError(f"precision is int8 or float32, saw '{row['precision']}'")
+    return LayerPlan(
+        layer=str(row["layer"]),
+        op=str(row["op"]),
+        precision=str(row["precision"]),
+        because=str(row.get("because", "")),
+    )
+
+
+def _rows(path: Path, text: dict[str, Any], kind: str, make: Callable[[Any], T]) -> dict[str, T]:
+    """Return what `make` builds of every entry, by name."""
+    found: dict[str, T] = {}
+    rows = text.get(f"{kind}s", [])
+    if not isinstance(rows, list):
+        raise InputError(f"{path}: {kind}s is a list, saw {type(rows).__name__}. Mend the file.")
+    for number, row in enumerate(rows):
+        name = str(row.get(kind, number) if isinstance(row, dict) else number)
+        try:
+            one = make(row)
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            said = f"{type(error).__name__}: {error}".rstrip(".")
+            raise InputError(
+                f"{path}, {kind} '{name}': a {kind} needs {NEEDS[kind]}; saw {said}. "
+                "Mend the entry."
+            ) from error
+        if name in found:
+            raise InputError(f"{path}, {kind} '{name}': it stands there twice. Remove one.")
+        found[name] = one
+    return found
+
+
 def load_plan(path: Path) -> Plan:
     """Read a plan, also one that was edited by hand.
 
     Raises:
-        InputError: Not JSON, not a plan of this version, or an entry lacks a field; the message
-            names the entry.
+        InputError: Not JSON, not a plan of this version, or an entry lacks a field, has one that
+            makes no grid, or stands there twice; the message names the entry.
     """
     try:
         text = json.loads(path.read_text(encoding="utf-8"))
@@ -167,27 +212,16 @@ def load_plan(path: Path) -> Plan:
             f"{path}: not a plan of this version: saw version {version}, wanted {VERSION}. "
             "Write one with quant choose."
         )
-    tensors = {}
-    for number, row in enumerate(text.get("tensors", [])):
-        try:
-            one = _tensor_in(row)
-        except (KeyError, TypeError, ValueError) as error:
-            name = row.get("tensor", number) if isinstance(row, dict) else number
-            raise InputError(
-                f"{path}, tensor '{name}': a tensor needs tensor, kind, format, scale, zero_point, "
-                f"symmetric, narrow and axis; saw {type(error).__name__}: {error}. Mend the entry."
-            ) from error
-        tensors[one.tensor] = one
-    layers = {
-        str(row["layer"]): LayerPlan(
-            **{k: str(row[k]) for k in ("layer", "op", "precision", "because")}
-        )
-        for row in text.get("layers", [])
-    }
+    try:
+        shifts = {k: np.asarray(v, np.float32) for k, v in text.get("bias_shifts", {}).items()}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path}: bias_shifts is a list of numbers for each layer; saw {error}. Mend the file."
+        ) from error
     return Plan(
         target=str(text.get("target")),
         graph=str(text.get("graph")),
-        layers=layers,
-        tensors=tensors,
-        shifts={k: np.asarray(v, np.float32) for k, v in text.get("bias_shifts", {}).items()},
+        layers=_rows(path, text, "layer", _layer_in),
+        tensors=_rows(path, text, "tensor", _tensor_in),
+        shifts=shifts,
     )

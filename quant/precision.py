@@ -2,7 +2,8 @@
 
 __all__ = ["makers", "precisions"]
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 from quant.graph import weight_of
 from quant.layers import Layer
@@ -17,7 +18,7 @@ def makers(every: Iterable[Layer]) -> dict[str, Layer]:
 
 
 def precisions(
-    every: Sequence[Layer], target: Target, recipe: Recipe, seen: Set[str]
+    every: Sequence[Layer], target: Target, recipe: Recipe, seen: AbstractSet[str]
 ) -> dict[str, LayerPlan]:
     """Return each layer's precision and reason by node name, in the order of `every`.
 
@@ -53,7 +54,7 @@ def _has_weight(layer: Layer) -> bool:
     return weight_of(layer.node) is not None
 
 
-def _weighted(layer: Layer, target: Target, recipe: Recipe, seen: Set[str]) -> str | None:
+def _weighted(layer: Layer, target: Target, recipe: Recipe, seen: AbstractSet[str]) -> str | None:
     """Return why a layer with a weight stays float, or None."""
     if layer.op not in target.weighted:
         return f"{target.title} has no integer {layer.op}"
@@ -65,12 +66,12 @@ def _weighted(layer: Layer, target: Target, recipe: Recipe, seen: Set[str]) -> s
         return "its input was not profiled"
     if layer.op in target.outputs and str(layer.output.name) not in seen:
         return "its output was not profiled"
-    if layer.op == "Gemm" and layer.node.attributes.get_int("transA", 0):
+    if layer.op == "Gemm" and layer.node.attributes.get_int("transA", 0) != 0:
         return "a transposed activation has no integer kernel"
     return None
 
 
-def _reach(every: Sequence[Layer], integer: Set[str]) -> set[str]:
+def _reach(every: Sequence[Layer], integer: AbstractSet[str]) -> set[str]:
     """Return the values from which an integer weighted layer can be reached."""
     live: set[str] = set()
     for layer in reversed(every):
@@ -81,7 +82,7 @@ def _reach(every: Sequence[Layer], integer: Set[str]) -> set[str]:
 
 
 def _other(
-    layer: Layer, target: Target, recipe: Recipe, seen: Set[str], live: Set[str]
+    layer: Layer, target: Target, recipe: Recipe, seen: AbstractSet[str], live: AbstractSet[str]
 ) -> str | None:
     """Return why a layer without weight stays float, whatever feeds it, or None."""
     if layer.op not in target.others | target.views | target.joined:

@@ -7,7 +7,9 @@ from collections import Counter
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
+from quant.dims import name_dims
 from quant.fold import fold_batchnorm
+from quant.gemm import join_gemm
 from quant.graph import PROTO_LIMIT, Graph, model_bytes, weight_of
 from quant.names import name_nodes
 from quant.opset import raise_opset
@@ -42,6 +44,8 @@ def prepare(model: ir.Model, name: str, source: str, *, simplify: bool = True) -
     if listed := sum(v.is_initializer() for v in work.graph.inputs):
         passes.RemoveInitializersFromInputsPass()(work)
         notes.append(f"{listed} initializers removed from the inputs")
+    if unnamed := name_dims(work):
+        notes.append(f"{unnamed} dynamic axes named")
     work, note = raise_opset(work, source)
     notes.append(note or "")
     notes += _fold(work)
@@ -75,15 +79,20 @@ def _tidy(model: ir.Model, name: str) -> list[str]:
     """Remove what nobody reads, infer shapes and dtypes, and note shared weights."""
     before = len(model.graph)
     passes.RemoveUnusedNodesPass()(model)
+    unused = before - len(model.graph)
     passes.RemoveUnusedFunctionsPass()(model)  # type: ignore[no-untyped-call]
     passes.RemoveUnusedOpsetsPass()(model)
     model.graph.sort()
     model.graph.name = model.graph.name or name
     infer_shapes(model)
+    if joined := join_gemm(model):
+        passes.RemoveUnusedNodesPass()(model)
     weights = Counter(w.name for n in model.graph if (w := weight_of(n)) is not None)
     parts = []
-    if unused := before - len(model.graph):
+    if unused:
         parts.append(f"{unused} unused nodes removed")
+    if joined:
+        parts.append(f"{joined} MatMul and Add joined to Gemm")
     if shared := sum(count > 1 for count in weights.values()):
         parts.append(f"{shared} weights are shared by several layers")
     return parts

@@ -35,7 +35,8 @@ def save_profile(profile: Profile, path: Path, done: Sequence[str] = ()) -> None
         row |= {"name": name, "low": seen.low.hex(), "high": seen.high.hex()}
         row["nonfinite_sample"] = seen.nonfinite_sample
         rows.append(row)
-        arrays |= {f"{number:05d}.{key}": getattr(seen, key) for key in _ARRAYS}
+        for key in _ARRAYS:  # safetensors writes the memory of a view, not what it shows
+            arrays[f"{number:05d}.{key}"] = np.ascontiguousarray(getattr(seen, key))
     origin = profile.provenance
     head = {
         "graph": origin.graph,

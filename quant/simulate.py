@@ -10,9 +10,11 @@ __all__ = ["FLOAT_KERNELS", "quantize_graph"]
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from quant.errors import InputError
 from quant.formats import INT32, SMALLEST_SCALE, Integer, Params
@@ -61,8 +63,8 @@ def quantize_graph(
             )
     for node in list(edit.model.graph):
         shift = plan.shifts.get(str(node.name))
-        weight = weight_of(node) if shift is not None else None
-        if weight is not None and (only is None or str(weight.name) in only):
+        weight = weight_of(node)
+        if shift is not None and weight is not None and (only is None or str(weight.name) in only):
             edit.shift(node, shift)
     for tensor in chosen:
         edit.quantize(tensor, form)
@@ -84,7 +86,6 @@ class _Edit:
             self.values.update({str(v.name): v for v in node.outputs if v.name})
         self._nodes = {str(n.name) for n in graph}
         self._names = set(self.values)
-        self._behind: dict[int, str] = {}
 
     def _free(self, name: str, taken: set[str]) -> str:
         while name in taken:
@@ -92,7 +93,7 @@ class _Edit:
         taken.add(name)
         return name
 
-    def _constant(self, name: str, array: np.ndarray) -> ir.Value:  # type: ignore[type-arg]
+    def _constant(self, name: str, array: NDArray[Any]) -> ir.Value:
         name = self._free(name, self._names)
         value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
         self.model.graph.register_initializer(value)
@@ -166,17 +167,17 @@ class _Edit:
             name = str(value.name)
             value.name = self._free(f"{name}_float", self._names)
             dequantized.name = name
-            dequantized.shape, dequantized.dtype = value.shape, value.dtype
             for index, output in enumerate(outputs):
                 if output is value:
                     outputs[index] = dequantized
 
-    def shift(self, node: ir.Node, shift: np.ndarray | None) -> None:  # type: ignore[type-arg]
+    def shift(self, node: ir.Node, shift: NDArray[np.float32]) -> None:
         """Add to a layer's bias; the other readers of a shared bias keep theirs."""
         old = node.inputs[2] if len(node.inputs) > 2 else None
-        before = old.const_value.numpy() if old is not None and old.const_value else np.float32(0)
+        known = old.const_value if old is not None else None
+        total = np.asarray(shift if known is None else known.numpy() + shift, np.float32)
         name = str(old.name) if old is not None else f"{node.name}_bias"
-        value = self._constant(f"{name}_corrected", np.asarray(before + shift, np.float32))
+        value = self._constant(f"{name}_corrected", total)
         if len(node.inputs) < 3:
             node.resize_inputs(3)
         node.replace_input_with(2, value)

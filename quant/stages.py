@@ -1,6 +1,6 @@
 """Stages: reading what a run needs, and profiling it; shared by the main job and the commands."""
 
-__all__ = ["Material", "find_metric", "gather", "open_graph", "profile_samples", "value_range"]
+__all__ = ["Material", "allowance", "find_metric", "gather", "open_graph", "profile_samples", "value_range"]
 
 import importlib
 import os
@@ -153,7 +153,8 @@ def profile_samples(
     else:
         before, done, left = None, [], material.calibrated
     with talk.stage("profile"):
-        stream = batches(data, left, material.batch, bad=material.bad, max_bad=job.max_bad)
+        allowed = allowance(job, material, left)
+        stream = batches(data, left, material.batch, bad=material.bad, max_bad=allowed)
         total = -(-len(left) // material.batch)
         found = profile(
             graph,
@@ -168,6 +169,12 @@ def profile_samples(
     checkpoint.path.unlink(missing_ok=True)
     _warn_of(found, graph, talk)
     return found
+
+
+def allowance(job: Job, material: Material, indices: Sequence[int]) -> float:
+    """Return the share of `indices` that may be broken so that --max-bad holds over all samples."""
+    every = len(set(material.calibrated) | set(material.measured))
+    return min(1.0, job.max_bad * every / max(len(indices), 1))
 
 
 def _warn_of(found: Profile, graph: Graph, talk: Talk) -> None:

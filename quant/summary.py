@@ -26,7 +26,7 @@ def summary(
 
     Keys: `schema`, `version`, `model` (name, source, fingerprint, notes, parity), `data` (source,
     samples, measured, held_out, digest, unreadable), `preprocess`, `settings`, `targets` (by name:
-    layers, output errors, agreement, scores, integer run, parity, files) and `warnings`.
+    layers, output errors, `observers_db` (SQNR of each observer tried), agreement, scores, integer run, parity, files) and `warnings`.
     """
     graph = material.graph
     unreadable = dict(material.bad)
@@ -78,6 +78,7 @@ def _target(outcome: Any, material: Material) -> dict[str, Any]:
             "all": len(plan.layers),
         },
         "simulated": _comparison(outcome.simulated),
+        "observers_db": outcome.observers,
         "files": list(outcome.exported.files),
         **outcome.exported.facts,
     }
@@ -121,6 +122,9 @@ def summary_text(facts: Mapping[str, Any], timing: Mapping[str, Any]) -> str:
         lines.append(
             f"{name}: {layers['weighted_integer']} of {layers['weighted']} weighted layers in int8"
         )
+        if target["observers_db"]:
+            tried = ", ".join(f"{k} {v:.1f} dB" for k, v in target["observers_db"].items())
+            lines.append(f"  observers   {tried}")
         lines.append(f"  simulation  {_line(target['simulated'])}")
         if "integer" in target:
             lines.append(f"  integer run {_line(target['integer'])}")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps, font_manager, style
@@ -15,6 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PatchCollection
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
@@ -28,13 +30,15 @@ WITH_NUMBERS = 60
 """Up to this many layers every cell has its number printed."""
 WORST = 10
 """So many layers are named whatever the number of layers, and ranked in bold."""
-NAME, OP = 38, 12
+NAME, OP = 46, 12
 """The most characters of a layer's name and of its operator."""
 DPI = 150
 TALLEST = 45.0
 """Inches of the tallest body: 6750 pixels, which every viewer opens."""
 SMALLEST = 0.105
 """Inches between two names that can still be read: 16 pixels."""
+GLYPH = 0.64
+"""Width of a character of DejaVu Sans, in its size: at most this, on the average of a name."""
 
 INK, QUIET, LINE, ALARM, FLOAT = "#1b1f24", "#69707a", "#d5d9de", "#a50f15", "#2f6db3"
 HOLE = "#eef0f2"
@@ -166,7 +170,9 @@ def _glyphs() -> frozenset[int]:
 
 def _plain(text: str, most: int) -> str:
     """Return a name that can be drawn, in at most `most` characters."""
-    return shortened(escaped(text[: 4 * most] + text[-4 * most :][len(text) * -1 :], _glyphs()), most)
+    if len(text) > 4 * most:  # only what can be seen is looked at
+        text = f"{text[: 2 * most]}…{text[-2 * most :]}"
+    return shortened(escaped(text, _glyphs()), most)
 
 
 @cache
@@ -180,7 +186,13 @@ def _colours(neutral: bool) -> LinearSegmentedColormap:
 
 @dataclass(slots=True)
 class _Scale:
-    """What the two ends of a column's colours stand for, in badness."""
+    """What the two ends of a column's colours stand for, in badness.
+
+    Attributes:
+        best: Where the palest colour ends.
+        worst: Where the darkest begins.
+        cut: Whether some values are better than `best`.
+    """
 
     best: float
     worst: float
@@ -236,7 +248,9 @@ class _Sheet:
         every = every[np.isfinite(every)]
         if column.neutral or not every.size:
             bad = column.badness(every) if every.size else np.zeros(1)
-            return _Scale(0.0 if column.neutral else -1.0, max(float(bad.max()), column.span), False)
+            return _Scale(
+                0.0 if column.neutral else -1.0, max(float(bad.max()), column.span), False
+            )
         bad = column.badness(every)
         best, worst = float(bad.min()), float(bad.max())
         cut = worst - best > column.reach
@@ -260,7 +274,7 @@ class _Sheet:
         size = self.points
         labels = [_plain(name, NAME) for name in self.names]
         ops = [_plain(self._op(name), OP) for name in self.names]
-        glyph = size / 72 * 0.64  # DejaVu Sans is at most this wide on the average of a name
+        glyph = size / 72 * GLYPH
         left = 0.75 + glyph * max([cells(t) for t in labels], default=8)
         left += 0.15 + glyph * max([cells(t) for t in ops], default=4) + 0.1
         panel = STRIP + CELL * len(COLUMNS)
@@ -286,7 +300,7 @@ class _Sheet:
             axes = page.axes(x, bottom, panel, body)
             self._panel(axes, target, scales)
         self._labels(page, labels, ops, (left, bottom, body))
-        page.legend(left, 0.36)
+        page.legend(max(0.3, min(left + STRIP, width - 5.0)), 0.36)
         return figure
 
     def _caption(self) -> str:
@@ -371,7 +385,7 @@ class _Sheet:
         left, bottom, body = place
         count, size = len(self.names), self.points
         step = body / count
-        glyph = size / 72 * 0.64
+        glyph = size / 72 * GLYPH
         edge = left - 0.1 - glyph * max(cells(t) for t in ops) - 0.15
         for y, at in _placed(self._named(), step, body):
             rank = self.worst.get(self.names[y])
@@ -440,15 +454,13 @@ class _Page:
     width: float
     height: float
 
-    def text(self, x: float, y: float, text: str, **how: object) -> None:
+    def text(self, x: float, y: float, text: str, **how: Any) -> None:
         """Write a line, never read as mathematics."""
-        given = {"va": "center_baseline", "color": INK, "parse_math": False, **how}
+        given: dict[str, Any] = {"va": "center_baseline", "color": INK, "parse_math": False, **how}
         self.figure.text(x / self.width, y / self.height, text, **given)
 
     def line(self, a: tuple[float, float], b: tuple[float, float], colour: str) -> None:
         """Lead from a name to its row."""
-        from matplotlib.lines import Line2D
-
         xs, ys = [p[0] / self.width for p in (a, b)], [p[1] / self.height for p in (a, b)]
         self.figure.add_artist(Line2D(xs, ys, color=colour, lw=0.4))
 
@@ -472,21 +484,23 @@ class _Page:
             self.text(middle, base + 0.38, column.unit, size=6.5, color=QUIET, ha="center")
             bar = self.axes(middle - CELL / 2 + 0.04, base + 0.08, CELL - 0.08, 0.07)
             bar.imshow(
-                _colours(column.neutral)(np.linspace(0, 1, 64))[None], aspect="auto",
+                _colours(column.neutral)(np.linspace(0, 1, 64))[None],
+                aspect="auto",
                 interpolation="none",
             )
             ends = [column.text(column.back(b)) for b in (scale.best, scale.worst)]
+            ends[0] = f"≥{ends[0]}" if scale.cut else ends[0]
             for at, end, side in zip((0.04, CELL - 0.04), ends, ("left", "right"), strict=True):
                 place = middle - CELL / 2 + at
                 self.text(place, base + 0.22, end, size=5.5, color=QUIET, ha=side)
 
     def legend(self, left: float, y: float) -> None:
         """Say what colours, hatches and the F mean."""
-        bar = self.axes(left + STRIP, y - 0.05, 0.9, 0.11)
+        bar = self.axes(left, y - 0.05, 0.9, 0.11)
         bar.imshow(_colours(False)(np.linspace(0, 1, 64))[None], aspect="auto")
-        self.text(left + STRIP, y - 0.18, "best", size=6.5, color=QUIET)
-        self.text(left + STRIP + 0.9, y - 0.18, "worst", size=6.5, color=QUIET, ha="right")
-        x = left + STRIP + 1.2
+        self.text(left, y - 0.18, "best", size=6.5, color=QUIET)
+        self.text(left + 0.9, y - 0.18, "worst", size=6.5, color=QUIET, ha="right")
+        x = left + 1.2
         for face, hatch, words in (
             (HOLE, "/////", "not measured"),
             (_colours(False)(0.0), "....", "inf: lossless"),

@@ -26,14 +26,12 @@ def escaped(text: str, known: Container[int] | None = None) -> str:
 def shortened(text: str, most: int) -> str:
     """Return `text` in at most `most` cells (at least 3), with its middle left out.
 
-    The tail gets more than the head: exporters put what is common in front.
-
     >>> shortened("/features/denseblock4/conv2/Conv", 16)
-    '/feat…conv2/Conv'
+    '/featur…nv2/Conv'
     """
     if cells(text[: 2 * most]) <= most and len(text) <= 2 * most:
         return text
-    tail = _fit(text[: -most - 1 : -1], (most - 1) * 2 // 3)[::-1]
+    tail = _fit(text[: -most - 1 : -1], most // 2)[::-1]
     return f"{_fit(text[:most], most - 1 - cells(tail))}…{tail}"
 
 

@@ -204,7 +204,7 @@ def test_onnxruntime_computes_the_same_bits_per_tensor(
     number = Integer(bits=8, signed=signed, symmetric=symmetric)
     grid = number.parameters(*ends)
     array = np.array(x, np.float32)
-    ties = (np.arange(-300, 300) + np.float32(0.5)) * grid.scale
+    ties = (np.arange(-300, 300) + 0.5).astype(np.float32) * grid.scale
     array = np.concatenate([array, ties]).reshape(4, -1)
 
     q, y = runtime(number, array, grid)
@@ -279,7 +279,9 @@ def test_the_whole_of_float32_has_a_finite_scale(number: Integer) -> None:
 
 @pytest.mark.parametrize("bits", [1, 33, 0, -8])
 def test_bits_out_of_range_are_refused(bits: int) -> None:
-    with pytest.raises(ValueError, match=f"^{re.escape(f'Integer.bits must be 2 to 32, saw {bits}.')}$"):
+    with pytest.raises(
+        ValueError, match=f"^{re.escape(f'Integer.bits must be 2 to 32, saw {bits}.')}$"
+    ):
         Integer(bits=bits, signed=True, symmetric=True)
 
 
@@ -296,7 +298,9 @@ def test_bits_out_of_range_are_refused(bits: int) -> None:
         ),
     ],
 )
-def test_parameters_that_mean_nothing_are_refused(scale: object, zero: object, message: str) -> None:
+def test_parameters_that_mean_nothing_are_refused(
+    scale: object, zero: object, message: str
+) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         params(scale, zero)
 

@@ -1,0 +1,66 @@
+"""MatMul and Add of a constant as one Gemm: the form that runtimes have an integer kernel for."""
+
+__all__ = ["join_gemm"]
+
+import onnx_ir as ir
+
+
+def join_gemm(model: ir.Model) -> int:
+    """Join MatMul([N, C], constant [C, K]) and Add(constant of K elements) into Gemm.
+
+    ONNX Runtime makes the same fusion, but before it looks for integer kernels, and then finds a
+    float bias in its way. Needs shapes to be inferred. Returns how many were joined.
+    """
+    joined = 0
+    for node in list(model.graph):
+        add = _only_add(node)
+        if add is None:
+            continue
+        weight, bias = node.inputs[1], _other(add, node.outputs[0])
+        if weight is None or bias is None or bias.const_value is None:
+            continue
+        width = weight.shape[1] if weight.shape is not None and len(weight.shape) == 2 else None
+        if width is None or bias.const_value.size != width or len(bias.const_value.shape) > 2:
+            continue
+        gemm = ir.node("Gemm", [node.inputs[0], weight, _flat(model, bias)], name=node.name)
+        output = gemm.outputs[0]
+        output.type, output.shape = add.outputs[0].type, add.outputs[0].shape
+        model.graph.insert_before(add, gemm)
+        name = add.outputs[0].name
+        add.outputs[0].replace_all_uses_with(output, replace_graph_outputs=True)
+        model.graph.remove([add, node], safe=True)
+        output.name = name
+        joined += 1
+    return joined
+
+
+def _only_add(node: ir.Node) -> ir.Node | None:
+    """Return the Add that is the only reader of a MatMul of two axes by a constant."""
+    if node.op_type != "MatMul" or node.domain not in ("", "ai.onnx"):
+        return None
+    data, weight = node.inputs
+    if data is None or data.shape is None or len(data.shape) != 2:
+        return None
+    if weight is None or weight.const_value is None or node.outputs[0].is_graph_output():
+        return None
+    uses = node.outputs[0].uses()
+    reader = uses[0].node if len(uses) == 1 else None
+    return reader if reader is not None and reader.op_type == "Add" else None
+
+
+def _other(add: ir.Node, value: ir.Value) -> ir.Value | None:
+    """Return the operand of an Add that is not `value`."""
+    return next((v for v in add.inputs if v is not value), None)
+
+
+def _flat(model: ir.Model, bias: ir.Value) -> ir.Value:
+    """Return the bias as [K]: a constant of [1, K] gets a flat copy."""
+    tensor = bias.const_value
+    if tensor is None or len(tensor.shape) == 1:
+        return bias
+    name = f"{bias.name}.flat"
+    known = model.graph.initializers.get(name)
+    if known is None:
+        known = ir.Value(name=name, const_value=ir.tensor(tensor.numpy().reshape(-1), name=name))
+        model.graph.register_initializer(known)
+    return known

@@ -1,0 +1,95 @@
+"""The benchmarks run; what they measure is for people to read, and no time is asserted."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from tests import models
+from tests.tree import ROOT
+
+
+def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a benchmark as a person does."""
+    command = [sys.executable, str(ROOT / "benchmarks" / name), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a tiny model and six samples."""
+    folder = tmp_path_factory.mktemp("net")
+    onnx.save(models.conv_relu_net(), folder / "net.onnx")
+    np.save(folder / "x.npy", models.image(batch=6))
+    return folder
+
+
+@pytest.mark.parametrize("name", ["profile.py", "observers.py"])
+def test_help_explains_the_measurement(name: str) -> None:
+    """A number nobody knows the meaning of is worse than none."""
+    done = run(name, "--help")
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"usage: benchmarks/{name}")
+    assert "Measure" in done.stdout
+
+
+def test_profile_measures_time_and_memory(net: Path) -> None:
+    """Samples start again when there are fewer than asked for."""
+    given = [str(net / "net.onnx"), "--data", str(net / "x.npy"), "--samples", "9", "--rounds", "1"]
+    done = run("profile.py", *given, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+
+    assert found["samples"] == 9
+    assert list(found["seconds_per_sample"]) == ["plain, batch 16", "plain, batch 1", "profile"]
+    assert found["faster"] in ("plain, batch 16", "plain, batch 1")
+    assert found["ratio"] > 0
+    assert len(found["peak_bytes"]) == 2
+
+
+def test_profile_prints_a_verdict_for_people(net: Path) -> None:
+    """The ratio stands beside what was aimed at."""
+    given = [str(net / "net.onnx"), "--data", str(net / "x.npy"), "--samples", "4", "--rounds", "1"]
+    done = run("profile.py", *given, "--no-memory")
+
+    assert done.returncode == 0, done.stderr
+    assert "profile / plain, batch" in done.stdout
+    assert "1.5" in done.stdout
+
+
+def test_a_missing_model_is_one_sentence(net: Path) -> None:
+    """Also when the process that measures memory meets it first."""
+    done = run("profile.py", str(net / "no.onnx"), "--data", str(net / "x.npy"))
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_observers_print_a_table_of_every_observer_and_target(net: Path) -> None:
+    """The table goes into the documentation as it is."""
+    text = '[[case]]\nmodel = "net.onnx"\ndata = "x.npy"\nsamples = 4\nholdout = 2\n'
+    (net / "cases.toml").write_text(text)
+    done = run("observers.py", str(net / "cases.toml"))
+    assert done.returncode == 0, done.stderr
+    rows = [line.split(" | ") for line in done.stdout.splitlines()[2:]]
+
+    assert {tuple(row[1:3]) for row in rows} >= {
+        (target, observer)
+        for target in ("onnxruntime", "tensorrt")
+        for observer in ("entropy", "minmax", "mse", "percentile")
+    }
+
+
+def test_observers_refuse_an_unknown_key(net: Path) -> None:
+    """A misspelt flag would measure something else in silence."""
+    (net / "bad.toml").write_text('[[case]]\nmodel = "net.onnx"\ndata = "x.npy"\nmeen = "1"\n')
+    done = run("observers.py", str(net / "bad.toml"))
+
+    assert done.returncode == 2
+    assert "no key 'meen'" in done.stderr
