@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+import onnx_ir as ir
 import onnxruntime as ort
 
 from quant.export.qdq import count_nodes, save_checked
 from quant.formats import INT32, UINT8, Integer
-from quant.graph import WEIGHTED, Graph
+from quant.graph import WEIGHTED, Graph, weight_of
 from quant.plan import Plan
 from quant.simulate import quantize_graph
 from quant.target import TARGETS, Exported, Target
@@ -31,8 +32,27 @@ FLOAT_KERNELS = {
 def write(graph: Graph, plan: Plan, folder: Path) -> Exported:
     """Write `model.onnx` and count, in ONNX Runtime's own optimized graph, what runs in integers."""
     path = folder / "model.onnx"
-    save_checked(quantize_graph(graph, plan, ONNXRUNTIME), path)
+    model = quantize_graph(graph, plan, ONNXRUNTIME)
+    _keep_float(model)
+    save_checked(model, path)
     return Exported(files=("model.onnx",), facts={"integer_kernels": integer_share(path)})
+
+
+def _keep_float(model: ir.Model) -> None:
+    """Put a Sum of one operand, a copy, before the data of each float layer that reads integers.
+
+    Between DequantizeLinear and QuantizeLinear ONNX Runtime would quantize the weight by itself
+    (WeightBiasQuantization, since 1.21), against the plan: for a ConvTranspose at the price of
+    accuracy and without an integer kernel. An Identity in its place is optimized away.
+    """
+    for node in list(model.graph):
+        maker = node.inputs[0].producer() if node.inputs and node.inputs[0] else None
+        reads = maker is not None and maker.op_type == "DequantizeLinear"
+        if reads and node.op_type != "MatMul" and weight_of(node) is not None:
+            copy = ir.node("Sum", [node.inputs[0]], name=f"{node.name}_keep_float")
+            copy.outputs[0].name = f"{node.name}_keep_float_Output"
+            model.graph.insert_before(node, [copy])
+            node.replace_input_with(0, copy.outputs[0])
 
 
 def integer_share(path: Path) -> dict[str, Any]:

@@ -35,8 +35,8 @@ from quant.target import TARGETS, Exported, Target
 from quant.visualize.heatmap import heatmap
 
 
-PICK = 8
-"""Samples at the least, and batches at the most, on which observers are tried."""
+PICK = 16
+"""Batches on which observers are tried: what saturates is rare, and few samples would miss it."""
 
 
 @dataclass(kw_only=True)
@@ -74,6 +74,8 @@ def calibrate(job: Job, talk: Talk | None = None) -> Run:
     """
     talk = talk or Talk()
     targets = [TARGETS[name] for name in dict.fromkeys(job.targets)]
+    if job.observer is not None:
+        _ = OBSERVERS[job.observer]  # an unknown name must speak before the work, not after it
     recipe = load_recipe(job.recipe, list(OBSERVERS)) if job.recipe else NOTHING
     metrics = [find_metric(name) for name in job.metrics]
     material = gather(job, talk)
@@ -83,7 +85,7 @@ def calibrate(job: Job, talk: Talk | None = None) -> Run:
         graph.save(job.out / "prepared.onnx")
     plain = open_session(graph.model, threads=job.threads)
     with talk.stage("data"):
-        wanted = max(job.layer_samples, PICK, 4 * material.batch)
+        wanted = max(job.layer_samples, PICK * material.batch)
         some = list(_stream(job, material, material.calibrated[:wanted]))
     outcomes = {}
     for target in targets:

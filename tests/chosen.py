@@ -1,6 +1,15 @@
 """What the tests of plans share: a prepared graph, its profile on seeded samples, and its plan."""
 
-__all__ = ["batch_of", "chosen", "grids", "prepared", "profiled", "quantized_names", "run"]
+__all__ = [
+    "batch_of",
+    "chosen",
+    "grids",
+    "inputs",
+    "prepared",
+    "profiled",
+    "quantized_names",
+    "run",
+]
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -50,7 +50,7 @@ def scale_of(params: Params | None) -> list[float]:
 
 
 def test_the_numbers_of_a_tiny_net_by_hand() -> None:
-    """x in [-1, 4]; y = relu([-0.5, 4.5, 2.5, -0.5], [-1.5, 1, -1.25, -0.25]) in [0, 4.5]."""
+    """The input is in [-1, 4] and y = relu([-0.5, 4.5, 2.5, -0.5], [-1.5, 1, -1.25, -0.25]) in [0, 4.5]."""
     graph = prepared(tiny())
     recipe = Recipe(defaults=Rule(observer="minmax", weight_observer="minmax"))
     plan = choose(graph, profiled(graph, tiny_feeds()), TARGETS["onnxruntime"], recipe=recipe)
@@ -272,5 +272,5 @@ def test_a_rule_about_a_node_that_is_not_there_is_refused() -> None:
 
 
 def test_an_unknown_observer_is_refused() -> None:
-    with pytest.raises(InputError, match="No observer is named 'minmx'. Did you mean 'minmax'?"):
+    with pytest.raises(InputError, match=r"No observer is named 'minmx'\. Did you mean 'minmax'\?"):
         chosen(conv_relu_net(), observer="minmx")

@@ -223,6 +223,23 @@ def test_an_activation_with_a_second_reader_before_it_keeps_both_tensors() -> No
     assert plan.layers["relu"].because == "ONNX Runtime computes Relu in float"
 
 
+def test_an_operand_that_is_a_constant_keeps_an_add_float() -> None:
+    """Its grid is in no profile, and the kernel wants integers on both sides."""
+    proto = model(
+        """g (float[N,3,8,8] x) => (float[N,2,8,8] y) {
+            [conv] a = Conv(x, w1)
+            [add] b = Add(a, k)
+            [last] y = Conv(b, w2)
+        }""",
+        weights(0, w1=(4, 3, 1, 1), w2=(2, 4, 1, 1), k=(8,)),
+    )
+    for target in TARGETS:
+        _, plan = chosen(proto, target)
+
+        assert plan.layers["add"].because == "one operand is a constant"
+        assert "b" in quantized_names(plan)
+
+
 def test_the_recipe_keeps_a_layer_float() -> None:
     recipe = Recipe(rules=(Rule(match="conv2", precision="float"),))
     _, plan = chosen(conv_relu_net(), recipe=recipe)

@@ -134,8 +134,10 @@ NEEDS = "a tensor needs tensor, kind, format, scale, zero_point, symmetric, narr
         ),
         (
             lambda t: t.update(scale=[0.1, 0.2], zero_point=[0, 0]),
-            f"'x': {NEEDS}ValueError: one scale goes with axis null, a list of scales with a "
-            "number.",
+            (
+                f"'x': {NEEDS}ValueError: one scale goes with axis null, a list of scales with a "
+                "number."
+            ),
         ),
         (
             lambda t: t.update(scale=[0.1, 0.2]),
@@ -181,19 +183,25 @@ def test_a_broken_tensor_is_named(
         ({"tensors": {}}, ": tensors is a list, saw dict. Mend the file."),
         (
             {"tensors": ["x"]},
-            ", tensor '0': a tensor needs tensor, kind, format, scale, zero_point, symmetric, "
-            "narrow and axis; saw TypeError: string indices must be integers, not 'str'. "
-            "Mend the entry.",
+            (
+                ", tensor '0': a tensor needs tensor, kind, format, scale, zero_point, symmetric, "
+                "narrow and axis; saw TypeError: string indices must be integers, not 'str'. "
+                "Mend the entry."
+            ),
         ),
         (
             {"layers": [{"layer": "c", "op": "Conv"}]},
-            ", layer 'c': a layer needs layer, op and precision; saw KeyError: 'precision'. "
-            "Mend the entry.",
+            (
+                ", layer 'c': a layer needs layer, op and precision; saw KeyError: 'precision'. "
+                "Mend the entry."
+            ),
         ),
         (
             {"layers": [{"layer": "c", "op": "Conv", "precision": "int9"}]},
-            ", layer 'c': a layer needs layer, op and precision; saw ValueError: precision is int8 "
-            "or float32, saw 'int9'. Mend the entry.",
+            (
+                ", layer 'c': a layer needs layer, op and precision; saw ValueError: precision is int8 "
+                "or float32, saw 'int9'. Mend the entry."
+            ),
         ),
         (
             {"layers": [{"layer": "c", "op": "Conv", "precision": "int8"}] * 2},

@@ -94,18 +94,24 @@ def test_the_defaults_need_no_match_and_rules_that_match_pass() -> None:
     [
         (
             '[[rule]]\nmatch = "a"\nprecison = "float"',
-            "{path}:1: a rule has no 'precison'. Did you mean 'precision'? Known: "
-            "bias_correction, match, observer, op, precision, weight_observer, weights.",
+            (
+                "{path}:1: a rule has no 'precison'. Did you mean 'precision'? Known: "
+                "bias_correction, match, observer, op, precision, weight_observer, weights."
+            ),
         ),
         (
             "zzz = 1",
-            "{path}:1: a rule has no 'zzz'. Known: "
-            "bias_correction, match, observer, op, precision, weight_observer, weights.",
+            (
+                "{path}:1: a rule has no 'zzz'. Known: "
+                "bias_correction, match, observer, op, precision, weight_observer, weights."
+            ),
         ),
         (
             '\n\n[[rule]]\nline = "4"',
-            "{path}:3: a rule has no 'line'. Known: "
-            "bias_correction, match, observer, op, precision, weight_observer, weights.",
+            (
+                "{path}:3: a rule has no 'line'. Known: "
+                "bias_correction, match, observer, op, precision, weight_observer, weights."
+            ),
         ),
         (
             '[[rule]]\nprecision = "int4"',
@@ -117,8 +123,10 @@ def test_the_defaults_need_no_match_and_rules_that_match_pass() -> None:
         ),
         (
             '[[rule]]\nweights = "per-row"',
-            "{path}:1: weights is one of: per-channel, per-tensor; saw 'per-row'. "
-            "Choose one of them.",
+            (
+                "{path}:1: weights is one of: per-channel, per-tensor; saw 'per-row'. "
+                "Choose one of them."
+            ),
         ),
         (
             '[[rule]]\nweight_observer = "kl"',
@@ -152,8 +160,8 @@ def test_a_file_that_is_no_toml_or_is_missing_says_so(tmp_path: Path) -> None:
         InputError, match=r"r\.toml: a recipe is a TOML file: .*\. Mend the file\.$"
     ):
         loaded("a = = 1", tmp_path)
-    with pytest.raises(InputError, match="no.toml: a recipe is a TOML file: .*No such file"):
+    with pytest.raises(InputError, match=r"no\.toml: a recipe is a TOML file: .*No such file"):
         load_recipe(tmp_path / "no.toml", OBSERVERS)
     (tmp_path / "b.toml").write_bytes(b"\xff\xfe")
-    with pytest.raises(InputError, match="b.toml: a recipe is a TOML file: "):
+    with pytest.raises(InputError, match=r"b\.toml: a recipe is a TOML file: "):
         load_recipe(tmp_path / "b.toml", OBSERVERS)
