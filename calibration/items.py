@@ -1,6 +1,6 @@
 """Items: what a user's Python hands over, as Data."""
 
-__all__ = ["Convert", "Items", "Sample", "converter", "failed"]
+__all__ = ["Convert", "Indexed", "Items", "Sample", "converter", "failed"]
 
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral

@@ -16,6 +16,13 @@ I64 = NDArray[np.int64]
 
 HELD = 1 << 21
 """Sampled elements that are held back before they are binned: calls cost more than elements."""
+HELD_RUNS = 64
+"""Runs that are held back at the most."""
+EXACT_ROWS = 1024
+"""Rows of one `exact_sum`."""
+
+
+_NONE = np.empty(0, np.float32)
 
 
 class Looker:
@@ -34,6 +41,7 @@ class Looker:
         self._bins: list[I64] = [np.zeros(2 * HALF, np.int64) for _ in taps]
         self._held: list[list[F32]] = [[] for _ in taps]
         self._held_elements = 0
+        self._rows: list[tuple[F32, F32, F32]] = []
 
     def see(
         self, low: F32, high: F32, mean: F32, samples: Sequence[F32], sizes: Sequence[int]
@@ -47,28 +55,31 @@ class Looker:
             samples: For each tap float32 `[samples, k]`, finite.
             sizes: For each tap the number of elements of the whole tensor.
         """
-        np.minimum(self._low, low.min(axis=0), out=self._low)
-        np.maximum(self._high, high.max(axis=0), out=self._high)
-        self._means = carried(self._means + exact_sum(mean))
+        self._rows.append((low, high, mean))
         self._counts += np.asarray(sizes, np.int64)
         for held, sample in zip(self._held, samples, strict=True):
-            held.append(sample.reshape(-1))
+            held.append(sample)
             self._held_elements += sample.size
-        if self._held_elements > HELD:
-            self._bin()
+        if self._held_elements > HELD or len(self._rows) >= HELD_RUNS:
+            self._settle()
 
     def _extremes(self, tap: Tap) -> tuple[float, float]:
         part = slice(tap.start, tap.start + tap.channels)
         return float(self._low[part].min()), float(self._high[part].max())
 
-    def _bin(self) -> None:
-        """Put the held samples into the histograms, coarsening those whose range has grown."""
+    def _settle(self) -> None:
+        """Take what was held back into the extremes, the means and the histograms."""
+        if self._rows:
+            low, high, mean = (np.concatenate(part) for part in zip(*self._rows, strict=True))
+            np.minimum(self._low, low.min(axis=0), out=self._low)
+            np.maximum(self._high, high.max(axis=0), out=self._high)
+            for first in range(0, len(mean), EXACT_ROWS):
+                rows = exact_sum(mean[first : first + EXACT_ROWS])
+                self._means = carried(self._means + rows)
+            self._rows.clear()
         for number, tap in enumerate(self._taps):
-            x = (
-                np.concatenate(self._held[number])
-                if self._held[number]
-                else np.empty(0, np.float32)
-            )
+            parts = [sample.reshape(-1) for sample in self._held[number]]
+            x = np.concatenate(parts) if parts else _NONE
             self._held[number].clear()
             exponent = max(self._exponents[number], exponent_of(*self._extremes(tap)))
             shift = exponent - self._exponents[number]
@@ -82,7 +93,7 @@ class Looker:
 
     def result(self) -> dict[str, TensorProfile]:
         """Return what was seen so far."""
-        self._bin()
+        self._settle()
         found = {}
         for number, tap in enumerate(self._taps):
             part = slice(tap.start, tap.start + tap.channels)
@@ -104,9 +115,6 @@ class Looker:
                 bins=bins,
             )
         return found
-
-
-_NONE = np.empty(0, np.float32)
 
 
 def binned(x: F32, exponent: int) -> I64:

@@ -1,6 +1,6 @@
 """Compare: the float graph and its candidates on the same samples, output by output."""
 
-__all__ = ["Candidate", "Comparison", "OutputError", "compare"]
+__all__ = ["Comparison", "OutputError", "Samples", "compare"]
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,11 +20,19 @@ class Samples(Protocol):
     """A batch: `count` samples in `feeds`, whose further rows are padding."""
 
     @property
-    def feeds(self) -> dict[str, Array]: ...
+    def feeds(self) -> dict[str, Array]:
+        """An array for each input."""
+        ...
+
     @property
-    def labels(self) -> tuple[int | None, ...]: ...
+    def labels(self) -> tuple[int | None, ...]:
+        """A class or None for each sample."""
+        ...
+
     @property
-    def count(self) -> int: ...
+    def count(self) -> int:
+        """How many rows are samples."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +82,7 @@ class Comparison:
 
 
 @dataclass
-class Candidate:
+class _Candidate:
     """A session that is compared, and what it has gathered."""
 
     session: Any
@@ -105,8 +113,8 @@ def compare(
         InputError: No sample arrived.
     """
     names = [o.name for o in reference.get_outputs()]
-    runs = {name: Candidate(session) for name, session in candidates.items()}
-    plain = Candidate(reference)
+    runs = {name: _Candidate(session) for name, session in candidates.items()}
+    plain = _Candidate(reference)
     samples, classes = 0, True
     for batch in batches:
         want = _run(plain, batch, names)
@@ -125,7 +133,7 @@ def compare(
     return {name: _result(run, plain, names, samples, classes) for name, run in runs.items()}
 
 
-def _run(run: Candidate, batch: Samples, names: Sequence[str]) -> list[Array]:
+def _run(run: _Candidate, batch: Samples, names: Sequence[str]) -> list[Array]:
     """Run one batch and cut the padding off."""
     start = time.perf_counter()
     outputs = run.session.run(names, dict(batch.feeds))
@@ -142,7 +150,7 @@ def _labels(batch: Samples) -> Array | None:
 
 
 def _judge(
-    run: Candidate,
+    run: _Candidate,
     names: Sequence[str],
     outputs: Sequence[Array],
     labels: Array | None,
@@ -161,7 +169,7 @@ def _judge(
         run.scores.setdefault(metric.name, []).append(np.asarray(scores, np.float64))
 
 
-def _gather(run: Candidate, want: Sequence[Array], got: Sequence[Array]) -> None:
+def _gather(run: _Candidate, want: Sequence[Array], got: Sequence[Array]) -> None:
     """Add one batch's sums of squares."""
     rows = []
     for a, b in zip(want, got, strict=True):
@@ -177,7 +185,7 @@ def _gather(run: Candidate, want: Sequence[Array], got: Sequence[Array]) -> None
 
 
 def _result(
-    run: Candidate, plain: Candidate, names: Sequence[str], samples: int, classes: bool
+    run: _Candidate, plain: _Candidate, names: Sequence[str], samples: int, classes: bool
 ) -> Comparison:
     outputs = tuple(
         OutputError(

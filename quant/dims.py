@@ -17,7 +17,9 @@ def name_dims(model: ir.Model) -> int:
             continue
         sizes = []
         for axis, size in enumerate(value.shape):
-            if isinstance(size, int) and size > 0 or isinstance(size, ir.SymbolicDim) and size.value:
+            if (isinstance(size, int) and size > 0) or (
+                isinstance(size, ir.SymbolicDim) and size.value
+            ):
                 sizes.append(size)
                 continue
             named += 1
@@ -25,6 +27,8 @@ def name_dims(model: ir.Model) -> int:
         value.shape = ir.Shape(sizes)
     for value in model.graph.outputs:
         if value.shape is not None:
-            known = [d if not isinstance(d, int) or d > 0 else ir.SymbolicDim(None) for d in value.shape]
+            known = [
+                d if not isinstance(d, int) or d > 0 else ir.SymbolicDim(None) for d in value.shape
+            ]
             value.shape = ir.Shape(known)
     return named

@@ -1,6 +1,6 @@
 """Flow: the main job, from a model and a folder of images to integer graphs and what they cost."""
 
-__all__ = ["Run", "calibrate"]
+__all__ = ["Outcome", "Run", "calibrate"]
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -33,7 +33,6 @@ from quant.summary import summary
 from quant.talk import Talk
 from quant.target import TARGETS, Exported, Target
 from quant.visualize.heatmap import heatmap
-
 
 PICK = 16
 """Batches on which observers are tried: what saturates is rare, and few samples would miss it."""
@@ -199,5 +198,3 @@ def _timing(talk: Talk, outcomes: dict[str, Outcome]) -> dict[str, Any]:
                 "speedup": found.float_milliseconds / max(found.milliseconds, 1e-9),
             }
     return {"seconds": talk.seconds, "milliseconds_per_sample": speeds}
-
-

@@ -43,7 +43,7 @@ def _only_add(node: ir.Node) -> ir.Node | None:
         return None
     if weight is None or weight.const_value is None or node.outputs[0].is_graph_output():
         return None
-    uses = node.outputs[0].uses()
+    uses = list(node.outputs[0].uses())
     reader = uses[0].node if len(uses) == 1 else None
     return reader if reader is not None and reader.op_type == "Add" else None
 

@@ -54,4 +54,6 @@ class Job:
                 flag = name.replace("_", "-")
                 raise InputError(f"--{flag}: must be {least} or more, saw {seen}. Raise it.")
         if not 0 <= self.max_bad <= 1:
-            raise InputError(f"--max-bad: must be from 0 to 1, saw {self.max_bad}. Write 0.05 for 5 %.")
+            raise InputError(
+                f"--max-bad: must be from 0 to 1, saw {self.max_bad}. Write 0.05 for 5 %."
+            )

@@ -1,6 +1,16 @@
 """Layers: the nodes of a graph as a chip sees them, an operator with the Relu or Clip behind it."""
 
-__all__ = ["ABSORBED", "VIEWS", "Layer", "absorbed", "layers", "macs", "source_of", "weight_axis"]
+__all__ = [
+    "ABSORBED",
+    "VIEWS",
+    "Layer",
+    "absorbed",
+    "elements",
+    "layers",
+    "macs",
+    "source_of",
+    "weight_axis",
+]
 
 from dataclasses import dataclass
 from math import prod
@@ -116,8 +126,8 @@ def macs(layer: Layer) -> int:
         return 0
     kernel = [int(d) for d in weight.shape if isinstance(d, int)]
     if layer.op == "ConvTranspose":
-        return _elements(layer.node.inputs[0]) * prod(kernel[1:])
-    output = _elements(layer.node.outputs[0])
+        return elements(layer.node.inputs[0]) * prod(kernel[1:])
+    output = elements(layer.node.outputs[0])
     if layer.op == "Conv":
         return output * prod(kernel[1:])
     if layer.op == "Gemm":
@@ -125,7 +135,7 @@ def macs(layer: Layer) -> int:
     return output * kernel[-2 if len(kernel) > 1 else 0]
 
 
-def _elements(value: ir.Value | None) -> int:
+def elements(value: ir.Value | None) -> int:
     """Return the elements of one sample, 0 where a length is not known."""
     if value is None or value.shape is None:
         return 0

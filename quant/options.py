@@ -27,15 +27,21 @@ target_option = click.option(
     help="Repeat for several; `quant list targets` names them.",
 )
 
-FLAGS = ("size", "resize", "crop", "short_side", "channels", "layout", "mean", "std")
-FLAGS += ("pad", "interpolation")
+FLAGS: tuple[str, ...] = (
+    *("size", "resize", "crop", "short_side", "channels", "layout"),
+    *("mean", "std", "pad", "interpolation"),
+)
 
 _PREPROCESS = [
-    click.option("--preprocess", type=click.Path(path_type=Path), help="TOML file; flags go first."),
+    click.option(
+        "--preprocess", type=click.Path(path_type=Path), help="TOML file; flags go first."
+    ),
     click.option("--size", metavar="WxH", help="Input size in pixels, as 224x224."),
     click.option("--resize", metavar="HOW", help="shorter, stretch or letterbox."),
     click.option("--crop", metavar="HOW", help="center or none."),
-    click.option("--short-side", metavar="N", help="Shorter side before the crop; 256/224 of size."),
+    click.option(
+        "--short-side", metavar="N", help="Shorter side before the crop; 256/224 of size."
+    ),
     click.option("--mean", metavar="M[,M,M]", help="Subtracted, in units of 0 to 255."),
     click.option("--std", metavar="S[,S,S]", help="Divided by, in units of 0 to 255."),
     click.option("--channels", metavar="ORDER", help="RGB, BGR or GRAY."),
@@ -52,7 +58,9 @@ _DATA = [
         help="Folder, .txt list, .npy/.npz, or module:function.",
     ),
     click.option("--samples", type=int, default=256, show_default=True, help="For calibration."),
-    click.option("--seed", type=int, default=0, show_default=True, help="Of the choice of samples."),
+    click.option(
+        "--seed", type=int, default=0, show_default=True, help="Of the choice of samples."
+    ),
     click.option(
         "--max-bad", type=float, default=0.05, show_default=True, help="Share of broken files."
     ),

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from quant.graph import weight_of
-from quant.layers import Layer
+from quant.layers import Layer, elements
 from quant.plan import LayerPlan
 from quant.recipe import Recipe
 from quant.target import Target
@@ -107,4 +107,13 @@ def _fed(
     integer = [m is not None and plans[m.name].precision == "int8" for m in found]
     if layer.op in target.views and not all(integer):
         return "its input is float"
-    return None if any(integer) else "no integer layer feeds it"
+    if not any(integer):
+        return "no integer layer feeds it"
+    size = elements(layer.output)
+    large = [
+        str(v.name)
+        for v, from_integer in zip(layer.data, integer, strict=True)
+        if not from_integer and (not size or elements(v) >= size)
+    ]
+    # an integer Mul or Add would quantize such an operand only for itself: slower and less exact
+    return f"its operand '{large[0]}' is float and as large as its output" if large else None

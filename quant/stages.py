@@ -1,6 +1,15 @@
 """Stages: reading what a run needs, and profiling it; shared by the main job and the commands."""
 
-__all__ = ["Material", "allowance", "find_metric", "gather", "open_graph", "profile_samples", "value_range"]
+__all__ = [
+    "Material",
+    "allowance",
+    "find_metric",
+    "gather",
+    "input_specs",
+    "open_graph",
+    "profile_samples",
+    "value_range",
+]
 
 import importlib
 import os
@@ -124,9 +133,7 @@ def _proved(
         return plain, check_parity(raw, plain, feeds)
 
 
-def profile_samples(
-    job: Job, material: Material, talk: Talk, path: Path | None = None
-) -> Profile:
+def profile_samples(job: Job, material: Material, talk: Talk, path: Path | None = None) -> Profile:
     """Profile the calibration samples, resuming an interrupted run, and write the profile.
 
     Args:

@@ -139,7 +139,9 @@ def _line(found: Mapping[str, Any]) -> str:
         parts.append(f"agreement with float {100 * found['agreement']:.2f} %")
     for metric, value in found["scores"].items():
         before = found["float_scores"][metric]
-        parts.append(f"{metric} {value:.4f} (float {before:.4f}, {100 * (value - before):+.2f} points)")
+        parts.append(
+            f"{metric} {value:.4f} (float {before:.4f}, {100 * (value - before):+.2f} points)"
+        )
     return ", ".join(parts)
 
 
@@ -156,5 +158,7 @@ def _kernels(target: Mapping[str, Any], speed: Mapping[str, float] | None) -> li
     extra = []
     if parity:
         worst = max(o["largest"] for o in parity["outputs"])
-        extra = [f"  integer run against simulation: SQNR {parity['sqnr_db']:.1f} dB, largest difference {worst:.3g}"]
+        extra = [
+            f"  integer run against simulation: SQNR {parity['sqnr_db']:.1f} dB, largest difference {worst:.3g}"
+        ]
     return ([line] if line else []) + extra

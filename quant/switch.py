@@ -83,7 +83,7 @@ def _copy(node: ir.Node, inputs: Sequence[ir.Value | None], output: str) -> ir.N
     made = ir.node(
         node.op_type,
         list(inputs),
-        dict(node.attributes),  # type: ignore[arg-type]
+        dict(node.attributes),
         domain=node.domain,
         num_outputs=len(node.outputs),
         name=f"{output}.node",

@@ -19,7 +19,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "export": {"quant"},
     "visualize": {"quant"},
 }
-ROOF = {"quant/cli.py", "quant/flow.py"}
+ROOF = {"quant/cli.py", "quant/flow.py", "quant/listing.py", "quant/stages.py"}
 STAIRS = {"quant/choose.py": {"observers"}}
 """Files of quant/ that stand above a sibling folder: choosing reads the observers' table."""
 
