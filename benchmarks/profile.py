@@ -62,7 +62,7 @@ class Times:
 def plain(subject: Subject, samples: Sequence[Batch], threads: int) -> Seconds:
     """Time float inference."""
     begin = time.perf_counter()
-    session = open_session(subject.graph.model, threads=threads)
+    session = open_session(subject.graph.model, threads=threads, alone=True)
     first = time.perf_counter()
     for batch in samples:
         session.run(None, dict(batch.feeds))

@@ -116,7 +116,7 @@ class _Run:
 
     def __init__(self, graph: Graph, tapped: Tapped, preprocess: str, threads: int) -> None:
         self._graph, self._tapped, self._threads = graph, tapped, threads
-        self._session = open_session(tapped.model, threads=threads)
+        self._session = open_session(tapped.model, threads=threads, alone=True)
         self._whole: Any = None
         self._looker = Looker(tapped.taps)
         self._odd: Profile | None = None
