@@ -42,7 +42,7 @@ from quant.improve import correct_bias
 from quant.observers import OBSERVERS
 from quant.profile import Profile
 from quant.session import open_session
-from quant.simulate import FLOAT_KERNELS, quantize_graph
+from quant.simulate import open_simulation, quantize_graph
 from quant.target import TARGETS
 
 TARGET_NAMES = ("onnxruntime", "tensorrt")
@@ -137,7 +137,7 @@ def simulated(
     graph, table = subject.graph, TARGETS[target]
     plan = correct_bias(choose(graph, seen, table, observer=observer), graph, seen)
     model = quantize_graph(graph, plan, table)
-    return outputs(open_session(model, threads=threads, entries=FLOAT_KERNELS), samples)
+    return outputs(open_simulation(model, threads), samples)
 
 
 def _place(text: str, base: Path) -> str:

@@ -1,6 +1,6 @@
 """Compare: the float graph and its candidates on the same samples, output by output."""
 
-__all__ = ["Comparison", "OutputError", "Samples", "compare"]
+__all__ = ["Comparison", "OutputError", "Samples", "compare", "float_outputs"]
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -116,8 +116,10 @@ def compare(
     runs = {name: _Candidate(session) for name, session in candidates.items()}
     plain = _Candidate(reference)
     samples, classes = 0, True
+    kept: list[int] = []
     for batch in batches:
         want = _run(plain, batch, names)
+        kept = kept or float_outputs(want)
         samples += batch.count
         classes = classes and want[0].ndim == 2 and want[0].shape[1] > 1
         labels = _labels(batch)
@@ -125,12 +127,22 @@ def compare(
         for run in runs.values():
             got = _run(run, batch, names)
             _judge(run, names, got, labels, metrics)
-            _gather(run, want, got)
+            _gather(run, [want[i] for i in kept], [got[i] for i in kept])
             if classes:
                 run.agreed += int(np.sum(want[0].argmax(axis=1) == got[0].argmax(axis=1)))
     if not samples:
         raise InputError("comparison: no sample arrived, wanted at least 1. Check --data.")
-    return {name: _result(run, plain, names, samples, classes) for name, run in runs.items()}
+    judged = [names[i] for i in kept]
+    return {name: _result(run, plain, judged, samples, classes) for name, run in runs.items()}
+
+
+def float_outputs(outputs: Sequence[Array]) -> list[int]:
+    """Return the positions of the outputs an error can be measured on: floats, or all if none is.
+
+    The distance between two class numbers means nothing.
+    """
+    found = [i for i, o in enumerate(outputs) if o.dtype.kind == "f"]
+    return found or list(range(len(outputs)))
 
 
 def _run(run: _Candidate, batch: Samples, names: Sequence[str]) -> list[Array]:

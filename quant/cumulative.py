@@ -18,8 +18,7 @@ from quant.compare import Samples
 from quant.graph import Graph, named_values
 from quant.layers import Layer
 from quant.metrics import cosine, sqnr_of_sums
-from quant.session import open_session
-from quant.simulate import FLOAT_KERNELS
+from quant.simulate import open_simulation
 
 PREFIX = "quantized/"
 
@@ -59,9 +58,7 @@ def cumulative(
         batches: Samples; a padded batch counts its padding, so batches must be full.
         threads: Threads inside one operator; 0 for all cores.
     """
-    session = open_session(
-        _joint(graph, quantized, measured), threads=threads, entries=FLOAT_KERNELS
-    )
+    session = open_simulation(_joint(graph, quantized, measured), threads)
     total: NDArray[np.float64] = np.zeros((len(measured), 3))
     for batch in batches:
         (sums,) = session.run(["quant.sums"], dict(batch.feeds))

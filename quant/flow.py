@@ -27,7 +27,7 @@ from quant.plan import Plan, save_plan
 from quant.profile import Profile
 from quant.recipe import NOTHING, Recipe, load_recipe
 from quant.session import open_session
-from quant.simulate import FLOAT_KERNELS, quantize_graph
+from quant.simulate import open_simulation, quantize_graph
 from quant.stages import Material, allowance, find_metric, gather, profile_samples
 from quant.summary import summary
 from quant.talk import Talk
@@ -143,7 +143,7 @@ def _measure(
         for name, outcome in outcomes.items():
             model = _simulated(material, outcome)
             save_model(model, job.out / name / "simulated.onnx")
-            sessions[name] = open_session(model, threads=job.threads, entries=FLOAT_KERNELS)
+            sessions[name] = open_simulation(model, job.threads)
             if outcome.target.native:
                 model = ir.load(job.out / name / "model.onnx")
                 sessions[f"{name} integer"] = open_session(model, threads=job.threads)

@@ -23,7 +23,7 @@ from quant.layers import Layer
 from quant.metrics import sqnr_of_sums
 from quant.plan import Plan
 from quant.session import open_session
-from quant.simulate import FLOAT_KERNELS, quantize_graph
+from quant.simulate import open_simulation, quantize_graph
 from quant.switch import add_switches
 from quant.target import Target
 
@@ -56,7 +56,8 @@ def isolated(
         threads: Threads inside one operator; 0 for all cores.
     """
     segments = _segments(graph, plan, target, measured, threads)
-    outputs = [str(v.name) for v in graph.outputs]
+    floats = [str(v.name) for v in graph.outputs if v.dtype in (None, ir.DataType.FLOAT)]
+    outputs = floats or [str(v.name) for v in graph.outputs]
     cuts = sorted({name for s in segments for name in s.cut})
     prefix = open_session(graph.with_outputs([*outputs, *cuts]), threads=threads)
     signal = np.zeros(len(outputs))
@@ -99,7 +100,7 @@ def _segments(
         run = measured[first:last]
         model, cut = _suffix(graph, run[0])
         add_switches(model, run, quantized, TURN)
-        session = open_session(model, threads=threads, entries=FLOAT_KERNELS)
+        session = open_simulation(model, threads)
         found.append(_Segment(session, cut, range(first, last)))
     return found
 

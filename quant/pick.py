@@ -18,8 +18,7 @@ from quant.improve import correct_bias
 from quant.plan import Plan
 from quant.profile import Profile
 from quant.recipe import Recipe
-from quant.session import open_session
-from quant.simulate import FLOAT_KERNELS, quantize_graph
+from quant.simulate import open_simulation, quantize_graph
 from quant.target import Target
 
 CANDIDATES = ("minmax", "mse", "percentile")
@@ -56,11 +55,7 @@ def pick_plan(
         for name in CANDIDATES
     }
     sessions = {
-        name: open_session(
-            quantize_graph(graph, plan, target, weight_form="integer"),
-            threads=threads,
-            entries=FLOAT_KERNELS,
-        )
+        name: open_simulation(quantize_graph(graph, plan, target, weight_form="integer"), threads)
         for name, plan in plans.items()
     }
     found = compare(plain, sessions, samples)

@@ -4,7 +4,7 @@ __all__ = ["FAILURES", "open_session", "reason"]
 
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -25,6 +25,7 @@ def open_session(
     optimize: bool = True,
     alone: bool = False,
     entries: Mapping[str, str] = NO_ENTRIES,
+    disabled: Sequence[str] = (),
 ) -> Any:
     """Return an `onnxruntime.InferenceSession` on the CPU that holds its own copy of the model.
 
@@ -37,20 +38,21 @@ def open_session(
         alone: True lets its threads spin while they wait, ONNX Runtime's default: some 10 % faster
             for the only session at work, and four times slower where several take turns.
         entries: Session configuration entries, `{"session.disable_quant_qdq": "1"}`.
+        disabled: Names of ONNX Runtime's optimizers to leave out.
 
     Raises:
         UnsupportedError: ONNX Runtime refuses the model; the message has its reason in one line.
     """
     spin = {"session.intra_op.allow_spinning": str(int(alone))}
     options = _options(threads, optimize, {**spin, **entries})
-    providers = ["CPUExecutionProvider"]
+    rest = {"providers": ["CPUExecutionProvider"], "disabled_optimizers": list(disabled)}
     try:
         if model_bytes(model) <= PROTO_LIMIT:
-            return ort.InferenceSession(_serialized(model), options, providers=providers)
+            return ort.InferenceSession(_serialized(model), options, **rest)
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             path = Path(folder, "model.onnx")
             ir.save(model, path, external_data="model.data")
-            return ort.InferenceSession(str(path), options, providers=providers)
+            return ort.InferenceSession(str(path), options, **rest)
     except FAILURES as error:
         raise UnsupportedError(
             f"graph '{model.graph.name or ''}': ONNX Runtime {ort.__version__} must be able to load "

@@ -6,7 +6,7 @@ bias lies on the grid `input scale * weight scale` where the target wants that. 
 ONNX Runtime fuses it to integer kernels.
 """
 
-__all__ = ["FLOAT_KERNELS", "quantize_graph"]
+__all__ = ["FLOAT_KERNELS", "open_simulation", "quantize_graph"]
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -20,10 +20,25 @@ from quant.errors import InputError
 from quant.formats import INT32, SMALLEST_SCALE, Integer, Params
 from quant.graph import WEIGHTED, Graph, weight_of
 from quant.plan import Plan, TensorPlan
+from quant.session import open_session
 from quant.target import Target
 
 FLOAT_KERNELS: Mapping[str, str] = MappingProxyType({"session.disable_quant_qdq": "1"})
 """Session entries that keep ONNX Runtime from fusing quantizers into integer kernels."""
+
+
+def open_simulation(model: ir.Model, threads: int = 0) -> Any:
+    """Return an ONNX Runtime session in which the operators compute in float32 between the grids.
+
+    Its TransposeOptimizer is left out: with quantizers kept apart it moves Transpose nodes wrongly
+    (1.32.0 refuses a transformer's residual Add with "Incompatible dimensions").
+    """
+    return open_session(
+        model,
+        threads=threads,
+        entries=FLOAT_KERNELS,
+        disabled=("TransposeOptimizer", "TransposeOptimizer_CPUExecutionProvider"),
+    )
 
 
 def quantize_graph(
