@@ -42,7 +42,7 @@ class Checkpoint:
     """Where an unfinished profile is kept, and how often.
 
     Attributes:
-        path: The file; it is removed when the run ends well.
+        path: The file; whoever writes the finished profile removes it.
         seconds: The least time between two writes.
     """
 
@@ -100,11 +100,16 @@ def profile(
     """
     run = _Run(graph, tap(graph), preprocess, threads)
     keys = list(done)
-    for batch in batches:
-        run.see(batch)
-        keys += batch.keys
-        if checkpoint is not None and checkpoint.due():
+    try:
+        for batch in batches:
+            run.see(batch)
+            keys += batch.keys
+            if checkpoint is not None and checkpoint.due():
+                checkpoint.keep(run.result(before), keys)
+    except KeyboardInterrupt:
+        if checkpoint is not None and keys:
             checkpoint.keep(run.result(before), keys)
+        raise
     result = run.result(before)
     if not result.provenance.samples:
         raise InputError("profile: no sample arrived, wanted at least 1. Check --data.")

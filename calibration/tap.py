@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
+from quant.errors import UnsupportedError
 from quant.graph import Graph
 from quant.layers import VIEWS, absorbed
 
@@ -172,6 +173,18 @@ def _steps(
     return tuple((a, 0, s) for a, s in zip(axes, strides, strict=True) if s > 1)
 
 
+def _refuse_mixed_batch(graph: Graph, names: Sequence[str], batch: int) -> None:
+    """Raise when a fixed batch of several samples is mixed into one tensor."""
+    for name in names if batch > 1 else ():
+        shape = graph.values[name].shape
+        if shape is not None and not _is_batch(graph, shape, batch):
+            raise UnsupportedError(
+                f"{graph.source or graph.name}: with the fixed batch of {batch}, tensor '{name}' of "
+                f"shape {[str(d) for d in shape]} holds several samples, which a profile cannot "
+                "tell apart. Export the model with a batch of 1 or a dynamic one."
+            )
+
+
 def tap(graph: Graph, tensors: Sequence[str] | None = None) -> Tapped:
     """Return the graph with its own outputs replaced by what the profile needs of `tensors`."""
     names = list(tensors) if tensors is not None else tapped_tensors(graph)
@@ -181,6 +194,7 @@ def tap(graph: Graph, tensors: Sequence[str] | None = None) -> Tapped:
     values = {str(v.name): v for v in model.graph.inputs}
     for node in model.graph:
         values.update({str(v.name): v for v in node.outputs})
+    _refuse_mixed_batch(graph, names, batch)
     taps: list[Tap] = []
     rows: dict[str, list[ir.Value]] = {"Min": [], "Max": [], "Mean": []}
     samples = []

@@ -17,16 +17,8 @@ from quant.plan import Plan
 from quant.simulate import quantize_graph
 from quant.target import TARGETS, Exported, Target
 
-INTEGER_KERNELS = {
-    "Conv": ("QLinearConv",),
-    "Gemm": ("QGemm", "QLinearMatMul", "MatMulIntegerToFloat"),
-    "MatMul": ("QLinearMatMul", "MatMulIntegerToFloat", "MatMulInteger"),
-}
-FLOAT_KERNELS = {
-    "Conv": ("Conv", "FusedConv"),
-    "Gemm": ("Gemm", "FusedGemm"),
-    "MatMul": ("MatMul", "FusedMatMul"),
-}
+DENSE_KERNELS = ("QGemm", "QLinearMatMul", "MatMulIntegerToFloat", "MatMulInteger")
+"""What Gemm and MatMul become; which of them becomes which is ONNX Runtime's choice."""
 
 
 def write(graph: Graph, plan: Plan, folder: Path) -> Exported:
@@ -62,7 +54,7 @@ def integer_share(path: Path) -> dict[str, Any]:
     float fallback has perfect parity, so parity alone proves nothing.
 
     Returns:
-        `by_op`: for Conv, Gemm and MatMul `[integer, all]`; `nodes`: every operator type of the
+        `by_op`: for each operator with constant weights `[integer, all]`; `nodes`: every operator type of the
         optimized graph and its count; `share`: integer / all, from 0 to 1.
     """
     with tempfile.TemporaryDirectory() as scratch:
@@ -78,17 +70,27 @@ def integer_share(path: Path) -> dict[str, Any]:
         )
         ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         nodes = count_nodes(onnx.load(optimized, load_external_data=False))
-    by_op = {}
-    for op in WEIGHTED:
-        fast = sum(nodes.get(k, 0) for k in INTEGER_KERNELS.get(op, ()))
-        slow = sum(nodes.get(k, 0) for k in FLOAT_KERNELS.get(op, (op,)))
-        if op == "MatMul":  # what fuses from a Gemm too is counted there
-            fast = nodes.get("MatMulInteger", 0)
-        if fast + slow:
-            by_op[op] = [fast, fast + slow]
+    every = _weighted(onnx.load(path, load_external_data=False))
+    dense = sum(nodes.get(kernel, 0) for kernel in DENSE_KERNELS)
+    gemm = min(dense, every["Gemm"])
+    fast = {"Conv": nodes.get("QLinearConv", 0), "Gemm": gemm, "MatMul": dense - gemm}
+    by_op = {op: [min(fast.get(op, 0), count), count] for op, count in every.items() if count}
     total = sum(count for _, count in by_op.values())
     share = sum(fast for fast, _ in by_op.values()) / total if total else 0.0
     return {"by_op": by_op, "share": share, "nodes": nodes}
+
+
+def _weighted(model: onnx.ModelProto) -> dict[str, int]:
+    """Return how many nodes of each weighted operator have a constant weight, quantized or not."""
+    constant = {i.name for i in model.graph.initializer}
+    for node in model.graph.node:  # in topological order: Q and DQ of a constant are constant
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear") and node.input[0] in constant:
+            constant.update(node.output)
+    found = dict.fromkeys(WEIGHTED, 0)
+    for node in model.graph.node:
+        if node.op_type in found and len(node.input) > 1 and node.input[1] in constant:
+            found[node.op_type] += 1
+    return found
 
 
 ONNXRUNTIME = Target(

@@ -1,6 +1,6 @@
 """Choose: put numbers on a placement, every tensor's grid with a reason."""
 
-__all__ = ["choose", "weight_range"]
+__all__ = ["choose", "node_types", "weight_range"]
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -43,7 +43,7 @@ def choose(
         profile: Of this graph.
         target: The table.
         recipe: The user's rules; a rule that decides nothing is refused.
-        observer: Name of the default observer; the recipe's own default goes first.
+        observer: For what no rule decides; it goes before the recipe's own default.
 
     Raises:
         InputError: The profile is of another graph, a rule matches nothing, an unknown observer,
@@ -51,11 +51,11 @@ def choose(
     """
     profile.must_match(graph=graph.fingerprint)
     every = layers(graph)
-    names = [(str(v.name), "Input") for v in graph.inputs] + [(x.name, x.op) for x in every]
-    recipe.check(names)
+    recipe.check(node_types(graph))
     usable = [n for n in graph.activations if _usable(graph, profile, n)]
     placed = place(graph, target, recipe, usable)
-    tensors = _activations(graph, profile, target, placed, recipe, observer or OBSERVER)
+    default = observer or recipe.defaults.observer or OBSERVER
+    tensors = _activations(graph, profile, target, placed, recipe, default)
     integer = [x for x in every if placed.layers[x.name].precision == "int8"]
     if not any(weight_of(x.node) is not None for x in integer):
         raise InputError(
@@ -70,6 +70,12 @@ def choose(
     for name, users in sharing.items():
         tensors[name] = _weight(graph, name, users, target, recipe, tensors)
     return Plan(target=target.name, graph=graph.fingerprint, layers=placed.layers, tensors=tensors)
+
+
+def node_types(graph: Graph) -> list[tuple[str, str]]:
+    """Return the `(name, type)` that a recipe's rules may be about; inputs have type "Input"."""
+    inputs = [(str(v.name), "Input") for v in graph.inputs]
+    return inputs + [(layer.name, layer.op) for layer in layers(graph)]
 
 
 def _usable(graph: Graph, profile: Profile, name: str) -> bool:
@@ -113,7 +119,7 @@ def _activations(
 
 
 def _wanted_observer(graph: Graph, group: list[str], recipe: Recipe) -> str | None:
-    """Return what the rules say of a group's first tensor that one is about, else the default."""
+    """Return what the rules say of a group's first tensor that one is about, or None."""
     ruled = replace(recipe, defaults=Rule())
     for tensor in group:
         maker = graph.values[tensor].producer()
@@ -127,7 +133,7 @@ def _wanted_observer(graph: Graph, group: list[str], recipe: Recipe) -> str | No
             said = ruled.wants(name, op, "observer")
             if said is not None:
                 return said
-    return recipe.defaults.observer
+    return None
 
 
 def _reason(name: str, seen: TensorProfile, low: float, high: float, group: list[str]) -> str:

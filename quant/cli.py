@@ -24,7 +24,7 @@ from typing import Any
 
 import click
 
-from quant.errors import GateError, QuantError
+from quant.errors import GateError, InputError, QuantError
 from quant.options import data_options, job_of, model_option, target_option
 
 Kind = click.Choice(["targets", "observers", "metrics", "sources"])
@@ -171,6 +171,11 @@ def merge(profiles: tuple[Path, ...], out: Path) -> None:
         other.must_match(
             place=str(path), graph=mine.graph, preprocess=mine.preprocess, settings=mine.settings
         )
+        if (other.provenance.data, other.provenance.samples) == (mine.data, mine.samples):
+            raise InputError(
+                f"{path}: it is of the same {mine.samples} samples as what was merged before it, "
+                "and they would count twice. Leave it out."
+            )
         total = total + other
     save_profile(total, out)
     click.echo(f"{out}: {total.provenance.samples} samples, {len(total.tensors)} tensors")
@@ -185,6 +190,8 @@ def merge(profiles: tuple[Path, ...], out: Path) -> None:
 @click.option("--out", type=EXISTING, required=True, help="The plan's file, .json.")
 def choose(model: str, profile_path: Path, target: str, out: Path, **options: Any) -> None:
     r"""Choose every tensor's format from a profile, with a reason for each.
+
+    Without --observer it uses mse: there are no samples here to measure observers on.
 
     \b
     quant choose --model net.onnx --profile all.safetensors --target tensorrt --out plan.json
@@ -275,7 +282,7 @@ def main() -> None:
     """Run the command line and exit with its code."""
     debug = "--debug" in sys.argv
     try:
-        code = quant(standalone_mode=False)
+        code = quant([word for word in sys.argv[1:] if word != "--debug"], standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except click.exceptions.Abort:
         click.echo("interrupted; the same command goes on where it was", err=True)

@@ -77,8 +77,9 @@ class Comparison:
 
     @property
     def sqnr_db(self) -> float:
-        """The SQNR of the worst output, in dB."""
-        return min((o.sqnr_db for o in self.outputs), default=float("nan"))
+        """The SQNR of the worst output that could be compared, in dB; nan when none could."""
+        found = [o.sqnr_db for o in self.outputs if not np.isnan(o.sqnr_db)]
+        return min(found, default=float("nan"))
 
 
 @dataclass
@@ -121,7 +122,7 @@ def compare(
         want = _run(plain, batch, names)
         kept = kept or float_outputs(want)
         samples += batch.count
-        classes = classes and want[0].ndim == 2 and want[0].shape[1] > 1
+        classes = classes and _of_classes(want[0], batch.count)
         labels = _labels(batch)
         _judge(plain, names, want, labels, metrics)
         for run in runs.values():
@@ -134,6 +135,12 @@ def compare(
         raise InputError("comparison: no sample arrived, wanted at least 1. Check --data.")
     judged = [names[i] for i in kept]
     return {name: _result(run, plain, judged, samples, classes) for name, run in runs.items()}
+
+
+def _of_classes(output: Array, count: int) -> bool:
+    """Tell whether an output has one row of class scores for each sample."""
+    shaped = output.ndim == 2 and output.shape[0] == count and output.shape[1] > 1
+    return shaped and output.dtype.kind == "f"
 
 
 def float_outputs(outputs: Sequence[Array]) -> list[int]:
@@ -172,23 +179,39 @@ def _judge(
         return
     for metric in metrics:
         try:
-            scores = metric.score(dict(zip(names, outputs, strict=True)), labels)
-        except (ValueError, IndexError, TypeError) as error:
+            scores = np.asarray(
+                metric.score(dict(zip(names, outputs, strict=True)), labels), np.float64
+            )
+        except Exception as error:
             raise InputError(
                 f"metric '{metric.name}': it cannot judge outputs of the shapes "
-                f"{[o.shape for o in outputs]}: {error}. Choose another --metric."
+                f"{[o.shape for o in outputs]}: {type(error).__name__}: {error}. Check --labels, or "
+                "choose another --metric."
             ) from error
-        run.scores.setdefault(metric.name, []).append(np.asarray(scores, np.float64))
+        if scores.shape != labels.shape:
+            raise InputError(
+                f"metric '{metric.name}': it must give one number for each of the {len(labels)} "
+                f"samples, saw the shape {scores.shape}. Return an array of that length."
+            )
+        run.scores.setdefault(metric.name, []).append(scores)
 
 
 def _gather(run: _Candidate, want: Sequence[Array], got: Sequence[Array]) -> None:
-    """Add one batch's sums of squares."""
+    """Add one batch's sums of squares, over what is finite in the float network.
+
+    Outputs whose shapes differ (as many boxes as were found) cannot be subtracted: nan from then on.
+    """
     rows = []
     for a, b in zip(want, got, strict=True):
-        x, y = a.astype(np.float64), b.astype(np.float64)
+        if a.shape != b.shape:
+            rows.append((np.nan, np.nan, np.nan, np.nan))
+            continue
+        finite = np.isfinite(a)
+        x = np.where(finite, a, 0).astype(np.float64)
+        y = np.where(finite, b, 0).astype(np.float64)
         e = x - y
         worst = float(np.abs(e).max(initial=0.0))
-        rows.append((np.vdot(x, x), np.vdot(y, y), np.vdot(e, e), worst))
+        rows.append((float(np.vdot(x, x)), float(np.vdot(y, y)), float(np.vdot(e, e)), worst))
     signal, other, noise, worst_of = (np.array(column) for column in zip(*rows, strict=True))
     if not run.signal.size:
         run.signal, run.other, run.noise, run.largest = (np.zeros(len(rows)) for _ in range(4))

@@ -62,7 +62,8 @@ def cumulative(
     total: NDArray[np.float64] = np.zeros((len(measured), 3))
     for batch in batches:
         (sums,) = session.run(["quant.sums"], dict(batch.feeds))
-        total += sums.astype(np.float64).reshape(-1, 3)
+        rows = sums.astype(np.float64).reshape(-1, 3)
+        total += np.where(np.isfinite(rows).all(axis=1, keepdims=True), rows, 0)
     return {
         layer.name: LayerSums(signal=float(a), other=float(b), noise=float(c))
         for layer, (a, b, c) in zip(measured, total, strict=True)

@@ -10,7 +10,7 @@ from typing import Any
 import onnx_ir as ir
 
 from quant.calibration import Batch, batches
-from quant.choose import choose
+from quant.choose import choose, node_types
 from quant.compare import Comparison, compare
 from quant.cumulative import cumulative
 from quant.files import write_json, write_text
@@ -78,10 +78,11 @@ def calibrate(job: Job, talk: Talk | None = None) -> Run:
     recipe = load_recipe(job.recipe, list(OBSERVERS)) if job.recipe else NOTHING
     metrics = [find_metric(name) for name in job.metrics]
     material = gather(job, talk)
-    profile = profile_samples(job, material, talk)
     graph = material.graph
+    recipe.check(node_types(graph))  # what can be refused is refused before the long work
     with talk.stage("write"):
         graph.save(job.out / "prepared.onnx")
+    profile = profile_samples(job, material, talk)
     plain = open_session(graph.model, threads=job.threads)
     with talk.stage("data"):
         wanted = max(job.layer_samples, PICK * material.batch)
@@ -96,7 +97,7 @@ def calibrate(job: Job, talk: Talk | None = None) -> Run:
         outcomes[target.name] = Outcome(
             target=target, plan=plan, exported=exported, observers=picked
         )
-    _measure(job, material, outcomes, metrics, plain, talk)
+    _measure(job, material, outcomes, metrics, plain, some[:2], talk)
     for outcome in outcomes.values():
         _layers(job, material, profile, outcome, some, talk)
     facts = summary(job, material, profile, outcomes, talk)
@@ -119,7 +120,7 @@ def _choose(
 ) -> tuple[Plan, dict[str, float]]:
     """Choose with the observer that was asked for, or with the one that measures best."""
     graph = material.graph
-    if job.observer is None and recipe.defaults.observer is None:
+    if (job.observer or recipe.defaults.observer) is None:
         return pick_plan(graph, profile, target, recipe, some[:PICK], plain, job.threads)
     plan = choose(graph, profile, target, recipe=recipe, observer=job.observer)
     return correct_bias(plan, graph, profile, recipe), {}
@@ -135,6 +136,7 @@ def _measure(
     outcomes: dict[str, Outcome],
     metrics: Sequence[Metric],
     plain: Any,
+    some: Sequence[Batch],
     talk: Talk,
 ) -> None:
     """Compare the simulations and, where the runtime is at hand, the real thing with float."""
@@ -154,9 +156,8 @@ def _measure(
             outcome.simulated = results[name]
             outcome.integer = results.get(f"{name} integer")
             if outcome.integer is not None:
-                few = list(_stream(job, material, material.measured[: 2 * material.batch]))
                 twin = {"integer": sessions[f"{name} integer"]}
-                outcome.parity = compare(sessions[name], twin, few)["integer"]
+                outcome.parity = compare(sessions[name], twin, some)["integer"]
 
 
 def _stream(job: Job, material: Material, indices: Sequence[int]) -> Iterator[Batch]:
@@ -175,7 +176,8 @@ def _layers(
     """Measure each layer, alone and together, and write the table."""
     graph, plan = material.graph, outcome.plan
     layers = measured_layers(graph, plan)
-    read = some[: -(-job.layer_samples // material.batch)]
+    full = [b for b in some if b.count == material.batch] or some[:1]  # padding would count twice
+    read = full[: -(-job.layer_samples // material.batch)]
     alone, together = {}, {}
     if read:
         with talk.stage("layers"):

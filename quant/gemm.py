@@ -1,8 +1,34 @@
 """MatMul and Add of a constant as one Gemm: the form that runtimes have an integer kernel for."""
 
-__all__ = ["join_gemm"]
+__all__ = ["fold_alpha", "join_gemm"]
 
+from typing import Any
+
+import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
+
+
+def fold_alpha(model: ir.Model) -> int:
+    """Fold alpha and beta of each Gemm into its constant weight and bias; return how many.
+
+    Integer kernels know neither. The old constants stay for their other readers.
+    """
+    folded = 0
+    for node in model.graph:
+        if node.op_type != "Gemm" or node.domain not in ("", "ai.onnx"):
+            continue
+        for index, name in ((1, "alpha"), (2, "beta")):
+            factor = node.attributes.get_float(name, 1.0)
+            value = node.inputs[index] if len(node.inputs) > index else None
+            if factor == 1.0 or value is None or value.const_value is None:
+                continue
+            array = (value.const_value.numpy().astype(np.float64) * factor).astype(np.float32)
+            fresh = f"{value.name}.{name}_of_{node.name}"
+            node.replace_input_with(index, _constant(model, fresh, array))
+            del node.attributes[name]
+            folded += 1
+    return folded
 
 
 def join_gemm(model: ir.Model) -> int:
@@ -60,7 +86,13 @@ def _flat(model: ir.Model, bias: ir.Value) -> ir.Value:
         return bias
     name = f"{bias.name}.flat"
     known = model.graph.initializers.get(name)
-    if known is None:
-        known = ir.Value(name=name, const_value=ir.tensor(tensor.numpy().reshape(-1), name=name))
-        model.graph.register_initializer(known)
-    return known
+    return known if known is not None else _constant(model, name, tensor.numpy().reshape(-1))
+
+
+def _constant(model: ir.Model, name: str, array: NDArray[Any]) -> ir.Value:
+    """Register an initializer, its shape and dtype known."""
+    tensor = ir.tensor(array, name=name)
+    kind, shape = ir.TensorType(tensor.dtype), ir.Shape(array.shape)
+    value = ir.Value(name=name, type=kind, shape=shape, const_value=tensor)
+    model.graph.register_initializer(value)
+    return value

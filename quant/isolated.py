@@ -67,18 +67,26 @@ def isolated(
         fresh = [n for n in dict.fromkeys([*outputs, *cuts]) if n not in values]
         values |= dict(zip(fresh, prefix.run(fresh, dict(batch.feeds)), strict=True))
         wanted = [values[n].astype(np.float64) for n in outputs]
+        finite = [np.isfinite(x) for x in wanted]
+        wanted = [np.where(good, x, 0) for good, x in zip(finite, wanted, strict=True)]
         signal += [np.vdot(x, x) for x in wanted]
         for segment in segments:
             feeds = {name: values[name] for name in segment.cut}
             for offset, row in enumerate(segment.rows):
                 feeds[TURN] = np.array(offset, np.int64)
                 for column, got in enumerate(segment.session.run(outputs, feeds)):
-                    error = got.astype(np.float64) - wanted[column]
+                    if got.shape != wanted[column].shape:
+                        noise[row, column] = np.nan
+                        continue
+                    error = np.where(finite[column], got, 0) - wanted[column]
                     noise[row, column] += np.vdot(error, error)
-    return {
-        layer.name: min(sqnr_of_sums(float(s), float(n)) for s, n in zip(signal, row, strict=True))
-        for layer, row in zip(measured, noise, strict=True)
-    }
+    return {layer.name: _worst(signal, row) for layer, row in zip(measured, noise, strict=True)}
+
+
+def _worst(signal: Array, noise: Array) -> float:
+    """Return the SQNR of the worst output that could be compared, nan when none could."""
+    found = [sqnr_of_sums(float(s), float(n)) for s, n in zip(signal, noise, strict=True)]
+    return min((x for x in found if not np.isnan(x)), default=float("nan"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 __all__ = ["Job"]
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +54,11 @@ class Job:
             if seen < least:
                 flag = name.replace("_", "-")
                 raise InputError(f"--{flag}: must be {least} or more, saw {seen}. Raise it.")
+        most = 4 * (os.cpu_count() or 1)
+        if self.threads > most:
+            raise InputError(
+                f"--threads: must be {most} or less on this machine, saw {self.threads}. Lower it."
+            )
         if not 0 <= self.max_bad <= 1:
             raise InputError(
                 f"--max-bad: must be from 0 to 1, saw {self.max_bad}. Write 0.05 for 5 %."

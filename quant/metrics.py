@@ -86,7 +86,13 @@ METRICS: Registry[Metric] = Registry("metric", "quant.metrics")
 
 def _within(outputs: Mapping[str, Array], labels: Array, most: int) -> Scores:
     """Score 1 where fewer than `most` classes beat the labelled one, over the first output."""
-    logits = next(iter(outputs.values())).reshape(len(labels), -1)
+    logits = next(iter(outputs.values()))
+    if logits.ndim != 2 or len(logits) != len(labels):
+        raise ValueError(f"the first output must be [samples, classes], saw {logits.shape}")
+    if np.any((labels < 0) | (labels >= logits.shape[1])):
+        raise ValueError(
+            f"labels must be from 0 to {logits.shape[1] - 1}, saw {labels.min()} to {labels.max()}"
+        )
     own = np.take_along_axis(logits, np.asarray(labels, np.int64)[:, None], axis=1)
     better = np.count_nonzero(logits > own, axis=1)
     ties_before = np.count_nonzero(

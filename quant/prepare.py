@@ -9,7 +9,7 @@ import onnx_ir.passes.common as passes
 
 from quant.dims import name_dims
 from quant.fold import fold_batchnorm
-from quant.gemm import join_gemm
+from quant.gemm import fold_alpha, join_gemm
 from quant.graph import PROTO_LIMIT, Graph, model_bytes, weight_of
 from quant.names import name_nodes
 from quant.opset import raise_opset
@@ -85,7 +85,8 @@ def _tidy(model: ir.Model, name: str) -> list[str]:
     model.graph.sort()
     model.graph.name = model.graph.name or name
     infer_shapes(model)
-    if joined := join_gemm(model):
+    joined, scaled = join_gemm(model), fold_alpha(model)
+    if joined or scaled:
         passes.RemoveUnusedNodesPass()(model)
     weights = Counter(w.name for n in model.graph if (w := weight_of(n)) is not None)
     parts = []
@@ -93,6 +94,8 @@ def _tidy(model: ir.Model, name: str) -> list[str]:
         parts.append(f"{unused} unused nodes removed")
     if joined:
         parts.append(f"{joined} MatMul and Add joined to Gemm")
+    if scaled:
+        parts.append(f"{scaled} alpha or beta of Gemm folded")
     if shared := sum(count > 1 for count in weights.values()):
         parts.append(f"{shared} weights are shared by several layers")
     return parts

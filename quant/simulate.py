@@ -20,6 +20,7 @@ from quant.errors import InputError
 from quant.formats import INT32, SMALLEST_SCALE, Integer, Params
 from quant.graph import WEIGHTED, Graph, weight_of
 from quant.plan import Plan, TensorPlan
+from quant.plan_check import check_plan
 from quant.session import open_session
 from quant.target import Target
 
@@ -62,20 +63,10 @@ def quantize_graph(
     Raises:
         InputError: The plan is of another graph, or names a tensor or reader that it lacks.
     """
-    if plan.graph != graph.fingerprint:
-        raise InputError(
-            f"plan for '{plan.target}': it is of another graph (fingerprint {plan.graph[:12]}, "
-            f"wanted {graph.fingerprint[:12]}). Choose again for this model."
-        )
+    check_plan(plan, graph)
     edit = _Edit(graph.clone())
     form = weight_form or target.weight_form
     chosen = [t for t in plan.quantized if only is None or t.tensor in only]
-    for tensor in chosen:
-        if tensor.tensor not in edit.values:
-            raise InputError(
-                f"plan for '{plan.target}': it names tensor '{tensor.tensor}', which the graph "
-                "does not have. Remove the entry."
-            )
     for node in list(edit.model.graph):
         shift = plan.shifts.get(str(node.name))
         weight = weight_of(node)

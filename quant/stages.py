@@ -151,11 +151,17 @@ def profile_samples(job: Job, material: Material, talk: Talk, path: Path | None 
         data=0,
         samples=0,
     )
+    finished, _ = Checkpoint(path).resume(like)
+    if finished is not None and _holds(finished, job, material, material.calibrated):
+        talk.line(f"profile: {path} is of these samples already, {finished.provenance.samples}")
+        _warn_of(finished, graph, talk)
+        return finished
     checkpoint = Checkpoint(path.with_name(f"{path.stem}.unfinished.safetensors"))
     before, done = checkpoint.resume(like)
     known = set(done)
     left = [i for i in material.calibrated if data.key(i) not in known]
-    if before is not None and len(left) + len(done) == len(material.calibrated):
+    seen = [i for i in material.calibrated if data.key(i) in known]
+    if before is not None and len(seen) == len(known) and _holds(before, job, material, seen):
         talk.line(f"profile: resumed, {len(done)} of {len(material.calibrated)} samples were done")
     else:
         before, done, left = None, [], material.calibrated
@@ -176,6 +182,22 @@ def profile_samples(job: Job, material: Material, talk: Talk, path: Path | None 
     checkpoint.path.unlink(missing_ok=True)
     _warn_of(found, graph, talk)
     return found
+
+
+def _holds(found: Profile, job: Job, material: Material, indices: Sequence[int]) -> bool:
+    """Tell whether a profile is of just these samples, by reading them and adding their digests.
+
+    Keys would not do: other images may lie under the same names.
+    """
+    bad: list[tuple[str, str]] = []
+    total = samples = 0
+    for batch in batches(material.data, indices, material.batch, bad=bad, max_bad=1.0):
+        total, samples = (total + sum(batch.digests)) % 2**256, samples + batch.count
+    origin = found.provenance
+    same = (origin.data, origin.samples) == (total, samples)
+    if same:
+        material.bad += bad
+    return same
 
 
 def allowance(job: Job, material: Material, indices: Sequence[int]) -> float:

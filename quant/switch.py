@@ -45,15 +45,17 @@ def add_switches(
                 "then_branch": _quantized_branch(old, behind, quantized, values, graph),
                 "else_branch": _branch(old, behind, list(old.inputs), "float"),
             },
+            num_outputs=len(old.outputs),
         )
-        output = last.outputs[0]
         graph.insert_before(old, [condition, switch])
-        name = str(output.name)
-        output.replace_all_uses_with(switch.outputs[0], replace_graph_outputs=True)
-        switch.outputs[0].name, switch.outputs[0].type = name, ir.TensorType(ir.DataType.FLOAT)
-        output.name = f"{name}.replaced"
+        outputs = [last.outputs[0], *old.outputs[1:]]
+        for output, switched in zip(outputs, switch.outputs, strict=True):
+            name = str(output.name)
+            output.replace_all_uses_with(switched, replace_graph_outputs=True)
+            switched.name, switched.type = name, ir.TensorType(ir.DataType.FLOAT)
+            output.name = f"{name}.replaced"
+            values[name] = switched
         graph.remove([n for n in (behind, old) if n is not None])
-        values[name] = switch.outputs[0]
 
 
 def _branch(
@@ -75,8 +77,10 @@ def _branch(
         tail.replace_input_with(0, output)
         output = tail.outputs[0]
         made.append(tail)
-    output.type = ir.TensorType(ir.DataType.FLOAT)
-    return ir.Graph([], [output], nodes=made, name=f"{tag} {node.name}")
+    outputs = [output, *first.outputs[1:]]
+    for value in outputs:
+        value.type = ir.TensorType(ir.DataType.FLOAT)
+    return ir.Graph([], outputs, nodes=made, name=f"{tag} {node.name}")
 
 
 def _copy(node: ir.Node, inputs: Sequence[ir.Value | None], output: str) -> ir.Node:

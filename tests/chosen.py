@@ -79,7 +79,7 @@ def chosen(
     proto: onnx.ModelProto,
     target: str = "onnxruntime",
     recipe: Recipe = NOTHING,
-    observer: str = "minmax",
+    observer: str | None = "minmax",
 ) -> tuple[Graph, Plan]:
     """Return the prepared graph and its plan."""
     graph = prepared(proto)

@@ -182,12 +182,15 @@ def test_a_recipe_chooses_the_observer_and_the_weights_of_one_layer() -> None:
         ),
         defaults=Rule(observer="minmax"),
     )
-    _, plan = chosen(conv_relu_net(), recipe=recipe, observer="mse")
+    _, plan = chosen(conv_relu_net(), recipe=recipe, observer=None)
+    _, asked = chosen(conv_relu_net(), recipe=recipe, observer="mse")
     w1, w2 = plan.tensors["w1"], plan.tensors["w2"]
 
     assert "percentile keeps" in plan.tensors["b"].because
     assert "entropy keeps" in plan.tensors["input"].because
     assert "minmax keeps" in plan.tensors["d"].because
+    assert "percentile keeps" in asked.tensors["b"].because
+    assert "mse keeps" in asked.tensors["d"].because, "what was asked for goes before the default"
     assert len(scale_of(w1.params)) == 1
     assert len(scale_of(w2.params)) == 16
 
@@ -205,7 +208,7 @@ def test_a_rule_about_any_tensor_of_a_group_goes_before_the_default() -> None:
     recipe = Recipe(
         rules=(Rule(match="pool", observer="minmax"),), defaults=Rule(observer="percentile")
     )
-    _, plan = chosen(proto, recipe=recipe)
+    _, plan = chosen(proto, recipe=recipe, observer=None)
 
     assert "minmax keeps" in plan.tensors["a"].because
     assert "minmax keeps" in plan.tensors["b"].because

@@ -1,0 +1,83 @@
+"""Check of a plan against its graph: what a person's edit can get wrong, each in one sentence."""
+
+__all__ = ["check_plan"]
+
+import numpy as np
+
+from quant.errors import InputError
+from quant.graph import Graph, weight_of
+from quant.layers import weight_axis
+from quant.plan import Plan, TensorPlan
+
+
+def check_plan(plan: Plan, graph: Graph) -> None:
+    """Refuse a plan that does not fit its graph.
+
+    Raises:
+        InputError: The plan is of another graph; a tensor or layer is not in it; a weight is called
+            an activation or the other way round; scales do not fit the axis; a layer is float32
+            but reads a weight that has a grid; or a bias shift is not finite or has another length.
+    """
+    place = f"plan for '{plan.target}'"
+    if plan.graph != graph.fingerprint:
+        raise InputError(
+            f"{place}: it is of another graph (fingerprint {plan.graph[:12]}, wanted "
+            f"{graph.fingerprint[:12]}). Choose again for this model."
+        )
+    for tensor in plan.quantized:
+        _check_tensor(place, tensor, graph)
+    nodes = {str(n.name): n for n in graph.nodes}
+    for name, shift in plan.shifts.items():
+        weight = weight_of(nodes[name]) if name in nodes else None
+        if weight is None:
+            raise InputError(
+                f"{place}: it shifts the bias of layer '{name}', which the graph does not have or "
+                "which has no weight. Remove the entry."
+            )
+        axis = weight_axis(nodes[name])
+        wanted = weight.shape[axis] if axis is not None and weight.shape is not None else shift.size
+        if shift.size != wanted or not np.all(np.isfinite(shift)):
+            raise InputError(
+                f"{place}: the bias shift of '{name}' must be {wanted} finite numbers, saw "
+                f"{shift.size}. Mend the entry."
+            )
+    for name, layer in plan.layers.items():
+        weight = weight_of(nodes[name]) if name in nodes else None
+        grid = plan.tensors.get(str(weight.name)) if weight is not None else None
+        if layer.precision == "int8" or grid is None or grid.params is None:
+            continue
+        if grid.readers is None or name in {reader for reader, _ in grid.readers}:
+            raise InputError(
+                f"{place}: layer '{name}' is {layer.precision}, but its weight '{grid.tensor}' has "
+                "a grid. Give the weight and the layer's inputs the format float32, or use a recipe."
+            )
+
+
+def _check_tensor(place: str, tensor: TensorPlan, graph: Graph) -> None:
+    value = graph.values.get(tensor.tensor)
+    number, params = tensor.number, tensor.params
+    if value is None or number is None or params is None:
+        raise InputError(
+            f"{place}: it names tensor '{tensor.tensor}', which the graph does not have. "
+            "Remove the entry."
+        )
+    kind = "weight" if value.is_initializer() else "activation"
+    if kind != tensor.kind:
+        raise InputError(
+            f"{place}: tensor '{tensor.tensor}' is called {tensor.kind} and is an {kind}. "
+            "Mend its kind."
+        )
+    opset = graph.model.opset_imports.get("", 0)
+    if number.bits not in (8, 16, 4) or (number.bits != 8 and opset < 21):
+        raise InputError(
+            f"{place}: tensor '{tensor.tensor}' has the format {number.name}, which ONNX of opset "
+            f"{opset} cannot hold. Use int8 or uint8."
+        )
+    if number.axis is None:
+        return
+    sizes = list(value.shape) if value.shape is not None else []
+    if not -len(sizes) <= number.axis < len(sizes) or sizes[number.axis] != params.scale.size:
+        raise InputError(
+            f"{place}: tensor '{tensor.tensor}' of shape {[str(d) for d in sizes]} has "
+            f"{params.scale.size} scales along axis {number.axis}. Give one for each index."
+        )

@@ -1,0 +1,92 @@
+"""A plan edited by hand: each mistake is one sentence, and nothing is exported."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from quant.errors import InputError
+from quant.formats import Integer, Params
+from quant.plan import Plan
+from quant.plan_check import check_plan
+from quant.target import TARGETS
+from tests.chosen import chosen
+from tests.models import gemm_net
+
+GRAPH, PLAN = chosen(gemm_net())
+(WEIGHT, *_) = [t.tensor for t in PLAN.quantized if t.kind == "weight"]
+(DATA, *_) = [t.tensor for t in PLAN.quantized if t.kind == "activation"]
+(LAYER, *_) = [x.layer for x in PLAN.layers.values() if x.op == "Gemm"]
+
+
+def with_tensor(name: str, **changes: object) -> Plan:
+    changed = replace(PLAN.tensors[name], **changes)  # type: ignore[arg-type]
+    return replace(PLAN, tensors={**PLAN.tensors, changed.tensor: changed})
+
+
+def params(count: int) -> Params:
+    return Params(scale=np.ones(count, np.float32), zero_point=np.zeros(count, np.int32))
+
+
+WIDE = Integer(bits=16, signed=True, symmetric=True)
+
+
+@pytest.mark.parametrize(
+    ("plan", "said"),
+    [
+        (replace(PLAN, graph="0" * 64), "it is of another graph (fingerprint 000000000000, wanted"),
+        (
+            with_tensor(DATA, tensor="gone"),
+            "it names tensor 'gone', which the graph does not have.",
+        ),
+        (
+            with_tensor(DATA, kind="weight"),
+            f"tensor '{DATA}' is called weight and is an activation",
+        ),
+        (
+            with_tensor(WEIGHT, kind="activation"),
+            f"tensor '{WEIGHT}' is called activation and is a",
+        ),
+        (
+            with_tensor(WEIGHT, params=params(3)),
+            "has 3 scales along axis 0. Give one for each index",
+        ),
+        (
+            with_tensor(DATA, number=WIDE),
+            "has the format int16, which ONNX of opset 17 cannot hold.",
+        ),
+        (
+            replace(PLAN, shifts={"gone": np.ones(3, np.float32)}),
+            "it shifts the bias of layer 'gone'",
+        ),
+        (
+            replace(PLAN, shifts={LAYER: np.ones(3, np.float32)}),
+            f"the bias shift of '{LAYER}' must be 32 finite numbers, saw 3. Mend the entry.",
+        ),
+        (
+            replace(PLAN, shifts={LAYER: np.full(32, np.nan, np.float32)}),
+            f"the bias shift of '{LAYER}' must be 32 finite numbers, saw 32. Mend the entry.",
+        ),
+        (
+            replace(
+                PLAN,
+                layers={**PLAN.layers, LAYER: replace(PLAN.layers[LAYER], precision="float32")},
+            ),
+            f"layer '{LAYER}' is float32, but its weight",
+        ),
+    ],
+)
+def test_a_mistake_is_one_sentence(plan: Plan, said: str, tmp_path: Path) -> None:
+    """And the writer leaves nothing behind."""
+    with pytest.raises(InputError) as caught:
+        TARGETS["onnxruntime"].write(GRAPH, plan, tmp_path)
+
+    assert str(caught.value).startswith("plan for 'onnxruntime': ")
+    assert said in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_choose_made_passes() -> None:
+    """The check is for edits."""
+    check_plan(PLAN, GRAPH)
