@@ -98,6 +98,12 @@ def calibrate(job: Job, talk: Talk | None = None) -> Run:
             target=target, plan=plan, exported=exported, observers=picked
         )
     _measure(job, material, outcomes, metrics, plain, some[:2], talk)
+    judged = any(o.simulated is not None and o.simulated.scores for o in outcomes.values())
+    if job.metrics != ("top1",) and not judged:
+        talk.warn(
+            f"--metric {', '.join(job.metrics)}: not judged, for the samples have no labels. "
+            "Give --labels."
+        )
     for outcome in outcomes.values():
         _layers(job, material, profile, outcome, some, talk)
     facts = summary(job, material, profile, outcomes, talk)

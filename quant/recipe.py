@@ -125,6 +125,12 @@ def load_recipe(path: Path, observers: Sequence[str]) -> Recipe:
     for number, row in enumerate(rows):
         line = starts[number] if number < len(starts) else 1
         rules.append(_rule(row, path, line, observers))
+        if not set(row) - {"match", "op"}:
+            raise InputError(
+                f"{path}:{line}: a rule must decide something, saw only "
+                f"{', '.join(sorted(row)) or 'nothing'}. Add precision, observer, weights, "
+                "weight_observer or bias_correction."
+            )
     if "match" in table or "op" in table:
         raise InputError(f"{path}:1: match and op belong in a [[rule]]. Move them there.")
     return Recipe(rules=tuple(rules), defaults=_rule(table, path, 1, observers), path=str(path))

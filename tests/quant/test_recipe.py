@@ -93,6 +93,13 @@ def test_the_defaults_need_no_match_and_rules_that_match_pass() -> None:
     ("text", "said"),
     [
         (
+            '[[rule]]\nmatch = "fc"',
+            (
+                "{path}:1: a rule must decide something, saw only match. Add precision, observer, "
+                "weights, weight_observer or bias_correction."
+            ),
+        ),
+        (
             '[[rule]]\nmatch = "a"\nprecison = "float"',
             (
                 "{path}:1: a rule has no 'precison'. Did you mean 'precision'? Known: "
