@@ -114,6 +114,10 @@ def summary_text(facts: Mapping[str, Any], timing: Mapping[str, Any]) -> str:
         f"{facts['model']['name']}: calibrated on {data['samples']} samples, "
         f"measured on {data['measured']} {where}"
     )
+    notes = ", ".join(facts["model"]["notes"]) or "nothing to fold"
+    lines.append(
+        f"  prepared: {notes}; outputs within {facts['model']['parity']:.1e} of the model's"
+    )
     if data["unreadable"]:
         names = ", ".join(repr(row["sample"]) for row in data["unreadable"][:3])
         lines.append(f"  {len(data['unreadable'])} unreadable samples were skipped: {names}")

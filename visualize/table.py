@@ -25,7 +25,8 @@ def worst_layers(
     """Return a table of the layers with the least isolated SQNR, the worst first.
 
     No line is longer than 100 columns; a long cause goes on in the next line. Layers that were not
-    measured (nan) or lose nothing (inf) are left out. The text does not end in a line break.
+    measured (nan) or lose nothing (inf) are left out; where no layer is left, a sentence says
+    which of the two it was. The text does not end in a line break.
 
     Args:
         rows: The whole layer table.
@@ -33,13 +34,16 @@ def worst_layers(
         most: How many layers at most.
         full: Where the whole table is; None leaves the last line out.
     """
-    bad = [r for r in rows if not math.isnan(r.isolated_sqnr_db) and r.isolated_sqnr_db < math.inf]
+    measured = [r for r in rows if not math.isnan(r.isolated_sqnr_db)]
+    bad = [r for r in measured if r.isolated_sqnr_db < math.inf]
     bad.sort(key=lambda r: (r.isolated_sqnr_db, r.layer))
     shown = bad[:most]
     if shown:
-        measured = sum(not math.isnan(r.isolated_sqnr_db) for r in rows)
-        lines = [f"The {len(shown)} worst of {measured} quantized layers, by isolated SQNR", ""]
+        count = len(measured)
+        lines = [f"The {len(shown)} worst of {count} quantized layers, by isolated SQNR", ""]
         lines += _body(shown, causes)
+    elif rows and not measured:
+        lines = ["No layer could be measured."]
     else:
         lines = ["No layer loses anything that was measured."]
     if full is not None:

@@ -58,6 +58,14 @@ def test_nothing_lost_is_said_in_a_sentence() -> None:
     assert worst_layers([], {}, full="x").endswith("All layers: x")
 
 
+def test_nothing_measured_is_not_taken_for_nothing_lost() -> None:
+    """Not knowing reads as good news if it is told in the same words."""
+    rows = [row("a", math.nan), row("b", math.nan)]
+
+    assert worst_layers(rows, {}) == "No layer could be measured."
+    assert worst_layers(rows, {}, full="x").split("\n")[-1] == "All layers: x"
+
+
 @pytest.mark.parametrize(
     "name", ["\x1b[2Jgone", "a\nb", "\u202etxt", "x" * 500, "漢" * 99, "\udcff", "e\u0301" * 40]
 )
