@@ -18,7 +18,7 @@ def read_labels(labels: Labels, keys: Sequence[str], data: str) -> tuple[int, ..
 
     A CSV file has the columns `file` and `label`, and any others, in a header. A file is matched by
     its key (the path below the data folder), else by its base name where only one row and only one
-    key bear it. "folders" numbers the folders at the top of the data folder in sorted order.
+    key bear it. "folders" numbers the first folders in which the ways to the images differ, in sorted order.
 
     Args:
         labels: A CSV file, "folders", or None.
@@ -57,7 +57,11 @@ def _folder_classes(keys: Sequence[str], data: str) -> tuple[int, ...]:
             f"--labels folders: every image lies in the folder of its class, saw {len(loose)} "
             f"directly in {data}: {few(map(shown, loose))}. Move them, or give a CSV file."
         )
-    tops = [key.split("/")[0] for key in keys]
+    folders = [PurePosixPath(key).parent.parts for key in keys]
+    depth = min(map(len, folders))  # a list may name its images by a longer way
+    differ = (i for i in range(depth) if len({parts[i] for parts in folders}) > 1)
+    at = next(differ, depth - 1)
+    tops = [parts[at] for parts in folders]
     numbers = {name: i for i, name in enumerate(sorted(set(tops)))}
     return tuple(numbers[top] for top in tops)
 

@@ -40,7 +40,7 @@ recipe_option = click.option("--recipe", type=EXISTING, help="TOML file with rul
 @click.version_option(package_name="boardquant", prog_name="quant")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def quant(debug: bool) -> None:
-    r"""Quantize vision models after training: from an image folder to an INT8 graph.
+    """Quantize vision models after training: from an image folder to an INT8 graph.
 
     \b
     quant demo
@@ -63,7 +63,7 @@ def quant(debug: bool) -> None:
 @quiet_option
 @json_option
 def calibrate(quiet: bool, as_json: bool, **options: Any) -> None:
-    r"""Do the main job, end to end: profile, choose, simulate, measure, export.
+    """Do the main job, end to end: profile, choose, simulate, measure, export.
 
     \b
     quant calibrate --model net.onnx --data photos/ --size 224x224 --resize shorter --crop center \\
@@ -135,7 +135,7 @@ def _warnings(warnings: list[str]) -> None:
 @click.option("--out", type=EXISTING, required=True, help="The profile's file, .safetensors.")
 @quiet_option
 def profile(out: Path, quiet: bool, **options: Any) -> None:
-    r"""Watch every activation once and write what was seen.
+    """Watch every activation once and write what was seen.
 
     \b
     quant profile --model net.onnx --data photos/ --size 224x224 --out half1.safetensors
@@ -157,7 +157,7 @@ def profile(out: Path, quiet: bool, **options: Any) -> None:
 @click.argument("profiles", nargs=-1, required=True, type=EXISTING)
 @click.option("--out", type=EXISTING, required=True, help="The merged profile's file.")
 def merge(profiles: tuple[Path, ...], out: Path) -> None:
-    r"""Add profiles of one model over disjoint samples: the bits of one run over all of them.
+    """Add profiles of one model over disjoint samples: the bits of one run over all of them.
 
     \b
     quant merge half1.safetensors half2.safetensors --out all.safetensors
@@ -189,7 +189,7 @@ def merge(profiles: tuple[Path, ...], out: Path) -> None:
 @recipe_option
 @click.option("--out", type=EXISTING, required=True, help="The plan's file, .json.")
 def choose(model: str, profile_path: Path, target: str, out: Path, **options: Any) -> None:
-    r"""Choose every tensor's format from a profile, with a reason for each.
+    """Choose every tensor's format from a profile, with a reason for each.
 
     Without --observer it uses mse: there are no samples here to measure observers on.
 
@@ -221,7 +221,7 @@ def choose(model: str, profile_path: Path, target: str, out: Path, **options: An
 @click.option("--plan", "plan_path", type=EXISTING, required=True, help="Of `quant choose`.")
 @click.option("--out", type=EXISTING, required=True, help="The simulated graph, .onnx.")
 def simulate(model: str, plan_path: Path, out: Path) -> None:
-    r"""Write the graph that computes in ONNX Runtime what the target will compute.
+    """Write the graph that computes in ONNX Runtime what the target will compute.
 
     \b
     quant simulate --model net.onnx --plan plan.json --out simulated.onnx
@@ -244,7 +244,7 @@ def simulate(model: str, plan_path: Path, out: Path) -> None:
 @click.option("--plan", "plan_path", type=EXISTING, required=True, help="Of `quant choose`.")
 @click.option("--out", type=EXISTING, required=True, help="Folder for the target's files.")
 def export(model: str, plan_path: Path, out: Path) -> None:
-    r"""Write the target's own files from a plan.
+    """Write the target's own files from a plan.
 
     \b
     quant export --model net.onnx --plan plan.json --out tensorrt/
@@ -263,7 +263,7 @@ def export(model: str, plan_path: Path, out: Path) -> None:
 @click.argument("kind", type=Kind)
 @json_option
 def list_parts(kind: str, as_json: bool) -> None:
-    r"""Name what is installed: targets, observers, metrics or sources.
+    """Name what is installed: targets, observers, metrics or sources.
 
     \b
     quant list targets

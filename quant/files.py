@@ -23,6 +23,8 @@ def atomic(path: Path) -> Iterator[Path]:
     Raises:
         InputError: The folder cannot be made or written to.
     """
+    if not path.name or path.is_dir():
+        raise InputError(f"{path}: a file is wanted, and this is a folder. Add a name to --out.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=".quant-", dir=path.parent))

@@ -19,7 +19,7 @@ from quant.improve import correct_bias
 from quant.isolated import isolated
 from quant.job import Job
 from quant.layer_error import LayerError, layer_csv
-from quant.layer_table import layer_table, measured_layers
+from quant.layer_table import layer_macs, layer_table, measured_layers
 from quant.metrics import Metric
 from quant.observers import OBSERVERS
 from quant.pick import pick_plan
@@ -36,6 +36,10 @@ from quant.visualize.heatmap import heatmap
 
 PICK = 16
 """Batches on which observers are tried: what saturates is rare, and few samples would miss it."""
+
+
+POOR = 0.2
+"""A float top-1 below this is a mistake in the preprocessing or the labels, not a network."""
 
 
 @dataclass(kw_only=True)
@@ -104,6 +108,7 @@ def calibrate(job: Job, talk: Talk | None = None) -> Run:
             f"--metric {', '.join(job.metrics)}: not judged, for the samples have no labels. "
             "Give --labels."
         )
+    _warn_of_float(outcomes, talk)
     for outcome in outcomes.values():
         _layers(job, material, profile, outcome, some, talk)
     facts = summary(job, material, profile, outcomes, talk)
@@ -166,6 +171,17 @@ def _measure(
                 outcome.parity = compare(sessions[name], twin, some)["integer"]
 
 
+def _warn_of_float(outcomes: dict[str, Outcome], talk: Talk) -> None:
+    """Warn when the float network itself fails: then nothing can be said of its quantization."""
+    scores = [o.simulated.float_scores for o in outcomes.values() if o.simulated is not None]
+    top1 = scores[0].get("top1", 1.0) if scores else 1.0
+    if top1 < POOR:
+        talk.warn(
+            f"the float network's own top1 is {100 * top1:.1f} %. Check --mean, --std, --size, "
+            "--channels and the order of the classes in --labels before you believe anything here."
+        )
+
+
 def _stream(job: Job, material: Material, indices: Sequence[int]) -> Iterator[Batch]:
     allowed = allowance(job, material, indices)
     yield from batches(material.data, indices, material.batch, bad=material.bad, max_bad=allowed)
@@ -190,7 +206,8 @@ def _layers(
             together = cumulative(graph, _simulated(material, outcome), layers, read, job.threads)
             shown = talk.bar(read, len(read), f"layers of {outcome.target.name}")
             alone = isolated(graph, plan, outcome.target, layers, shown, job.threads)
-    outcome.rows = layer_table(graph, plan, profile, alone, together)
+    sizes = {str(k): tuple(v.shape) for b in some[:1] for k, v in b.feeds.items()}
+    outcome.rows = layer_table(graph, plan, profile, alone, together, layer_macs(graph, sizes))
     write_text(job.out / outcome.target.name / "layers.csv", layer_csv(outcome.rows))
 
 

@@ -1,10 +1,11 @@
 """Layer table: what the plan, the profile and the measurements say of each layer, row by row."""
 
-__all__ = ["layer_table", "measured_layers", "saturation", "weight_sqnr"]
+__all__ = ["layer_macs", "layer_table", "measured_layers", "saturation", "weight_sqnr"]
 
 from collections.abc import Mapping
 
 import numpy as np
+import onnx_ir as ir
 
 from quant.cumulative import LayerSums
 from quant.graph import Graph, weight_of
@@ -13,6 +14,7 @@ from quant.layers import Layer, layers, macs, source_of
 from quant.metrics import sqnr
 from quant.plan import Plan, TensorPlan
 from quant.profile import Profile
+from quant.shapes import infer_shapes
 
 
 def measured_layers(graph: Graph, plan: Plan) -> list[Layer]:
@@ -26,6 +28,7 @@ def layer_table(
     profile: Profile,
     alone: Mapping[str, float],
     together: Mapping[str, LayerSums],
+    counts: Mapping[str, int],
 ) -> list[LayerError]:
     """Return a row for each integer layer and each weighted one, in topological order.
 
@@ -35,6 +38,7 @@ def layer_table(
         profile: Of it.
         alone: Isolated SQNR in dB by node name.
         together: Cumulative sums by node name.
+        counts: Multiply-accumulates of one sample by node name.
     """
     rows = []
     for layer in layers(graph):
@@ -55,11 +59,28 @@ def layer_table(
                 cosine=sums.cosine if sums is not None else float("nan"),
                 weight_sqnr_db=weight_sqnr(graph, known),
                 saturation=saturation(graph, layer, plan, profile),
-                macs=macs(layer),
+                macs=counts.get(layer.name, 0),
                 because=f"{choice.because}; {grid}" if grid else choice.because,
             )
         )
     return rows
+
+
+def layer_macs(graph: Graph, sizes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
+    """Return each layer's multiply-accumulates of one sample, at these shapes of the inputs.
+
+    Args:
+        graph: The prepared graph; its dynamic axes get the lengths of `sizes`.
+        sizes: By input name, batch axis included.
+    """
+    fixed = Graph(graph.clone(), graph.name)
+    for value in fixed.inputs:
+        if str(value.name) in sizes:
+            value.shape = ir.Shape(sizes[str(value.name)])
+    for value in fixed.outputs:
+        value.shape = None
+    infer_shapes(fixed.model)
+    return {layer.name: macs(layer) for layer in layers(fixed)}
 
 
 def _reason(layer: Layer, plan: Plan) -> str:

@@ -8,14 +8,16 @@ from quant.errors import InputError
 from quant.graph import Graph, weight_of
 from quant.layers import weight_axis
 from quant.plan import Plan, TensorPlan
+from quant.target import Target
 
 
-def check_plan(plan: Plan, graph: Graph) -> None:
+def check_plan(plan: Plan, graph: Graph, target: Target) -> None:
     """Refuse a plan that does not fit its graph.
 
     Raises:
         InputError: The plan is of another graph; a tensor or layer is not in it; a weight is called
-            an activation or the other way round; scales do not fit the axis; a layer is float32
+            an activation or the other way round; scales do not fit the axis; a format
+            is not the target's; a layer is float32
             but reads a weight that has a grid; or a bias shift is not finite or has another length.
     """
     place = f"plan for '{plan.target}'"
@@ -26,6 +28,7 @@ def check_plan(plan: Plan, graph: Graph) -> None:
         )
     for tensor in plan.quantized:
         _check_tensor(place, tensor, graph)
+        _check_format(place, tensor, target)
     nodes = {str(n.name): n for n in graph.nodes}
     for name, shift in plan.shifts.items():
         weight = weight_of(nodes[name]) if name in nodes else None
@@ -51,6 +54,20 @@ def check_plan(plan: Plan, graph: Graph) -> None:
                 f"{place}: layer '{name}' is {layer.precision}, but its weight '{grid.tensor}' has "
                 "a grid. Give the weight and the layer's inputs the format float32, or use a recipe."
             )
+
+
+def _check_format(place: str, tensor: TensorPlan, target: Target) -> None:
+    wanted = target.weight if tensor.kind == "weight" else target.activation
+    number = tensor.number
+    if number is not None and (number.signed, number.symmetric) != (
+        wanted.signed,
+        wanted.symmetric,
+    ):
+        shape = "symmetric" if wanted.symmetric else "asymmetric"
+        raise InputError(
+            f"{place}: tensor '{tensor.tensor}' is {number.name}, and {target.title} takes {shape} "
+            f"{wanted.name} for an {tensor.kind}. Choose again for this target."
+        )
 
 
 def _check_tensor(place: str, tensor: TensorPlan, graph: Graph) -> None:

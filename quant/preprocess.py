@@ -143,7 +143,8 @@ class Preprocess:
         image = image.convert("L" if self.channels == "GRAY" else "RGB")
         if 0 in image.size:
             raise ValueError("the image has no pixels")
-        if self.size and self.resized_side:
+        fits = image.size == self.size and self.short_side is None  # nothing was asked but its size
+        if self.size and self.resized_side and not fits:
             rule, resample = f"{self.resize} {self.crop}", RESAMPLE[self.interpolation]
             image = resized(image, self.size, self.resized_side, rule, self.pad, resample)
         tensor = normalized(image, self.mean, self.std, reverse=self.channels == "BGR")

@@ -63,7 +63,7 @@ def quantize_graph(
     Raises:
         InputError: The plan is of another graph, or names a tensor or reader that it lacks.
     """
-    check_plan(plan, graph)
+    check_plan(plan, graph, target)
     edit = _Edit(graph.clone())
     form = weight_form or target.weight_form
     chosen = [t for t in plan.quantized if only is None or t.tensor in only]

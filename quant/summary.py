@@ -109,7 +109,7 @@ def _comparison(found: Comparison | None) -> dict[str, Any] | None:
 def summary_text(facts: Mapping[str, Any], timing: Mapping[str, Any]) -> str:
     """Return the lines that end a run on the terminal."""
     data, lines = facts["data"], []
-    where = "held-out samples" if data["held_out"] else "the calibration samples"
+    where = "held-out samples" if data["held_out"] else "of the same samples"
     lines.append(
         f"{facts['model']['name']}: calibrated on {data['samples']} samples, "
         f"measured on {data['measured']} {where}"
@@ -118,9 +118,12 @@ def summary_text(facts: Mapping[str, Any], timing: Mapping[str, Any]) -> str:
     lines.append(
         f"  prepared: {notes}; outputs within {facts['model']['parity']:.1e} of the model's"
     )
+    lines.append(f"  input: {_input(facts['preprocess'])}")
     if data["unreadable"]:
-        names = ", ".join(repr(row["sample"]) for row in data["unreadable"][:3])
-        lines.append(f"  {len(data['unreadable'])} unreadable samples were skipped: {names}")
+        rows = data["unreadable"]
+        names = ", ".join(f"{row['sample']!r} ({row['reason']})" for row in rows[:3])
+        more = f" and {len(rows) - 3} more" if len(rows) > 3 else ""
+        lines.append(f"  skipped, for they cannot be read: {names}{more}")
     for name, target in facts["targets"].items():
         layers = target["layers"]
         lines.append(
@@ -134,6 +137,17 @@ def summary_text(facts: Mapping[str, Any], timing: Mapping[str, Any]) -> str:
             lines.append(f"  integer run {_line(target['integer'])}")
             lines += _kernels(target, timing["milliseconds_per_sample"].get(name))
     return "\n".join(lines)
+
+
+def _input(how: Mapping[str, Any]) -> str:
+    """Say how an image becomes the input, so that a wrong default is seen."""
+    size = "the image's own size"
+    if how["size"]:
+        size = f"{how['size'][0]}x{how['size'][1]} by {how['resize']}"
+        if how["resize"] == "shorter":
+            size += f" ({how['short_side']} pixels, crop {how['crop']})"
+    mean, std = (",".join(f"{v:g}" for v in how[k]) for k in ("mean", "std"))
+    return f"{size}, {how['channels']}, mean {mean}, std {std}"
 
 
 def _line(found: Mapping[str, Any]) -> str:
@@ -156,7 +170,7 @@ def _kernels(target: Mapping[str, Any], speed: Mapping[str, float] | None) -> li
     if speed:
         line += (
             f"; {speed['float_ms']:.2f} ms -> {speed['integer_ms']:.2f} ms a sample "
-            f"({speed['speedup']:.2f} times as fast)"
+            f"({speed['speedup']:.2f} times as fast{'' if speed['speedup'] > 1 else ': slower here'})"
         )
     parity = target.get("parity")
     extra = []

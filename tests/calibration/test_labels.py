@@ -92,3 +92,12 @@ def test_folders_are_numbered_in_sorted_order() -> None:
         "--labels folders: every image lies in the folder of its class, saw 1 directly in photos: "
         "'loose.png'. Move them, or give a CSV file."
     )
+
+
+def test_folders_are_told_apart_where_the_ways_first_differ() -> None:
+    """A list names its images from where it lies, by a longer way than the folder does."""
+    keys = ["set/dog/a.png", "set/cat/b.png", "set/dog/more/c.png"]
+
+    assert read_labels("folders", keys, "list.txt") == (1, 0, 1)
+    assert read_labels("folders", ["/x/y/7/a.png", "/x/y/3/b.png"], "list.txt") == (1, 0)
+    assert read_labels("folders", ["one/a.png", "one/b.png"], "list.txt") == (0, 0)

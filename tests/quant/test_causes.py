@@ -67,7 +67,7 @@ def row(layer: str, **given: Any) -> LayerError:
     usual: dict[str, Any] = {
         "op": "Conv",
         "precision": "int8",
-        "isolated_sqnr_db": 20.0,
+        "isolated_sqnr_db": 40.0,
         "cumulative_sqnr_db": 20.0,
         "cosine": 0.99,
         "weight_sqnr_db": 40.0,
@@ -182,3 +182,14 @@ def test_nothing_special_is_rounding_noise_and_float_layers_say_why() -> None:
     assert likely_cause(graph, plan, found, row("conv2")) == "rounding noise"
     assert likely_cause(graph, plan, found, kept) == "stays float32: the recipe keeps it float"
     assert likely_cause(graph, plan, found, row("nobody")) == "not in the graph"
+
+
+def test_noise_that_costs_much_has_a_cure_too() -> None:
+    """The worst layers are where help is needed most."""
+    graph = graph_of(models.conv_relu_net())
+    found = seen(graph, images())
+    plan = planned(graph, found)
+
+    assert likely_cause(graph, plan, found, row("conv2", isolated_sqnr_db=11.5)) == (
+        'rounding noise, more than it can bear; precision = "float"'
+    )

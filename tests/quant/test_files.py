@@ -127,3 +127,13 @@ def test_json_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
         write_json(tmp_path / "a.json", {"a": object()})
 
     assert names(tmp_path) == []
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    """`--out .` is an easy slip."""
+    with pytest.raises(InputError) as caught:
+        write_text(tmp_path, "x")
+
+    assert str(caught.value) == (
+        f"{tmp_path}: a file is wanted, and this is a folder. Add a name to --out."
+    )

@@ -215,3 +215,18 @@ def test_a_label_beyond_the_classes_is_said_with_the_range(tmp_path: Path) -> No
         run(tmp_path, small(), data)
 
     assert "ValueError: labels must be from 0 to 3, saw 4 to 4. Check --labels" in str(caught.value)
+
+
+def test_macs_are_counted_where_the_model_leaves_its_size_open(tmp_path: Path) -> None:
+    """The samples' own size is known, by hand: 3 * 8 * 1 * 1 * 64 and 8 * 4 * 64."""
+    proto = model(
+        """g (float[N,3,H,W] x) => (float[N,4,H,W] y) {
+            [conv] a = Conv(x, w1)
+            [relu] r = Relu(a)
+            [last] y = Conv(r, w2)
+        }""",
+        weights(0, w1=(8, 3, 1, 1), w2=(4, 8, 1, 1)),
+    )
+    found = run(tmp_path, proto, images())
+
+    assert [r.macs for r in found.outcomes["onnxruntime"].rows] == [1536, 2048]

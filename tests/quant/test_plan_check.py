@@ -89,4 +89,15 @@ def test_a_mistake_is_one_sentence(plan: Plan, said: str, tmp_path: Path) -> Non
 
 def test_what_choose_made_passes() -> None:
     """The check is for edits."""
-    check_plan(PLAN, GRAPH)
+    check_plan(PLAN, GRAPH, TARGETS["onnxruntime"])
+
+
+def test_a_plan_of_one_target_is_not_exported_for_another(tmp_path: Path) -> None:
+    """Its grids are others."""
+    with pytest.raises(InputError) as caught:
+        TARGETS["tensorrt"].write(GRAPH, replace(PLAN, target="tensorrt"), tmp_path)
+
+    assert str(caught.value) == (
+        f"plan for 'tensorrt': tensor '{DATA}' is uint8, and TensorRT takes symmetric int8 for an "
+        "activation. Choose again for this target."
+    )

@@ -346,3 +346,13 @@ def test_units_of_0_to_1_are_warned_about_and_usual_ones_are_not() -> None:
     assert len(Preprocess(mean=(0.5,)).warnings()) == 1
     for mean, std in (((0,), (1,)), ((127,), (128,)), ((104, 117, 123), (1,)), ((0,), (255,))):
         assert Preprocess(mean=mean, std=std).warnings() == []
+
+
+def test_an_image_that_has_the_size_already_is_left_alone() -> None:
+    """Blowing it up by 256/224 and cropping it would cost accuracy for nothing."""
+    image = Image.fromarray(np.arange(12 * 12 * 3, dtype=np.uint8).reshape(12, 12, 3))
+    plain = Preprocess(size=(12, 12)).apply(image)
+    asked = Preprocess(size=(12, 12), short_side=14).apply(image)
+
+    assert np.array_equal(plain, np.asarray(image, np.float32).transpose(2, 0, 1))
+    assert not np.array_equal(plain, asked)
