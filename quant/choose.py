@@ -5,6 +5,7 @@ __all__ = ["choose", "node_types", "weight_range"]
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import onnx_ir as ir
@@ -162,7 +163,7 @@ def _weight(
     per_tensor = recipe.wants(first.name, first.op, "weights") == "per-tensor" or axis is None
     number = target.weight.along(None if per_tensor else axis)
     observer = recipe.wants(first.name, first.op, "weight_observer") or WEIGHT_OBSERVER
-    params = weight_range(graph.array(name).astype(np.float32), number, observer)
+    params = _known_range(graph, name, number, observer)
     measured = params.scale
     if target.bias is not None:
         for layer in users:
@@ -186,6 +187,19 @@ def _weight_readers(weight: ir.Value, users: list[Layer]) -> tuple[tuple[str, in
     mine = tuple((layer.name, 1) for layer in users)
     every = {(str(use.node.name), use.idx) for use in weight.uses()}
     return None if every == set(mine) else mine
+
+
+_RANGES: WeakKeyDictionary[Graph, dict[tuple[str, Integer, str], Params]] = WeakKeyDictionary()
+"""Weight grids by graph: they do not change with the observer of activations."""
+
+
+def _known_range(graph: Graph, name: str, number: Integer, observer: str) -> Params:
+    """Return `weight_range` of an initializer, worked out once for each graph."""
+    known = _RANGES.setdefault(graph, {})
+    key = (name, number, observer)
+    if key not in known:
+        known[key] = weight_range(graph.array(name).astype(np.float32), number, observer)
+    return known[key]
 
 
 def weight_range(array: Array, number: Integer, observer: str = "minmax") -> Params:

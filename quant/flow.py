@@ -203,9 +203,10 @@ def _layers(
     alone, together = {}, {}
     if read:
         with talk.stage("layers"):
-            together = cumulative(graph, _simulated(material, outcome), layers, read, job.threads)
+            model = _simulated(material, outcome)
+            together = cumulative(graph, model, layers, read, job.threads)
             shown = talk.bar(read, len(read), f"layers of {outcome.target.name}")
-            alone = isolated(graph, plan, outcome.target, layers, shown, job.threads)
+            alone = isolated(graph, model, layers, shown, job.threads)
     sizes = {str(k): tuple(v.shape) for b in some[:1] for k, v in b.feeds.items()}
     outcome.rows = layer_table(graph, plan, profile, alone, together, layer_macs(graph, sizes))
     write_text(job.out / outcome.target.name / "layers.csv", layer_csv(outcome.rows))

@@ -147,14 +147,18 @@ class Integer:
         zero = self._spread(params.zero_point, x.ndim)
         # float32 division, as ONNX QuantizeLinear and its kernels divide
         with np.errstate(over="ignore"):  # far beyond the range; it saturates
-            near = np.rint(np.asarray(x, np.float32) / scale).astype(np.float64) + zero
-        return np.asarray(np.clip(near, self.qmin, self.qmax), np.int64).astype(np.int32)
+            near: NDArray[Any] = np.rint(np.asarray(x, np.float32) / scale)
+        if self.bits > 16:  # float32 holds every integer up to 2**24 only
+            near = near.astype(np.float64)
+        near = np.asarray(near + zero.astype(near.dtype))
+        return np.asarray(np.clip(near, self.qmin, self.qmax), np.int32)
 
     def dequantize(self, q: NDArray[Any], params: Params) -> F32:
         """Return scale * (q - zero_point) in float32."""
         zero = self._spread(params.zero_point, q.ndim)
         scale = self._spread(params.scale, q.ndim)
-        return np.asarray((q.astype(np.int64) - zero).astype(np.float32) * scale, np.float32)
+        wide = q if q.dtype == np.int32 and self.bits <= 16 else q.astype(np.int64)
+        return np.asarray((wide - zero).astype(np.float32) * scale, np.float32)
 
     def fake_quantize(self, x: NDArray[Any], params: Params) -> F32:
         """Return what the chip sees of `x`: dequantize(quantize(x)).

@@ -21,11 +21,9 @@ from quant.compare import Samples
 from quant.graph import Graph, named_values
 from quant.layers import Layer
 from quant.metrics import sqnr_of_sums
-from quant.plan import Plan
 from quant.session import open_session
-from quant.simulate import open_simulation, quantize_graph
+from quant.simulate import open_simulation
 from quant.switch import add_switches
-from quant.target import Target
 
 SEGMENTS = 6
 """More segments skip more of the prefix, and each costs a session; 6 runs 7/12 of the network."""
@@ -36,8 +34,7 @@ Array = NDArray[Any]
 
 def isolated(
     graph: Graph,
-    plan: Plan,
-    target: Target,
+    quantized: ir.Model,
     measured: Sequence[Layer],
     batches: Iterable[Samples],
     threads: int = 0,
@@ -49,13 +46,12 @@ def isolated(
 
     Args:
         graph: The prepared graph.
-        plan: Chosen for it.
-        target: The plan's.
+        quantized: What `quantize_graph` made of it.
         measured: Layers that are integer in the plan, in topological order.
         batches: Samples; a padded batch counts its padding, so batches must be full.
         threads: Threads inside one operator; 0 for all cores.
     """
-    segments = _segments(graph, plan, target, measured, threads)
+    segments = _segments(graph, quantized, measured, threads)
     floats = [str(v.name) for v in graph.outputs if v.dtype in (None, ir.DataType.FLOAT)]
     outputs = floats or [str(v.name) for v in graph.outputs]
     cuts = sorted({name for s in segments for name in s.cut})
@@ -99,16 +95,16 @@ class _Segment:
 
 
 def _segments(
-    graph: Graph, plan: Plan, target: Target, measured: Sequence[Layer], threads: int
+    graph: Graph, model: ir.Model, measured: Sequence[Layer], threads: int
 ) -> list[_Segment]:
     bounds = np.linspace(0, len(measured), min(SEGMENTS, len(measured)) + 1).astype(int)
-    quantized = named_values(quantize_graph(graph, plan, target, weight_form="integer"))
+    quantized = named_values(model)
     found = []
     for first, last in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
         run = measured[first:last]
-        model, cut = _suffix(graph, run[0])
-        add_switches(model, run, quantized, TURN)
-        session = open_simulation(model, threads)
+        suffix, cut = _suffix(graph, run[0])
+        add_switches(suffix, run, quantized, TURN)
+        session = open_simulation(suffix, threads)
         found.append(_Segment(session, cut, range(first, last)))
     return found
 
