@@ -68,7 +68,7 @@ class Run:
 
 
 def calibrate(job: Job, talk: Talk | None = None) -> Run:
-    """Do the main job and leave the files of `design`'s list in `job.out`.
+    """Do the main job and leave the files of `docs/files.md` in `job.out`.
 
     Raises:
         InputError: Something the user can mend; nothing is written before the model, the recipe
