@@ -86,8 +86,10 @@ def calibrate(job: Job, talk: Talk | None = None) -> Run:
     recipe.check(node_types(graph))  # what can be refused is refused before the long work
     with talk.stage("write"):
         graph.save(job.out / "prepared.onnx")
-    profile = profile_samples(job, material, talk)
     plain = open_session(graph.model, threads=job.threads)
+    if first := list(_stream(job, material, material.calibrated[:1])):
+        compare(plain, {}, first, metrics)  # a metric that cannot judge these outputs speaks now
+    profile = profile_samples(job, material, talk)
     with talk.stage("data"):
         wanted = max(job.layer_samples, PICK * material.batch)
         some = list(_stream(job, material, material.calibrated[:wanted]))

@@ -186,7 +186,7 @@ def test_a_finished_profile_of_the_same_samples_is_used_again(
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ("return 1.0", "it must give one number for each of the 8 samples, saw the shape ()."),
+        ("return 1.0", "it must give one number for each of the 1 samples, saw the shape ()."),
         ("raise KeyError('logits')", "KeyError: 'logits'. Check --labels, or choose another"),
         ("return outputs['y'][:3, 0]", "for each of the 8 samples, saw the shape (3,)."),
     ],
@@ -214,6 +214,7 @@ def test_a_label_beyond_the_classes_is_said_with_the_range(tmp_path: Path) -> No
     with pytest.raises(InputError) as caught:
         run(tmp_path, small(), data)
 
+    assert not (tmp_path / "out" / "profile.safetensors").exists(), "said before the long work"
     assert "ValueError: labels must be from 0 to 3, saw 4 to 4. Check --labels" in str(caught.value)
 
 
