@@ -1,12 +1,9 @@
 """Imports run one way, without circles, and the heavy libraries stay in their rooms."""
 
 import ast
-import subprocess
-import sys
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from graphlib import CycleError, TopologicalSorter
-from pathlib import Path
 
 import pytest
 
@@ -122,25 +119,3 @@ def test_heavy_libraries_stay_in_their_rooms(name: str) -> None:
     ]
 
     assert not strays
-
-
-def test_help_imports_no_heavy_library(tmp_path: Path) -> None:
-    """`quant --help` answers in a third of a second only while it leaves these alone."""
-    if "quant.cli" not in MODULES:
-        pytest.skip("there is no command line yet")
-    code = (
-        "import sys\n"
-        "from quant.cli import main\n"
-        "sys.argv = ['quant', '--help']\n"
-        "try:\n"
-        "    main()\n"
-        "except SystemExit as end:\n"
-        "    assert not end.code, end.code\n"
-        "heavy = {'torch', 'matplotlib', 'onnxruntime', 'sklearn', 'scipy'} & set(sys.modules)\n"
-        "sys.exit(f'imported: {sorted(heavy)}' if heavy else 0)\n"
-    )
-    run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False
-    )
-
-    assert run.returncode == 0, run.stderr
