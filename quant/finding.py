@@ -1,0 +1,66 @@
+"""Finding: one thing that a target will not take, or will take badly, and what to do about it."""
+
+__all__ = ["Finding", "Severity", "errors", "findings_json", "findings_text"]
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Severity = Literal["error", "warning", "info"]
+
+ORDER: dict[str, int] = {"error": 0, "warning": 1, "info": 2}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What a rule saw at one place.
+
+    Attributes:
+        rule: Target and number of the rule, "tensorrt-9"; `quant list rules` names them all.
+        severity: "error": the target refuses it or computes something else; "warning": slow or
+            risky; "info": worth knowing.
+        place: "node 'conv1'", "tensor 'x'", or a file's name; names stand in single quotes.
+        saw: What is there: "a zero point of dtype uint8".
+        wanted: What the target takes: "int8".
+        mend: One sentence: what to do.
+        layer: Node name of the graph that the finding is about; None for a file or the whole.
+    """
+
+    rule: str
+    severity: Severity
+    place: str
+    saw: str
+    wanted: str
+    mend: str
+    layer: str | None = None
+
+    def __str__(self) -> str:
+        """Return "tensorrt-9 error, node 'conv1': saw ..., wanted .... Mend."."""
+        said = f"saw {self.saw}, wanted {self.wanted}".rstrip(".")
+        return f"{self.rule} {self.severity}, {self.place}: {said}. {self.mend}"
+
+
+def errors(findings: Iterable[Finding]) -> list[Finding]:
+    """Return those that the target refuses."""
+    return [f for f in findings if f.severity == "error"]
+
+
+def findings_text(findings: Sequence[Finding]) -> str:
+    """Return a line a finding, errors first, and a line that counts them."""
+    ranked = sorted(findings, key=lambda f: ORDER[f.severity])
+    count = {name: sum(f.severity == name for f in findings) for name in ORDER}
+    total = ", ".join(f"{n} {name}{'' if n == 1 else 's'}" for name, n in count.items() if n)
+    return "\n".join([*map(str, ranked), total or "nothing found"])
+
+
+def findings_json(target: str, findings: Sequence[Finding]) -> dict[str, Any]:
+    """Return the content of `check.json`."""
+    ranked = sorted(findings, key=lambda f: ORDER[f.severity])
+    count = {name: sum(f.severity == name for f in findings) for name in ORDER}
+    return {
+        "schema": 1,
+        "target": target,
+        "errors": count["error"],
+        "warnings": count["warning"],
+        "findings": [asdict(f) for f in ranked],
+    }
