@@ -4,7 +4,9 @@ __all__ = ["TENSORRT", "write"]
 
 from pathlib import Path
 
+from quant.deploy import Deployment
 from quant.export.qdq import save_checked
+from quant.floats import FLOAT8
 from quant.formats import INT8, Integer
 from quant.graph import Graph
 from quant.plan import Plan
@@ -12,7 +14,7 @@ from quant.simulate import quantize_graph
 from quant.target import TARGETS, Exported, Target
 
 
-def write(graph: Graph, plan: Plan, folder: Path) -> Exported:
+def write(graph: Graph, plan: Plan, folder: Path, deployment: Deployment | None = None) -> Exported:
     """Write `model.onnx`: float weights with Q -> DQ, which TensorRT 8, 10 and 11 all read."""
     save_checked(quantize_graph(graph, plan, TENSORRT), folder / "model.onnx")
     return Exported(files=("model.onnx",))
@@ -21,8 +23,12 @@ def write(graph: Graph, plan: Plan, folder: Path) -> Exported:
 TENSORRT = Target(
     name="tensorrt",
     title="TensorRT",
-    activation=INT8,
-    weight=Integer(bits=8, signed=True, symmetric=True, narrow=True),
+    formats={
+        "int8": (INT8, Integer(bits=8, signed=True, symmetric=True, narrow=True)),
+        "fp8": (FLOAT8, FLOAT8),
+    },
+    floats=("float32", "float16"),
+    typed=True,
     bias=None,
     weighted=frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"}),
     others=frozenset({"Add", "Mul", "AveragePool", "GlobalAveragePool"}),

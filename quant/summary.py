@@ -5,6 +5,7 @@
 
 __all__ = ["summary", "summary_text"]
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -69,7 +70,7 @@ def _measured(outcomes: Mapping[str, Any]) -> int:
 def _target(outcome: Any, material: Material) -> dict[str, Any]:
     plan = outcome.plan
     weighted = {str(n.name) for n in material.graph.nodes if weight_of(n) is not None}
-    integer = [p for p in plan.layers.values() if p.precision == "int8"]
+    integer = [p for p in plan.layers.values() if p.quantized]
     found: dict[str, Any] = {
         "layers": {
             "integer": len(integer),
@@ -79,8 +80,13 @@ def _target(outcome: Any, material: Material) -> dict[str, Any]:
         },
         "simulated": _comparison(outcome.simulated),
         "observers_db": outcome.observers,
-        "files": list(outcome.exported.files),
-        **outcome.exported.facts,
+        "files": list(outcome.shipped.exported.files),
+        "precisions": dict(Counter(p.precision for p in plan.layers.values())),
+        "check": {
+            name: sum(f.severity == name for f in outcome.shipped.findings)
+            for name in ("error", "warning", "info")
+        },
+        **outcome.shipped.exported.facts,
     }
     if outcome.integer is not None:
         found["integer"] = _comparison(outcome.integer)
