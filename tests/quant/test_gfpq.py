@@ -61,7 +61,9 @@ def test_the_function_gives_the_same_bits_in_onnx_runtime(number: Gfpq, delta: i
     middles = np.exp2((np.arange(-4, levels + 4) + delta + 0.5) / steps).astype(np.float32)
     exact = np.exp2((np.arange(-20, levels + 4) + delta) / steps).astype(np.float32)
     near = np.concatenate([middles, exact, [0, 1e-38, 3e38]]).astype(np.float32)
-    near = np.concatenate([near, np.nextafter(near, 0), np.nextafter(near, 9e38)])
+    near = np.concatenate(
+        [near, np.nextafter(near, np.float32(0)), np.nextafter(near, np.float32(3e38))]
+    )
     x = np.concatenate([near, -near]).astype(np.float32)
 
     wanted = number.fake_quantize(x, delta_of(delta))
