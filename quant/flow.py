@@ -14,6 +14,7 @@ from quant.choose import choose, node_types
 from quant.compare import Comparison, compare
 from quant.cumulative import cumulative
 from quant.files import write_json, write_text
+from quant.finding import errors
 from quant.improve import correct_bias
 from quant.isolated import isolated
 from quant.job import Job
@@ -115,6 +116,9 @@ def calibrate(job: Job, talk: Talk | None = None) -> Run:
             "Give --labels."
         )
     _warn_of_float(outcomes, talk)
+    for name, outcome in outcomes.items():
+        for finding in errors(outcome.shipped.findings):
+            talk.warn(f"{name}/check.json: {finding}")
     for outcome in outcomes.values():
         _layers(job, material, profile, outcome, some, talk)
     facts = summary(job, material, profile, outcomes, talk)

@@ -31,6 +31,16 @@ from quant.target import Target
 FLOAT_KERNELS: Mapping[str, str] = MappingProxyType({"session.disable_quant_qdq": "1"})
 """Session entries that keep ONNX Runtime from fusing quantizers into integer kernels."""
 
+WRONG = (
+    "TransposeOptimizer",
+    "TransposeOptimizer_CPUExecutionProvider",
+    "ReluQuantRewrite",
+    "ClipQuantRewrite",
+)
+"""Optimizers of ONNX Runtime 1.32.0 that break a simulation. With quantizers kept apart the first
+two move Transpose nodes wrongly ("Incompatible dimensions" in a transformer's residual Add); the
+others take the float8 zero point 0 for the least number and drop the Relu or Clip before it."""
+
 FUNCTIONS: Mapping[str, Callable[[int], ir.Function]] = MappingProxyType(
     {
         "Float16": float16_function,
@@ -44,15 +54,9 @@ FUNCTIONS: Mapping[str, Callable[[int], ir.Function]] = MappingProxyType(
 def open_simulation(model: ir.Model, threads: int = 0) -> Any:
     """Return an ONNX Runtime session in which the operators compute in float32 between the grids.
 
-    Its TransposeOptimizer is left out: with quantizers kept apart it moves Transpose nodes wrongly
-    (1.32.0 refuses a transformer's residual Add with "Incompatible dimensions").
+    What it gets wrong is left out, see WRONG.
     """
-    return open_session(
-        model,
-        threads=threads,
-        entries=FLOAT_KERNELS,
-        disabled=("TransposeOptimizer", "TransposeOptimizer_CPUExecutionProvider"),
-    )
+    return open_session(model, threads=threads, entries=FLOAT_KERNELS, disabled=WRONG)
 
 
 def quantize_graph(
