@@ -73,7 +73,7 @@ def _wanted(layer: Layer, target: Target, recipe: Recipe) -> str:
     if said is None:
         return target.precision
     if said == "float":
-        return target.best
+        return target.best if target.best in target.formats else _floats(layer, target, recipe)
     known = (*target.formats, *target.floats)
     if said not in known:
         raise InputError(
@@ -85,8 +85,12 @@ def _wanted(layer: Layer, target: Target, recipe: Recipe) -> str:
 
 def _float(layer: Layer, wanted: Mapping[str, str], target: Target, recipe: Recipe) -> str:
     """Return what a layer without grids computes in."""
-    if wanted[layer.name] in target.floats:
-        return wanted[layer.name]
+    said = wanted[layer.name]
+    return said if said in target.floats else _floats(layer, target, recipe)
+
+
+def _floats(layer: Layer, target: Target, recipe: Recipe) -> str:
+    """Return which float the recipe wants of a layer that has no grids, or the target's first."""
     said = recipe.wants(layer.name, layer.op, "float_precision")
     return said if said in target.floats else target.floats[0]
 
