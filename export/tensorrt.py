@@ -4,18 +4,19 @@ __all__ = ["TENSORRT", "write"]
 
 from pathlib import Path
 
-from quant.export.qdq import save_checked
+from quant.deploy import Deployment
+from quant.export.tensorrt_write import write_folder
 from quant.formats import INT8, Integer
 from quant.graph import Graph
 from quant.plan import Plan
-from quant.simulate import quantize_graph
 from quant.target import TARGETS, Exported, Target
 
+USUAL = Deployment()
 
-def write(graph: Graph, plan: Plan, folder: Path) -> Exported:
-    """Write `model.onnx`: float weights with Q -> DQ, which TensorRT 8, 10 and 11 all read."""
-    save_checked(quantize_graph(graph, plan, TENSORRT), folder / "model.onnx")
-    return Exported(files=("model.onnx",))
+
+def write(graph: Graph, plan: Plan, folder: Path, deployment: Deployment = USUAL) -> Exported:
+    """Write the Q/DQ graph, its implicit twin (8 and 10), build scripts and DEPLOY.md."""
+    return write_folder(graph, plan, folder, deployment, TENSORRT)
 
 
 TENSORRT = Target(
