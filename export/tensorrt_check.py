@@ -111,7 +111,10 @@ def _load(path: Path) -> ir.Model:
         model = ir.load(path)
         infer_shapes(model)
     except Exception as error:  # protobuf, onnx_ir and the operating system each raise their own
-        said = " ".join(str(error).split()).replace("'", '"').rstrip(".")
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        said = " ".join(str(cause).split()).replace("'", '"').rstrip(".")
         raise InputError(
             f"{path}: not a readable ONNX model: {said[:200] or type(error).__name__}. "
             "Export it again."

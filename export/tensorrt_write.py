@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from quant.deploy import Deployment
 from quant.errors import UnsupportedError
@@ -112,17 +113,26 @@ def _hold_weights(model: ir.Model, plan: Plan) -> None:
         shape = [1] * array.ndim
         if axis is not None:
             shape[axis] = -1
-        top = np.asarray(127 * scale, np.float32).reshape(shape if axis is not None else ())
-        held = np.clip(array, -top, top)
-        if not np.array_equal(held, array):
-            name = f"{value.name}_clipped"
-            while name in model.graph.initializers:
-                name += "_"
-            made = ir.Value(name=name, const_value=ir.tensor(held, name=name))
-            model.graph.register_initializer(made)
-            node.replace_input_with(0, made)
-            if not value.uses():
-                del model.graph.initializers[str(value.name)]
+        spread = scale.reshape(shape if axis is not None else ())
+        low = np.rint(array / spread) < -127
+        if np.any(low):
+            _put(model, node, np.where(low, np.float32(-127) * spread, array).astype(np.float32))
+
+
+def _put(model: ir.Model, node: ir.Node, array: NDArray[np.float32]) -> None:
+    """Give a QuantizeLinear this weight; another reader of the old one keeps it."""
+    value = node.inputs[0]
+    assert value is not None
+    name = str(value.name)
+    if len(value.uses()) == 1 and not value.is_graph_output():
+        value.const_value = ir.tensor(array, name=name)
+        return
+    name += "_clipped"
+    while name in model.graph.initializers:
+        name += "_"
+    made = ir.Value(name=name, const_value=ir.tensor(array, name=name))
+    model.graph.register_initializer(made)
+    node.replace_input_with(0, made)
 
 
 def _no_implicit(plan: Plan, deployment: Deployment, version: Version) -> str | None:
