@@ -114,9 +114,10 @@ def _hold_weights(model: ir.Model, plan: Plan) -> None:
         if axis is not None:
             shape[axis] = -1
         spread = scale.reshape(shape if axis is not None else ())
-        low = np.rint(array / spread) < -127
-        if np.any(low):
-            _put(model, node, np.where(low, np.float32(-127) * spread, array).astype(np.float32))
+        over = np.abs(np.rint(array / spread)) > 127
+        if np.any(over):
+            held = np.where(over, np.sign(array) * np.float32(127) * spread, array)
+            _put(model, node, held.astype(np.float32))
 
 
 def _put(model: ir.Model, node: ir.Node, array: NDArray[np.float32]) -> None:
