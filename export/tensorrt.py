@@ -5,19 +5,20 @@ __all__ = ["TENSORRT", "write"]
 from pathlib import Path
 
 from quant.deploy import Deployment
-from quant.export.qdq import save_checked
+from quant.export.tensorrt_check import RULES, check_export, check_model
+from quant.export.tensorrt_write import write_folder
 from quant.floats import FLOAT8
 from quant.formats import INT8, Integer
 from quant.graph import Graph
 from quant.plan import Plan
-from quant.simulate import quantize_graph
 from quant.target import TARGETS, Exported, Target
 
+USUAL = Deployment()
 
-def write(graph: Graph, plan: Plan, folder: Path, deployment: Deployment | None = None) -> Exported:
-    """Write `model.onnx`: float weights with Q -> DQ, which TensorRT 8, 10 and 11 all read."""
-    save_checked(quantize_graph(graph, plan, TENSORRT), folder / "model.onnx")
-    return Exported(files=("model.onnx",))
+
+def write(graph: Graph, plan: Plan, folder: Path, deployment: Deployment = USUAL) -> Exported:
+    """Write the Q/DQ graph, its implicit twin (8 and 10), build scripts and DEPLOY.md."""
+    return write_folder(graph, plan, folder, deployment, TENSORRT)
 
 
 TENSORRT = Target(
@@ -43,5 +44,8 @@ TENSORRT = Target(
         "recommendations; onnx-tensorrt 10.1 QuantDequantLinearHelper"
     ),
     write=write,
+    check_model=check_model,
+    check_export=check_export,
+    rules=RULES,
 )
 TARGETS.add("tensorrt")(TENSORRT)

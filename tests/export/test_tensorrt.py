@@ -14,6 +14,7 @@ import onnx_ir as ir
 import pytest
 from numpy.typing import NDArray
 
+from quant.deploy import Deployment
 from quant.export.tensorrt import write
 from quant.layers import VIEWS
 from tests.chosen import chosen
@@ -60,7 +61,7 @@ WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 def exported(name: str) -> ir.Model:
     with TemporaryDirectory() as folder:
         graph, plan = chosen({**NETS, "mixed": mixed_net}[name](), "tensorrt")
-        write(graph, plan, Path(folder))
+        write(graph, plan, Path(folder), Deployment(trt_version="8"))
         loaded = ir.from_proto(onnx.load(Path(folder) / "model.onnx"))
     return loaded
 

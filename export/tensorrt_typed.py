@@ -1,0 +1,60 @@
+"""Typed graphs for strongly typed builds: float16 layers get float16 tensors, and casts at the rim.
+
+TensorRT 11, and 10 with --stronglyTyped, take every type from the graph. Source: NvInfer.h 11.1,
+IQuantizeLayer and IDequantizeLayer; TensorRT 11 migration guide.
+"""
+
+__all__ = ["typed"]
+
+import onnx
+import onnx_ir as ir
+from onnx import version_converter
+
+from quant.export.tensorrt_retype import Retype
+from quant.export.tensorrt_types import node_types
+from quant.graph import Graph
+from quant.plan import Plan
+from quant.shapes import infer_shapes
+from quant.silence import silence
+from quant.stub import through_proto
+
+OPSET = 19
+"""The first opset in which QuantizeLinear takes float16 tensors and scales."""
+
+
+def typed(model: ir.Model, plan: Plan, graph: Graph) -> ir.Model:
+    """Return a quantized model whose float16 layers are typed float16, as the plan says.
+
+    Inputs and outputs stay float32. A float32 layer gets float32 tensors. What an integer layer
+    computes in beside its integers (its DequantizeLinear outputs, its bias) is float16 where float
+    layers beside it are float16 and none is float32, so that fewer casts are needed. Data movers
+    keep the type of what they move. One Cast of a tensor serves all its readers. A scale that
+    float16 cannot hold within 2**-9 keeps its layer in float32; the others are rounded to float16
+    wherever they stand, so that the two of a pair, and joined tensors, stay equal.
+
+    Without float16 layers the result is a copy.
+
+    Args:
+        model: What `quantize_graph` made of the graph by the plan.
+        plan: "float16" layers; anything that is neither "float16" nor "float32" is integer.
+        graph: The prepared graph.
+
+    Raises:
+        InputError: A weight or constant of a float16 layer is too large for float16.
+        UnsupportedError: A float16 layer's operator has no float16 form.
+    """
+    if not any(x.precision == "float16" for x in plan.layers.values()):
+        return model.clone()
+    work = model.clone()
+    if work.opset_imports.get("", 0) < OPSET:
+        with silence():
+            work = through_proto(work, _raise)
+    infer_shapes(work)
+    edit = Retype(work, node_types(work, plan, graph))
+    edit.run()
+    infer_shapes(work)
+    return work
+
+
+def _raise(proto: onnx.ModelProto) -> onnx.ModelProto:
+    return version_converter.convert_version(proto, OPSET)
