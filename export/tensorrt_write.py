@@ -2,6 +2,7 @@
 
 __all__ = ["write_folder"]
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from quant.export.tensorrt_shapes import shape_ranges
 from quant.export.tensorrt_typed import typed
 from quant.export.tensorrt_version import Version, trt_version
 from quant.files import write_json, write_text
+from quant.floats import Float16
 from quant.formats import Params
 from quant.graph import Graph
 from quant.plan import Plan
@@ -90,6 +92,9 @@ def write_folder(
 
 
 def _explicit(graph: Graph, plan: Plan, target: Target, version: Version) -> ir.Model:
+    # float16 is a type of the exported graph, and only of the simulation a grid
+    grids = {k: t for k, t in plan.tensors.items() if not isinstance(t.number, Float16)}
+    plan = replace(plan, tensors=grids)
     if version.major == 8:
         model = quantize_graph(graph, plan, target, weight_form="float")
         _hold_weights(model, plan)

@@ -9,6 +9,7 @@ import onnx_ir as ir
 from onnx import version_converter
 
 from quant.errors import QuantError, UnsupportedError
+from quant.names import name_nodes
 from quant.session import open_session
 from quant.silence import silence
 from quant.stub import through_proto, without_weights
@@ -98,6 +99,7 @@ def at_opset(model: ir.Model, opset: int, place: str) -> ir.Model:
             f"fails with '{' '.join(str(error).split())[:200]}'. Export the model with opset {opset}."
         ) from error
     raised.ir_version = max(raised.ir_version, 9)  # the first that knows float8
+    name_nodes(raised)  # the converter leaves its own without
     return raised
 
 

@@ -7,13 +7,17 @@ import onnx
 import onnx_ir as ir
 import pytest
 
+from quant.choose import choose
 from quant.deploy import Deployment
 from quant.finding import errors
 from quant.graph import Graph, weight_of
+from quant.plan_file import load_plan
 from quant.preprocess import Preprocess
+from quant.recipe import Recipe, Rule
 from quant.ship import Shipped, ship
+from quant.simulate import open_simulation
 from quant.target import TARGETS
-from tests.chosen import chosen, inputs, profiled, run
+from tests.chosen import chosen, inputs, prepared, profiled, run
 from tests.models import concat_net, conv_relu_net, depthwise_net, gemm_net, residual_net
 
 NETS = [concat_net, conv_relu_net, depthwise_net, gemm_net, residual_net]
@@ -75,6 +79,34 @@ def test_an_export_of_a_plain_network_passes_its_own_check(
     _, left = shipped(target, net, tmp_path)
 
     assert [str(f) for f in errors(left.findings)] == []
+
+
+@EVERY_TARGET
+@pytest.mark.parametrize("net", [residual_net, depthwise_net])
+def test_a_plan_of_every_precision_passes_its_own_check_and_simulates(
+    target: str, net: object, tmp_path: Path
+) -> None:
+    """Mixed precision is what the search will write."""
+    assert callable(net)
+    table = TARGETS[target]
+    graph = prepared(net())
+    names = [str(n.name) for n in graph.nodes if weight_of(n) is not None]
+    wanted = [*table.formats, *table.floats]
+    rules = tuple(
+        Rule(match=name, precision=wanted[i % len(wanted)]) for i, name in enumerate(names)
+    )
+    held = profiled(graph)
+    plan = choose(graph, held, table, recipe=Recipe(rules=rules), observer="minmax")
+    left = ship(graph, plan, table, tmp_path, Deployment(preprocess=Preprocess(), profile=held))
+    feeds = inputs(graph, seed=9)
+    session = open_simulation(ir.load(tmp_path / "simulated.onnx"), threads=1)
+
+    assert [str(f) for f in errors(left.findings)] == []
+    assert [plan.layers[n].precision for n in names] == [
+        wanted[i % len(wanted)] for i in range(len(names))
+    ]
+    assert sqnr_db(run(graph.model, feeds)[0], session.run(None, feeds)[0]) > 20
+    assert load_plan(tmp_path / "plan.json").tensors.keys() == plan.tensors.keys()
 
 
 @EVERY_TARGET
