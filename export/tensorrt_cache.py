@@ -118,7 +118,12 @@ def read_cache(path: Path) -> Cache:
 
 def range_json(scales: Mapping[str, float]) -> dict[str, dict[str, float]]:
     """Return the ranges as PPQ writes them: `{"act_quant_info": {tensor: scale * 127}}`."""
-    return {"act_quant_info": {name: float(scale) * STEPS for name, scale in scales.items()}}
+    return {"act_quant_info": {name: _range(scale) for name, scale in scales.items()}}
+
+
+def _range(scale: float) -> float:
+    """Return the largest magnitude, rounded to float32 as the tools hold it."""
+    return float(np.float32(float(scale) * STEPS))
 
 
 def range_text(scales: Mapping[str, float]) -> str:
@@ -130,5 +135,5 @@ def range_text(scales: Mapping[str, float]) -> str:
     lines = []
     for name, scale in scales.items():
         _check(name, scale, re.compile(rf"{BAD.pattern}|:"), "':'")
-        lines.append(f"{name}: {float(scale) * STEPS:.9g}\n")
+        lines.append(f"{name}: {_range(scale):.9g}\n")
     return "".join(lines)

@@ -207,6 +207,10 @@ def _inferred(build: Build, facts: Mapping[str, Any]) -> list[str]:
             f"- Made for {build.version}; another minor version of {build.version.major} should "
             "do, and another major version wants its own export."
         )
+        if build.version.major == 8:
+            lines.append(
+                f"- The graph is of opset {facts['opset']}: 8.6 reads up to 17, 8.0 to 8.4 up to 13."
+            )
     else:
         lines.append("- The parser of version 11 was not read; its headers and documents were.")
     if build.implicit:

@@ -79,7 +79,7 @@ def write_folder(
     if build.explicit_layers:
         write_text(folder / "layer_precisions.txt", layer_lists(build.explicit_layers))
         files.append("layer_precisions.txt")
-    facts = _facts(build, mine, why_not)
+    facts = _facts(build, model, mine, why_not)
     if why_not is None:
         made, counted = _implicit(graph, plan, folder, deployment, build)
         files += made
@@ -182,8 +182,9 @@ def _implicit(
     return [f"implicit/{name}" for name in files], dict(sorted(counted.items()))
 
 
-def _facts(build: Build, renamed: Renamed, why_not: str | None) -> dict[str, Any]:
+def _facts(build: Build, model: ir.Model, renamed: Renamed, why_not: str | None) -> dict[str, Any]:
     return {
+        "opset": model.graph.opset_imports.get("", 0),
         "trt_version": str(build.version),
         "flags": build.explicit_flags,
         "strongly_typed": build.typed or build.fp8 or build.version.major >= 11,

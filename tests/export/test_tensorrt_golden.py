@@ -87,6 +87,7 @@ class Reader(CalibrationDataReader):  # type: ignore[misc]
         self.rows = iter([rng.normal(size=(1, 3, 16, 16)).astype(np.float32) for _ in range(4)])
 
     def get_next(self) -> dict[str, np.ndarray] | None:  # type: ignore[type-arg]
+        """Return the next sample, or None."""
         row = next(self.rows, None)
         return None if row is None else {"input": row}
 
