@@ -12,9 +12,7 @@ from quant.plan import Plan
 from quant.target import TARGETS, Exported, Target
 
 
-def write(
-    graph: Graph, plan: Plan, folder: Path, deployment: Deployment | None = None
-) -> Exported:
+def write(graph: Graph, plan: Plan, folder: Path, deployment: Deployment | None = None) -> Exported:
     """Write `deploy_model.onnx` and everything that ATC needs beside it.
 
     Raises:

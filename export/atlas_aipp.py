@@ -54,11 +54,10 @@ def aipp_of(graph: Graph, preprocess: Preprocess | None) -> Aipp | str:
         return "AIPP gives NCHW, and the network wants another layout"
     if shape[1] != count:
         return f"the preprocessing makes {count} channels, and the input has {shape[1]}"
-    sizes = [
-        got if isinstance(got, int) else want
-        for got, want in zip(shape[2:], reversed(preprocess.size or (None, None)), strict=True)
-    ]
-    if not all(isinstance(s, int) for s in sizes):
+    width, height = preprocess.size or (None, None)
+    height = shape[2] if isinstance(shape[2], int) else height
+    width = shape[3] if isinstance(shape[3], int) else width
+    if width is None or height is None:
         return "the size of the input is not fixed"
     told = preprocess.describe()
     mean, std = np.array(told["mean"], np.float64), np.array(told["std"], np.float64)
@@ -70,8 +69,8 @@ def aipp_of(graph: Graph, preprocess: Preprocess | None) -> Aipp | str:
         return "a mean or std is beyond float16, in which AIPP holds them"
     return Aipp(
         format="YUV400_U8" if count == 1 else "RGB888_U8",
-        width=sizes[1],
-        height=sizes[0],
+        width=width,
+        height=height,
         swap=preprocess.channels == "BGR",
         whole=tuple(int(w) for w in whole),
         rest=tuple(float(r) for r in rest),

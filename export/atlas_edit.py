@@ -124,7 +124,7 @@ def corrected(graph: Graph, plan: Plan) -> ir.Model:
         if node.op_type != "MatMul":
             _shift_input(edit, node, 2, shift)
         elif add is not None:
-            _shift_input(edit, add, 1 - list(node.outputs[0].uses())[0].idx, shift)
+            _shift_input(edit, add, 1 - next(iter(node.outputs[0].uses())).idx, shift)
         else:
             bias = edit.constant(f"{node.name}.bias", np.asarray(shift, np.float32))
             made = edit.node(

@@ -38,4 +38,4 @@ def ascend_functions(opset: int) -> list[ir.Function]:
     """Return AscendQuant, AscendAntiQuant and AscendDequant with bodies of one opset."""
     header = f'<domain: "{DOMAIN}", opset_import: ["" : {opset}]>'
     protos = [onnx.parser.parse_function(header + body) for body in BODIES]
-    return [ir.from_proto(proto) for proto in protos]
+    return [ir.serde.deserialize_function(proto) for proto in protos]

@@ -40,9 +40,7 @@ def convolve(
     wide = np.pad(x.astype(np.float64), [(0, 0), (0, 0), *sides])
     kernel = weight.shape[2:]
     spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
-    sizes = [
-        (n - span) // s + 1 for n, span, s in zip(wide.shape[2:], spans, strides, strict=True)
-    ]
+    sizes = [(n - span) // s + 1 for n, span, s in zip(wide.shape[2:], spans, strides, strict=True)]
     filters = weight.astype(np.float64).reshape(group, -1, *weight.shape[1:])
     total = np.zeros((count, group, filters.shape[1], *sizes))
     for at in np.ndindex(*kernel):

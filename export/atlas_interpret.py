@@ -157,7 +157,9 @@ class _Run:
             for name, array in feeds.items()
         ]
         made = [onnx.helper.make_empty_tensor_value_info(name) for name in wanted]
-        graph = onnx.helper.make_graph(nodes, "part", given, made, sorted(held, key=lambda t: t.name))
+        graph = onnx.helper.make_graph(
+            nodes, "part", given, made, sorted(held, key=lambda t: t.name)
+        )
         part = onnx.helper.make_model(
             graph, opset_imports=self._model.opset_import, ir_version=self._model.ir_version
         )

@@ -103,12 +103,16 @@ def by_channel(node: ir.Node, weight: NDArray[Any]) -> NDArray[Any]:
     if node.op_type == "ConvTranspose":
         group = node.attributes.get_int("group", 1)
         parts = weight.reshape(group, weight.shape[0] // group, weight.shape[1], -1)
-        return np.ascontiguousarray(parts.transpose(0, 2, 1, 3)).reshape(group * weight.shape[1], -1)
+        return np.ascontiguousarray(parts.transpose(0, 2, 1, 3)).reshape(
+            group * weight.shape[1], -1
+        )
     return weight.T
 
 
 def integer_layers(model: ir.Model, plan: Plan) -> list[IntegerLayer]:
     """Return every layer that the plan computes in int8, in topological order.
+
+    An AveragePool that has no INT8 form is left out: it stays float at next to no cost.
 
     Args:
         model: The prepared graph or an edit of it; the plan's bias shifts are in its biases.
@@ -119,7 +123,8 @@ def integer_layers(model: ir.Model, plan: Plan) -> list[IntegerLayer]:
     """
     wanted = {name for name, layer in plan.layers.items() if layer.precision == "int8"}
     nodes = [n for n in model.graph if n.name in wanted and n.op_type in INTEGER_OPS]
-    return [integer_layer(node, plan) for node in nodes]
+    pools = [n for n in nodes if n.op_type == "AveragePool" and refusal(n) is not None]
+    return [integer_layer(node, plan) for node in nodes if node not in pools]
 
 
 def integer_layer(node: ir.Node, plan: Plan) -> IntegerLayer:
@@ -130,7 +135,7 @@ def integer_layer(node: ir.Node, plan: Plan) -> IntegerLayer:
     """
     place = f"node '{node.name}' ({node.op_type})"
     if why := refusal(node):
-        raise _refused(place, why)
+        raise _refused(place, f"{why.saw}, wanted {why.wanted}")
     data = node.inputs[0]
     name = str(data.name) if data is not None else ""
     held = _params(plan, name, str(node.name), 0)
@@ -167,7 +172,7 @@ def _weighted(
     weight = number.quantize(array, raised).astype(np.int8)
     if node.op_type in ("Gemm", "MatMul") and scale.size > 1:
         raise _refused(place, f"a weight with {scale.size} scales, wanted one scale")
-    if node.op_type == "Gemm" and node.attributes.get_int("transB", 0):
+    if node.op_type == "Gemm" and node.attributes.get_int("transB", 0) == 1:
         weight = np.ascontiguousarray(weight.T)
     if node.op_type == "ConvTranspose" and scale.size > 1:
         scale = np.tile(scale, node.attributes.get_int("group", 1))

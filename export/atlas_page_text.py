@@ -74,8 +74,8 @@ def steps(soc_version: str, shape: str, *, has_aipp: bool) -> str:
         "   `deploy_model.onnx`, let AMCT build its own from the same numbers and compile that:",
         "",
         "   ```sh",
-        "   python3 -c \"import amct_onnx; amct_onnx.convert_model('float_model.onnx', "
-        "'record.txt', 'amct/model')\"",
+        "   python3 -c 'import amct_onnx as amct",
+        '   amct.convert_model("float_model.onnx", "record.txt", "amct/model")\'',
         "   ```",
     ]
     return "\n".join(lines)
@@ -88,20 +88,23 @@ def _one_line(text: str) -> str:
 def preprocessing(preprocess: Preprocess | None, aipp: Aipp | str) -> str:
     """Return the numbers of the preprocessing, and which of it the chip can do."""
     if preprocess is None:
-        return f"None: {aipp if isinstance(aipp, str) else ''}."
+        return "None: the inputs are no images."
     told = preprocess.describe()
-    lines = [
+    host = (
         f"- Host: resize {told['resize']} with short side {told['short_side']}, crop "
-        f"{told['crop']}, {told['interpolation']}, to {told['size']} (width, height).",
+        f"{told['crop']}, {told['interpolation']}, to {told['size']} (width, height)."
+    )
+    tensor = (
         f"- Tensor: {told['channels']}, {told['layout']}, mean {told['mean']}, std {told['std']} in "
-        "0..255 units: (pixel - mean) / std.",
-    ]
+        "0..255 units: (pixel - mean) / std."
+    )
     if isinstance(aipp, str):
-        return "\n".join([*lines, f"- No AIPP: {shown(aipp)}."])
+        return "\n".join([host, tensor, f"- No AIPP: {shown(aipp)}."])
     swap = ", swaps red and blue" if aipp.swap else ""
-    lines += [
+    pixels = "gray" if aipp.format == "YUV400_U8" else "RGB"
+    chip = (
         f"- AIPP (`sh atc.sh aipp`) takes {aipp.format} of {aipp.width}x{aipp.height}{swap} and "
-        "does mean and std. Give RGB pixels then, not a normalized tensor.",
-        f"- AIPP's float16 numbers move the tensor by up to {aipp.error:.2g}, in its own units.",
-    ]
-    return "\n".join(lines)
+        f"does mean and std. Give it {pixels} pixels, not a normalized tensor."
+    )
+    error = f"- AIPP's float16 numbers move the tensor by up to {aipp.error:.2g}, in its own units."
+    return f"{host}\n{tensor}\n{chip}\n{error}"

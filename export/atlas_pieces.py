@@ -64,9 +64,7 @@ def _by_channels(weight: NDArray[np.int8], cost: NDArray[np.int64], axis: int) -
             first, total = channel, np.zeros_like(row)
         total = total + row
     found.append((first, len(cost)))
-    return [
-        Piece(channels=cut, weight=_cut(weight, cut, axis).astype(np.float32)) for cut in found
-    ]
+    return [Piece(channels=cut, weight=_cut(weight, cut, axis).astype(np.float32)) for cut in found]
 
 
 def _cut(weight: NDArray[Any], cut: tuple[int, int], axis: int) -> NDArray[Any]:

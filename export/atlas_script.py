@@ -3,6 +3,7 @@
 __all__ = ["atc_script", "input_shape"]
 
 import shlex
+
 from quant.errors import UnsupportedError
 from quant.graph import Graph
 
@@ -74,9 +75,7 @@ def input_shape(graph: Graph) -> str:
     return ";".join(parts)
 
 
-def atc_script(
-    graph: Graph, soc_version: str, *, aipp: bool, keep_dtype: bool
-) -> str:
+def atc_script(graph: Graph, soc_version: str, *, aipp: bool, keep_dtype: bool) -> str:
     """Return the script; run it where CANN is.
 
     Args:

@@ -78,7 +78,6 @@ def _mean(edit: Edit, layer: IntegerLayer, data: ir.Value) -> None:
 
 def _sums(edit: Edit, layer: IntegerLayer, data: ir.Value) -> None:
     """Replace a weighted layer by its pieces, their sum in int32 and an AscendDequant."""
-    node = layer.node
     parts = pieces(layer)
     alone = layer.bound > EXACT or layer.add is not None  # the bias is added in int32
     total: ir.Value | None = None
