@@ -123,7 +123,7 @@ def _findings(view: View, folder: Path | None, deployment: Deployment) -> Iterat
         rest += aipp_findings(view, aipp, script)
     yield from rest
     if not errors(rest):  # a broken model has nothing to compare
-        yield from run_findings(view, whole, floats)
+        yield from run_findings(view, whole, floats, deployment.samples)
 
 
 def _text(folder: Path | None, name: str) -> str | None:

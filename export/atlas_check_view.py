@@ -105,9 +105,9 @@ class View:
     def last(self, node: onnx.NodeProto) -> onnx.NodeProto:
         """Return the bias Add of a MatMul, or the node itself."""
         readers = self.readers.get(node.output[0], [])
-        if node.op_type == "MatMul" and len(readers) == 1 and readers[0][0].op_type == "Add":
-            return readers[0][0]
-        return node
+        if node.op_type != "MatMul" or len(readers) != 1 or node.output[0] in self.outputs:
+            return node
+        return readers[0][0] if readers[0][0].op_type == "Add" else node
 
     def dequantizer(self, node: onnx.NodeProto) -> onnx.NodeProto | None:
         """Return the only reader of an INT8 layer, if it is an AscendDequant."""
