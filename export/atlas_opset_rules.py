@@ -76,7 +76,7 @@ def convert(edit: Edit, node: ir.Node, origin: int, version: int) -> None:
         sizes = np.array(_sizes(node), np.int64)
         node.resize_inputs(2)
         node.replace_input_with(1, edit.constant(f"{node.name}.split", sizes))
-    if origin != version:
+    if origin != version and node.graph is not None:  # a replaced node is in no graph
         _drop_unknown(node, version)
 
 
