@@ -5,6 +5,8 @@ __all__ = ["ATLAS", "write"]
 from pathlib import Path
 
 from quant.deploy import Deployment
+from quant.export.atlas_check import RULES, check_export, check_model
+from quant.export.atlas_simulate import simulated
 from quant.export.atlas_write import write_folder
 from quant.formats import INT32, Integer
 from quant.graph import Graph
@@ -25,10 +27,17 @@ def write(graph: Graph, plan: Plan, folder: Path, deployment: Deployment | None 
 ATLAS = Target(
     name="atlas",
     title="Atlas (Ascend)",
-    activation=Integer(bits=8, signed=True, symmetric=False),
-    weight=Integer(bits=8, signed=True, symmetric=True),
+    formats={
+        "int8": (
+            Integer(bits=8, signed=True, symmetric=False),
+            Integer(bits=8, signed=True, symmetric=True),
+        )
+    },
+    floats=("float16", "float32"),
+    best="float16",
     bias=INT32,
     weighted=frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"}),
+    per_tensor=frozenset({"Gemm", "MatMul"}),
     others=frozenset({"AveragePool"}),
     views=frozenset(),
     joined=frozenset(),
@@ -41,5 +50,9 @@ ATLAS = Target(
         "model, record file and its checks; CANN, graph development guide, 'manual quantization'"
     ),
     write=write,
+    simulate=simulated,
+    check_model=check_model,
+    check_export=check_export,
+    rules=RULES,
 )
 TARGETS.add("atlas")(ATLAS)

@@ -4,7 +4,7 @@ __all__ = ["keep_dtype_text", "quant_cfg_text"]
 
 from collections.abc import Sequence
 
-from google.protobuf import text_encoding  # type: ignore[import-untyped]
+from google.protobuf import text_encoding
 
 from quant.errors import UnsupportedError
 from quant.export.atlas_limits import INTEGER_OPS

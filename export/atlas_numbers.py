@@ -164,7 +164,7 @@ def _weighted(
     if value is None or value.const_value is None or grid is None:
         raise _refused(place, "an INT8 layer whose weight has no grid in the plan, wanted one")
     number, params = grid.number, grid.params
-    if not isinstance(number, Integer) or number.name != "int8" or params is None:
+    if not isinstance(number, Integer) or number.name != "int8" or not isinstance(params, Params):
         raise _refused(place, "a weight that is no int8, wanted int8")
     array = value.const_value.numpy()
     scale = np.atleast_1d(np.maximum(params.scale, np.float32(SMALLEST_SCALE)))
@@ -244,18 +244,19 @@ def _rounded(place: str, bias: NDArray[Any], channels: int, scales: F32) -> I32:
 
 def _grid(plan: Plan, tensor: str, node: str, index: int) -> TensorPlan | None:
     """Return the grid that an input of a node sees."""
-    found = plan.tensors.get(tensor)
-    if found is None or found.params is None:
-        return None
-    return found if found.readers is None or (node, index) in found.readers else None
+    found = plan.grid(tensor, node)
+    if found is None or found.readers is None:
+        return found
+    return found if (node, index) in found.readers else None
 
 
 def _params(plan: Plan, tensor: str, node: str, index: int) -> Params | None:
     """Return the numbers of an activation's int8 grid, or None."""
     found = _grid(plan, tensor, node, index)
-    number = found.number if found is not None else None
-    good = isinstance(number, Integer) and number.name == "int8" and number.axis is None
-    return found.params if found is not None and good else None
+    if found is None or not isinstance(found.number, Integer):
+        return None
+    good = found.number.name == "int8" and found.number.axis is None
+    return found.params if good and isinstance(found.params, Params) else None
 
 
 def _refused(place: str, why: str) -> UnsupportedError:

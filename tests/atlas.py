@@ -11,13 +11,13 @@ import onnx_ir as ir
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from quant.choose import weight_range
 from quant.export.atlas_limits import INTEGER_OPS
 from quant.formats import Integer, Params
 from quant.graph import Graph, weight_of
 from quant.layers import layers, weight_axis
 from quant.plan import LayerPlan, Plan, TensorPlan
 from quant.recipe import Recipe, Rule
+from quant.weight_grids import weight_range
 from tests.chosen import chosen
 
 ACTIVATION = Integer(bits=8, signed=True, symmetric=False)

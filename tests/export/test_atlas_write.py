@@ -164,7 +164,6 @@ def test_the_script_calls_atc_beside_its_files(aipp: bool, tmp_path: Path) -> No
         "--precision_mode=force_fp16",
         "--output_type=FP32",
         "--log=error",
-        "--keep_dtype=keep_dtype.cfg",
         f"--output=out/{name}",
         *(["--insert_op_conf=aipp.cfg"] if aipp else []),
         f"written: out/{name}.om",

@@ -34,7 +34,8 @@ def edited(graph: Graph, plan: Plan, *names: str, precision: str = "float16") ->
             tensor = tensors.get(str(value.name)) if value is not None else None
             if tensor is None or (tensor.readers is None and tensor.kind == "activation"):
                 continue
-            left = tuple(r for r in tensor.readers or () if r[0] not in names)
+            every = tuple((str(use.node.name), use.idx) for use in value.uses())
+            left = tuple(r for r in tensor.readers or every if r[0] not in names)
             if left:
                 tensors[tensor.tensor] = replace(tensor, readers=left)
             else:
