@@ -275,7 +275,7 @@ def export(plan_path: Path, profile_path: Path | None, out: Path, **options: Any
 
 @quant.command()
 @click.argument("file", type=EXISTING)
-@target_option
+@click.option("--target", "targets", multiple=True, required=True, metavar="NAME")
 @preprocess_options
 @chip_options
 @json_option
@@ -295,11 +295,19 @@ def check(file: Path, targets: tuple[str, ...], as_json: bool, **options: Any) -
 
     found = {name: check_file(file, name, options) for name in dict.fromkeys(targets)}
     if as_json:
-        click.echo(json.dumps([findings_json(n, f) for n, f in found.items()], indent=2))
+        told = [findings_json(name, findings) for name, findings in found.items()]
+        click.echo(json.dumps({"file": str(file), "checks": told}, indent=2))
     for name, findings in () if as_json else found.items():
         click.echo(f"{file} for {name}:\n{findings_text(findings)}")
     if any(errors(findings) for findings in found.values()):
-        sys.exit(1)
+        raise GateError(f"{file}: {_refused(found)}. Mend what is named above.")
+
+
+def _refused(found: dict[str, Any]) -> str:
+    from quant.finding import errors
+
+    counts = {name: len(errors(findings)) for name, findings in found.items()}
+    return ", ".join(f"{n} errors for {name}" for name, n in counts.items() if n)
 
 
 @quant.command("list")
