@@ -1,0 +1,163 @@
+"""What goes into each input of the network on the mapper's side: pictures, or tensors as they are."""
+
+__all__ = ["FEWEST", "MOST", "Feed", "bends", "choose_feeds", "shapes_of"]
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from quant.deploy import Deployment
+from quant.errors import InputError, UnsupportedError, few
+from quant.export.nnie_norm import PLAIN, Norm, choose_norm
+from quant.export.nnie_pixels import recovered
+from quant.graph import Graph, weight_of
+
+FEWEST, MOST = 20, 50
+"""Calibration pictures that the HiSVP development guide asks for."""
+
+SMALLEST, LARGEST = 8, 4096
+"""Rows and columns of an image input: HiSVP_API, section on blobs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feed:
+    """One input of the network.
+
+    Attributes:
+        input: Name in the graph.
+        shape: Of one sample, without batch axis: (3, 224, 224).
+        picture: Fed as 8-bit pictures; else as float tensors.
+        norm: What the mapper does to a pixel.
+        order: Of the channels that the network sees: "BGR", "RGB" or "GRAY"; "" for tensors.
+        swapped: That is the reverse of the order of the model's tensor.
+    """
+
+    input: str
+    shape: tuple[int, ...]
+    picture: bool
+    norm: Norm
+    order: str
+    swapped: bool
+
+    @property
+    def means(self) -> tuple[float, ...]:
+        """The lines of the mean file: a number a channel, in the order the network sees."""
+        return self.norm.mean[::-1] if self.swapped else self.norm.mean
+
+
+def choose_feeds(graph: Graph, deployment: Deployment) -> list[Feed]:
+    """Return how each input is fed, in the order of the graph.
+
+    An input takes pictures when the preprocessing makes `[C, H, W]` of 1 or 3 channels, 8 to 4096
+    rows and columns, and every calibration tensor is one of 8-bit pixels. A model trained on RGB
+    is fed BGR where its first layers can be turned round: the two readings of `RGB_order` agree
+    only on BGR.
+
+    Raises:
+        InputError: There are no samples.
+        UnsupportedError: The std differ by channel, or are 4096 or more, and the first layer is no
+            convolution that could take them in.
+    """
+    shapes, pictures = _look(graph, deployment)
+    told = deployment.pixels
+    trained = deployment.preprocess.channels if deployment.preprocess is not None else ""
+    turned = trained == "RGB" and all(bends(graph, name) for name in pictures)
+    feeds = []
+    for value in graph.inputs:
+        name = str(value.name)
+        norm = PLAIN
+        if name in pictures and told is not None:
+            norm = choose_norm(told[0].tolist(), told[1].tolist())
+            _must_fold(graph, name, norm)
+        feeds.append(
+            Feed(
+                input=name,
+                shape=shapes[name],
+                picture=name in pictures,
+                norm=norm,
+                order=("BGR" if turned else trained) if name in pictures else "",
+                swapped=turned and name in pictures,
+            )
+        )
+    return feeds
+
+
+def shapes_of(graph: Graph, deployment: Deployment) -> dict[str, tuple[int, ...]]:
+    """Return the shape of one sample of each input, without batch axis.
+
+    From the first calibration sample; without one, from the graph, and what is open there from
+    the preprocessing; 0 for a length that nobody knows.
+    """
+    for _, feeds in _some(deployment, 1):
+        return {name: array.shape for name, array in feeds.items()}
+    made = deployment.preprocess.tensor_shape if deployment.preprocess else ()
+    found = {}
+    for value in graph.inputs:
+        dims = list(value.shape)[1:] if value.shape is not None else []
+        known = made if len(made) == len(dims) else [None] * len(dims)
+        found[str(value.name)] = tuple(
+            d if isinstance(d, int) else m or 0 for d, m in zip(dims, known, strict=True)
+        )
+    return found
+
+
+def bends(graph: Graph, name: str) -> bool:
+    """Tell whether the input channels can be scaled and turned round in the layers that read it."""
+    readers = [(use.node, use.idx) for use in graph.values[name].uses()]
+    whole = not graph.values[name].is_graph_output()
+    return whole and all(
+        node.op_type == "Conv"
+        and index == 0
+        and weight_of(node) is not None
+        and node.attributes.get_int("group", 1) == 1
+        for node, index in readers
+    )
+
+
+def _some(
+    deployment: Deployment, count: int
+) -> Iterator[tuple[str, Mapping[str, NDArray[Any]]]]:
+    return deployment.samples(count) if deployment.samples is not None else iter(())
+
+
+def _look(
+    graph: Graph, deployment: Deployment
+) -> tuple[dict[str, tuple[int, ...]], set[str]]:
+    """Return the shape of every input, and which of them are pictures, over all samples."""
+    told, shapes = deployment.pixels, dict[str, tuple[int, ...]]()
+    nchw = deployment.preprocess is not None and deployment.preprocess.layout == "NCHW"
+    pictures = {str(v.name) for v in graph.inputs} if nchw and told is not None else set[str]()
+    for key, feeds in _some(deployment, MOST):
+        for name, array in feeds.items():
+            if shapes.setdefault(name, array.shape) != array.shape:
+                raise InputError(
+                    f"{graph.name}, sample '{key}': the mapper takes one size, saw "
+                    f"{array.shape} after {shapes[name]} at input '{name}'. Give --size "
+                    "WIDTHxHEIGHT."
+                )
+            if name in pictures and told is not None and not _is_picture(array, told):
+                pictures.discard(name)
+    if not shapes:
+        raise InputError(
+            f"{graph.name}: the mapper calibrates on {FEWEST} to {MOST} samples of its own, saw "
+            "none. Give --data."
+        )
+    return shapes, pictures
+
+
+def _is_picture(array: NDArray[Any], told: NDArray[Any]) -> bool:
+    sizes = array.shape[1:]
+    fits = array.ndim == 3 and all(SMALLEST <= d <= LARGEST for d in sizes)
+    return fits and recovered(array, told[0].tolist(), told[1].tolist()) is not None
+
+
+def _must_fold(graph: Graph, name: str, norm: Norm) -> None:
+    if norm.factors is not None and not bends(graph, name):
+        readers = few(str(use.node.name) for use in graph.values[name].uses())
+        raise UnsupportedError(
+            f"{graph.name}, input '{name}': the mapper has one data_scale above 1/4096, and the "
+            f"rest of std can only go into a convolution, saw {readers} read the input. "
+            "Give one --std below 4096 for all channels."
+        )
