@@ -14,7 +14,9 @@ MOST = 100
 """Unknown fields after which reading stops: the file is of another kind."""
 
 NO_FIELD = re.compile(r'Message type "caffe\.(\w+)" has no field named "([^"]+)"')
-TOKEN = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'|#[^\n]*|[{}<>]|[^\s{}<>"\'#]+|.', re.S)
+QUOTED = r'"(?:[^"\\\n]|\\.)*"|' + r"'(?:[^'\\\n]|\\.)*'"
+TOKEN = re.compile(QUOTED + r"|#[^\n]*|[]{}<>[]|[^]\s{}<>\"'#[]+|\S")
+OPENING, CLOSING = "{<[", "}>]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,19 +74,15 @@ def _offset(text: str, line: int, column: int) -> int:
 
 def _without(text: str, start: int, behind: int) -> str:
     """Blank out a field, its name and value; line breaks stay, so that places stay."""
-    depth, end, valued = 0, behind, False
+    depth, end = 0, behind
     for token in TOKEN.finditer(text, behind):
         said = token[0]
-        if said.isspace() or said.startswith("#"):
+        if said == ":" or said.startswith("#"):
             continue
-        if said in "}>" and (depth == 0 or depth == 1):
-            end = token.end() if depth else token.start()
+        if said in CLOSING and depth == 0:  # of the message around a field without a value
             break
-        depth += (said in "{<") - (said in "}>")
+        depth += (said in OPENING) - (said in CLOSING)
         end = token.end()
-        if depth == 0 and said != ":":
-            valued = True
-        if depth == 0 and valued:
+        if depth == 0:
             break
-    blank = re.sub(r"[^\n]", " ", text[start:end])
-    return text[:start] + blank + text[end:]
+    return text[:start] + re.sub(r"[^\n]", " ", text[start:end]) + text[end:]
