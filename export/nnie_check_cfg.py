@@ -81,16 +81,22 @@ def _wrong(line: Line, place: str, wanted: str) -> Finding:
 
 def _numbers(cfg: Cfg, place: str) -> Iterator[Finding]:
     for line in cfg.lines:
-        if line.key in RANGES and line.value:
-            low, high = RANGES[line.key]
-            if not (line.value.isdecimal() and low <= int(line.value) <= high):
-                yield _wrong(line, place, f"a whole number of {low} to {high}")
-        elif line.key == "sparse_rate" and line.value:
-            if not 0 <= _float(line.value) <= 1:
-                yield _wrong(line, place, "a number of 0 to 1")
-        elif line.key == "data_scale" and line.value:
-            if not SMALLEST_SCALE < _float(line.value) < math.inf:
-                yield _wrong(line, place, "a finite number above 1/4096 = 0.000244140625")
+        if wanted := _range(line.key, line.value) if line.value else "":
+            yield _wrong(line, place, wanted)
+
+
+def _range(key: str, value: str) -> str:
+    """Return what a number ought to be, "" where it is that."""
+    if key in RANGES:
+        low, high = RANGES[key]
+        good = value.isdecimal() and value.isascii() and low <= int(value[:9]) <= high
+        return "" if good else f"a whole number of {low} to {high}"
+    if key == "sparse_rate":
+        return "" if 0 <= _float(value) <= 1 else "a number of 0 to 1"
+    if key == "data_scale":
+        good = SMALLEST_SCALE < _float(value) < math.inf
+        return "" if good else "a finite number above 1/4096 = 0.000244140625"
+    return ""
 
 
 def _float(text: str) -> float:

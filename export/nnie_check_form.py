@@ -12,24 +12,25 @@ from quant.export.nnie_prototxt import Foreign
 from quant.export.nnie_rules import finding
 from quant.finding import Finding
 
-KNOWN = frozenset(
+_KNOWN = (
     "AbsVal ArgMax BNLL BatchNorm Bias CReLU Concat Convolution Crop Custom Deconvolution "
     "DepthwiseConv ELU Eltwise Exp Flatten InnerProduct Input Interp LRN LSTM Log MVN MatMul "
     "Normalize PReLU PSROIPooling PassThrough Permute Pooling Power Proposal RNN ROIPooling RReLU "
-    "ReLU Reduction Reshape SPP Scale Sigmoid Slice Softmax Split TanH Threshold Upsample".split()
+    "ReLU Reduction Reshape SPP Scale Sigmoid Slice Softmax Split TanH Threshold Tile Upsample"
 )
+KNOWN = frozenset(_KNOWN.split())
 """Caffe 1.0's layers for inference and HiSilicon's extensions: HiSVP guide, by public notes."""
 
-TRAINING = frozenset(
+_TRAINING = (
     "Accuracy ContrastiveLoss Data Dropout DummyData EuclideanLoss HDF5Data HDF5Output HingeLoss "
     "ImageData InfogainLoss MemoryData MultinomialLogisticLoss SigmoidCrossEntropyLoss Silence "
-    "SoftmaxWithLoss WindowData".split()
+    "SoftmaxWithLoss WindowData"
 )
+TRAINING = frozenset(_TRAINING.split())
 """Caffe 1.0's layers that inference drops."""
 
 INSTEAD = {
     "ReLU6": "Export a ReLU, or let it stand and add _cpu to the name.",
-    "Tile": "Join copies with a Concat.",
 }
 
 NAME_BYTES = 31

@@ -1,8 +1,9 @@
 """Rules 26 and 28: the mean files and the calibration samples that a configuration names."""
 
-__all__ = ["check_lists", "named_file"]
+__all__ = ["check_lists", "is_file", "named_file"]
 
 import math
+import warnings
 from collections.abc import Iterator
 from math import prod
 from pathlib import Path
@@ -16,11 +17,10 @@ from quant.export.nnie_feeds import FEWEST
 from quant.export.nnie_net import Net
 from quant.export.nnie_rules import finding
 from quant.export.nnie_shapes import Shape
-from quant.finding import Finding
+from quant.finding import Finding, Severity
 
-SUFFIXES = frozenset(
-    ".bmp .dib .jpeg .jpg .jpe .jp2 .png .webp .pbm .pgm .ppm .sr .ras .tiff .tif".split()
-)
+_SUFFIXES = ".bmp .dib .jpeg .jpg .jpe .jp2 .png .webp .pbm .pgm .ppm .sr .ras .tiff .tif"
+SUFFIXES = frozenset(_SUFFIXES.split())
 """Kinds of pictures the mapper reads: HiSVP development guide, table 3-6."""
 
 TOO_FEW = 10
@@ -29,7 +29,18 @@ TOO_FEW = 10
 def named_file(folder: Path, name: str) -> Path:
     """Return the file that a configuration or a list names; RuyiStudio writes backslashes."""
     path = folder / name
-    return path if path.exists() else folder / name.replace("\\", "/")
+    try:
+        return path if path.exists() else folder / name.replace("\\", "/")
+    except OSError:  # a name that is too long, say
+        return path
+
+
+def is_file(path: Path) -> bool:
+    """Tell whether a path, however odd, is a file."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def check_lists(cfg: Cfg, place: str, folder: Path, net: Net) -> list[Finding]:
@@ -47,16 +58,14 @@ def check_lists(cfg: Cfg, place: str, folder: Path, net: Net) -> list[Finding]:
     return found
 
 
-def _mean(
-    place: str, folder: Path, norm: str, mean: str, shape: Shape | None
-) -> Iterator[Finding]:
+def _mean(place: str, folder: Path, norm: str, mean: str, shape: Shape | None) -> Iterator[Finding]:
     path = named_file(folder, mean)
     channels = shape[1] if shape is not None and len(shape) > 1 else None
     if norm in ("0", "3"):
         if mean != "null":
             saw = f"mean_file '{mean}' with norm_type {norm}, which reads none"
-            severity = "warning"  # any text is taken
-            yield finding(26, severity, place, saw, "null", "Write [mean_file] null.")
+            # any text is taken
+            yield finding(26, "warning", place, saw, "null", "Write [mean_file] null.")
     elif norm in ("1", "4"):
         wanted = "a .binaryproto of the network's C x H x W"
         if not mean.endswith(".binaryproto"):
@@ -123,7 +132,7 @@ def _list(folder: Path, kind: str, listed: str, shape: Shape | None) -> Iterator
     else:
         yield from _pictures(where, path.parent, folder, rows, shape)
     if len(rows) < FEWEST:
-        severity = "warning" if rows else "error"
+        severity: Severity = "warning" if rows else "error"
         short = " at the very least" if len(rows) < TOO_FEW else ""
         wanted = f"{TOO_FEW if short else FEWEST}{short}, of typical scenes"
         mend = "Calibrate on more samples."
@@ -158,7 +167,7 @@ def _pictures(
     wrong: dict[tuple[str, str], list[str]] = {}
     for row in (r.strip() for r in rows):
         path = named_file(folder, row)
-        path = path if path.exists() else named_file(beside, row)
+        path = path if is_file(path) else named_file(beside, row)
         for said in _picture(path, row, shape):
             wrong.setdefault(said, []).append(row)
     for (saw, wanted), names in wrong.items():
@@ -175,15 +184,17 @@ def _picture(path: Path, row: str, shape: Shape | None) -> Iterator[tuple[str, s
         path.suffix.upper(),
     ):
         yield "files of another kind", "pictures, such as .png or .jpg"
-    if not path.is_file():
+    if not is_file(path):
         yield "files that do not exist", "files that exist"
         return
     if shape is None or len(shape) != 4:
         return
     try:
-        with Image.open(path) as image:
-            size = image.size
-    except Exception:  # whatever a broken file makes Pillow say, it is no picture
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of many pixels: only the size is read
+            with Image.open(path) as image:
+                size = image.size
+    except Exception:  # noqa: BLE001 - Pillow raises every kind for a file that is broken
         yield "files that are no pictures", "pictures that can be read"
         return
     if size != (shape[3], shape[2]):

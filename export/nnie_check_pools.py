@@ -1,68 +1,75 @@
 """Rules 7 and 8: pooling, which Caffe rounds up and pads otherwise than other frameworks."""
 
-__all__ = ["Source", "check_pools"]
+__all__ = ["check_pools"]
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from quant.export.nnie_net import Net, Site
+from quant.export.nnie_record import Row
 from quant.export.nnie_rules import finding
 from quant.export.nnie_shapes import Shape, window
-from quant.finding import Finding
+from quant.finding import Finding, Severity
 
 AVERAGE = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """What the source model says of one Caffe layer.
-
-    Attributes:
-        node: Name of the graph's node.
-        shape: Of its output, with batch axis.
-        counts_padding: For an average pool: whether padding counts.
-    """
-
-    node: str
-    shape: Shape
-    counts_padding: bool
-
-
-def check_pools(net: Net, sources: Mapping[str, Source]) -> list[Finding]:
+def check_pools(net: Net, record: Mapping[str, Row]) -> list[Finding]:
     """Return what breaks rules 7 and 8.
 
     Args:
         net: The Caffe network.
-        sources: By layer name. A layer without one can only be warned about.
+        record: By layer name, from the export; {} for a network of others, which can only be
+            warned about: what it was trained in is not known.
     """
-    return [one for site in net.of("Pooling") for one in _pool(site, sources.get(site.name))]
+    found: list[Finding] = []
+    if record:
+        found += _shapes(net, record)
+    for site in net.of("Pooling"):
+        if not site.layer.pooling_param.global_pooling:
+            found += [] if record else _rounded(site)
+            found += _padded(site, record)
+    return found
 
 
-def _pool(site: Site, source: Source | None) -> Iterator[Finding]:
-    param = site.layer.pooling_param
+def _shapes(net: Net, record: Mapping[str, Row]) -> Iterator[Finding]:
+    """Find where a shape first leaves the recorded one; what follows from it is not told again."""
+    off: set[Site] = set()
+    for site in net.sites:
+        row = record.get(site.name)
+        top = site.tops[0] if site.tops else None
+        if row is None or top is None or not row.shape or top == row.shape:
+            continue
+        off.add(site)
+        if not any(maker in off for maker in site.makers):
+            mend = "Undo the edit, or export the model again."
+            saw, wanted = _size(top), f"{_size(row.shape)}, as in the source model"
+            yield finding(7, "error", site.place, saw, wanted, mend, row.node or None)
+
+
+def _rounded(site: Site) -> Iterator[Finding]:
     top = site.tops[0] if site.tops else None
     bottom = site.bottoms[0] if site.bottoms else None
-    node = source.node if source is not None else None
-    mend = "Choose padding or an input size that makes both agree."
-    if source is not None and top is not None and top[1:] != source.shape[1:]:
-        saw = f"{_size(top)}, rounded up"
-        wanted = f"{_size(source.shape)}, as in the source model"
-        yield finding(7, "error", site.place, saw, wanted, mend, node)
-    if param.global_pooling:
+    if top is None or bottom is None:
         return
-    if source is None and top is not None and bottom is not None:
-        floor = _floor(site, bottom)
-        if floor != top[2:]:
-            saw = f"{top[2]}x{top[3]} by rounding up, {floor[0]}x{floor[1]} by rounding down"
-            wanted = "a size that is the same in the model it was trained in"
-            yield finding(7, "warning", site.place, saw, wanted, mend, node)
-    if param.pool == AVERAGE and any(window(param, "pad", 0)):
-        if source is None or not source.counts_padding:
-            severity = "warning" if source is None else "error"
-            saw = f"an average over {' x '.join(map(str, window(param, 'pad', 0)))} padding"
-            wanted = "a source model that counts the padding, count_include_pad=1"
-            mend = "Set the pad to 0 and pad before, or train with count_include_pad=1."
-            yield finding(8, severity, site.place, saw, wanted, mend, node)
+    floor = _floor(site, bottom)
+    if floor != top[2:]:
+        mend = "See that it was trained with ceil_mode, or choose an input size where both agree."
+        saw = f"{top[2]}x{top[3]} by rounding up, {floor[0]}x{floor[1]} by rounding down"
+        wanted = "the size that the source model has"
+        yield finding(7, "warning", site.place, saw, wanted, mend)
+
+
+def _padded(site: Site, record: Mapping[str, Row]) -> Iterator[Finding]:
+    param = site.layer.pooling_param
+    pads = " x ".join(map(str, window(param, "pad", 0)))
+    row = record.get(site.name)
+    if param.pool != AVERAGE or pads == "0 x 0" or (row is not None and row.pads == pads):
+        return
+    saw, wanted = f"an average that counts {pads} padding", "a source model that counts it too"
+    mend = "Set the pad to 0, or train with count_include_pad=1."
+    severity: Severity = "error" if record else "warning"
+    node = row.node or None if row is not None else None
+    yield finding(8, severity, site.place, saw, wanted, mend, node)
 
 
 def _floor(site: Site, bottom: Shape) -> Shape:
@@ -76,4 +83,4 @@ def _floor(site: Site, bottom: Shape) -> Shape:
 
 
 def _size(shape: Shape) -> str:
-    return "x".join(map(str, shape[2:])) if len(shape) == 4 else str(list(shape))
+    return "x".join(map(str, shape))

@@ -1,6 +1,6 @@
 """Rule 23: the caffemodel has what the prototxt needs, and rule 10 for its shapes."""
 
-__all__ = ["check_weights"]
+__all__ = ["check_weights", "wanted_blobs"]
 
 from collections.abc import Iterator, Sequence
 from math import prod
@@ -10,11 +10,11 @@ import numpy as np
 
 from quant.errors import InputError
 from quant.export.caffe_schema import blob_array, blob_shape
-from quant.export.nnie_check_layers import LONGEST
+from quant.export.nnie_check_sizes import CONVOLVING, LONGEST
 from quant.export.nnie_net import Net, Site
 from quant.export.nnie_rules import finding
 from quant.export.nnie_shapes import window
-from quant.finding import Finding
+from quant.finding import Finding, Severity
 
 AGAIN = "Export the model anew, so that prototxt and caffemodel belong together."
 
@@ -24,7 +24,7 @@ def check_weights(net: Net, model: Any) -> list[Finding]:
     held = {str(layer.name): list(layer.blobs) for layer in model.layer}
     found: list[Finding] = []
     for site in net.sites:
-        wanted = _wanted(site)
+        wanted = wanted_blobs(site)
         blobs = held.get(site.name, [])
         if wanted is None or site.cpu:
             continue
@@ -64,7 +64,7 @@ def _blob(site: Site, index: int, blob: Any, wanted: tuple[int, ...]) -> Iterato
     if site.type == "BatchNorm" and index == 2 and array.ravel()[0] != 1:
         factor = float(array.ravel()[0])
         mend = "Divide mean and variance by it, and write 1."
-        severity = "warning" if factor else "error"  # zero makes Caffe forget both
+        severity: Severity = "warning" if factor else "error"  # zero makes Caffe forget both
         saw, want = f"a scale factor of {factor:g}", "1"
         yield finding(23, severity, place, saw, want, mend, site.name)
     dense = site.type == "InnerProduct"
@@ -78,20 +78,16 @@ def _alike(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
     """Compare shapes; Caffe before 1.0 wrote four lengths, ones in front. 0 stands for any."""
     bare = shape[len(shape) - len(wanted) :] if len(shape) > len(wanted) else shape
     front = shape[: len(shape) - len(bare)]
-    fits = len(bare) == len(wanted) and all(
-        w in (0, s) for s, w in zip(bare, wanted, strict=True)
-    )
+    fits = len(bare) == len(wanted) and all(w in (0, s) for s, w in zip(bare, wanted, strict=True))
     return fits and all(d == 1 for d in front)
 
 
-def _wanted(site: Site) -> list[tuple[int, ...]] | None:
-    """Return the shapes of a layer's blobs; None for a layer without, or one of unknown input."""
-    bottom = site.bottoms[0] if site.bottoms else None
-    if site.type in ("Convolution", "Deconvolution", "DepthwiseConv") and bottom is not None:
-        return _convolving(site, bottom)
-    if bottom is None or len(bottom) < 2:
-        return None
-    layer, channels = site.layer, bottom[1]
+def wanted_blobs(site: Site) -> list[tuple[int, ...]] | None:
+    """Return the shapes of a layer's blobs, 0 for any length; None for a layer without blobs."""
+    bottom = (site.bottoms[0] if site.bottoms else None) or (1, 0)
+    layer, channels = site.layer, bottom[1] if len(bottom) > 1 else 0
+    if site.type in CONVOLVING:
+        return _convolving(site, channels)
     if site.type == "InnerProduct":
         param = layer.inner_product_param
         inner, outer = prod(bottom[param.axis :]), int(param.num_output)
@@ -110,11 +106,10 @@ def _wanted(site: Site) -> list[tuple[int, ...]] | None:
     return None
 
 
-def _convolving(site: Site, bottom: tuple[int, ...]) -> list[tuple[int, ...]]:
+def _convolving(site: Site, inputs: int) -> list[tuple[int, ...]]:
     param = site.layer.convolution_param
-    outputs, group = int(param.num_output) or bottom[1], max(int(param.group), 1)
-    group = bottom[1] if site.type == "DepthwiseConv" else group
-    inputs, kernel = bottom[1], window(param, "kernel_size")
+    outputs, kernel = int(param.num_output) or inputs, window(param, "kernel_size")
+    group = max(inputs if site.type == "DepthwiseConv" else int(param.group), 1)
     weight = (outputs, inputs // group, *kernel)
     if site.type == "Deconvolution":
         weight = (inputs, outputs // group, *kernel)

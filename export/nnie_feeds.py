@@ -1,6 +1,6 @@
 """What goes into each input of the network on the mapper's side: pictures, or tensors as they are."""
 
-__all__ = ["FEWEST", "MOST", "Feed", "bends", "choose_feeds", "shapes_of"]
+__all__ = ["FEWEST", "LARGEST", "MOST", "SMALLEST", "Feed", "choose_feeds", "shapes_of"]
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from quant.deploy import Deployment
-from quant.errors import InputError, UnsupportedError, few
+from quant.errors import InputError
 from quant.export.nnie_norm import PLAIN, Norm, choose_norm
 from quant.export.nnie_pixels import recovered
-from quant.graph import Graph, weight_of
+from quant.graph import Graph
 
 FEWEST, MOST = 20, 50
 """Calibration pictures that the HiSVP development guide asks for."""
@@ -30,15 +30,13 @@ class Feed:
         shape: Of one sample, without batch axis: (3, 224, 224).
         picture: Fed as 8-bit pictures; else as float tensors.
         norm: What the mapper does to a pixel.
-        order: Of the channels that the network sees: "BGR", "RGB" or "GRAY"; "" for tensors.
-        swapped: That is the reverse of the order of the model's tensor.
+        swapped: The network sees the channels in the reverse order of the model's tensor.
     """
 
     input: str
     shape: tuple[int, ...]
     picture: bool
     norm: Norm
-    order: str
     swapped: bool
 
     @property
@@ -52,33 +50,28 @@ def choose_feeds(graph: Graph, deployment: Deployment) -> list[Feed]:
 
     An input takes pictures when the preprocessing makes `[C, H, W]` of 1 or 3 channels, 8 to 4096
     rows and columns, and every calibration tensor is one of 8-bit pixels. A model trained on RGB
-    is fed BGR where its first layers can be turned round: the two readings of `RGB_order` agree
-    only on BGR.
+    is fed BGR, and its first layer turned round: the two readings of `RGB_order` that are told
+    agree only on BGR.
 
     Raises:
-        InputError: There are no samples.
-        UnsupportedError: The std differ by channel, or are 4096 or more, and the first layer is no
-            convolution that could take them in.
+        InputError: There are no samples, or they differ in shape.
     """
     shapes, pictures = _look(graph, deployment)
     told = deployment.pixels
-    trained = deployment.preprocess.channels if deployment.preprocess is not None else ""
-    turned = trained == "RGB" and all(bends(graph, name) for name in pictures)
+    rgb = deployment.preprocess is not None and deployment.preprocess.channels == "RGB"
     feeds = []
     for value in graph.inputs:
         name = str(value.name)
         norm = PLAIN
         if name in pictures and told is not None:
             norm = choose_norm(told[0].tolist(), told[1].tolist())
-            _must_fold(graph, name, norm)
         feeds.append(
             Feed(
                 input=name,
                 shape=shapes[name],
                 picture=name in pictures,
                 norm=norm,
-                order=("BGR" if turned else trained) if name in pictures else "",
-                swapped=turned and name in pictures,
+                swapped=rgb and name in pictures,
             )
         )
     return feeds
@@ -103,28 +96,11 @@ def shapes_of(graph: Graph, deployment: Deployment) -> dict[str, tuple[int, ...]
     return found
 
 
-def bends(graph: Graph, name: str) -> bool:
-    """Tell whether the input channels can be scaled and turned round in the layers that read it."""
-    readers = [(use.node, use.idx) for use in graph.values[name].uses()]
-    whole = not graph.values[name].is_graph_output()
-    return whole and all(
-        node.op_type == "Conv"
-        and index == 0
-        and weight_of(node) is not None
-        and node.attributes.get_int("group", 1) == 1
-        for node, index in readers
-    )
-
-
-def _some(
-    deployment: Deployment, count: int
-) -> Iterator[tuple[str, Mapping[str, NDArray[Any]]]]:
+def _some(deployment: Deployment, count: int) -> Iterator[tuple[str, Mapping[str, NDArray[Any]]]]:
     return deployment.samples(count) if deployment.samples is not None else iter(())
 
 
-def _look(
-    graph: Graph, deployment: Deployment
-) -> tuple[dict[str, tuple[int, ...]], set[str]]:
+def _look(graph: Graph, deployment: Deployment) -> tuple[dict[str, tuple[int, ...]], set[str]]:
     """Return the shape of every input, and which of them are pictures, over all samples."""
     told, shapes = deployment.pixels, dict[str, tuple[int, ...]]()
     nchw = deployment.preprocess is not None and deployment.preprocess.layout == "NCHW"
@@ -151,13 +127,3 @@ def _is_picture(array: NDArray[Any], told: NDArray[Any]) -> bool:
     sizes = array.shape[1:]
     fits = array.ndim == 3 and all(SMALLEST <= d <= LARGEST for d in sizes)
     return fits and recovered(array, told[0].tolist(), told[1].tolist()) is not None
-
-
-def _must_fold(graph: Graph, name: str, norm: Norm) -> None:
-    if norm.factors is not None and not bends(graph, name):
-        readers = few(str(use.node.name) for use in graph.values[name].uses())
-        raise UnsupportedError(
-            f"{graph.name}, input '{name}': the mapper has one data_scale above 1/4096, and the "
-            f"rest of std can only go into a convolution, saw {readers} read the input. "
-            "Give one --std below 4096 for all channels."
-        )

@@ -105,17 +105,18 @@ def net_of(proto: Any) -> Net:
     for layer in proto.layer:
         if layer.type == "Input":
             continue
-        found = [live.get(name, (None, None, [])) for name in layer.bottom]
-        shapes = [shape for shape, _, _ in found]
+        found = [live.get(name) for name in layer.bottom]
+        shapes = [blob[0] if blob else None for blob in found]
         site = Site(
             layer=layer,
             bottoms=shapes,
             tops=tops_of(layer, shapes),
-            makers=[maker for _, maker, _ in found],
+            makers=[blob[1] if blob else None for blob in found],
             readers=[[] for _ in layer.top],
         )
-        for _, _, readers in found:
-            readers.append(site)
+        for blob in found:
+            if blob:
+                blob[2].append(site)
         for name, shape, readers in zip(layer.top, site.tops, site.readers, strict=True):
             live[name] = shape, site, readers
         sites.append(site)

@@ -23,7 +23,6 @@ def settings(
     """
     pictures = [feed for feed in feeds if feed.picture]
     scale = pictures[0].norm.data_scale if pictures else 1.0
-    order = "RGB" if any(feed.order == "RGB" for feed in pictures) else "BGR"
     pairs = [
         ("prototxt_file", f"./{name}.prototxt"),
         ("caffemodel_file", f"./{name}.caffemodel"),
@@ -34,7 +33,7 @@ def settings(
         ("is_simulation", str(int(simulation))),
         ("log_level", "2"),
         ("instruction_name", f"./{name}{'_sim' if simulation else ''}"),
-        ("RGB_order", order),
+        ("RGB_order", "BGR"),
         ("data_scale", repr(scale)),
         ("internal_stride", "16"),
     ]

@@ -3,16 +3,18 @@
 __all__ = ["Shape", "pooled", "tops_of", "window"]
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from math import prod
 from typing import Any, TypeAlias
 
 Shape: TypeAlias = tuple[int, ...]
 Shapes: TypeAlias = Sequence[Shape]
 
-SAME = frozenset(
+_SAME = (
     "ReLU PReLU RReLU Sigmoid TanH ELU AbsVal BNLL Exp Log Power BatchNorm Scale Bias LRN MVN "
-    "Normalize Softmax Threshold Dropout Eltwise ReLU6".split()
+    "Normalize Softmax Threshold Dropout Eltwise ReLU6"
 )
+SAME = frozenset(_SAME.split())
 """Types whose top has the shape of the first bottom."""
 
 
@@ -117,7 +119,7 @@ def _sliced(layer: Any, bottom: Shape, count: int) -> list[Shape | None]:
         points = [bottom[axis] * i // count for i in range(1, count)]
     edges = [0, *points, bottom[axis]]
     made: list[Shape | None] = []
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in pairwise(edges):
         one = list(bottom)
         one[axis] = high - low
         made.append(tuple(one))
