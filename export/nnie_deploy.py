@@ -161,12 +161,18 @@ def _preprocessing(story: Story, deployment: Deployment) -> str:
         )
         return "\n".join(lines)
     lines += [
-        f"- Resize: {told['resize']} to {_dims(picture.shape[:0:-1])} (width x height), crop "
-        f"{told['crop']}, {told['interpolation']}.",
-        f"- The model was trained on {told['channels']}: (pixel - mean) / std with mean "
-        f"{told['mean']} and std {told['std']}.",
-        f"- In the `.wk`: norm_type {picture.norm.norm_type}, mean {list(picture.means)} in the "
-        f"order the network sees, then data_scale {picture.norm.data_scale!r}.",
+        (
+            f"- Resize: {told['resize']} to {_dims(picture.shape[:0:-1])} (width x height), crop "
+            f"{told['crop']}, {told['interpolation']}."
+        ),
+        (
+            f"- The model was trained on {told['channels']}: (pixel - mean) / std with mean "
+            f"{told['mean']} and std {told['std']}."
+        ),
+        (
+            f"- In the `.wk`: norm_type {picture.norm.norm_type}, mean {list(picture.means)} in the "
+            f"order the network sees, then data_scale {picture.norm.data_scale!r}."
+        ),
     ]
     if picture.swapped:
         lines.append("- The first layer is turned round: the network takes BGR.")

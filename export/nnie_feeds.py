@@ -1,11 +1,21 @@
 """What goes into each input of the network on the mapper's side: pictures, or tensors as they are."""
 
-__all__ = ["FEWEST", "LARGEST", "MOST", "SMALLEST", "Feed", "choose_feeds", "shapes_of"]
+__all__ = [
+    "FEWEST",
+    "LARGEST",
+    "MOST",
+    "SMALLEST",
+    "Feed",
+    "choose_feeds",
+    "pixels_of",
+    "shapes_of",
+]
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from quant.deploy import Deployment
@@ -27,7 +37,7 @@ class Feed:
 
     Attributes:
         input: Name in the graph.
-        shape: Of one sample, without batch axis: (3, 224, 224).
+        shape: Of one sample of the model, without batch axis: (3, 224, 224).
         picture: Fed as 8-bit pictures; else as float tensors.
         norm: What the mapper does to a pixel.
         swapped: The network sees the channels in the reverse order of the model's tensor.
@@ -48,8 +58,8 @@ class Feed:
 def choose_feeds(graph: Graph, deployment: Deployment) -> list[Feed]:
     """Return how each input is fed, in the order of the graph.
 
-    An input takes pictures when the preprocessing makes `[C, H, W]` of 1 or 3 channels, 8 to 4096
-    rows and columns, and every calibration tensor is one of 8-bit pixels. A model trained on RGB
+    An input takes pictures when the preprocessing makes tensors of 1 or 3 channels, 8 to 4096 rows
+    and columns, and every calibration tensor is one of 8-bit pixels. A model trained on RGB
     is fed BGR, and its first layer turned round: the two readings of `RGB_order` that are told
     agree only on BGR.
 
@@ -103,8 +113,7 @@ def _some(deployment: Deployment, count: int) -> Iterator[tuple[str, Mapping[str
 def _look(graph: Graph, deployment: Deployment) -> tuple[dict[str, tuple[int, ...]], set[str]]:
     """Return the shape of every input, and which of them are pictures, over all samples."""
     told, shapes = deployment.pixels, dict[str, tuple[int, ...]]()
-    nchw = deployment.preprocess is not None and deployment.preprocess.layout == "NCHW"
-    pictures = {str(v.name) for v in graph.inputs} if nchw and told is not None else set[str]()
+    pictures = {str(v.name) for v in graph.inputs} if told is not None else set[str]()
     for key, feeds in _some(deployment, MOST):
         for name, array in feeds.items():
             if shapes.setdefault(name, array.shape) != array.shape:
@@ -113,7 +122,7 @@ def _look(graph: Graph, deployment: Deployment) -> tuple[dict[str, tuple[int, ..
                     f"{array.shape} after {shapes[name]} at input '{name}'. Give --size "
                     "WIDTHxHEIGHT."
                 )
-            if name in pictures and told is not None and not _is_picture(array, told):
+            if name in pictures and pixels_of(array, deployment) is None:
                 pictures.discard(name)
     if not shapes:
         raise InputError(
@@ -123,7 +132,17 @@ def _look(graph: Graph, deployment: Deployment) -> tuple[dict[str, tuple[int, ..
     return shapes, pictures
 
 
-def _is_picture(array: NDArray[Any], told: NDArray[Any]) -> bool:
-    sizes = array.shape[1:]
-    fits = array.ndim == 3 and all(SMALLEST <= d <= LARGEST for d in sizes)
-    return fits and recovered(array, told[0].tolist(), told[1].tolist()) is not None
+def pixels_of(array: NDArray[Any], deployment: Deployment) -> NDArray[np.uint8] | None:
+    """Return the picture behind a calibration tensor, uint8 `[C, H, W]`, or None.
+
+    Args:
+        array: float32, `[C, H, W]` or, with layout NHWC, `[H, W, C]`.
+        deployment: Its preprocessing made the tensor.
+    """
+    told, preprocess = deployment.pixels, deployment.preprocess
+    if told is None or preprocess is None or array.ndim != 3:
+        return None
+    planes = array.transpose(2, 0, 1) if preprocess.layout == "NHWC" else array
+    if not all(SMALLEST <= d <= LARGEST for d in planes.shape[1:]):
+        return None
+    return recovered(planes, told[0].tolist(), told[1].tolist())

@@ -2,6 +2,7 @@
 
 __all__ = ["MODES", "Precision", "precision_of"]
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from quant.graph import WEIGHTED
@@ -32,20 +33,21 @@ class Precision:
     raised: tuple[str, ...]
 
 
-def precision_of(plan: Plan) -> Precision:
-    """Return the plan's precisions in NNIE's terms.
+def precision_of(plan: Plan, nodes: AbstractSet[str]) -> Precision:
+    """Return the plan's precisions in NNIE's terms; only `nodes` are computed there.
 
     A layer of 16 bit is "int16", or a weighted one that the plan leaves "float32": NNIE has no
     floats, and would compute it in 8 bit without a word. Other float layers (Softmax, Reshape)
     have no grid in the plan and take no part in the choice.
     """
+    told = {name: layer for name, layer in plan.layers.items() if name in nodes}
+    high = [name for name, layer in told.items() if layer.precision in HIGH]
+    low = [name for name, layer in told.items() if layer.precision in LOW]
     raised = tuple(
         name
-        for name, layer in plan.layers.items()
+        for name, layer in told.items()
         if layer.op in WEIGHTED and layer.precision not in LOW + HIGH
     )
-    high = [name for name, layer in plan.layers.items() if layer.precision in HIGH]
-    low = [name for name, layer in plan.layers.items() if layer.precision in LOW]
     if not low and (high or raised):
         return Precision(compile_mode=1, high=frozenset(), raised=raised)
     marked = frozenset([*high, *raised])
