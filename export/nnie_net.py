@@ -13,7 +13,7 @@ CPU = frozenset(["Custom", "Proposal"])
 ROI = frozenset(["ROIPooling", "PSROIPooling"])
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class Input:
     """One input of the network: its blob, its shape with batch axis, and who reads it."""
 
