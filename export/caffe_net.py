@@ -141,6 +141,14 @@ class Net:
         self.shapes.update({b.name: b.shape for b in found})
         return found
 
+    def remove(self, layer: Any, heir: Any) -> None:
+        """Take out a layer whose work another one does, and forget its blob."""
+        (top,) = layer.top
+        self.layers = [x for x in self.layers if x is not layer]
+        del self.shapes[top]
+        self._blobs = {t: b for t, b in self._blobs.items() if b.name != top}
+        self.of_node = {k: heir.name if v == layer.name else v for k, v in self.of_node.items()}
+
     def rename(self, old: str, wanted: str) -> str:
         """Give a blob another name wherever it stands, and return it."""
         if old == wanted:
