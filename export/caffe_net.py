@@ -61,8 +61,8 @@ class Net:
     @property
     def tops(self) -> dict[str, str]:
         """Blob by tensor, without those that an in-place layer has overwritten."""
-        live = self._bound.items()
-        return {t: b for t, n in live if self._writes.get(b := self._blobs[t].name, 0) == n}
+        live = [(t, b.name) for t, b in self._blobs.items()]
+        return {t: name for t, name in live if self._writes.get(name, 0) == self._bound[t]}
 
     def raw(self, value: ir.Value | None) -> Blob:
         """Return a tensor's blob, perhaps with something left to do."""

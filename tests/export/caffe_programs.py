@@ -43,7 +43,7 @@ class Job:
 def opencv_outputs(job: Job) -> dict[str, NDArray[np.float32]]:
     """Return each blob's numbers, flat, as OpenCV's dnn module computes them.
 
-    It asks for layers, so a blob is asked for by the last layer that writes it.
+    It is asked for layers, so a blob is asked for by the last layer that writes it.
     """
     import cv2
 
@@ -54,7 +54,10 @@ def opencv_outputs(job: Job) -> dict[str, NDArray[np.float32]]:
     found = {}
     for blob in job.blobs:
         last = _writer(job, blob)
-        pin = last.name if len(last.top) == 1 else f"{last.name}.{list(last.top).index(blob)}"
+        # OpenCV calls a layer that makes an output after the blob, unless it works in place
+        pin = last.name if last.name in net.getLayerNames() else blob
+        if len(last.top) > 1:
+            pin = f"{pin}.{list(last.top).index(blob)}"
         found[blob] = np.array(net.forward(pin)).reshape(-1)
     return found
 
