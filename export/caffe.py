@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from quant.errors import UnsupportedError
 from quant.export.caffe_build import NOBODY, NOTHING, Wishes, build
 from quant.export.caffe_ends import name_ends
+from quant.export.caffe_join import join_powers
 from quant.export.caffe_messages import message
 from quant.export.caffe_names import plain
 from quant.export.caffe_net import Net
@@ -90,6 +91,7 @@ def convert(
         )
     values = named_values(model)
     outputs = [*model.graph.outputs, *(values[n] for n in sorted(report) if n in net.tops)]
+    join_powers(net, outputs)
     name_ends(net, outputs)
     return _finished(net, model, graph.name, outputs)
 

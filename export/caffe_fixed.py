@@ -21,10 +21,11 @@ ROUNDS = 8
 def fixed(graph: Graph, sizes: Mapping[str, tuple[int, ...]]) -> ir.Model:
     """Return a copy with batch 1 and the input shapes `sizes`, by name, with or without the batch.
 
-    Nodes that only compute shapes are gone. An input that stays dynamic keeps its symbols.
+    Nodes that only compute shapes are gone. An input without a size keeps its shape, symbols too;
+    with one it gets that, whatever the model says: many nets that were exported fixed are not.
 
     Raises:
-        InputError: A size is for no input, or contradicts the model's.
+        InputError: A size is for no input, or has another number of axes, or another batch.
     """
     model = graph.clone()
     inputs = {str(v.name): v for v in model.graph.inputs if not v.is_initializer()}
@@ -48,23 +49,19 @@ def fixed(graph: Graph, sizes: Mapping[str, tuple[int, ...]]) -> ir.Model:
 def _size(
     graph: Graph, name: str, value: ir.Value, given: tuple[int, ...] | None
 ) -> list[int | ir.SymbolicDim]:
-    """Return an input's shape: the model's numbers, where it has none the given ones, batch 1."""
+    """Return an input's shape: the given one, else the model's, with 1 where the batch is free."""
     own = list(value.shape) if value.shape is not None else []
-    wanted = list(given or ())
-    if given is not None and len(given) == len(own) - 1:
-        wanted = [1, *wanted]
-    made: list[int | ir.SymbolicDim] = []
-    for axis, size in enumerate(own):
-        told = wanted[axis] if len(wanted) == len(own) else None
-        free = not isinstance(size, int)
-        made.append((1 if axis == 0 and told is None else told or size) if free else size)
-    if given is not None and made != wanted:
+    if given is None:
+        free = own[:1] and not isinstance(own[0], int)
+        return [1, *own[1:]] if free else own
+    wanted: list[int | ir.SymbolicDim] = [*(1,) * (len(given) == len(own) - 1), *given]
+    if len(wanted) != len(own) or wanted[0] != 1 or min(given, default=0) < 1:
         said = [d if isinstance(d, int) else str(d) for d in own]
         raise InputError(
-            f"{graph.source or graph.name}, input '{name}': a size must fit the model's shape "
-            f"{said}, saw {list(given)}. Give one number for each axis."
+            f"{graph.source or graph.name}, input '{name}': a size must be of batch 1 and have a "
+            f"number for each axis of {said}, saw {list(given)}. Mend the size."
         )
-    return made
+    return wanted
 
 
 def _fold(model: ir.Model) -> int:

@@ -19,23 +19,25 @@ from quant.export.caffe_refusal import Refusal
 
 def view(net: Net, node: ir.Node) -> None:
     """Convert what keeps the order of the numbers: to nothing at all."""
-    shape_of(node.outputs[0])
+    shape = shape_of(node.outputs[0])
     if node.outputs[0].dtype not in (None, ir.DataType.FLOAT):
         raise Refusal(
             1, f"a {node.op_type} to {node.outputs[0].dtype}", "float32", "Cut before it."
+        )
+    if prod(shape) != prod(shape_of(node.inputs[0])):
+        raise Refusal(
+            13,
+            f"a {node.op_type} of {list(shape_of(node.inputs[0]))} to {list(shape)}",
+            "as many elements",
+            "Export the model with the size that it is to run at.",
         )
     blob = net.raw(node.inputs[0])
     if blob.done or node.op_type in ("Identity", "Dropout", "Cast"):
         net.bind(node.outputs[0], blob)
         return
-    flat = node.outputs[0]
-    keeps = node.op_type in ("Reshape", "Flatten") and not any(blob.pads) and _flat(shape_of(flat))
-    net.bind(flat, blob if keeps else finished(net, blob))
-
-
-def _flat(shape: Shape) -> bool:
-    """Return whether a shape is one row, so that a Gemm behind it still finds the channels."""
-    return len(shape) == 2 and shape[0] == 1
+    # a Gemm that reads one row still finds the channels
+    keeps = not any(blob.pads) and len(shape) == 2 and shape[0] == 1
+    net.bind(node.outputs[0], blob if keeps else finished(net, blob))
 
 
 def transpose(net: Net, node: ir.Node) -> None:

@@ -61,8 +61,8 @@ class Net:
     @property
     def tops(self) -> dict[str, str]:
         """Blob by tensor, without those that an in-place layer has overwritten."""
-        live = self._bound.items()
-        return {t: b for t, n in live if self._writes.get(b := self._blobs[t].name, 0) == n}
+        live = [(t, b.name) for t, b in self._blobs.items()]
+        return {t: name for t, name in live if self._writes.get(name, 0) == self._bound[t]}
 
     def raw(self, value: ir.Value | None) -> Blob:
         """Return a tensor's blob, perhaps with something left to do."""
@@ -140,6 +140,14 @@ class Net:
         layer.top.extend(b.name for b in found)
         self.shapes.update({b.name: b.shape for b in found})
         return found
+
+    def remove(self, layer: Any, heir: Any) -> None:
+        """Take out a layer whose work another one does, and forget its blob."""
+        (top,) = layer.top
+        self.layers = [x for x in self.layers if x is not layer]
+        del self.shapes[top]
+        self._blobs = {t: b for t, b in self._blobs.items() if b.name != top}
+        self.of_node = {k: heir.name if v == layer.name else v for k, v in self.of_node.items()}
 
     def rename(self, old: str, wanted: str) -> str:
         """Give a blob another name wherever it stands, and return it."""

@@ -106,6 +106,13 @@ def form_along(own: Shape, shape: Shape, axis: int) -> tuple[Shape, int]:
             before = prod(form[:index])
             if before == outer and form[index] == length and max(form) <= LARGEST:
                 return form, index
+    if length > LARGEST:
+        raise Refusal(
+            10,
+            f"{length} elements along axis {axis} of {list(shape)}",
+            f"at most {LARGEST}",
+            "Cut the network before this node.",
+        )
     raise Refusal(
         14,
         f"axis {axis} of {list(shape)}",

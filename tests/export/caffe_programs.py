@@ -43,7 +43,7 @@ class Job:
 def opencv_outputs(job: Job) -> dict[str, NDArray[np.float32]]:
     """Return each blob's numbers, flat, as OpenCV's dnn module computes them.
 
-    It asks for layers, so a blob is asked for by the last layer that writes it.
+    It is asked for layers, so a blob is asked for by the last layer that writes it.
     """
     import cv2
 
@@ -51,13 +51,21 @@ def opencv_outputs(job: Job) -> dict[str, NDArray[np.float32]]:
     net = cv2.dnn.readNetFromCaffe(text, np.frombuffer(job.caffemodel, np.uint8))
     for name, array in job.feeds.items():
         net.setInput(np.ascontiguousarray(array, np.float32), name)
-    layers = parse_prototxt(job.prototxt, "prototxt").layer
     found = {}
     for blob in job.blobs:
-        last = next(layer for layer in reversed(layers) if blob in layer.top)
-        pin = last.name if len(last.top) == 1 else f"{last.name}.{list(last.top).index(blob)}"
+        last = _writer(job, blob)
+        # OpenCV calls a layer that makes an output after the blob, unless it works in place
+        pin = last.name if last.name in net.getLayerNames() else blob
+        if len(last.top) > 1:
+            pin = f"{pin}.{list(last.top).index(blob)}"
         found[blob] = np.array(net.forward(pin)).reshape(-1)
     return found
+
+
+def _writer(job: Job, blob: str) -> Any:
+    """Return the last layer that writes a blob."""
+    layers = parse_prototxt(job.prototxt, "prototxt").layer
+    return next(layer for layer in reversed(layers) if blob in layer.top)
 
 
 def mnn_outputs(jobs: Sequence[Job]) -> list[dict[str, NDArray[np.float32]] | str]:
@@ -68,7 +76,8 @@ def mnn_outputs(jobs: Sequence[Job]) -> list[dict[str, NDArray[np.float32]] | st
             (folder / f"{index}.prototxt").write_text(job.prototxt)
             (folder / f"{index}.caffemodel").write_bytes(job.caffemodel)
             np.savez(folder / f"{index}.in.npz", **job.feeds)
-            (folder / f"{index}.blobs").write_text("\n".join(job.blobs))
+            lines = [f"{blob}\t{_writer(job, blob).name}" for blob in job.blobs]
+            (folder / f"{index}.blobs").write_text("\n".join(lines))
         subprocess.run([sys.executable, "-c", PROGRAM, name], check=True, capture_output=True)
         return [_result(folder, index) for index in range(len(jobs))]
 
@@ -110,8 +119,9 @@ def run(folder, index):
     held.runSession(session)
     made = {}
     outputs = held.getSessionOutputAll(session)
-    for name in (folder / f"{index}.blobs").read_text().split("\\n"):
-        tensor = outputs[name]
+    for line in (folder / f"{index}.blobs").read_text().split("\\n"):
+        name, layer = line.split("\\t")
+        tensor = outputs[name if name in outputs else layer]  # the latter for one in place
         shape = tensor.getShape()
         host = MNN.Tensor(shape, MNN.Halide_Type_Float, np.zeros(shape, np.float32),
                           MNN.Tensor_DimensionType_Caffe)
