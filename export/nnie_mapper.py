@@ -4,22 +4,27 @@ __all__ = ["write"]
 
 import re
 from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
+
+import onnx_ir as ir
 
 from quant.deploy import Deployment
 from quant.errors import UnsupportedError
 from quant.export.caffe import CaffeNet, convert
 from quant.export.caffe_schema import parse_prototxt
 from quant.export.nnie_cfg import cfg_text
-from quant.export.nnie_deploy import Story, deploy_text
+from quant.export.nnie_deploy import deploy_text
 from quant.export.nnie_feeds import Feed, choose_feeds
 from quant.export.nnie_lists import Lists, write_lists
 from quant.export.nnie_net import Net, net_of
 from quant.export.nnie_precision import Precision, precision_of
 from quant.export.nnie_record import RECORD, Row, record_text
 from quant.export.nnie_settings import settings
-from quant.export.nnie_shapes import window
+from quant.export.nnie_shapes import Shape, window
+from quant.export.nnie_split import Split, divide
+from quant.export.nnie_story import Story
 from quant.export.nnie_whole import whole
 from quant.graph import Graph, save_model, weight_of
 from quant.plan import Plan
@@ -43,31 +48,29 @@ def write(graph: Graph, plan: Plan, folder: Path, deployment: Deployment) -> Exp
         InputError: There are no calibration samples, or the folder cannot be written.
     """
     feeds = choose_feeds(graph, deployment)
-    sizes = {feed.input: feed.shape for feed in feeds}
-    tail = None
-    if deployment.allow_fallback:
-        pass  # CUT
-    chosen = precision_of(plan, {str(node.name) for node in graph.nodes})
-    caffe = _converted(graph, feeds, sizes, chosen, plan)
+    split = divide(graph, {f.input: f.shape for f in feeds}, deployment.allow_fallback)
+    feeds = [feed for feed in feeds if feed.input in split.inputs]
+    chosen = precision_of(plan, {str(node.name) for node in split.head.nodes})
+    caffe = _converted(split, feeds, chosen, plan)
     name = _stem(graph.name)
     cfgs = (f"{name}.cfg", f"{name}_sim.cfg")
     with whole(folder, last=cfgs, stale=[TAIL]) as scratch:
         lists = write_lists(scratch, feeds, deployment, caffe.planar)
+        story = _story(split, name, feeds, caffe, chosen, lists)
         texts = {
             f"{name}.prototxt": caffe.prototxt,
-            RECORD: record_text(_rows(graph, caffe)),
+            RECORD: record_text(_rows(split.head, caffe)),
+            "DEPLOY.md": deploy_text(story, deployment),
             **_means(feeds),
         }
         for i, cfg in enumerate(cfgs):
             pairs = settings(name, chosen.compile_mode, feeds, lists.names, simulation=bool(i))
             texts[cfg] = cfg_text(pairs)
-        (scratch / f"{name}.caffemodel").write_bytes(caffe.caffemodel)
-        if tail is not None:
-            save_model(tail, scratch / TAIL)
-        story = _story(graph, name, feeds, caffe, chosen, lists, tail)
-        texts["DEPLOY.md"] = deploy_text(story, deployment)
         for file, text in texts.items():
             (scratch / file).write_text(text, encoding="utf-8", newline="\n")
+        (scratch / f"{name}.caffemodel").write_bytes(caffe.caffemodel)
+        if split.tail is not None:
+            save_model(split.tail, scratch / TAIL)
     files = (*(file for file, _ in story.files), *lists.pictures)
     return Exported(files=files, facts=_facts(story, deployment))
 
@@ -78,19 +81,15 @@ def _stem(name: str) -> str:
     return plain[:LONGEST_NAME] or "net"
 
 
-def _converted(
-    graph: Graph,
-    feeds: Sequence[Feed],
-    sizes: dict[str, tuple[int, ...]],
-    chosen: Precision,
-    plan: Plan,
-) -> CaffeNet:
+def _converted(split: Split, feeds: Sequence[Feed], chosen: Precision, plan: Plan) -> CaffeNet:
     """Convert, and see that pictures can go in."""
+    graph = split.head
     nodes = {str(node.name) for node in graph.nodes}
     caffe = convert(
         graph,
-        sizes=sizes,
+        sizes={feed.input: feed.shape for feed in feeds},
         high=chosen.high,
+        custom=split.custom,
         factors={f.input: f.norm.factors for f in feeds if f.norm.factors is not None},
         swapped={feed.input for feed in feeds if feed.swapped},
         shifts={name: shift for name, shift in plan.shifts.items() if name in nodes},
@@ -140,16 +139,13 @@ def _net(caffe: CaffeNet) -> Net:
 
 
 def _story(
-    graph: Graph,
+    split: Split,
     name: str,
     feeds: Sequence[Feed],
     caffe: CaffeNet,
     chosen: Precision,
     lists: Lists,
-    tail: Any,
 ) -> Story:
-    named = [str(value.name) for value in graph.outputs]
-    outputs = [(tensor, caffe.tops[tensor], caffe.shapes[caffe.tops[tensor]]) for tensor in named]
     kinds = ["calibration pictures" if f.picture else "calibration tensors" for f in feeds]
     files = [
         (f"{name}.prototxt", "the network"),
@@ -161,20 +157,31 @@ def _story(
         (RECORD, "which tensor of the model each Caffe layer is"),
         ("DEPLOY.md", "this page"),
     ]
-    if tail is not None:
+    if split.tail is not None:
         files.insert(-1, (TAIL, "what the CPU computes"))
     return Story(
-        title=graph.name,
+        title=split.head.name,
         name=name,
         feeds=feeds,
         inputs=[(caffe.inputs[f.input], caffe.shapes[caffe.inputs[f.input]]) for f in feeds],
-        outputs=outputs,
+        outputs=[_output(value, caffe) for value in split.head.outputs],
         precision=chosen,
-        weighted=sum(weight_of(node) is not None for node in graph.nodes),
+        weighted=sum(weight_of(node) is not None for node in split.head.nodes),
         keys=lists.keys,
-        tail=[str(node.name) for node in tail.graph] if tail is not None else [],
+        tail=[str(node.name) for node in split.tail.graph] if split.tail is not None else [],
+        custom=sorted(split.custom),
         files=files,
     )
+
+
+def _output(value: ir.Value, caffe: CaffeNet) -> tuple[str, str, Shape, Shape]:
+    """Return a result's name, its blob, the blob's shape and the tensor's own."""
+    blob = caffe.tops[str(value.name)]
+    shape = caffe.shapes[blob]
+    own = list(value.shape) if value.shape is not None else []
+    dims = [d if isinstance(d, int) else 1 for d in own[:1]]
+    dims += [d if isinstance(d, int) else 0 for d in own[1:]]
+    return str(value.name), blob, shape, tuple(dims) if prod(dims) == prod(shape) else shape
 
 
 def _facts(story: Story, deployment: Deployment) -> dict[str, Any]:
@@ -185,6 +192,7 @@ def _facts(story: Story, deployment: Deployment) -> dict[str, Any]:
         "high_precision_layers": len(story.precision.high),
         "raised_layers": list(story.precision.raised),
         "tail_nodes": list(story.tail),
+        "custom_nodes": list(story.custom),
         "calibration_samples": len(story.keys),
         "picture_inputs": sum(feed.picture for feed in story.feeds),
         "tensor_inputs": sum(not feed.picture for feed in story.feeds),
