@@ -118,15 +118,15 @@ def _look(graph: Graph, deployment: Deployment) -> tuple[dict[str, tuple[int, ..
         for name, array in feeds.items():
             if shapes.setdefault(name, array.shape) != array.shape:
                 raise InputError(
-                    f"{graph.name}, sample '{key}': the mapper takes one size, saw "
-                    f"{array.shape} after {shapes[name]} at input '{name}'. Give --size "
-                    "WIDTHxHEIGHT."
+                    f"{graph.source or graph.name}, sample '{key}': the mapper takes one size, saw "
+                    f"{_dims(array.shape)} after {_dims(shapes[name])} at input '{name}'. Give "
+                    "--size WIDTHxHEIGHT."
                 )
             if name in pictures and pixels_of(array, deployment) is None:
                 pictures.discard(name)
     if not shapes:
         raise InputError(
-            f"{graph.name}: the mapper calibrates on {FEWEST} to {MOST} samples of its own, saw "
+            f"{graph.source or graph.name}: the mapper calibrates on {FEWEST} to {MOST} samples of its own, saw "
             "none. Give --data."
         )
     return shapes, pictures
@@ -146,3 +146,7 @@ def pixels_of(array: NDArray[Any], deployment: Deployment) -> NDArray[np.uint8] 
     if not all(SMALLEST <= d <= LARGEST for d in planes.shape[1:]):
         return None
     return recovered(planes, told[0].tolist(), told[1].tolist())
+
+
+def _dims(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))

@@ -77,8 +77,8 @@ def write(graph: Graph, plan: Plan, folder: Path, deployment: Deployment) -> Exp
 
 def _stem(name: str) -> str:
     """Return a name of ASCII letters, digits, _, . and - for files; "net" where nothing is left."""
-    plain = re.sub(r"[^A-Za-z0-9_.-]+", "_", name).strip("_.-")
-    return plain[:LONGEST_NAME] or "net"
+    plain = re.sub(r"[^A-Za-z0-9_.-]+|\.\.+", "_", name)
+    return re.sub(r"_+", "_", plain).strip("_.-")[:LONGEST_NAME] or "net"
 
 
 def _converted(split: Split, feeds: Sequence[Feed], chosen: Precision, plan: Plan) -> CaffeNet:

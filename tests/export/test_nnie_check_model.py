@@ -142,14 +142,14 @@ def test_speed_is_judged_alike_before_and_after() -> None:
     }"""
     graph = prepared(model(onnx_text, weights(0, w1=(6, 4, 3, 3), w2=(6, 1, 1, 1))))
     first = Convolving(name="c", inputs=8, outputs=6, group=2, width=5, high=False)
-    second = dict(inputs=6, outputs=6, group=6, width=5, high=True)
+    second: Any = {"inputs": 6, "outputs": 6, "group": 6, "width": 5, "high": True}
 
     assert convolving_layers(net_of(read_prototxt(text).net)) == [
         first,
-        Convolving(name="d_hp", **second),  # type: ignore[arg-type]
+        Convolving(name="d_hp", **second),
     ]
     assert convolving_nodes(graph, frozenset({"d"})) == [
         first,
-        Convolving(name="d", **second),  # type: ignore[arg-type]
+        Convolving(name="d", **second),
     ]
-    assert np.array_equal([first.depthwise, Convolving(name="d", **second).depthwise], [0, 1])  # type: ignore[arg-type]
+    assert np.array_equal([first.depthwise, Convolving(name="d", **second).depthwise], [0, 1])
