@@ -82,7 +82,7 @@ def _between_tensors(net: Net, node: ir.Node) -> Blob:
         negative = [power(net, b, scale=-1.0, role=f"negative{i}") for i, b in enumerate(blobs)]
         return power(net, eltwise(net, negative, MAX, role="most"), scale=-1.0)
     if op == "Mean":
-        return eltwise(net, blobs, SUM, [1 / len(blobs)] * len(blobs))
+        return power(net, eltwise(net, blobs, SUM, role="sum"), scale=1 / len(blobs))
     coeff = (1.0, -1.0) if op == "Sub" else ()
     return eltwise(net, blobs, {"Mul": PROD, "Max": MAX}.get(op, SUM), coeff)
 

@@ -2,12 +2,13 @@
 
 __all__ = ["cut_tail"]
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
+from quant.export.caffe_fixed import fixed
 from quant.graph import Graph, named_values, weight_of
 from quant.layers import VIEWS
 
@@ -15,17 +16,23 @@ LAYOUT = VIEWS | {"Concat", "Slice", "Split", "Cast", "Expand", "Tile", "Pad"}
 """Operators that compute nothing: a cut behind them would be no better than one before them."""
 
 
-def cut_tail(graph: Graph, refused: AbstractSet[str]) -> tuple[Graph, ir.Model] | None:
+def cut_tail(
+    graph: Graph, refused: AbstractSet[str], sizes: Mapping[str, tuple[int, ...]] | None = None
+) -> tuple[Graph, ir.Model] | None:
     """Return the graph before the refused nodes, and the rest as a model for the host's CPU.
 
-    The tail is what depends on a refused node, and what only moves numbers on the way to it. Run
+    Both have batch 1 and the input shapes `sizes`; what depends on shapes alone is constant. The tail is what depends on a refused node, and what only moves numbers on the way to it. Run
     behind each other they compute the whole graph's outputs: those that do not depend on a refused
     node are among the head's, behind the tensors that the tail reads. The tail's inputs are those
     tensors, and network inputs that it reads itself.
 
     None when there is nothing to cut off, when a layer with weights depends on a refused node, or
     when nothing with weights would be left in the head.
+
+    Raises:
+        InputError: A size is wrong.
     """
+    graph = Graph(fixed(graph, sizes or {}), graph.name, graph.source, graph.notes)
     nodes = graph.nodes
     tail = _downstream(nodes, refused)
     if not tail or any(weight_of(n) is not None for n in tail):

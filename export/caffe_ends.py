@@ -18,9 +18,12 @@ def name_ends(net: Net, outputs: Sequence[ir.Value]) -> None:
     """
     named: set[str] = set()
     for value in outputs:
-        net.bind(value, read(net, value))
-        old = net.raw(value).name
-        if old in named or old in _made_by(net, "Input"):
+        blob = read(net, value)
+        if blob.name in _made_by(net, "Input"):  # an output needs a layer
+            _, blob = net.add("Power", [blob], blob.shape, stem=f"{blob.name}_output")
+        net.bind(value, blob)
+        old = blob.name
+        if old in named:
             continue
         read_on = any(old in layer.bottom and old not in layer.top for layer in net.layers)
         mark = "_report" if read_on and old not in _made_by(net, "Custom") else ""

@@ -105,6 +105,7 @@ def run(folder, index):
     _tools.mnnconvert(["x", "-f", "CAFFE", "--modelFile", stem + ".caffemodel", "--prototxt",
                        stem + ".prototxt", "--MNNModel", stem + ".mnn", "--bizCode", "t"])
     held = MNN.Interpreter(stem + ".mnn")
+    held.setSessionHint(3, 0)  # the small Winograd kernels: the large ones err by 2e-4
     session = held.createSession({"numThread": 1, "precision": "high"})
     inputs = held.getSessionInputAll(session)
     for name, array in np.load(stem + ".in.npz").items():
