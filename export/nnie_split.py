@@ -40,7 +40,7 @@ def divide(graph: Graph, sizes: Mapping[str, tuple[int, ...]], fallback: bool) -
     refused = refused_nodes(graph, sizes) if fallback else frozenset[str]()
     if not refused:
         return Split(head=graph)
-    cut = cut_tail(graph, refused)
+    cut = cut_tail(graph, refused, sizes)
     if cut is None:
         return Split(head=graph, custom=refused)
     head, tail = cut
