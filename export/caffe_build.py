@@ -82,6 +82,8 @@ def build(
             _input(net, value, wishes)
         except Refusal as refusal:
             found.append(finding(refusal, f"input '{value.name}'"))
+    if found:  # of what lies behind, nothing can be told
+        return net, model, found
     for node in model.graph:
         net.node, mark = node, net.mark()
         try:

@@ -22,7 +22,10 @@ def view(net: Net, node: ir.Node) -> None:
     shape = shape_of(node.outputs[0])
     if node.outputs[0].dtype not in (None, ir.DataType.FLOAT):
         raise Refusal(
-            1, f"a {node.op_type} to {node.outputs[0].dtype}", "float32", "Cut before it."
+            1,
+            f"a {node.op_type} to {node.outputs[0].dtype}",
+            "float32",
+            "Cut the network before it.",
         )
     if prod(shape) != prod(shape_of(node.inputs[0])):
         raise Refusal(
@@ -192,7 +195,9 @@ def pad(net: Net, node: ir.Node) -> None:
         raise Refusal(1, seen, "padding with 0", "Pad with zeros.")
     before, after = _amounts(amounts, axes, len(shape))
     if len(shape) not in (3, 4) or shape[0] != 1 or before[0] or after[0]:
-        raise Refusal(14, f"padding of {list(shape)}", "of [1, C, H, W]", "Cut before this node.")
+        raise Refusal(
+            14, f"padding of {list(shape)}", "of [1, C, H, W]", "Cut the network before this node."
+        )
     before, after = ([*a, 0, 0][:4] for a in (before, after))
     if min(*before, *after) < 0:
         raise Refusal(1, "negative padding", "a Slice", "Write it as a Slice.")
@@ -228,7 +233,10 @@ def expand(net: Net, node: ir.Node) -> None:
         or out[0] != 1
     ):
         raise Refusal(
-            15, f"{list(shape)} repeated to {list(out)}", "no Tile", "Cut before this node."
+            15,
+            f"{list(shape)} repeated to {list(out)}",
+            "no Tile",
+            "Cut the network before this node.",
         )
     net.bind(
         node.outputs[0], broadcast(net, read(net, node.inputs[0], lifted(padded)), lifted(out))

@@ -25,12 +25,16 @@ def reduce(net: Net, node: ir.Node) -> None:
     op = node.op_type
     blob = read(net, node.inputs[0], lifted(shape))
     if len(shape) > 4 or (shape[0] != 1 and len(shape) > 3):
-        raise Refusal(14, f"a reduction of {list(shape)}", "[1, C, H, W]", "Cut before this node.")
+        raise Refusal(
+            14, f"a reduction of {list(shape)}", "[1, C, H, W]", "Cut the network before this node."
+        )
     moved = {a if shape[0] == 1 else a + 1 for a in axes} - {0}
     over = [a for a in (2, 3) if a in moved and blob.shape[a] > 1]
     channels = 1 in moved and blob.shape[1] > 1
     if op == "ReduceMax" and channels:
-        raise Refusal(1, "a maximum over channels", "one over H and W", "Cut before this node.")
+        raise Refusal(
+            1, "a maximum over channels", "one over H and W", "Cut the network before this node."
+        )
     if op in ("ReduceL2", "ReduceSumSquare"):
         blob = power(net, blob, power=2.0, role="square")
     mean = op == "ReduceMean"

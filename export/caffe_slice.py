@@ -60,10 +60,10 @@ def _cut(
 
 def ranges(node: ir.Node) -> dict[int, Range]:
     """Return what a Slice takes of each axis that it cuts."""
-    shape, out = shape_of(node.inputs[0]), shape_of(node.outputs[0])
     given = [constant(v) for v in node.inputs[1:]]
     if any(g is None for g in given):
         raise Refusal(14, "bounds that are computed", "constants", "Slice at constant places.")
+    shape, out = shape_of(node.inputs[0]), shape_of(node.outputs[0])
     starts, _, *rest = ([int(n) for n in g.reshape(-1)] for g in given if g is not None)
     axes = rest[0] if rest else list(range(len(starts)))
     steps = rest[1] if len(rest) > 1 else [1] * len(starts)
@@ -92,7 +92,9 @@ def slice_(net: Net, node: ir.Node) -> None:
         return
     shape = shape_of(node.inputs[0])
     if len(shape) > 4 or shape[0] != 1 or 0 in found:
-        raise Refusal(14, f"a Slice of {list(shape)}", "axes C, H, W", "Cut before this node.")
+        raise Refusal(
+            14, f"a Slice of {list(shape)}", "axes C, H, W", "Cut the network before this node."
+        )
     blob = read(net, node.inputs[0], lifted(shape))
     net.bind(node.outputs[0], _taken(net, blob, found))
 
@@ -108,7 +110,9 @@ def _taken(net: Net, blob: Blob, found: dict[int, Range]) -> Blob:
     if len(found) == (channels is not None):
         return blob
     if min(step for _, step, _ in spatial) < 1:
-        raise Refusal(14, "a step below 1", "steps of at least 1", "Cut before this node.")
+        raise Refusal(
+            14, "a step below 1", "steps of at least 1", "Cut the network before this node."
+        )
     starts, steps, counts = zip(*spatial, strict=True)
     return select(net, blob, starts, steps, counts)
 
@@ -137,7 +141,9 @@ def gather(net: Net, node: ir.Node) -> None:
     shape, indices = shape_of(node.inputs[0]), constant(node.inputs[1])
     axis = node.attributes.get_int("axis", 0) % len(shape)
     if indices is None or indices.ndim > 1 or len(shape) > 4 or shape[0] != 1 or axis == 0:
-        raise Refusal(1, "a Gather", "constant places along C, H or W", "Cut before this node.")
+        raise Refusal(
+            1, "a Gather", "constant places along C, H or W", "Cut the network before this node."
+        )
     places = [int(i) % shape[axis] for i in indices.reshape(-1)]
     blob = read(net, node.inputs[0], lifted(shape))
     net.bind(node.outputs[0], take(net, blob, axis, places))
