@@ -54,7 +54,7 @@ def io_findings(view: View, floats: onnx.ModelProto | None, *, script: bool) -> 
                 yield found(24, "error", view.file, saw, want, AGAIN)
 
 
-def atc_arguments(text: str) -> dict[str, str]:
+def _atc_arguments(text: str) -> dict[str, str]:
     """Return the options of the `atc` command in a script, without the dashes."""
     joined = text.replace("\\\n", " ")
     for line in joined.splitlines():
@@ -70,7 +70,7 @@ def atc_arguments(text: str) -> dict[str, str]:
 
 def script_findings(view: View, text: str) -> Found:
     """Yield the findings of rule 26."""
-    told = atc_arguments(text)
+    told = _atc_arguments(text)
     if told.get("framework") != "5":
         saw = f"--framework={told.get('framework', '')}"
         yield found(26, "error", SCRIPT, saw, "--framework=5, which is ONNX", AGAIN)
@@ -107,7 +107,7 @@ def aipp_findings(view: View, text: str, script: str | None) -> Found:
             yield found(27, "error", AIPP, f"{name} {value}", "an integer, 0 to 255", mend)
         if name.startswith("var_reci") and not 0 < _number(value) < math.inf:
             yield found(27, "error", AIPP, f"{name} {value}", "1 / std, above 0", AGAIN)
-    if script is not None and "input_fp16_nodes" in atc_arguments(script):
+    if script is not None and "input_fp16_nodes" in _atc_arguments(script):
         saw = "--input_fp16_nodes with AIPP"
         yield found(27, "error", SCRIPT, saw, "one of them (ATC's E10034)", "Remove the flag.")
     if _changes(told):

@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 
 from quant.export.atlas_check_shapes import shapes_of
 from quant.export.atlas_check_view import Found, View, found
+from quant.export.atlas_limits import NARROW
 
 AGAIN = "Export the model again."
 FLOATING = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
 INT8, INT32 = onnx.TensorProto.INT8, onnx.TensorProto.INT32
-NARROW = 16
-"""Input channels that the cube pads to 32 anyway (CANN, "manual quantization")."""
 
 
 def layer_findings(view: View) -> Found:

@@ -96,8 +96,8 @@ CASES: dict[str, tuple[int, str, Arrays, int]] = {
     ),
     "Resize to sizes": (
         17,
-        'y = Resize<mode="nearest", nearest_mode="floor",'
-        ' coordinate_transformation_mode="asymmetric">(x, , , sizes)',
+        """y = Resize<mode="nearest", nearest_mode="floor",
+            coordinate_transformation_mode="asymmetric">(x, , , sizes)""",
         {"sizes": ints(2, 3, 7, 5)},
         11,
     ),
@@ -166,8 +166,8 @@ CASES: dict[str, tuple[int, str, Arrays, int]] = {
     ),
     "pools": (
         17,
-        "a = MaxPool<kernel_shape=[2,2]>(x) b = AveragePool<kernel_shape=[2,2]>(a)"
-        " c = GlobalAveragePool(b) y = Mul(c, c)",
+        """a = MaxPool<kernel_shape=[2,2]>(x) b = AveragePool<kernel_shape=[2,2]>(a)
+        c = GlobalAveragePool(b) y = Mul(c, c)""",
         {},
         11,
     ),

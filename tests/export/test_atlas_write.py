@@ -110,7 +110,7 @@ def test_keep_dtype_lists_what_is_to_stay_float32(tmp_path: Path) -> None:
     files = write(graph, plan, tmp_path, Deployment()).files
 
     assert "keep_dtype.cfg" in files
-    assert (tmp_path / "keep_dtype.cfg").read_text() == "conv1\npool\n"
+    assert (tmp_path / "keep_dtype.cfg").read_text() == "conv1\nrelu1\npool\n"
     assert "--keep_dtype=keep_dtype.cfg" in (tmp_path / "atc.sh").read_text()
     none = by_hand(graph, {"b": (0.02, -128)})
     assert "keep_dtype.cfg" not in write(graph, none, tmp_path, Deployment()).files
@@ -162,8 +162,8 @@ def test_the_script_calls_atc_beside_its_files(aipp: bool, tmp_path: Path) -> No
         "--input_format=NCHW",
         "--input_shape=input:1,3,16,16",
         "--precision_mode=force_fp16",
-        "--output_type=FP32",
         "--log=error",
+        "--output_type=FP32",
         "--keep_dtype=keep_dtype.cfg",
         f"--output=out/{name}",
         *(["--insert_op_conf=aipp.cfg"] if aipp else []),
