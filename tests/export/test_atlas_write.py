@@ -117,6 +117,22 @@ def test_keep_dtype_lists_what_is_to_stay_float32(tmp_path: Path) -> None:
     assert "keep_dtype" not in (tmp_path / "atc.sh").read_text()
 
 
+def test_the_bias_of_an_int8_matmul_is_no_float_layer(tmp_path: Path) -> None:
+    """The Add is a layer of the plan, and on the chip a part of the MatMul, in int32."""
+    graph = prepared(
+        model(
+            """g (float[N,5,6] x) => (float[N,5,4] y) {
+                [mm] a = MatMul(x, w) [add] b = Add(a, c) [relu] y = Relu(b)
+            }""",
+            weights(1, w=(6, 4), c=(4,)),
+        )
+    )
+    plan = by_hand(graph, {"x": (0.03, 4)}, precisions={"add": "float32"})
+    write(graph, plan, tmp_path, Deployment())
+
+    assert (tmp_path / "keep_dtype.cfg").read_text() == "relu\n"
+
+
 def test_keep_dtype_refuses_a_name_that_it_cannot_hold(tmp_path: Path) -> None:
     proto = conv_relu_net()
     proto.graph.node[0].name = "two\nlines"
@@ -345,7 +361,8 @@ def dilated_net() -> onnx.ModelProto:
 def test_a_layer_without_an_int8_form_is_refused_or_stays_float(tmp_path: Path) -> None:
     """Refused by name; with the user's leave the layer and its grids are float in every file."""
     graph = prepared(dilated_net())
-    plan = by_hand(graph, {"x": (0.02, 0), "b": (0.02, 0), "c": (0.05, 0)})
+    shifts = {name: np.ones(4, np.float32) for name in ("a", "up")}
+    plan = by_hand(graph, {"x": (0.02, 0), "b": (0.02, 0), "c": (0.05, 0)}, shifts=shifts)
 
     with pytest.raises(UnsupportedError) as caught:
         write(graph, plan, tmp_path, Deployment())
@@ -360,6 +377,7 @@ def test_a_layer_without_an_int8_form_is_refused_or_stays_float(tmp_path: Path) 
     assert why == {"up": str(caught.value)}
     assert [p.precision for p in kept.layers.values()] == ["int8", "float16", "int8"]
     assert sorted(kept.tensors) == ["c", "w1", "w3", "x"]
+    assert list(kept.shifts) == ["a"]
     check_plan(kept, graph, ATLAS)
     proto = onnx.load(tmp_path / "deploy_model.onnx")
     kinds = [n.op_type for n in proto.graph.node]
