@@ -121,9 +121,9 @@ def _rows(node: onnx.NodeProto, told: dict[str, Any], weight: NDArray[Any]) -> N
 
 def _sums(view: View, node: onnx.NodeProto) -> Found:
     weight, quantizer = view.array(node, 1), view.quantizer(node)
-    if weight is None or weight.dtype != np.int8 or quantizer is None:
+    offset = view.told(quantizer).get("offset") if quantizer is not None else None
+    if weight is None or weight.dtype != np.int8 or not isinstance(offset, float):
         return
-    offset = float(view.told(quantizer).get("offset", 0.0))
     last = view.last(node)
     index = 2 if last is node else 1 if last.input[0] == node.output[0] else 0
     bias = view.array(last, index)

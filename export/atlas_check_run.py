@@ -37,6 +37,7 @@ BROKEN: tuple[type[Exception], ...] = (
     ValueError,
     IndexError,
     AttributeError,
+    TypeError,
 )
 """What running a model raises whose attributes or shapes do not fit."""
 
