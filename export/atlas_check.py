@@ -22,6 +22,7 @@ from quant.export.atlas_check_model import model_findings
 from quant.export.atlas_check_quantizers import quantizer_findings
 from quant.export.atlas_check_record import record_findings
 from quant.export.atlas_check_run import run_findings
+from quant.export.atlas_check_sound import unsound_findings
 from quant.export.atlas_check_view import View
 from quant.finding import Finding, errors
 from quant.graph import Graph
@@ -109,8 +110,13 @@ def _external(path: Path) -> bool:
 def _findings(view: View, folder: Path | None, deployment: Deployment) -> Iterator[Finding]:
     script, aipp, record = (_text(folder, n) for n in ("atc.sh", "aipp.cfg", "record.txt"))
     floats, whole = (_model(folder, n) for n in ("float_model.onnx", "simulated.onnx"))
+    plain = list(graph_findings(view, deployment.soc_version))
+    broken = list(unsound_findings(view))
+    if broken:
+        yield from [*plain, *broken]
+        return
     rest = [
-        *graph_findings(view, deployment.soc_version),
+        *plain,
         *quantizer_findings(view, deployment.soc_version),
         *layer_findings(view),
         *io_findings(view, floats, script=script is not None),

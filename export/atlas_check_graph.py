@@ -11,19 +11,10 @@ import onnx
 from quant.errors import few
 from quant.export.atlas_check_view import Found, View, found
 from quant.export.atlas_deploy import ASCEND_OPS
+from quant.export.atlas_limits import ARITHMETIC, FOREIGN, INDICES
 from quant.export.atlas_opset import HIGHEST, LOWEST
 
 AGAIN = "Export the model again."
-QDQ = (
-    "QuantizeLinear",
-    "DequantizeLinear",
-    "DynamicQuantizeLinear",
-    "ConvInteger",
-    "MatMulInteger",
-)
-INDICES = {"TopK": 1, "ArgMax": 0, "ArgMin": 0, "NonZero": 0, "NonMaxSuppression": 0}
-"""Operators and which of their outputs holds int64 indices."""
-ARITHMETIC = ("Add", "Sub", "Mul", "Div", "Mod")
 
 
 def graph_findings(view: View, soc_version: str) -> Found:
@@ -54,7 +45,7 @@ def _opset(view: View, soc_version: str) -> Found:
 
 def _operator(view: View, node: onnx.NodeProto) -> Found:
     kind = node.op_type
-    if kind in QDQ or kind.startswith("QLinear"):
+    if kind in FOREIGN or kind.startswith("QLinear"):
         mend = "Export with the target atlas, whose quantizers are AscendQuant and AscendDequant."
         yield found(3, "error", node, kind, "no quantizer of ONNX", mend)
     elif node.domain not in ("", "ai.onnx"):

@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 
 from quant.export.atlas_check_shapes import shapes_of
 from quant.export.atlas_check_view import Found, View, found
+from quant.export.atlas_limits import NARROW
 
 AGAIN = "Export the model again."
 FLOATING = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
 INT8, INT32 = onnx.TensorProto.INT8, onnx.TensorProto.INT32
-NARROW = 16
-"""Input channels that the cube pads to 32 anyway (CANN, "manual quantization")."""
 
 
 def layer_findings(view: View) -> Found:
@@ -122,9 +121,9 @@ def _rows(node: onnx.NodeProto, told: dict[str, Any], weight: NDArray[Any]) -> N
 
 def _sums(view: View, node: onnx.NodeProto) -> Found:
     weight, quantizer = view.array(node, 1), view.quantizer(node)
-    if weight is None or weight.dtype != np.int8 or quantizer is None:
+    offset = view.told(quantizer).get("offset") if quantizer is not None else None
+    if weight is None or weight.dtype != np.int8 or not isinstance(offset, float):
         return
-    offset = float(view.told(quantizer).get("offset", 0.0))
     last = view.last(node)
     index = 2 if last is node else 1 if last.input[0] == node.output[0] else 0
     bias = view.array(last, index)

@@ -9,21 +9,10 @@ import onnx_ir as ir
 from quant.deploy import Deployment
 from quant.errors import UnsupportedError
 from quant.export.atlas_check_view import Found, found
-from quant.export.atlas_limits import refusal
+from quant.export.atlas_limits import ARITHMETIC, FOREIGN, INDICES, NARROW, refusal
 from quant.export.atlas_opset import HIGHEST, LOWEST, least_opset
 from quant.finding import Severity
 from quant.graph import PROTO_LIMIT, Graph, model_bytes, weight_of
-
-QDQ = (
-    "QuantizeLinear",
-    "DequantizeLinear",
-    "DynamicQuantizeLinear",
-    "ConvInteger",
-    "MatMulInteger",
-)
-INDICES = {"TopK": 1, "ArgMax": 0, "ArgMin": 0, "NonZero": 0, "NonMaxSuppression": 0}
-ARITHMETIC = ("Add", "Sub", "Mul", "Div", "Mod")
-NARROW = 16
 
 
 def model_findings(graph: Graph, deployment: Deployment) -> Found:
@@ -59,7 +48,7 @@ def _opset(graph: Graph, deployment: Deployment) -> Found:
 
 def _operator(node: ir.Node) -> Found:
     place, name = f"node '{node.name}'", str(node.name)
-    if node.op_type in QDQ or node.op_type.startswith("QLinear"):
+    if node.op_type in FOREIGN or node.op_type.startswith("QLinear"):
         mend = "Start from the float model."
         yield found(3, "error", place, node.op_type, "no quantizer of ONNX", mend, layer=name)
     elif node.domain not in ("", "ai.onnx"):

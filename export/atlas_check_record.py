@@ -77,7 +77,9 @@ def _models(view: View, held: Mapping[str, Record]) -> Found:
         if record is None or quantizer is None:
             continue
         told = view.told(quantizer)
-        product = np.float32(told.get("scale", 0.0)) * np.float32(record.scale_d)
+        if not isinstance(told.get("scale"), float):
+            continue  # rule 4 speaks of it
+        product = np.float32(told["scale"]) * np.float32(record.scale_d)
         if abs(float(product) - 1) > 2 * float(np.finfo(np.float32).eps):
             saw = f"scale {told.get('scale', 0.0):.9g} with scale_d {record.scale_d:.9g} in record.txt"
             yield found(7, "error", quantizer, saw, "a product of 1", AGAIN)

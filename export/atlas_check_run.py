@@ -2,6 +2,7 @@
 
 __all__ = ["run_findings"]
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from quant.deploy import Samples
 from quant.errors import QuantError
+from quant.export.atlas_check_shapes import shapes_of
 from quant.export.atlas_check_view import Found, View, found
 from quant.export.atlas_interpret import interpret
 from quant.session import FAILURES, open_session
@@ -22,6 +24,9 @@ SAME_DB = 60.0
 """Between two float32 kernels of one float layer, of which a quantizer may flip a last bit. Ours."""
 
 AGAIN = "Export the model again."
+MOST_MACS = 5e9
+"""Multiply-accumulates of one sample up to which the interpreter is run; ours, some seconds."""
+
 SEED = 20
 SAMPLES = 4
 
@@ -32,6 +37,7 @@ BROKEN: tuple[type[Exception], ...] = (
     ValueError,
     IndexError,
     AttributeError,
+    TypeError,
 )
 """What running a model raises whose attributes or shapes do not fit."""
 
@@ -50,6 +56,12 @@ def run_findings(
         floats: float_model.onnx, which must be near on real samples: noise saturates everything.
         samples: Calibration samples; None leaves `floats` out.
     """
+    count = _macs(view)
+    if count > MOST_MACS:
+        saw = f"{count / 1e9:.1f} GMAC, which the interpreter would take minutes for"
+        mend = "Run the export's simulated.onnx on samples of yours."
+        yield found(28, "info", view.file, saw, f"{MOST_MACS / 1e9:g} GMAC or less", mend)
+        return
     try:
         if whole is not None:
             feeds = _noise(view)
@@ -59,6 +71,20 @@ def run_findings(
     except BROKEN as error:
         saw = f"a model that does not run: {' '.join(str(error).split())}"
         yield found(28, "warning", view.file, saw, "a run on seeded inputs", AGAIN)
+
+
+def _macs(view: View) -> int:
+    """Return the multiply-accumulates of the INT8 layers for one sample, 0 for unknown shapes."""
+    shapes, total = shapes_of(view.model), 0
+    for node in view.integer:
+        tensor = view.constant(node, 1)
+        name = node.input[0] if node.op_type == "ConvTranspose" else node.output[0]
+        shape = shapes.get(name)
+        if tensor is None or shape is None:
+            continue
+        spread = tensor.dims[0] if node.op_type in ("Conv", "ConvTranspose") else tensor.dims[-1]
+        total += prod(s or 0 for s in shape[1:]) * prod(tensor.dims) // max(spread, 1)
+    return int(total)
 
 
 def _noise(view: View) -> dict[str, NDArray[Any]]:

@@ -2,14 +2,15 @@
 
 __all__ = ["keep_dtype_text", "quant_cfg_text"]
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from google.protobuf import text_encoding
 
 from quant.errors import UnsupportedError
+from quant.export.atlas_layer import IntegerLayer
 from quant.export.atlas_limits import INTEGER_OPS
-from quant.export.atlas_numbers import IntegerLayer
 from quant.graph import Graph
+from quant.layers import layers
 from quant.plan import Plan
 
 COMMON = """common_config : {
@@ -53,17 +54,30 @@ def quant_cfg_text(graph: Graph, every: Sequence[IntegerLayer]) -> str:
     return "\n".join(lines) + "\n" + COMMON + "".join(DENSE.format(op=op) for op in dense)
 
 
-def keep_dtype_text(plan: Plan, names: Sequence[str]) -> str | None:
+def keep_dtype_text(
+    graph: Graph, plan: Plan, every: Sequence[IntegerLayer], names: Container[str]
+) -> str | None:
     """Return a node name per line for ATC's --keep_dtype; None when no layer is to stay float32.
 
+    A layer is the operator with the Relu or Clip behind it. The bias Add of an INT8 MatMul is none.
+
     Args:
+        graph: The prepared graph.
         plan: Layers with the precision "float32" are meant; others are FP16 on the chip.
+        every: The INT8 layers.
         names: The nodes of the deploy model.
 
     Raises:
         UnsupportedError: A name has a line break, which the file cannot hold.
     """
-    wanted = [n for n, layer in plan.layers.items() if layer.precision == "float32" and n in names]
+    whole = {str(node.name) for layer in every for node in (layer.node, layer.end)}
+    wanted = [
+        str(node.name)
+        for layer in layers(graph)
+        if layer.name in plan.layers and plan.layers[layer.name].precision == "float32"
+        for node in (layer.node, layer.activation)
+        if node is not None and node.name not in whole and node.name in names
+    ]
     for name in wanted:
         if name.splitlines() != [name] or name != name.strip():
             raise UnsupportedError(

@@ -13,7 +13,8 @@ import onnx_ir as ir
 
 import quant
 from quant.export.atlas_edit import Edit, corrected
-from quant.export.atlas_numbers import IntegerLayer, integer_layers
+from quant.export.atlas_layer import IntegerLayer
+from quant.export.atlas_numbers import integer_layers
 from quant.export.atlas_opset import lowered
 from quant.export.atlas_scale import packed
 from quant.graph import Graph

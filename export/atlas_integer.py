@@ -3,6 +3,7 @@
 __all__ = ["convolve", "multiply", "transpose_convolve"]
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -41,15 +42,15 @@ def convolve(
     kernel = weight.shape[2:]
     spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
     sizes = [(n - span) // s + 1 for n, span, s in zip(wide.shape[2:], spans, strides, strict=True)]
-    filters = weight.astype(np.float64).reshape(group, -1, *weight.shape[1:])
-    total = np.zeros((count, group, filters.shape[1], *sizes))
+    filters = _by_element(weight, group)
+    total = np.zeros((count, group, filters.shape[-2], prod(sizes)))
     for at in np.ndindex(*kernel):
         cut = tuple(
             slice(k * d, k * d + s * (n - 1) + 1, s)
             for k, d, s, n in zip(at, dilations, strides, sizes, strict=True)
         )
-        seen = wide[(slice(None), slice(None), *cut)].reshape(count, group, -1, *sizes)
-        total += np.einsum("ngc...,goc->ngo...", seen, filters[(..., *at)], optimize=True)
+        seen = wide[(slice(None), slice(None), *cut)]
+        total += filters[at] @ seen.reshape(count, group, -1, prod(sizes))
     return total.reshape(count, -1, *sizes).astype(np.int64)
 
 
@@ -77,8 +78,8 @@ def transpose_convolve(
     count, rank = len(x), x.ndim - 2
     kernel = weight.shape[2:]
     sizes = x.shape[2:]
-    filters = weight.astype(np.float64).reshape(group, -1, *weight.shape[1:])
-    seen = x.astype(np.float64).reshape(count, group, -1, *sizes)
+    filters = _by_element(weight, group)
+    seen = x.astype(np.float64).reshape(count, group, -1, prod(sizes))
     full = [
         (n - 1) * s + k + p
         for n, s, k, p in zip(sizes, strides, kernel, output_padding, strict=True)
@@ -88,10 +89,17 @@ def transpose_convolve(
         cut = tuple(
             slice(k, k + s * (n - 1) + 1, s) for k, s, n in zip(at, strides, sizes, strict=True)
         )
-        part = np.einsum("ngc...,gco->ngo...", seen, filters[(..., *at)], optimize=True)
-        total[(slice(None), slice(None), slice(None), *cut)] += part
+        part = np.ascontiguousarray(filters[at].swapaxes(1, 2)) @ seen
+        whole = (slice(None), slice(None), slice(None), *cut)
+        total[whole] += part.reshape(count, group, -1, *sizes)
     kept = tuple(slice(b, n - e) for b, e, n in zip(pads[:rank], pads[rank:], full, strict=True))
     return total.reshape(count, -1, *full)[(slice(None), slice(None), *kept)].astype(np.int64)
+
+
+def _by_element(weight: Array, group: int) -> NDArray[np.float64]:
+    """Return `[*kernel, group, rows, columns]`, contiguous, for BLAS has no strides within rows."""
+    parts = weight.astype(np.float64).reshape(group, -1, *weight.shape[1:])
+    return np.ascontiguousarray(np.moveaxis(parts, (0, 1, 2), (-3, -2, -1)))
 
 
 def multiply(x: Array, weight: Array) -> I64:

@@ -1,6 +1,6 @@
 """What CANN's INT8 kernels take, asked of a node before anything is written."""
 
-__all__ = ["INTEGER_OPS", "Refusal", "refusal"]
+__all__ = ["ARITHMETIC", "FOREIGN", "INDICES", "INTEGER_OPS", "NARROW", "Refusal", "refusal"]
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +13,25 @@ from quant.graph import WEIGHTED, weight_of
 
 INTEGER_OPS = frozenset({*WEIGHTED, "AveragePool"})
 """Operators that stand between AscendQuant and AscendDequant."""
+
+
+FOREIGN = (
+    "QuantizeLinear",
+    "DequantizeLinear",
+    "DynamicQuantizeLinear",
+    "ConvInteger",
+    "MatMulInteger",
+)
+"""ONNX's own operators on integers, which ATC does not compile; and each that begins with QLinear."""
+
+INDICES = {"TopK": 1, "ArgMax": 0, "ArgMin": 0, "NonZero": 0, "NonMaxSuppression": 0}
+"""Operators and which of their outputs holds int64 indices."""
+
+ARITHMETIC = ("Add", "Sub", "Mul", "Div", "Mod")
+"""Where int64 meets int32 in ATC's graphs, and the compiler fails with E89999."""
+
+NARROW = 16
+"""Input channels that the cube pads to 32 anyway (CANN, "manual quantization")."""
 
 
 @dataclass(frozen=True, slots=True)

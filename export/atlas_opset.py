@@ -15,11 +15,8 @@ LOWEST, HIGHEST = 11, 18
 MEANING = {
     "GridSample": (20,),  # the modes have other names
     "GroupNormalization": (21,),  # scale per channel instead of per group
-    "Hardmax": (13,),  # the axes behind `axis` are flattened before, a single axis since
-    "LogSoftmax": (13,),
-    "Softmax": (13,),
 }
-"""Opsets at which an operator means something else with the same signature."""
+"""Opsets since which an operator of one signature means something else; see also CONVERTED."""
 
 
 def least_opset(model: ir.Model, place: str) -> tuple[int, str]:

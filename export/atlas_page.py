@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from quant.deploy import Deployment
 from quant.errors import few
 from quant.export.atlas_aipp import Aipp
-from quant.export.atlas_numbers import IntegerLayer
+from quant.export.atlas_layer import IntegerLayer
 from quant.export.atlas_page_text import INFERRED, VERIFIED, preprocessing, shown, steps
 from quant.graph import Graph
 from quant.plan import Plan
@@ -84,7 +84,7 @@ def _precision(page: Page) -> str:
         + ", ".join(f"{count} {op}" for op, count in sorted(kinds.items()))
         + ")."
     ]
-    whole = {layer.name for layer in page.layers}
+    whole = {str(n.name) for layer in page.layers for n in (layer.node, layer.end)}
     for precision, said in (("float16", "FP16"), ("float32", "FP32, by keep_dtype.cfg")):
         names = [
             n for n, p in page.plan.layers.items() if p.precision == precision and n not in whole

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quant.export.atlas_numbers import IntegerLayer
+from quant.export.atlas_layer import IntegerLayer
 
 EXACT = 2**24
 """The greatest integer below which float32 has no gaps."""

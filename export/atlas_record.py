@@ -15,7 +15,7 @@ from google.protobuf import (
 )
 
 from quant.errors import InputError
-from quant.export.atlas_numbers import IntegerLayer
+from quant.export.atlas_layer import IntegerLayer
 
 FIELDS: tuple[tuple[str, int, str, str], ...] = (
     ("scale_d", 1, "optional", "float"),

@@ -4,6 +4,8 @@ __all__ = ["atc_script", "input_shape"]
 
 import shlex
 
+import onnx_ir as ir
+
 from quant.errors import UnsupportedError
 from quant.graph import Graph
 
@@ -95,9 +97,10 @@ def atc_script(graph: Graph, soc_version: str, *, aipp: bool, keep_dtype: bool) 
         f"--input_format={'NCHW' if images else 'ND'}",
         f"--input_shape={input_shape(graph)}",
         "--precision_mode=force_fp16",
-        "--output_type=FP32",
         "--log=error",
     ]
+    if all(v.dtype == ir.DataType.FLOAT for v in graph.outputs):
+        arguments.append("--output_type=FP32")
     if keep_dtype:
         arguments.append("--keep_dtype=keep_dtype.cfg")
     quoted = " \\\n    ".join(shlex.quote(a) for a in arguments)

@@ -11,7 +11,8 @@ import onnx_ir as ir
 
 from quant.export.atlas_edit import Edit, corrected
 from quant.export.atlas_functions import DOMAIN, ascend_functions
-from quant.export.atlas_numbers import IntegerLayer, integer_layers
+from quant.export.atlas_layer import IntegerLayer
+from quant.export.atlas_numbers import integer_layers
 from quant.export.atlas_pieces import EXACT, Piece, pieces
 from quant.graph import Graph
 from quant.plan import Plan

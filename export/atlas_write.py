@@ -42,7 +42,7 @@ def write_folder(graph: Graph, plan: Plan, folder: Path, deployment: Deployment)
     deployed = deploy_model(graph, plan)
     names = [node.name for node in deployed.graph.node]
     aipp = aipp_of(graph, deployment.preprocess)
-    keep = keep_dtype_text(plan, names)
+    keep = keep_dtype_text(graph, plan, every, names)
     script = atc_script(
         graph, deployment.soc_version, aipp=not isinstance(aipp, str), keep_dtype=keep is not None
     )

@@ -398,6 +398,66 @@ def test_a_broken_deploy_model_is_found(name: str, export: Path) -> None:
     assert all(f.rule in RULES and f.mend.endswith((".", "?")) for f in found)
 
 
+def unreadable(name: str) -> Callable[[Model], None]:
+    def edit(proto: Model) -> None:
+        constant(proto, name).dims.append(9)
+
+    return edit
+
+
+def emptied(name: str, field: str) -> Callable[[Model], None]:
+    def edit(proto: Model) -> None:
+        node(proto, name).ClearField(field)
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("edit", "rule", "place", "saw"),
+    [
+        (emptied("relu", "output"), 25, "node 'relu'", "no output of Relu"),
+        (emptied("conv.quant", "input"), 25, "node 'conv.quant'", "0 inputs of AscendQuant"),
+        (emptied("add", "input"), 25, "node 'add'", "0 inputs of Add"),
+        (setting("up", "strides", 2), 2, "node 'up'", "attribute strides of type INT"),
+        (
+            storing("w2", lambda a: a.reshape(-1)),
+            14,
+            "node 'conv'",
+            "a weight of shape [90]",
+        ),
+        (
+            adding("[anti] z = AscendAntiQuant<scale = 1.0>(a)"),
+            18,
+            "node 'anti'",
+            "no offset, or one of another type",
+        ),
+    ],
+)
+def test_a_damaged_model_is_a_finding_and_no_crash(
+    edit: Callable[[Model], None], rule: int, place: str, saw: str, export: Path
+) -> None:
+    """Counts and types come first: every other rule may then read what it asks for."""
+    proto = onnx.load(export / "deploy_model.onnx")
+    edit(proto)
+    (export / "deploy_model.onnx").write_bytes(proto.SerializeToString())
+
+    assert (f"atlas-{rule}", "error", place, saw) in [
+        (f.rule, f.severity, f.place, f.saw) for f in check(export)
+    ]
+
+
+@pytest.mark.parametrize(("name", "rule"), [("w2", 14), ("b2", 15), ("up.dequant.param", 10)])
+def test_an_initializer_with_too_few_bytes_is_found(name: str, rule: int, export: Path) -> None:
+    proto = onnx.load(export / "deploy_model.onnx")
+    unreadable(name)(proto)
+    (export / "deploy_model.onnx").write_bytes(proto.SerializeToString())
+
+    (error,) = [f for f in errors(check(export)) if f.place == f"tensor '{name}'"]
+
+    assert error.rule == f"atlas-{rule}"
+    assert error.saw.startswith("an initializer that cannot be read: ")
+
+
 def replacing(file: str, old: str, new: str) -> Callable[[Path], None]:
     def edit(folder: Path) -> None:
         text = (folder / file).read_text(encoding="utf-8")

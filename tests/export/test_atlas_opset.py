@@ -96,10 +96,8 @@ CASES: dict[str, tuple[int, str, Arrays, int]] = {
     ),
     "Resize to sizes": (
         17,
-        (
-            'y = Resize<mode="nearest", nearest_mode="floor",'
-            ' coordinate_transformation_mode="asymmetric">(x, , , sizes)'
-        ),
+        """y = Resize<mode="nearest", nearest_mode="floor",
+            coordinate_transformation_mode="asymmetric">(x, , , sizes)""",
         {"sizes": ints(2, 3, 7, 5)},
         11,
     ),
@@ -148,6 +146,7 @@ CASES: dict[str, tuple[int, str, Arrays, int]] = {
     ),
     "Pow of equal types": (17, "y = Pow(x, e)", {"e": np.float32(2)}, 11),
     "Pow of an int": (17, "y = Pow(x, e)", {"e": ints(2)}, 12),
+    "Pow of a double": (17, "y = Pow(x, e)", {"e": np.float64(2)}, 12),
     "Where": (17, "a = Less(x, z) y = Where(a, z, x)", {"z": np.float32(0)}, 11),
     "GreaterOrEqual": (17, "a = GreaterOrEqual(x, z) y = Where(a, x, z)", {"z": np.float32(0)}, 12),
     "Einsum": (17, 'y = Einsum<equation="nchw->nhwc">(x)', {}, 12),
@@ -168,10 +167,8 @@ CASES: dict[str, tuple[int, str, Arrays, int]] = {
     ),
     "pools": (
         17,
-        (
-            "a = MaxPool<kernel_shape=[2,2]>(x) b = AveragePool<kernel_shape=[2,2]>(a)"
-            " c = GlobalAveragePool(b) y = Mul(c, c)"
-        ),
+        """a = MaxPool<kernel_shape=[2,2]>(x) b = AveragePool<kernel_shape=[2,2]>(a)
+        c = GlobalAveragePool(b) y = Mul(c, c)""",
         {},
         11,
     ),
@@ -231,6 +228,14 @@ def test_an_operator_that_no_opset_up_to_18_has_is_refused() -> None:
         "net.onnx: ATC takes ONNX opset 11 to 18, saw opset 20 and Gelu of node 'gelu', which no "
         "lower opset has. Export the model again with opset 17."
     )
+
+
+def test_an_operator_that_changed_its_meaning_is_not_lowered_past_that() -> None:
+    """GridSample's modes got other names at 20: `linear` was `bilinear`, and 16 has no `linear`."""
+    held = {"grid": np.zeros((2, 3, 3, 2), np.float32)}
+
+    with pytest.raises(UnsupportedError, match="saw opset 20 and GridSample of node 'g', which no"):
+        lowered(graph_of("[g] y = GridSample(x, grid)", held, 20), "net.onnx")
 
 
 def test_an_operator_of_another_domain_is_refused() -> None:

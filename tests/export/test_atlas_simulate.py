@@ -17,6 +17,7 @@ from quant.export.atlas_pieces import EXACT, pieces
 from quant.export.atlas_simulate import simulated
 from quant.graph import Graph
 from quant.plan import Plan
+from quant.simulate import open_simulation
 from tests.atlas import atlas_plan, by_hand, run_simulated, sqnr_db
 from tests.chosen import inputs, prepared, run
 from tests.export.test_tensorrt import mixed_net
@@ -39,8 +40,9 @@ def held_equal(graph: Graph, plan: Plan, feeds: Feeds) -> list[NDArray[Any]]:
     whole = simulated(graph, plan)
     onnx.checker.check_model(ir.to_proto(whole), full_check=True)
     wanted = list(interpret(deploy_model(graph, plan), feeds).values())
-    for optimize in (False, True):
-        made = run_simulated(whole, feeds, optimize=optimize)
+    runs = [run_simulated(whole, feeds, optimize=optimize) for optimize in (False, True)]
+    runs.append(open_simulation(whole, threads=1).run(None, feeds))
+    for made in runs:
         for a, b in zip(wanted, made, strict=True):
             assert a.dtype == b.dtype == np.float32
             np.testing.assert_array_equal(a, b)

@@ -110,11 +110,27 @@ def test_keep_dtype_lists_what_is_to_stay_float32(tmp_path: Path) -> None:
     files = write(graph, plan, tmp_path, Deployment()).files
 
     assert "keep_dtype.cfg" in files
-    assert (tmp_path / "keep_dtype.cfg").read_text() == "conv1\npool\n"
+    assert (tmp_path / "keep_dtype.cfg").read_text() == "conv1\nrelu1\npool\n"
     assert "--keep_dtype=keep_dtype.cfg" in (tmp_path / "atc.sh").read_text()
     none = by_hand(graph, {"b": (0.02, -128)})
     assert "keep_dtype.cfg" not in write(graph, none, tmp_path, Deployment()).files
     assert "keep_dtype" not in (tmp_path / "atc.sh").read_text()
+
+
+def test_the_bias_of_an_int8_matmul_is_no_float_layer(tmp_path: Path) -> None:
+    """The Add is a layer of the plan, and on the chip a part of the MatMul, in int32."""
+    graph = prepared(
+        model(
+            """g (float[N,5,6] x) => (float[N,5,4] y) {
+                [mm] a = MatMul(x, w) [add] b = Add(a, c) [relu] y = Relu(b)
+            }""",
+            weights(1, w=(6, 4), c=(4,)),
+        )
+    )
+    plan = by_hand(graph, {"x": (0.03, 4)}, precisions={"add": "float32"})
+    write(graph, plan, tmp_path, Deployment())
+
+    assert (tmp_path / "keep_dtype.cfg").read_text() == "relu\n"
 
 
 def test_keep_dtype_refuses_a_name_that_it_cannot_hold(tmp_path: Path) -> None:
@@ -162,8 +178,8 @@ def test_the_script_calls_atc_beside_its_files(aipp: bool, tmp_path: Path) -> No
         "--input_format=NCHW",
         "--input_shape=input:1,3,16,16",
         "--precision_mode=force_fp16",
-        "--output_type=FP32",
         "--log=error",
+        "--output_type=FP32",
         f"--output=out/{name}",
         *(["--insert_op_conf=aipp.cfg"] if aipp else []),
         f"written: out/{name}.om",
@@ -344,7 +360,8 @@ def dilated_net() -> onnx.ModelProto:
 def test_a_layer_without_an_int8_form_is_refused_or_stays_float(tmp_path: Path) -> None:
     """Refused by name; with the user's leave the layer and its grids are float in every file."""
     graph = prepared(dilated_net())
-    plan = by_hand(graph, {"x": (0.02, 0), "b": (0.02, 0), "c": (0.05, 0)})
+    shifts = {name: np.ones(4, np.float32) for name in ("a", "up")}
+    plan = by_hand(graph, {"x": (0.02, 0), "b": (0.02, 0), "c": (0.05, 0)}, shifts=shifts)
 
     with pytest.raises(UnsupportedError) as caught:
         write(graph, plan, tmp_path, Deployment())
@@ -359,6 +376,7 @@ def test_a_layer_without_an_int8_form_is_refused_or_stays_float(tmp_path: Path) 
     assert why == {"up": str(caught.value)}
     assert [p.precision for p in kept.layers.values()] == ["int8", "float16", "int8"]
     assert sorted(kept.tensors) == ["c", "w1", "w3", "x"]
+    assert list(kept.shifts) == ["a"]
     check_plan(kept, graph, ATLAS)
     proto = onnx.load(tmp_path / "deploy_model.onnx")
     kinds = [n.op_type for n in proto.graph.node]
