@@ -19,6 +19,7 @@ from quant.export.tensorrt_check_grid import GRID
 from quant.export.tensorrt_check_import import IMPORT
 from quant.export.tensorrt_check_kernels import KERNELS
 from quant.export.tensorrt_check_read import Network
+from quant.export.tensorrt_check_sharing import SHARING
 from quant.export.tensorrt_check_weights import WEIGHTS
 from quant.export.tensorrt_version import trt_version
 from quant.finding import Finding
@@ -97,7 +98,7 @@ def check_model(graph: Graph, deployment: Deployment) -> list[Finding]:
 
 def _graph(model: ir.Model, version: int) -> list[Finding]:
     net = Network(model=model, version=version)
-    every = (*GRID, *WEIGHTS, *IMPORT, *FUSION, *KERNELS)
+    every = (*GRID, *WEIGHTS, *IMPORT, *FUSION, *SHARING, *KERNELS)
     return [found for rule in every for found in rule(net)]
 
 

@@ -9,7 +9,11 @@ import onnx_ir as ir
 from quant.export.tensorrt_check_grid import GRID
 from quant.export.tensorrt_check_import import BAD_NODE, BAD_TENSOR, IMPORT
 from quant.export.tensorrt_check_kernels import slow_shapes
-from quant.export.tensorrt_check_read import Network, finding, label
+from quant.export.tensorrt_check_read import (
+    Network,
+    finding,
+    label,
+)
 from quant.finding import Finding
 from quant.graph import Graph, weight_of
 from quant.layers import weight_axis

@@ -12,7 +12,10 @@ from pathlib import Path
 import onnx_ir as ir
 
 from quant.errors import few
-from quant.export.tensorrt_check_read import finding, is_quantizer
+from quant.export.tensorrt_check_read import (
+    finding,
+    is_quantizer,
+)
 from quant.finding import Finding
 
 HEAD = re.compile(r"TRT-\d{4,6}-(EntropyCalibration2|MinMaxCalibration)")

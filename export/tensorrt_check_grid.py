@@ -13,11 +13,13 @@ import onnx_ir as ir
 from quant.export.tensorrt_check_read import (
     Network,
     Rule,
-    constant,
     finding,
     is_quantizer,
     label,
     readers,
+)
+from quant.export.tensorrt_check_walk import (
+    constant,
     rooted,
 )
 from quant.finding import Finding

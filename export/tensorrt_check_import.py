@@ -16,12 +16,14 @@ import onnx_ir as ir
 from quant.export.tensorrt_check_read import (
     Network,
     Rule,
-    constant,
     finding,
     is_quantizer,
     label,
     plain,
     readers,
+)
+from quant.export.tensorrt_check_walk import (
+    constant,
 )
 from quant.finding import Finding, Severity
 

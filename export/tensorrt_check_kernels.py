@@ -12,16 +12,18 @@ from math import prod
 import onnx_ir as ir
 
 from quant.export.tensorrt_check_read import (
-    EPILOGUES,
-    MOVED,
     Network,
     Rule,
-    channels,
-    dequantizer,
     finding,
     is_quantizer,
-    kernel,
     readers,
+)
+from quant.export.tensorrt_check_walk import (
+    EPILOGUES,
+    MOVED,
+    channels,
+    dequantizer,
+    kernel,
     weight_source,
 )
 from quant.finding import Finding

@@ -1,41 +1,26 @@
-"""How TensorRT walks a Q/DQ graph: what is constant, what a quantizer feeds, what fuses with what."""
+"""What the rules about TensorRT's Q/DQ graphs speak of: a network, its quantizers, and findings."""
 
 __all__ = [
-    "EPILOGUES",
-    "MOVED",
+    "QUANTIZERS",
     "Network",
     "Rule",
-    "channels",
-    "constant",
-    "dequantizer",
     "finding",
     "is_quantizer",
-    "kernel",
     "label",
     "maker",
     "plain",
     "readers",
-    "rooted",
-    "weight_source",
 ]
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from quant.finding import Finding, Severity
-from quant.graph import WEIGHTED
-from quant.layers import ABSORBED, VIEWS
 
 QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
-EPILOGUES = ABSORBED | {"BatchNormalization"}
-"""What TensorRT computes inside the convolution before it."""
-MOVED = VIEWS | {"MaxPool"}
-"""Operators past which TensorRT moves a quantizer: the integers pass unchanged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,69 +110,3 @@ def maker(value: ir.Value | None) -> ir.Node | None:
 def readers(value: ir.Value) -> list[tuple[ir.Node, int]]:
     """Return who reads a value, and at which input."""
     return [(use.node, use.idx) for use in value.uses()]
-
-
-def constant(value: ir.Value | None) -> NDArray[Any] | None:
-    """Return the numbers of an initializer, a Constant, or a Cast of one; None for what is computed."""
-    if value is None:
-        return None
-    node = value.producer()
-    if node is not None and plain(node) and node.op_type == "Cast":
-        value = node.inputs[0]
-    tensor = ir.convenience.get_const_tensor(value) if value is not None else None
-    return np.asarray(tensor.numpy()) if tensor is not None else None
-
-
-def rooted(value: ir.Value | None) -> bool:
-    """Tell whether a value is a constant, also behind quantizers, casts and views."""
-    while value is not None:
-        node = value.producer()
-        if node is None:
-            return value.is_initializer()
-        if not plain(node) or node.op_type not in {*QUANTIZERS, "Cast", "Constant", *VIEWS}:
-            return False
-        if node.op_type == "Constant":
-            return True
-        value = node.inputs[0]
-    return False
-
-
-def dequantizer(value: ir.Value | None) -> ir.Node | None:
-    """Return the DequantizeLinear whose numbers a value holds, past views and MaxPool, or None."""
-    node = maker(value)
-    while node is not None and plain(node) and node.op_type in MOVED:
-        node = maker(node.inputs[0])
-    return node if is_quantizer(node, "DequantizeLinear") else None
-
-
-def weight_source(node: ir.Node) -> ir.Value | None:
-    """Return the constant behind input 1 of a weighted node: float, or already integers."""
-    if node.op_type not in WEIGHTED or not plain(node) or len(node.inputs) < 2:
-        return None
-    value = node.inputs[1]
-    if not rooted(value):
-        return None
-    while value is not None and (made := value.producer()) is not None and made.inputs:
-        value = made.inputs[0]
-    return value
-
-
-def kernel(node: ir.Node) -> list[int]:
-    """Return the shape of a weighted node's constant weight; [] where it is not known."""
-    source = weight_source(node)
-    tensor = ir.convenience.get_const_tensor(source) if source is not None else None
-    return [int(d) for d in tensor.shape.numpy()] if tensor is not None else []
-
-
-def channels(node: ir.Node) -> tuple[int, int]:
-    """Return (out, in per group) of a Conv, or (N, K) of a Gemm or MatMul; (0, 0) if not known."""
-    shape = kernel(node)
-    if len(shape) < 2:
-        return 0, 0
-    if node.op_type == "Conv":
-        return shape[0], shape[1]
-    if node.op_type == "ConvTranspose":
-        return shape[1], shape[0]
-    if node.op_type == "Gemm" and node.attributes.get_int("transB", 0) == 1:
-        return shape[0], shape[1]
-    return shape[-1], shape[-2]

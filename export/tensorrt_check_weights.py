@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 from quant.export.tensorrt_check_read import (
     Network,
     Rule,
-    constant,
-    dequantizer,
     finding,
     is_quantizer,
-    kernel,
     maker,
     readers,
+)
+from quant.export.tensorrt_check_walk import (
+    constant,
+    dequantizer,
+    kernel,
     rooted,
     weight_source,
 )

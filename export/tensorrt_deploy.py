@@ -2,18 +2,15 @@
 
 __all__ = ["deploy_md"]
 
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from quant.deploy import Deployment
 from quant.export.tensorrt_build import Build
+from quant.export.tensorrt_deploy_numbers import plain_text, precision, preprocessing, renamed
 from quant.export.tensorrt_shapes import BATCHES
 from quant.graph import Graph
 from quant.plan import Plan
-
-MOST = 12
-"""Lines of a list that an engineer with a deadline still reads."""
 
 TEXTS = {
     "model.onnx": "the network with Q/DQ, for an explicit build",
@@ -33,28 +30,16 @@ def deploy_md(
 ) -> str:
     """Return the page for the engineer who builds the engine."""
     parts = [
-        [f"# Deploying {_text(graph.name)} on TensorRT {build.version.major}"],
+        [f"# Deploying {plain_text(graph.name)} on TensorRT {build.version.major}"],
         _files(build),
         _steps(build, facts),
-        _preprocessing(deployment),
-        _precision(plan),
-        _renamed(facts),
+        preprocessing(deployment),
+        precision(plan),
+        renamed(facts),
         _verified(),
         _inferred(build, facts),
     ]
     return "\n".join(line for part in parts if part for line in [*part, ""]).rstrip("\n") + "\n"
-
-
-def _text(name: str) -> str:
-    """Return a name on one line, harmless in Markdown."""
-    return name.encode("unicode_escape").decode() if not name.isprintable() else name
-
-
-def _code(name: str) -> str:
-    text = _text(name).replace("|", "\\|")
-    fence = "``" if "`" in text else "`"
-    pad = " " if "`" in text else ""
-    return f"{fence}{pad}{text}{pad}{fence}"
 
 
 def _files(build: Build) -> list[str]:
@@ -129,56 +114,6 @@ def _steps(build: Build, facts: Mapping[str, Any]) -> list[str]:
     elif build.version.implicit:
         lines += ["", f"There is no implicit build: {facts['implicit']}."]
     return lines
-
-
-def _preprocessing(deployment: Deployment) -> list[str]:
-    if deployment.preprocess is None:
-        return ["## Preprocessing", "", "None is recorded: feed what the calibration fed."]
-    told = deployment.preprocess.describe()
-    size = "x".join(map(str, told["size"])) if isinstance(told["size"], list) else "as it comes"
-    layout = "1CHW" if told["layout"] == "NCHW" else "1HWC"
-    return [
-        "## Preprocessing",
-        "",
-        (
-            f"- size (width x height): {size}; resize: {told['resize']}, shorter side "
-            f"{told['short_side']}; crop: {told['crop']}; {told['interpolation']}"
-        ),
-        f"- channels: {told['channels']}; layout: {told['layout']} ({layout}, float32)",
-        f"- mean (0..255): {told['mean']}; std: {told['std']}",
-        "- tensor = (pixel - mean) / std",
-    ]
-
-
-def _precision(plan: Plan) -> list[str]:
-    count = Counter(x.precision for x in plan.layers.values())
-    rows = [f"- {name}: {n} layers" for name, n in sorted(count.items())]
-    others = [x for x in plan.layers.values() if x.precision.startswith("float")]
-    named = [f"  - {_code(x.layer)} ({x.op}, {x.precision}): {_text(x.because)}" for x in others]
-    more = [f"  - and {len(named) - MOST} more, in plan.json"] if len(named) > MOST else []
-    return (
-        ["## Precision", "", *rows, "", "Not integer, and why:", "", *named[:MOST], *more]
-        if (named)
-        else ["## Precision", "", *rows]
-    )
-
-
-def _renamed(facts: Mapping[str, Any]) -> list[str]:
-    pairs = {**facts["renamed_nodes"], **facts["renamed_tensors"]}
-    if not pairs:
-        return []
-    rows = [f"| {_code(old)} | {_code(new)} |" for old, new in pairs.items()]
-    more = [f"| and {len(rows) - MOST} more, in run.json | |"] if len(rows) > MOST else []
-    return [
-        "## Renamed",
-        "",
-        "TensorRT's lists and caches break at some characters; in these files:",
-        "",
-        "| in the model | here |",
-        "|---|---|",
-        *rows[:MOST],
-        *more,
-    ]
 
 
 def _verified() -> list[str]:

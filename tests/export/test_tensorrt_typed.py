@@ -32,10 +32,10 @@ def edited(graph: Graph, plan: Plan, *names: str, precision: str = "float16") ->
         layers[name] = replace(layers[name], precision=precision)
         for value in nodes[name].inputs:
             tensor = tensors.get(str(value.name)) if value is not None else None
-            if tensor is None or (tensor.readers is None and tensor.kind == "activation"):
+            if value is None or tensor is None:
                 continue
-            every = tuple((str(use.node.name), use.idx) for use in value.uses())
-            left = tuple(r for r in tensor.readers or every if r[0] not in names)
+            every = tensor.readers or tuple((str(u.node.name), u.idx) for u in value.uses())
+            left = tuple(r for r in every if r[0] not in names)
             if left:
                 tensors[tensor.tensor] = replace(tensor, readers=left)
             else:
