@@ -10,7 +10,7 @@ __all__ = ["EXTENSION", "message"]
 from functools import cache
 from typing import Any
 
-from google.protobuf import (  # type: ignore[import-untyped]
+from google.protobuf import (
     descriptor_pb2,
     descriptor_pool,
     message_factory,

@@ -54,13 +54,17 @@ def ship(graph: Graph, plan: Plan, target: Target, folder: Path, deployment: Dep
         exported = target.write(graph, plan, scratch, deployment)
         save_plan(plan, scratch / "plan.json")
         save_model(simulated(graph, plan, target), scratch / "simulated.onnx")
-        found: list[Finding] = []
-        if target.check_model is not None:
-            found += target.check_model(graph, deployment)
-        if target.check_export is not None:
-            found += target.check_export(scratch, deployment)
+        found = _findings(graph, target, scratch, deployment)
         write_json(scratch / "check.json", findings_json(target.name, found))
     return Shipped(exported=exported, findings=tuple(found))
+
+
+def _findings(graph: Graph, target: Target, folder: Path, deployment: Deployment) -> list[Finding]:
+    """Return what the checks find in the files, and of the model what the files do not show."""
+    after = target.check_export(folder, deployment) if target.check_export is not None else []
+    before = target.check_model(graph, deployment) if target.check_model is not None else []
+    shown = {(f.rule, f.layer, f.saw) for f in after}
+    return [*(f for f in before if (f.rule, f.layer, f.saw) not in shown), *after]
 
 
 def refused_layers(graph: Graph, target: Target, deployment: Deployment) -> Mapping[str, str]:
@@ -78,7 +82,7 @@ def refused_layers(graph: Graph, target: Target, deployment: Deployment) -> Mapp
         hint = "" if deployment.allow_fallback else " Or give --allow-fallback, where it helps."
         raise InputError(f"{graph.source}: {left[0]}{more if len(left) > 1 else ''}{hint}")
     seen = {f.layer: f.saw for f in strict if f.layer is not None}
-    leaving = target.fallback(graph, seen) if target.fallback is not None and seen else seen
+    leaving = target.fallback(graph, deployment) if target.fallback is not None and seen else seen
     names = {layer.name for layer in layers(graph)}
     return {n: seen.get(n, "it follows a refused layer") for n in leaving if n in names}
 

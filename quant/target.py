@@ -65,8 +65,7 @@ class Target:
         simulate: Makes `simulated.onnx`: (graph, plan) -> model; None: the plan's quantizers in it.
         check_model: What the target will not take of a graph, before anything is written.
         check_export: What it will not take of an export: a folder, or one file.
-        fallback: Names of the layers that leave the chip where these ones are refused; None: just
-            these.
+        fallback: Names of the layers that leave the chip where some are refused; None: just those.
         rules: The rules of the checks: name and one line each.
         native: The ONNX Runtime at hand is the target itself, so that `model.onnx` can be run.
     """
@@ -95,7 +94,7 @@ class Target:
     simulate: Callable[[Graph, Plan], ir.Model] | None = None
     check_model: Callable[[Graph, Deployment], list[Finding]] | None = None
     check_export: Callable[[Path, Deployment], list[Finding]] | None = None
-    fallback: Callable[[Graph, Collection[str]], Collection[str]] | None = None
+    fallback: Callable[[Graph, Deployment], Collection[str]] | None = None
     rules: Mapping[str, str] = field(default_factory=dict)
     native: bool = False
 

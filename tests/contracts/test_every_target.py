@@ -18,7 +18,7 @@ from quant.ship import Shipped, ship
 from quant.simulate import open_simulation
 from quant.target import TARGETS
 from tests.chosen import chosen, inputs, prepared, profiled, run
-from tests.models import concat_net, conv_relu_net, depthwise_net, gemm_net, residual_net
+from tests.models import IMAGE, concat_net, conv_relu_net, depthwise_net, gemm_net, residual_net
 
 NETS = [concat_net, conv_relu_net, depthwise_net, gemm_net, residual_net]
 EVERY_TARGET = pytest.mark.parametrize("target", list(TARGETS))
@@ -33,8 +33,18 @@ def sqnr_db(wanted: np.ndarray, made: np.ndarray) -> float:  # type: ignore[type
 def shipped(target: str, net: object, folder: Path) -> tuple[Graph, Shipped]:
     assert callable(net)
     graph, plan = chosen(net(), target)
-    deployment = Deployment(preprocess=Preprocess(), profile=profiled(graph))
-    return graph, ship(graph, plan, TARGETS[target], folder, deployment)
+    return graph, ship(graph, plan, TARGETS[target], folder, told(graph))
+
+
+def told(graph: Graph) -> Deployment:
+    """Return what every writer may ask for; the samples are pictures."""
+    pixels = np.random.default_rng(3).integers(0, 256, (8, *IMAGE)).astype(np.float32)
+    rows = [(f"{i}.png", {"input": x}) for i, x in enumerate(pixels)]
+    return Deployment(
+        preprocess=Preprocess(),
+        profile=profiled(graph),
+        samples=lambda count: iter(rows[:count]),
+    )
 
 
 @EVERY_TARGET
@@ -97,7 +107,7 @@ def test_a_plan_of_every_precision_passes_its_own_check_and_simulates(
     )
     held = profiled(graph)
     plan = choose(graph, held, table, recipe=Recipe(rules=rules), observer="minmax")
-    left = ship(graph, plan, table, tmp_path, Deployment(preprocess=Preprocess(), profile=held))
+    left = ship(graph, plan, table, tmp_path, told(graph))
     feeds = inputs(graph, seed=9)
     session = open_simulation(ir.load(tmp_path / "simulated.onnx"), threads=1)
 

@@ -72,7 +72,7 @@ def test_what_cannot_fall_back_is_refused_all_the_same() -> None:
 
 def test_the_targets_own_rule_says_who_leaves_with_it() -> None:
     """NNIE cuts off what follows; a name that is no layer of its own (a Relu) is left out."""
-    target = replace(refusing("conv2"), fallback=lambda graph, names: [*names, "relu2", "pool"])
+    target = replace(refusing("conv2"), fallback=lambda graph, told: ["conv2", "relu2", "pool"])
     refused = refused_layers(GRAPH, target, Deployment(allow_fallback=True))
 
     assert dict(refused) == {"conv2": "a kernel of 31", "pool": "it follows a refused layer"}
