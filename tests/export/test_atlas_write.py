@@ -440,6 +440,7 @@ def test_the_page_has_its_sections_and_the_commands_filled_in(tmp_path: Path) ->
     ]
     for name in files:
         assert f"`{name}`" in page or name == "DEPLOY.md"
+    assert "The batch is 1; edit\n   `--input_shape` in atc.sh for another." in page
     for told in ("input:1,3,16,16", "sh atc.sh aipp", "Ascend310P3", "58.395", "3 Conv, 1 Gemm"):
         assert told in page
 
