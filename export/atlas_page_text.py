@@ -12,6 +12,8 @@ VERIFIED = """\
   (amct_pytorch) wrote for a network with Conv, depthwise Conv, ConvTranspose, AveragePool and Gemm.
 - An exact integer interpreter of such a model equals AMCT's own fake-quantized ONNX in ONNX Runtime
   bit for bit; `simulated.onnx` equals that interpreter bit for bit.
+- `float_model.onnx`, in its lower opset, equals the prepared network in ONNX Runtime on a seeded
+  sample, within 1e-4 relative.
 - `record.txt` parses with AMCT's published schema."""
 
 INFERRED = """\

@@ -1,6 +1,7 @@
 """The folder of an Atlas export: every file is right, repeats, and survives hostile names."""
 
 import os
+import re
 import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,15 +10,18 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import onnxruntime as ort
 import pytest
 from PIL import Image
 
 from quant.deploy import Deployment
 from quant.errors import UnsupportedError
+from quant.export import atlas_write
 from quant.export.atlas import ATLAS, write
 from quant.export.atlas_check import check_export
 from quant.export.atlas_fallback import without_refused
+from quant.export.atlas_opset import lowered
 from quant.export.atlas_record import parse_record
 from quant.export.atlas_simulate import simulated
 from quant.finding import errors
@@ -78,6 +82,29 @@ def test_the_float_model_is_the_network_in_opset_11(tmp_path: Path) -> None:
     keys = [r.key for r in parse_record((tmp_path / "record.txt").read_text(), "record.txt")]
     assert set(keys) <= {n.name for n in held.graph.node}
     assert held.opset_import[0].version == 11
+
+
+def test_a_lowered_graph_that_says_something_else_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rules of lowering are ours, so every export holds them against ONNX Runtime."""
+    graph, plan = atlas_plan(residual_net())
+
+    def wrong(model_: ir.Model, place: str) -> ir.Model:
+        made = lowered(model_, place)
+        next(n for n in made.graph if n.op_type == "Add").op_type = "Sub"
+        return made
+
+    monkeypatch.setattr(atlas_write, "lowered", wrong)
+    with pytest.raises(UnsupportedError) as caught:
+        write(graph, plan, tmp_path, Deployment())
+
+    assert re.fullmatch(
+        r"net\.onnx: opset 17 in opset 11 must give the same numbers, saw a relative difference of "
+        r"[0-9.]+, limit 0\.0001\. Export the model with opset 11\.",
+        str(caught.value),
+    )
+    assert not list(tmp_path.iterdir())
 
 
 def test_bias_shifts_are_in_every_file(tmp_path: Path) -> None:
