@@ -244,6 +244,7 @@ def test_a_quantizer_is_shared_and_a_shared_weight_is_stored_once() -> None:
 
     kinds = [n.op_type for n in proto.graph.node]
     assert kinds.count("AscendQuant") == 1
+    assert [n.op_type for n in simulated(graph, plan).graph].count("AscendQuant") == 1
     assert kinds.count("AscendDequant") == 2
     assert [i.name for i in proto.graph.initializer if i.data_type == onnx.TensorProto.INT8] == [
         "w"

@@ -111,7 +111,8 @@ def test_bias_shifts_are_in_every_file(tmp_path: Path) -> None:
     """A correction that only one of three models had would be an error that nobody finds."""
     graph = prepared(conv_relu_net())
     shift = np.linspace(1, 2, 16).astype(np.float32)
-    plan = by_hand(graph, {"b": (0.02, -128)}, shifts={"conv2": shift})
+    both = {"conv2": shift, "conv1": np.ones(8, np.float32)}  # conv1 is float: nothing to take back
+    plan = by_hand(graph, {"b": (0.02, -128)}, shifts=both)
     plain = replace(plan, shifts={})
     write(graph, plan, tmp_path / "a", Deployment())
     write(graph, plain, tmp_path / "b", Deployment())
@@ -128,6 +129,7 @@ def test_bias_shifts_are_in_every_file(tmp_path: Path) -> None:
         moved = (a["b2"].astype(np.float64) - b["b2"]) * unit
         np.testing.assert_allclose(moved, shift, atol=float(np.max(step)))
         np.testing.assert_array_equal(a["w2"], b["w2"])
+        np.testing.assert_array_equal(a["b1"], b["b1"])
 
 
 def test_keep_dtype_lists_what_is_to_stay_float32(tmp_path: Path) -> None:
