@@ -60,7 +60,7 @@ RULES: dict[str, str] = {
     "atlas-29": "int64 indices are cast before they meet int32 arithmetic.",
     "atlas-30": "Weights outside the model are in its folder.",
 }
-"""One line for each rule; the numbers are those of our fact sheet on Ascend."""
+"""One line for each rule, in the order of its number."""
 
 MAIN = "deploy_model.onnx"
 

@@ -13,25 +13,32 @@ BODIES = (
     AscendQuant <scale, offset> (x) => (y) {
         reciprocal = Constant<value_float: float = @scale>()
         real = Constant<value_float: float = @offset>()
-        zero_point = Cast<to = 3>(real)
-        one = Constant<value_float = 1.0>()
+        least = Constant<value_float = -128.0>()
+        most = Constant<value_float = 127.0>()
         steps = Mul(x, reciprocal)
-        y = QuantizeLinear(steps, one, zero_point)
+        near = Round(steps)
+        moved = Add(near, real)
+        held = Clip(moved, least, most)
+        y = Cast<to = 3>(held)
     }""",
     """
     AscendAntiQuant <scale, offset> (x) => (y) {
         step = Constant<value_float: float = @scale>()
         real = Constant<value_float: float = @offset>()
-        zero_point = Cast<to = 3>(real)
-        y = DequantizeLinear(x, step, zero_point)
+        whole = Cast<to = 1>(x)
+        centred = Sub(whole, real)
+        y = Mul(centred, step)
     }""",
     """
     AscendDequant (x, deq_scale) => (y) {
-        y = DequantizeLinear<axis = 1>(x, deq_scale)
+        real = Cast<to = 1>(x)
+        y = Mul(real, deq_scale)
     }""",
 )
-"""AscendQuant multiplies by the reciprocal and rounds half to even, which is QuantizeLinear with
-scale 1 behind a Mul. `deq_scale` is float32 here: no operator of opset 17 reads a float's bits."""
+"""The equations of CANN, word for word. QuantizeLinear and DequantizeLinear would be shorter and a
+tenth faster, but ONNX Runtime's QDQPropagation puts a uint8 quantizer behind each Transpose of a
+DequantizeLinear of int32 (1.32.0), and the numbers are lost. `deq_scale` is float32 here, shaped to be
+multiplied by: no operator of opset 17 reads a float's bits."""
 
 
 def ascend_functions(opset: int) -> list[ir.Function]:

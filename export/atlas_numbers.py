@@ -20,6 +20,8 @@ F32 = NDArray[np.float32]
 I8 = NDArray[np.int8]
 I32 = NDArray[np.int32]
 
+FLOAT = "Keep the layer float in the recipe."
+
 ACCUMULATOR = 2**31
 """The sums are int32; a greater one wraps."""
 
@@ -86,7 +88,8 @@ def _weighted(
     raised = Params(scale=scale.reshape(params.scale.shape), zero_point=params.zero_point)
     weight = number.quantize(array, raised).astype(np.int8)
     if node.op_type in ("Gemm", "MatMul") and scale.size > 1:
-        raise _refused(place, f"a weight with {scale.size} scales, wanted one scale")
+        why = f"a weight with {scale.size} scales, wanted one scale"
+        raise _refused(place, why, "Give it weights = 'per-tensor' in the recipe.")
     if node.op_type == "Gemm" and node.attributes.get_int("transB", 0) == 1:
         weight = np.ascontiguousarray(weight.T)
     if node.op_type == "ConvTranspose" and scale.size > 1:
@@ -174,8 +177,5 @@ def _params(plan: Plan, tensor: str, node: str, index: int) -> Params | None:
     return found.params if good and isinstance(found.params, Params) else None
 
 
-def _refused(place: str, why: str) -> UnsupportedError:
-    return UnsupportedError(
-        f"{place}: Atlas must be able to run it in INT8, saw {why}. "
-        "Keep the layer float in the recipe."
-    )
+def _refused(place: str, why: str, mend: str = FLOAT) -> UnsupportedError:
+    return UnsupportedError(f"{place}: Atlas must be able to run it in INT8, saw {why}. {mend}")

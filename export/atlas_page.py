@@ -49,13 +49,19 @@ def page_text(page: Page) -> str:
     parts = [
         f"# Deploying {shown(page.graph.name)} on Atlas (Ascend)",
         "## Files\n\n" + _files(page, has_aipp),
-        "## Steps\n\n" + steps(page.deployment.soc_version, page.shape, has_aipp=has_aipp),
+        "## Steps\n\n" + _steps(page, has_aipp),
         "## Preprocessing\n\n" + preprocessing(page.deployment.preprocess, page.aipp),
         "## Precision\n\n" + _precision(page),
         "## Verified\n\n" + VERIFIED,
         "## Inferred\n\n" + INFERRED,
     ]
     return "\n\n".join(part.rstrip() for part in parts) + "\n"
+
+
+def _steps(page: Page, has_aipp: bool) -> str:
+    batches = [next(iter(v.shape or ()), None) for v in page.graph.inputs]
+    dynamic = not all(isinstance(b, int) for b in batches)
+    return steps(page.deployment.soc_version, page.shape, dynamic=dynamic, has_aipp=has_aipp)
 
 
 def _files(page: Page, has_aipp: bool) -> str:

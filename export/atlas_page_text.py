@@ -12,6 +12,8 @@ VERIFIED = """\
   (amct_pytorch) wrote for a network with Conv, depthwise Conv, ConvTranspose, AveragePool and Gemm.
 - An exact integer interpreter of such a model equals AMCT's own fake-quantized ONNX in ONNX Runtime
   bit for bit; `simulated.onnx` equals that interpreter bit for bit.
+- `float_model.onnx`, in its lower opset, equals the prepared network in ONNX Runtime on a seeded
+  sample, within 1e-4 relative.
 - `record.txt` parses with AMCT's published schema."""
 
 INFERRED = """\
@@ -30,12 +32,13 @@ def shown(text: str) -> str:
     return "".join(f"\\{c}" if c in "\\`*_[]<>|#" else c for c in flat if c.isprintable())
 
 
-def steps(soc_version: str, shape: str, *, has_aipp: bool) -> str:
+def steps(soc_version: str, shape: str, *, dynamic: bool, has_aipp: bool) -> str:
     """Return the numbered steps.
 
     Args:
         soc_version: What ATC compiles for.
         shape: ATC's --input_shape.
+        dynamic: The network's batch is open, and 1 in `shape`.
         has_aipp: The script takes the argument "aipp".
     """
     lines = [
@@ -56,9 +59,11 @@ def steps(soc_version: str, shape: str, *, has_aipp: bool) -> str:
         "   sh atc.sh",
         "   ```",
         "",
-        "   makes `out/deploy_model.om`, which takes float32 tensors. A dynamic batch is 1; edit",
-        "   the first number for another.",
+        "   makes `out/deploy_model.om`, which takes float32 tensors.",
     ]
+    if dynamic:
+        lines[-1] += " The batch is 1; edit"
+        lines.append("   `--input_shape` in atc.sh for another.")
     if has_aipp:
         lines += [
             "",
@@ -77,6 +82,9 @@ def steps(soc_version: str, shape: str, *, has_aipp: bool) -> str:
         "   python3 -c 'import amct_onnx as amct",
         '   amct.convert_model("float_model.onnx", "record.txt", "amct/model")\'',
         "   ```",
+        "",
+        "4. Give one sample to the chip and to `simulated.onnx` in ONNX Runtime: what differs comes",
+        "   from FP16, and is small beside the network's own INT8 error.",
     ]
     return "\n".join(lines)
 

@@ -6,8 +6,11 @@ exactly: `atlas_pieces` cuts the layers whose sums float32 could not hold.
 
 __all__ = ["simulated"]
 
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from quant.export.atlas_edit import Edit, corrected
 from quant.export.atlas_functions import DOMAIN, ascend_functions
@@ -69,12 +72,9 @@ def _quantizer(edit: Edit, layer: IntegerLayer) -> ir.Value:
 
 
 def _mean(edit: Edit, layer: IntegerLayer, data: ir.Value) -> None:
-    """An AveragePool gives means of integers, no integers: AscendDequant is a Mul."""
+    """An AveragePool gives means of integers in float32, and AscendDequant takes them as well."""
     layer.node.replace_input_with(0, data)
-    scale = edit.constant(f"{layer.name}.dequant.param", layer.scales.reshape(()))
-    names = (f"{layer.name}.dequant", f"{layer.name}.sum")
-    made = edit.node("Mul", [layer.node.outputs[0], scale], {}, names)
-    edit.behind(layer.node, made)
+    edit.behind(layer.node, _real(edit, layer, layer.node.outputs[0], f"{layer.name}.dequant"))
 
 
 def _sums(edit: Edit, layer: IntegerLayer, data: ir.Value) -> None:
@@ -129,7 +129,7 @@ def _float(
     layer: IntegerLayer,
     data: ir.Value,
     piece: Piece,
-    bias: np.ndarray[tuple[int, ...], np.dtype[np.int32]] | None,
+    bias: NDArray[np.int32] | None,
     name: str,
 ) -> ir.Node:
     """Return the layer's operator on a piece, in float32."""
@@ -145,13 +145,11 @@ def _dequantize(
 ) -> None:
     """Put the pieces in, their bias, and AscendDequant; the layer's tensors keep their names."""
     node, end = layer.node, layer.end
-    rank = len(layer.weight.shape) if layer.weight is not None else 0
     if layer.add is not None:  # for whoever looks at the MatMul alone
         made.append(_real(edit, layer, total, f"{layer.name}.product"))
         _hand_on(node.outputs[0], made[-1].outputs[0])
     if bias and layer.bias is not None:
-        shape = (-1, *[1] * (rank - 2)) if node.op_type.startswith("Conv") else (-1,)
-        held = edit.constant(f"{layer.name}.bias_int32", layer.bias.reshape(shape))
+        held = edit.constant(f"{layer.name}.bias_int32", _spread(layer, layer.bias))
         made.append(edit.node("Add", [total, held], {}, _pair(f"{layer.name}.sum")))
         total = made[-1].outputs[0]
     real = _real(edit, layer, total, f"{layer.name}.dequant")
@@ -163,10 +161,17 @@ def _dequantize(
 
 
 def _real(edit: Edit, layer: IntegerLayer, total: ir.Value, name: str) -> ir.Node:
-    """Return an AscendDequant; `deq_scale` is one number or one for each index of axis 1."""
-    scales = layer.scales if layer.scales.size > 1 else layer.scales.reshape(())
-    held = edit.constant(f"{name}.param", scales)
+    """Return an AscendDequant, its `deq_scale` shaped to be multiplied by."""
+    held = edit.constant(f"{name}.param", _spread(layer, layer.scales))
     return edit.node("AscendDequant", [total, held], {}, _pair(name), DOMAIN)
+
+
+def _spread(layer: IntegerLayer, numbers: NDArray[Any]) -> NDArray[Any]:
+    """Shape `[channels]` so that it meets axis 1 of a convolution's output; one number stays one."""
+    if numbers.size == 1:
+        return numbers.reshape(())
+    rank = len(layer.weight.shape) if layer.weight is not None else 2
+    return numbers.reshape(-1, *[1] * (rank - 2))
 
 
 def _hand_on(old: ir.Value, new: ir.Value) -> None:

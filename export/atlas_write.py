@@ -3,11 +3,15 @@
 __all__ = ["write_folder"]
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import onnx
+import onnx_ir as ir
+from numpy.typing import NDArray
 
-import quant
 from quant.deploy import Deployment
+from quant.errors import UnsupportedError
 from quant.export.atlas_aipp import aipp_of, aipp_text
 from quant.export.atlas_config import keep_dtype_text, quant_cfg_text
 from quant.export.atlas_deploy import deploy_model
@@ -18,8 +22,10 @@ from quant.export.atlas_opset import least_opset, lowered
 from quant.export.atlas_page import Page, page_text
 from quant.export.atlas_record import record_text
 from quant.export.atlas_script import atc_script, input_shape
+from quant.export.qdq import save_checked
 from quant.files import atomic, write_text
-from quant.graph import PROTO_LIMIT, Graph, save_model
+from quant.graph import PROTO_LIMIT, Graph, model_bytes
+from quant.parity import LIMIT, parity
 from quant.plan import Plan
 from quant.target import Exported
 
@@ -59,9 +65,9 @@ def write_folder(graph: Graph, plan: Plan, folder: Path, deployment: Deployment)
         keeps=keep is not None,
     )
     floats = lowered(shifted, place)
-    floats.producer_name, floats.producer_version = "quant", quant.__version__
+    _check_lowered(shifted, floats, place)
     _save(deployed, folder / "deploy_model.onnx")
-    save_model(floats, folder / "float_model.onnx")
+    save_checked(floats, folder / "float_model.onnx")
     texts = {
         "record.txt": record_text(every, deployment.soc_version),
         "quant.cfg": quant_cfg_text(graph, every),
@@ -80,6 +86,33 @@ def write_folder(graph: Graph, plan: Plan, folder: Path, deployment: Deployment)
     return Exported(files=tuple(files), facts=_facts(page))
 
 
+def _check_lowered(original: ir.Model, floats: ir.Model, place: str) -> None:
+    """Hold the graph in its lower opset against the one it came from, on one seeded sample.
+
+    Raises:
+        UnsupportedError: ONNX Runtime computes another output.
+    """
+    versions = [m.opset_imports.get("") for m in (original, floats)]
+    if versions[0] == versions[1] or model_bytes(original) > PROTO_LIMIT:
+        return
+    rng = np.random.default_rng(0)
+    inputs = [v for v in original.graph.inputs if not v.is_initializer()]
+    feed = {str(v.name): _sample(v, rng) for v in inputs}
+    found = parity(original, Graph(floats, "lowered"), [feed])
+    if not found <= LIMIT:
+        raise UnsupportedError(
+            f"{place}: opset {versions[0]} in opset {versions[1]} must give the same numbers, saw a "
+            f"relative difference of {found:.3g}, limit {LIMIT:g}. Export the model with opset 11."
+        )
+
+
+def _sample(value: ir.Value, rng: np.random.Generator) -> NDArray[Any]:
+    """Return one sample of an input; integers are not negative, for they may be indices."""
+    array = rng.normal(size=[d if isinstance(d, int) else 1 for d in value.shape or ()])
+    dtype = value.dtype or ir.DataType.FLOAT
+    return (array if dtype.is_floating_point() else np.abs(array)).astype(dtype.numpy())
+
+
 def _facts(page: Page) -> dict[str, object]:
     """Return what `run.json` says of the export."""
     return {
@@ -92,7 +125,7 @@ def _facts(page: Page) -> dict[str, object]:
 
 def _save(proto: onnx.ModelProto, path: Path) -> None:
     """Write a deploy model; over 1.9 GB its weights go to a file beside it, as AMCT does."""
-    big = proto.ByteSize() > PROTO_LIMIT
+    big = sum(len(tensor.raw_data) for tensor in proto.graph.initializer) > PROTO_LIMIT
     with atomic(path) as scratch:
         if big:
             onnx.save_model(

@@ -229,9 +229,13 @@ def test_scales_per_column_are_refused() -> None:
     """Gemm and MatMul have one scale: the table's per-tensor operators."""
     graph = graph_of("Gemm(x, w)", "2,3", weights(0, w=(3, 4)), 2)
 
-    said = refused(graph, by_hand(graph, {"x": (0.02, 0)}, per_tensor=()))
+    with pytest.raises(UnsupportedError) as caught:
+        one(graph, by_hand(graph, {"x": (0.02, 0)}, per_tensor=()))
 
-    assert said == "saw a weight with 4 scales, wanted one scale"
+    assert str(caught.value) == (
+        "node 'layer' (Gemm): Atlas must be able to run it in INT8, saw a weight with 4 scales, "
+        "wanted one scale. Give it weights = 'per-tensor' in the recipe."
+    )
 
 
 @given(data=st.data())

@@ -235,7 +235,7 @@ def test_an_operator_that_changed_its_meaning_is_not_lowered_past_that() -> None
     held = {"grid": np.zeros((2, 3, 3, 2), np.float32)}
 
     with pytest.raises(UnsupportedError, match="saw opset 20 and GridSample of node 'g', which no"):
-        lowered(graph_of("[g] y = GridSample(x, grid)", held, 20), "net.onnx")
+        lowered(graph_of('[g] y = GridSample<mode="linear">(x, grid)', held, 20), "net.onnx")
 
 
 def test_an_operator_of_another_domain_is_refused() -> None:

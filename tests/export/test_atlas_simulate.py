@@ -190,6 +190,24 @@ def test_matmul_with_a_bias_behind_it_is_dequantized_once_behind_the_bias() -> N
     ]
 
 
+def test_optimizers_for_quantizers_find_none_behind_a_layer() -> None:
+    """ONNX Runtime 1.32.0 rounds what a Transpose reads to uint8, if DequantizeLinear made it."""
+    graph = single(
+        """g (float[N,5,6] x) => (float[N,4,5] y, float[N,2,5,2] z) {
+            [mm] a = MatMul(x, w)
+            [tr] b = Transpose<perm=[0,2,1]>(a)
+            [r] y = Relu(b)
+            [rs] c = Reshape(a, to)
+            [tr2] d = Transpose<perm=[0,3,1,2]>(c)
+            [s] z = Neg(d)
+        }""",
+        {**weights(1, w=(6, 4)), "to": np.array([0, 5, 2, 2], np.int64)},
+    )
+    feeds = {"x": np.random.default_rng(2).normal(size=(3, 5, 6)).astype(np.float32)}
+
+    held_equal(graph, by_hand(graph, {"x": (0.03, 4)}), feeds)
+
+
 def test_average_pool_with_padding_is_the_mean_of_integers_worked_out_by_hand() -> None:
     """count_include_pad=0 divides a corner by what it sees, and a pad is the real number 0."""
     graph = single(
@@ -226,6 +244,7 @@ def test_a_quantizer_is_shared_and_a_shared_weight_is_stored_once() -> None:
 
     kinds = [n.op_type for n in proto.graph.node]
     assert kinds.count("AscendQuant") == 1
+    assert [n.op_type for n in simulated(graph, plan).graph].count("AscendQuant") == 1
     assert kinds.count("AscendDequant") == 2
     assert [i.name for i in proto.graph.initializer if i.data_type == onnx.TensorProto.INT8] == [
         "w"

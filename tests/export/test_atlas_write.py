@@ -1,6 +1,7 @@
 """The folder of an Atlas export: every file is right, repeats, and survives hostile names."""
 
 import os
+import re
 import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,15 +10,18 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import onnxruntime as ort
 import pytest
 from PIL import Image
 
 from quant.deploy import Deployment
 from quant.errors import UnsupportedError
+from quant.export import atlas_write
 from quant.export.atlas import ATLAS, write
 from quant.export.atlas_check import check_export
 from quant.export.atlas_fallback import without_refused
+from quant.export.atlas_opset import lowered
 from quant.export.atlas_record import parse_record
 from quant.export.atlas_simulate import simulated
 from quant.finding import errors
@@ -80,11 +84,35 @@ def test_the_float_model_is_the_network_in_opset_11(tmp_path: Path) -> None:
     assert held.opset_import[0].version == 11
 
 
+def test_a_lowered_graph_that_says_something_else_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rules of lowering are ours, so every export holds them against ONNX Runtime."""
+    graph, plan = atlas_plan(residual_net())
+
+    def wrong(model_: ir.Model, place: str) -> ir.Model:
+        made = lowered(model_, place)
+        next(n for n in made.graph if n.op_type == "Add").op_type = "Sub"
+        return made
+
+    monkeypatch.setattr(atlas_write, "lowered", wrong)
+    with pytest.raises(UnsupportedError) as caught:
+        write(graph, plan, tmp_path, Deployment())
+
+    assert re.fullmatch(
+        r"net\.onnx: opset 17 in opset 11 must give the same numbers, saw a relative difference of "
+        r"[0-9.]+, limit 0\.0001\. Export the model with opset 11\.",
+        str(caught.value),
+    )
+    assert not list(tmp_path.iterdir())
+
+
 def test_bias_shifts_are_in_every_file(tmp_path: Path) -> None:
     """A correction that only one of three models had would be an error that nobody finds."""
     graph = prepared(conv_relu_net())
     shift = np.linspace(1, 2, 16).astype(np.float32)
-    plan = by_hand(graph, {"b": (0.02, -128)}, shifts={"conv2": shift})
+    both = {"conv2": shift, "conv1": np.ones(8, np.float32)}  # conv1 is float: nothing to take back
+    plan = by_hand(graph, {"b": (0.02, -128)}, shifts=both)
     plain = replace(plan, shifts={})
     write(graph, plan, tmp_path / "a", Deployment())
     write(graph, plain, tmp_path / "b", Deployment())
@@ -101,6 +129,7 @@ def test_bias_shifts_are_in_every_file(tmp_path: Path) -> None:
         moved = (a["b2"].astype(np.float64) - b["b2"]) * unit
         np.testing.assert_allclose(moved, shift, atol=float(np.max(step)))
         np.testing.assert_array_equal(a["w2"], b["w2"])
+        np.testing.assert_array_equal(a["b1"], b["b1"])
 
 
 def test_keep_dtype_lists_what_is_to_stay_float32(tmp_path: Path) -> None:
@@ -439,6 +468,7 @@ def test_the_page_has_its_sections_and_the_commands_filled_in(tmp_path: Path) ->
     ]
     for name in files:
         assert f"`{name}`" in page or name == "DEPLOY.md"
+    assert "The batch is 1; edit\n   `--input_shape` in atc.sh for another." in page
     for told in ("input:1,3,16,16", "sh atc.sh aipp", "Ascend310P3", "58.395", "3 Conv, 1 Gemm"):
         assert told in page
 
