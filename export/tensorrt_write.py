@@ -180,7 +180,8 @@ def _facts(build: Build, model: ir.Model, renamed: Renamed, why_not: str | None)
         "trt_version": str(build.version),
         "flags": build.explicit_flags,
         "strongly_typed": build.typed or build.fp8 or build.version.major >= 11,
-        "implicit": why_not or True,
+        "implicit": why_not is None,
+        "no_implicit_because": why_not or "",
         "renamed_nodes": dict(renamed.nodes),
         "renamed_tensors": dict(renamed.tensors),
     }

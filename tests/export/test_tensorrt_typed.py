@@ -247,6 +247,48 @@ def test_joined_tensors_and_the_two_of_a_pair_keep_equal_scales_in_both_types() 
     assert exact["h"] != float(np.float16(exact["h"]))
 
 
+def test_a_pool_between_a_float32_and_a_float16_side_keeps_one_scale() -> None:
+    proto = model(
+        """g (float[N,3,4,4] input) => (float[N,8,2,2] output) {
+            [one] a = Conv(input, w1)
+            [pool] b = MaxPool<kernel_shape=[2,2], strides=[2,2]>(a)
+            [two] c = Conv(b, w2)
+            [three] output = Conv(c, w3)
+        }""",
+        weights(6, w1=(8, 3, 1, 1), w2=(8, 8, 1, 1), w3=(8, 8, 1, 1)),
+    )
+    _, plan, made = built(proto, "three")
+    exact = float(plan.tensors["a"].params.scale)  # type: ignore[union-attr]
+    rounded = float(np.float16(exact))
+
+    assert kinds(made) == {"one": F32, "pool": F32, "two": F16, "three": F16}
+    assert scales(made, "a") == {("float32", rounded)}
+    assert scales(made, "b") == {("float32", rounded), ("float16", rounded)}
+    assert rounded != exact
+
+
+def test_an_integer_sum_takes_the_type_of_the_float_branch_that_it_reads() -> None:
+    """The convolution's operand of a residual Add has no quantizer that could change its type."""
+    _, _, made = built(wide_net(), "conv2")
+
+    assert kinds(made)["add"] == kinds(made)["relu3"] == F16
+    assert casts(made) == []
+
+
+def test_a_network_output_counts_as_a_float32_reader() -> None:
+    proto = model(
+        """g (float[N,3,4,4] input) => (float[N,8,4,4] a, float[N,8,4,4] output) {
+            [one] a = Conv(input, w1)
+            [two] output = Conv(a, w2)
+        }""",
+        weights(6, w1=(8, 3, 1, 1), w2=(8, 8, 1, 1)),
+    )
+    _, _, made = built(proto, "two")
+
+    assert kinds(made) == {"one": F32, "two": F16}
+    assert casts(made) == [("a", "a_float16"), ("output_float16", "output")]
+
+
 def test_a_scale_that_float16_cannot_hold_keeps_its_layer_in_float32() -> None:
     """The weight scales of a layer of tiny weights are subnormal in float16."""
     held = weights(4, w1=(8, 3, 1, 1), b1=(8,), w2=(8, 8, 1, 1), b2=(8,))

@@ -141,9 +141,10 @@ def test_no_implicit_twin_without_profile_or_in_version_11(tmp_path: Path) -> No
     eleven = made(tmp_path / "b", "11")
 
     assert (
-        without.facts["implicit"] == "there was no profile to take the ranges of all tensors from"
+        without.facts["no_implicit_because"]
+        == "there was no profile to take the ranges of all tensors from"
     )
-    assert eleven.facts["implicit"] == "TensorRT 11 has no calibration cache"
+    assert eleven.facts["no_implicit_because"] == "TensorRT 11 has no calibration cache"
     assert list(without.files) == list(eleven.files) == ["model.onnx", *END]
     assert "There is no implicit build: there was no profile" in (
         tmp_path / "a" / "DEPLOY.md"
@@ -151,6 +152,9 @@ def test_no_implicit_twin_without_profile_or_in_version_11(tmp_path: Path) -> No
 
 
 HOSTILE = "in: $(touch pwned) \"q\" 'a',`b`é"
+
+
+CLEAN = 'in_$(touch pwned) "q" _a__`b`é'
 
 
 def hostile_net() -> onnx.ModelProto:
@@ -173,8 +177,8 @@ def test_hostile_names_are_renamed_alike_in_every_file(version: str, tmp_path: P
     page = (tmp_path / "DEPLOY.md").read_text(encoding="utf-8")
 
     assert errors(check_export(tmp_path, Deployment(trt_version=version))) == []
-    assert names == {HOSTILE.replace(": ", "_")}
-    assert left.facts["renamed_tensors"][HOSTILE] == HOSTILE.replace(": ", "_")
+    assert names == {CLEAN}
+    assert left.facts["renamed_tensors"][HOSTILE] == CLEAN
     assert left.facts["renamed_nodes"]["conv1,:'*$(touch pwned)\n`"] == "conv1____$(touch pwned)_`"
     assert "t\\n\\| x" in page
     assert "\n| x" not in page.replace("\n| `", "").replace("\n| ``", "")
@@ -310,15 +314,26 @@ def test_the_implicit_build_of_version_11_is_refused(tmp_path: Path) -> None:
     assert result.stderr == "error: there is no implicit build of this export: use explicit.\n"
 
 
+def test_an_input_with_a_colon_is_quoted_for_trtexec(tmp_path: Path) -> None:
+    """TensorFlow's names end in :0, and trtexec would read 0:1x3x16x16."""
+    proto = conv_relu_net()
+    proto.graph.input[0].name = proto.graph.node[0].input[0] = "input:0"
+    made(tmp_path / "out", "10", proto=proto)
+    args = traced(tmp_path / "out", tmp_path / "bin")["args"]
+    assert isinstance(args, list)
+
+    assert "--minShapes='input:0':1x3x16x16" in args
+
+
 def test_hostile_names_reach_trtexec_as_they_are_and_nothing_runs(tmp_path: Path) -> None:
     folder = tmp_path / "o'u $(t)"
     made(folder, "8", proto=hostile_net())
     seen = traced(folder, tmp_path / "bin", "implicit")
     args = seen["args"]
     assert isinstance(args, list)
-    name = HOSTILE.replace(": ", "_")
+    name = CLEAN
 
-    assert f"--minShapes='{name}':1x3x16x16" in args
+    assert f"--minShapes={name}:1x3x16x16" in args
     assert any("conv1____$(touch pwned)_`:int8" in a for a in args)
     assert [p for p in tmp_path.rglob("pwned*")] == []
 
