@@ -1,8 +1,9 @@
 """DEPLOY.md of a TensorRT export: what to run, with what numbers in, and what nobody has checked."""
 
-__all__ = ["deploy_md"]
+__all__ = ["FILES", "deploy_md"]
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from quant.deploy import Deployment
@@ -12,17 +13,20 @@ from quant.export.tensorrt_shapes import BATCHES
 from quant.graph import Graph
 from quant.plan import Plan
 
-TEXTS = {
-    "model.onnx": "the network with Q/DQ, for an explicit build",
-    "layer_precisions.txt": "what each float layer computes in, as options of trtexec",
-    "implicit/model.onnx": "the float network, without Q/DQ",
-    "implicit/calibration.cache": "the scale of every float tensor of it",
-    "implicit/dynamic_range.json": "the same as ranges (scale * 127), as PPQ writes them",
-    "implicit/dynamic_range.txt": "the same as NVIDIA's sampleINT8API reads them",
-    "implicit/layer_precisions.txt": "what each layer computes in, as options of trtexec",
-    "build.sh": "builds `engine.plan` with trtexec",
-    "build.py": "builds `engine.plan` with the Python API",
-}
+FILES: Mapping[str, str] = MappingProxyType(
+    {
+        "model.onnx": "the network with Q/DQ, for an explicit build",
+        "layer_precisions.txt": "what each float layer computes in, as options of trtexec",
+        "implicit/model.onnx": "the float network, without Q/DQ",
+        "implicit/calibration.cache": "the scale of every float tensor of it",
+        "implicit/dynamic_range.json": "the same as ranges (scale * 127), as PPQ writes them",
+        "implicit/dynamic_range.txt": "the same as NVIDIA's sampleINT8API reads them",
+        "implicit/layer_precisions.txt": "what each layer computes in, as options of trtexec",
+        "build.sh": "builds `engine.plan` with trtexec",
+        "build.py": "builds `engine.plan` with the Python API",
+    }
+)
+"""What an export may hold, and what it is; `DEPLOY.md` aside."""
 
 
 def deploy_md(
@@ -45,10 +49,10 @@ def deploy_md(
 def _files(build: Build) -> list[str]:
     kept = ["model.onnx", *(["layer_precisions.txt"] if build.explicit_layers else [])]
     if build.implicit:
-        kept += [n for n in TEXTS if n.startswith("implicit/")]
+        kept += [n for n in FILES if n.startswith("implicit/")]
         if not build.implicit_layers:
             kept.remove("implicit/layer_precisions.txt")
-    rows = [f"| `{name}` | {TEXTS[name]} |" for name in [*kept, "build.sh", "build.py"]]
+    rows = [f"| `{name}` | {FILES[name]} |" for name in [*kept, "build.sh", "build.py"]]
     return ["## Files", "", "| file | what it is |", "|---|---|", *rows]
 
 

@@ -2,6 +2,7 @@
 
 __all__ = ["write_folder"]
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ from quant.errors import UnsupportedError
 from quant.export.qdq import save_checked
 from quant.export.tensorrt_build import Build, build_py, build_sh
 from quant.export.tensorrt_cache import cache_text, range_json, range_text
-from quant.export.tensorrt_deploy import deploy_md
+from quant.export.tensorrt_deploy import FILES, deploy_md
 from quant.export.tensorrt_names import Renamed, clean_names
-from quant.export.tensorrt_precision import layer_lists, layer_types
+from quant.export.tensorrt_precision import LayerType, layer_lists, layer_types
 from quant.export.tensorrt_ranges import tensor_scales
 from quant.export.tensorrt_shapes import shape_ranges
 from quant.export.tensorrt_typed import typed
@@ -46,7 +47,6 @@ def write_folder(
     """
     version = trt_version(deployment.trt_version)
     renamed = clean_names(graph.clone())
-    half = any(layer.precision == "float16" for layer in plan.layers.values())
     model = _explicit(graph, plan, target, version)
     fp8 = any(v.dtype == FP8 for v in model.graph.initializers.values())
     if fp8 and version.major < 10:
@@ -56,36 +56,57 @@ def write_folder(
         )
     mine = clean_names(model, renamed)
     save_checked(model, folder / "model.onnx")
-    why_not = _no_implicit(plan, deployment, version)
-    lists = version.implicit and half
-    build = Build(
-        version=version,
-        typed=half and version.major >= 10,
-        half=half and version.implicit,
-        fp8=fp8,
-        implicit=why_not is None,
-        shapes=shape_ranges(graph, deployment, renamed.tensors),
-        explicit_layers=tuple(layer_types(graph, plan, renamed.nodes, integer=False))
-        if lists and version.major == 8
-        else (),
-        implicit_layers=tuple(layer_types(graph, plan, renamed.nodes, integer=True))
-        if why_not is None
-        else (),
-    )
+    build = _build(graph, plan, deployment, renamed, fp8=fp8)
     files = ["model.onnx"]
     if build.explicit_layers:
         write_text(folder / "layer_precisions.txt", layer_lists(build.explicit_layers))
         files.append("layer_precisions.txt")
-    facts = _facts(build, model, mine, why_not)
-    if why_not is None:
+    facts = _facts(build, model, mine, _no_implicit(plan, deployment, version))
+    if build.implicit:
         made, counted = _implicit(graph, plan, folder, deployment, build)
         files += made
         facts["implicit_scales"] = counted
     write_text(folder / "build.sh", build_sh(build))
     write_text(folder / "build.py", build_py(build))
-    files += ["build.sh", "build.py", "DEPLOY.md"]
     write_text(folder / "DEPLOY.md", deploy_md(graph, plan, deployment, build, facts))
+    files += ["build.sh", "build.py", "DEPLOY.md"]
+    _clear(folder, files)
     return Exported(files=tuple(files), facts=facts)
+
+
+def _build(
+    graph: Graph, plan: Plan, deployment: Deployment, renamed: Renamed, *, fp8: bool
+) -> Build:
+    """Return what the build scripts need to know."""
+    version = trt_version(deployment.trt_version)
+    half = any(layer.precision == "float16" for layer in plan.layers.values())
+    implicit = _no_implicit(plan, deployment, version) is None
+    explicit_layers: tuple[LayerType, ...] = ()
+    implicit_layers: tuple[LayerType, ...] = ()
+    if half and version.major == 8:
+        explicit_layers = tuple(layer_types(graph, plan, renamed.nodes, integer=False))
+    if implicit:
+        implicit_layers = tuple(layer_types(graph, plan, renamed.nodes, integer=True))
+    return Build(
+        version=version,
+        typed=half and version.major >= 10,
+        half=half and version.implicit,
+        fp8=fp8,
+        implicit=implicit,
+        shapes=shape_ranges(graph, deployment, renamed.tensors),
+        explicit_layers=explicit_layers,
+        implicit_layers=implicit_layers,
+    )
+
+
+def _clear(folder: Path, files: Sequence[str]) -> None:
+    """Remove what an export for another version left: two builds of one network must not mix."""
+    for name in FILES:
+        if name not in files:
+            (folder / name).unlink(missing_ok=True)
+    below = folder / "implicit"
+    if below.is_dir() and not any(below.iterdir()):
+        below.rmdir()
 
 
 def _explicit(graph: Graph, plan: Plan, target: Target, version: Version) -> ir.Model:

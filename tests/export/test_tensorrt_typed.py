@@ -247,6 +247,22 @@ def test_joined_tensors_and_the_two_of_a_pair_keep_equal_scales_in_both_types() 
     assert exact["h"] != float(np.float16(exact["h"]))
 
 
+def test_weights_that_stay_float_keep_equal_scales_in_their_pair() -> None:
+    """The form of FP8 weights: a float32 QuantizeLinear and a float16 DequantizeLinear."""
+    graph, plan = chosen(wide_net(), "tensorrt")
+    plan = edited(graph, plan, "left", "conv2")
+    quantized = quantize_graph(graph, plan, TENSORRT, weight_form="float")
+    made = typed(quantized, plan, graph)
+    ops = {str(n.name): n for n in made.graph}
+    pair = [ops["w2_QuantizeLinear"], ops["w2_DequantizeLinear_float16"]]
+    arrays = [n.inputs[1].const_value.numpy() for n in pair]  # type: ignore[union-attr]
+
+    checked(made)
+    assert errors(check(made, "11")) == []
+    assert [a.dtype for a in arrays] == [np.float32, np.float16]
+    np.testing.assert_array_equal(arrays[0], arrays[1].astype(np.float32))
+
+
 def test_a_pool_between_a_float32_and_a_float16_side_keeps_one_scale() -> None:
     proto = model(
         """g (float[N,3,4,4] input) => (float[N,8,2,2] output) {

@@ -151,6 +151,19 @@ def test_no_implicit_twin_without_profile_or_in_version_11(tmp_path: Path) -> No
     ).read_text(encoding="utf-8")
 
 
+def test_an_export_for_another_version_leaves_nothing_of_the_last_one(tmp_path: Path) -> None:
+    """Else the cache of version 8 would lie beside the graph of version 11."""
+    made(tmp_path, "8", half=True)
+    (tmp_path / "implicit" / "mine.txt").write_text("a person's")
+    left = made(tmp_path, "11", half=True)
+    found = [p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()]
+
+    assert sorted(found) == sorted([*left.files, "implicit/mine.txt"])
+    (tmp_path / "implicit" / "mine.txt").unlink()
+    made(tmp_path, "11")
+    assert not (tmp_path / "implicit").exists()
+
+
 HOSTILE = "in: $(touch pwned) \"q\" 'a',`b`é"
 
 
