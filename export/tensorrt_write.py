@@ -6,23 +6,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from quant.deploy import Deployment
 from quant.errors import UnsupportedError
 from quant.export.qdq import save_checked
 from quant.export.tensorrt_build import Build, build_py, build_sh
-from quant.export.tensorrt_cache import cache_text, range_json, range_text
 from quant.export.tensorrt_deploy import FILES, deploy_md
+from quant.export.tensorrt_implicit import no_implicit, write_implicit
 from quant.export.tensorrt_names import Renamed, clean_names
 from quant.export.tensorrt_precision import LayerType, layer_lists, layer_types
-from quant.export.tensorrt_ranges import tensor_scales
 from quant.export.tensorrt_shapes import shape_ranges
 from quant.export.tensorrt_typed import typed
 from quant.export.tensorrt_version import Version, trt_version
-from quant.files import write_json, write_text
+from quant.export.tensorrt_weights import hold_weights
+from quant.files import write_text
 from quant.graph import Graph
 from quant.plan import Plan
 from quant.simulate import quantize_graph
@@ -61,9 +59,9 @@ def write_folder(
     if build.explicit_layers:
         write_text(folder / "layer_precisions.txt", layer_lists(build.explicit_layers))
         files.append("layer_precisions.txt")
-    facts = _facts(build, model, mine, _no_implicit(plan, deployment, version))
-    if build.implicit:
-        made, counted = _implicit(graph, plan, folder, deployment, build)
+    facts = _facts(build, model, mine, no_implicit(plan, deployment, version))
+    if build.implicit and deployment.profile is not None:
+        made, counted = write_implicit(graph, plan, folder, deployment.profile, build)
         files += made
         facts["implicit_scales"] = counted
     write_text(folder / "build.sh", build_sh(build))
@@ -80,7 +78,7 @@ def _build(
     """Return what the build scripts need to know."""
     version = trt_version(deployment.trt_version)
     half = any(layer.precision == "float16" for layer in plan.layers.values())
-    implicit = _no_implicit(plan, deployment, version) is None
+    implicit = no_implicit(plan, deployment, version) is None
     explicit_layers: tuple[LayerType, ...] = ()
     implicit_layers: tuple[LayerType, ...] = ()
     if half and version.major == 8:
@@ -112,87 +110,9 @@ def _clear(folder: Path, files: Sequence[str]) -> None:
 def _explicit(graph: Graph, plan: Plan, target: Target, version: Version) -> ir.Model:
     if version.major == 8:
         model = quantize_graph(graph, plan, target, weight_form="float")
-        _hold_weights(model, plan)
+        hold_weights(model, plan)
         return model
     return typed(quantize_graph(graph, plan, target, weight_form="integer"), plan, graph)
-
-
-def _hold_weights(model: ir.Model, plan: Plan) -> None:
-    """Clip float weights to their grid: QuantizeLinear knows -128, and a narrow grid does not."""
-    narrow = {
-        t.tensor: t
-        for t in plan.quantized
-        if t.kind == "weight" and getattr(t.number, "narrow", False)
-    }
-    for node in list(model.graph):
-        value = node.inputs[0] if node.op_type == "QuantizeLinear" else None
-        tensor = narrow.get(str(value.name)) if value is not None else None
-        if value is None or tensor is None or value.const_value is None or tensor.params is None:
-            continue
-        array, scale = value.const_value.numpy(), tensor.params.scale
-        axis = getattr(tensor.number, "axis", None)
-        shape = [1] * array.ndim
-        if axis is not None:
-            shape[axis] = -1
-        spread = scale.reshape(shape if axis is not None else ())
-        over = np.abs(np.rint(array / spread)) > 127
-        if np.any(over):
-            held = np.where(over, np.sign(array) * np.float32(127) * spread, array)
-            _put(model, node, held.astype(np.float32))
-
-
-def _put(model: ir.Model, node: ir.Node, array: NDArray[np.float32]) -> None:
-    """Give a QuantizeLinear this weight; another reader of the old one keeps it."""
-    value = node.inputs[0]
-    assert value is not None
-    name = str(value.name)
-    if len(value.uses()) == 1 and not value.is_graph_output():
-        value.const_value = ir.tensor(array, name=name)
-        return
-    name += "_clipped"
-    while name in model.graph.initializers:
-        name += "_"
-    made = ir.Value(name=name, const_value=ir.tensor(array, name=name))
-    model.graph.register_initializer(made)
-    node.replace_input_with(0, made)
-
-
-def _no_implicit(plan: Plan, deployment: Deployment, version: Version) -> str | None:
-    """Return why there is no implicit twin, or None."""
-    if not version.implicit:
-        return "TensorRT 11 has no calibration cache"
-    if deployment.profile is None:
-        return "there was no profile to take the ranges of all tensors from"
-    odd = [t for t in plan.quantized if getattr(t.number, "name", "") != "int8"]
-    if odd:
-        return f"'{odd[0].tensor}' is {getattr(odd[0].number, 'name', 'no int8')}, and a cache is for int8"
-    return None
-
-
-def _implicit(
-    graph: Graph, plan: Plan, folder: Path, deployment: Deployment, build: Build
-) -> tuple[list[str], dict[str, int]]:
-    """Write `implicit/`, and return its files and how many scales come from where."""
-    assert deployment.profile is not None
-    model = graph.clone()
-    renamed = clean_names(model)
-    save_checked(model, folder / "implicit" / "model.onnx")
-    found = tensor_scales(graph, plan, deployment.profile)
-    scales = {renamed.tensors.get(name, name): one.scale for name, one in found.items()}
-    write_text(folder / "implicit" / "calibration.cache", cache_text(scales, str(build.version)))
-    write_json(folder / "implicit" / "dynamic_range.json", range_json(scales))
-    files = ["model.onnx", "calibration.cache", "dynamic_range.json"]
-    if not any(":" in name for name in scales):
-        write_text(folder / "implicit" / "dynamic_range.txt", range_text(scales))
-        files.append("dynamic_range.txt")
-    if build.implicit_layers:
-        text = layer_lists(build.implicit_layers)
-        write_text(folder / "implicit" / "layer_precisions.txt", text)
-        files.append("layer_precisions.txt")
-    counted: dict[str, int] = {}
-    for one in found.values():
-        counted[one.origin] = counted.get(one.origin, 0) + 1
-    return [f"implicit/{name}" for name in files], dict(sorted(counted.items()))
 
 
 def _facts(build: Build, model: ir.Model, renamed: Renamed, why_not: str | None) -> dict[str, Any]:

@@ -386,6 +386,23 @@ def test_an_operator_without_float16_form_is_refused() -> None:
     )
 
 
+def test_a_model_that_cannot_be_raised_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(proto: onnx.ModelProto, version: int) -> onnx.ModelProto:
+        raise RuntimeError("No Adapter From Version 18 for 'Odd'")
+
+    monkeypatch.setattr("onnx.version_converter.convert_version", fails)
+    graph, plan = chosen(three_convs(), "tensorrt")
+    plan = edited(graph, plan, "two")
+    quantized = quantize_graph(graph, plan, TENSORRT, weight_form="integer")
+    with pytest.raises(UnsupportedError) as caught:
+        typed(quantized, plan, graph)
+
+    assert str(caught.value) == (
+        "graph 'g': float16 layers need opset 19, and onnx's version converter said 'No Adapter "
+        'From Version 18 for "Odd"\'. Export the model with opset 19, or give the layers float32.'
+    )
+
+
 def test_a_subgraph_goes_on_reading_float32() -> None:
     """The body of an If sees the values around it; its own nodes keep their types."""
     proto = with_node("[id] b = Relu(a)")
