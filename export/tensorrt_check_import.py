@@ -28,10 +28,11 @@ from quant.export.tensorrt_check_walk import (
 from quant.export.tensorrt_names import BAD_NODE, BAD_TENSOR
 from quant.finding import Finding, Severity
 
-MOST_OPSET: Mapping[int, int] = MappingProxyType({8: 17, 10: 23, 11: 23})
-"""The highest opset by major version: 8.6 read to 17, 10.0 to 20, FP4 of later ones needs 23."""
-SURE_OPSET: Mapping[int, int] = MappingProxyType({8: 17, 10: 20, 11: 23})
-"""The highest opset that every minor version reads, but for 8.0 to 8.4, which stop at 13."""
+MOST_OPSET: Mapping[int, int] = MappingProxyType({8: 17, 10: 24, 11: 25})
+"""The highest opset by major version: 8.6; onnx-tensorrt 10.15 `operators.md`; NVIDIA, "ONNX Opset
+Guide" for 11.x."""
+SURE_OPSET: Mapping[int, int] = MappingProxyType({8: 17, 10: 20, 11: 24})
+"""The highest opset that every minor version reads (10.0, 11.2); 8.0 to 8.4 stop at 13 already."""
 
 VARIADIC = onnx.defs.OpSchema.FormalParameterOption.Variadic
 

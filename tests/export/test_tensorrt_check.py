@@ -313,9 +313,10 @@ def test_rule_10_an_unused_domain_is_a_risk_and_nvidias_own_operators_are_none()
     [
         ("10", 12, "error", "13 for scales per channel"),
         ("8", 18, "error", "at most 17 for TensorRT 8"),
-        ("10", 24, "error", "at most 23 for TensorRT 10"),
+        ("10", 25, "error", "at most 24 for TensorRT 10"),
         ("10", 21, "warning", "at most 20 for TensorRT 10"),
-        ("11", 24, "error", "at most 23 for TensorRT 11"),
+        ("11", 26, "error", "at most 25 for TensorRT 11"),
+        ("11", 25, "warning", "at most 24 for TensorRT 11"),
     ],
 )
 def test_rule_11_an_opset_too_low_or_too_high(
