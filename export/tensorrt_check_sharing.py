@@ -91,11 +91,8 @@ def _integer_results(net: Network) -> Iterator[Finding]:
         behind = float_readers(node.outputs[0])
         bare = [n for n in behind if not is_quantizer(n, "QuantizeLinear")]
         if bare or not behind:
-            saw = (
-                f"dequantized operands, and a result read in float by {label(bare[0])}"
-                if (bare)
-                else "dequantized operands, and a float network output"
-            )
+            rest = f"result read in float by {label(bare[0])}" if bare else "float network output"
+            saw = f"dequantized operands, and a {rest}"
             mend = "Quantize the result as well, or leave the operands float."
             yield finding(20, "warning", node, saw, "a quantizer behind it", mend)
 
