@@ -10,6 +10,7 @@ import onnx
 import onnx_ir as ir
 import onnxruntime as ort
 
+from quant.deploy import Deployment
 from quant.export.qdq import count_nodes, save_checked
 from quant.formats import INT32, UINT8, Integer
 from quant.graph import WEIGHTED, Graph, weight_of
@@ -21,7 +22,7 @@ DENSE_KERNELS = ("QGemm", "QLinearMatMul", "MatMulIntegerToFloat", "MatMulIntege
 """What Gemm and MatMul become; which of them becomes which is ONNX Runtime's choice."""
 
 
-def write(graph: Graph, plan: Plan, folder: Path) -> Exported:
+def write(graph: Graph, plan: Plan, folder: Path, deployment: Deployment | None = None) -> Exported:
     """Write `model.onnx` and count, in ONNX Runtime's own optimized graph, what runs in integers."""
     path = folder / "model.onnx"
     model = quantize_graph(graph, plan, ONNXRUNTIME)
@@ -96,8 +97,7 @@ def _weighted(model: onnx.ModelProto) -> dict[str, int]:
 ONNXRUNTIME = Target(
     name="onnxruntime",
     title="ONNX Runtime",
-    activation=UINT8,
-    weight=Integer(bits=8, signed=True, symmetric=True, narrow=True),
+    formats={"int8": (UINT8, Integer(bits=8, signed=True, symmetric=True, narrow=True))},
     bias=INT32,
     weighted=frozenset({"Conv", "Gemm", "MatMul"}),
     others=frozenset(

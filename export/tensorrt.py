@@ -5,7 +5,9 @@ __all__ = ["TENSORRT", "write"]
 from pathlib import Path
 
 from quant.deploy import Deployment
+from quant.export.tensorrt_check import RULES, check_export, check_model
 from quant.export.tensorrt_write import write_folder
+from quant.floats import FLOAT8
 from quant.formats import INT8, Integer
 from quant.graph import Graph
 from quant.plan import Plan
@@ -22,8 +24,12 @@ def write(graph: Graph, plan: Plan, folder: Path, deployment: Deployment = USUAL
 TENSORRT = Target(
     name="tensorrt",
     title="TensorRT",
-    activation=INT8,
-    weight=Integer(bits=8, signed=True, symmetric=True, narrow=True),
+    formats={
+        "int8": (INT8, Integer(bits=8, signed=True, symmetric=True, narrow=True)),
+        "fp8": (FLOAT8, FLOAT8),
+    },
+    floats=("float32", "float16"),
+    typed=True,
     bias=None,
     weighted=frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"}),
     others=frozenset({"Add", "Mul", "AveragePool", "GlobalAveragePool"}),
@@ -38,5 +44,8 @@ TENSORRT = Target(
         "recommendations; onnx-tensorrt 10.1 QuantDequantLinearHelper"
     ),
     write=write,
+    check_model=check_model,
+    check_export=check_export,
+    rules=RULES,
 )
 TARGETS.add("tensorrt")(TENSORRT)

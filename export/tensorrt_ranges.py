@@ -4,7 +4,7 @@ __all__ = ["TensorScale", "tensor_scales"]
 
 from dataclasses import dataclass
 
-from quant.formats import INT8
+from quant.formats import INT8, Params
 from quant.graph import Graph
 from quant.layers import absorbed, source_of
 from quant.plan import Plan
@@ -39,12 +39,12 @@ def tensor_scales(graph: Graph, plan: Plan, profile: Profile) -> dict[str, Tenso
     """
     planned: dict[str, float] = {}
     for tensor in plan.quantized:
-        if tensor.kind == "activation" and tensor.params is not None:
+        if tensor.kind == "activation" and isinstance(tensor.params, Params):
             planned.setdefault(source_of(graph, tensor.tensor), float(tensor.params.scale))
     own = {
         t.tensor: float(t.params.scale)
         for t in plan.quantized
-        if t.kind == "activation" and t.params is not None
+        if t.kind == "activation" and isinstance(t.params, Params)
     }
     found = {}
     for name in graph.activations:

@@ -6,6 +6,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from quant.formats import Params
 from quant.plan import Plan
 
 
@@ -27,7 +28,9 @@ def hold_weights(model: ir.Model, plan: Plan) -> None:
     for node in list(model.graph):
         value = node.inputs[0] if node.op_type == "QuantizeLinear" else None
         tensor = narrow.get(str(value.name)) if value is not None else None
-        if value is None or tensor is None or value.const_value is None or tensor.params is None:
+        if value is None or tensor is None or value.const_value is None:
+            continue
+        if not isinstance(tensor.params, Params):
             continue
         array, scale = value.const_value.numpy(), tensor.params.scale
         axis = getattr(tensor.number, "axis", None)

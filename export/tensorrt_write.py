@@ -3,6 +3,7 @@
 __all__ = ["write_folder"]
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from quant.export.tensorrt_typed import typed
 from quant.export.tensorrt_version import Version, trt_version
 from quant.export.tensorrt_weights import hold_weights
 from quant.files import write_text
+from quant.floats import Float16
 from quant.graph import Graph
 from quant.plan import Plan
 from quant.simulate import quantize_graph
@@ -44,6 +46,9 @@ def write_folder(
         UnsupportedError: FP8 for version 8.
     """
     version = trt_version(deployment.trt_version)
+    # float16 is a type of the exported graph, and only of the simulation a grid
+    grids = {k: t for k, t in plan.tensors.items() if not isinstance(t.number, Float16)}
+    plan = replace(plan, tensors=grids)
     renamed = clean_names(graph.clone())
     model = _explicit(graph, plan, target, version)
     fp8 = any(v.dtype == FP8 for v in model.graph.initializers.values())

@@ -5,7 +5,7 @@ __all__ = ["entropy"]
 import numpy as np
 from numpy.typing import NDArray
 
-from quant.formats import Integer
+from quant.formats import Integer, NumberFormat
 from quant.observers.observer import OBSERVERS, extremes, scan
 from quant.profile import TensorProfile
 
@@ -14,19 +14,20 @@ CANDIDATES = 96
 
 
 @OBSERVERS.add("entropy")
-def entropy(seen: TensorProfile, number: Integer) -> tuple[float, float]:
+def entropy(seen: TensorProfile, number: NumberFormat) -> tuple[float, float]:
     """Return the range of least KL(p || q), p the clipped and q the quantized distribution.
 
     p is the histogram with what lies beyond the range added to its end bins; q spreads the count
     of each step of the grid evenly over the bins in it that are not empty. Exact zeros are left
     out: every grid represents them exactly. Source: Migacz, "8-bit Inference with TensorRT", GTC
-    2017; the search runs over a histogram of 4096 bins a side, never of as many bins as steps.
+    2017; the search runs over a histogram of 4096 bins a side, never of as many bins as steps. A
+    format that is no grid of equal steps keeps the extremes.
     """
     low, high = extremes(seen)
     counts = seen.bins.astype(np.float64)
     if seen.zeros and seen.start <= 0 < seen.start + counts.size:
         counts[-seen.start] -= seen.zeros
-    if low == high or counts.sum() <= 0:
+    if low == high or counts.sum() <= 0 or not isinstance(number, Integer):
         return low, high
     centers = seen.centers
 

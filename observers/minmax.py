@@ -2,12 +2,12 @@
 
 __all__ = ["minmax"]
 
-from quant.formats import Integer
+from quant.formats import NumberFormat
 from quant.observers.observer import OBSERVERS, extremes
 from quant.profile import TensorProfile
 
 
 @OBSERVERS.add("minmax")
-def minmax(seen: TensorProfile, number: Integer) -> tuple[float, float]:
+def minmax(seen: TensorProfile, number: NumberFormat) -> tuple[float, float]:
     """Return the exact extremes: nothing saturates, and one outlier stretches every step."""
     return extremes(seen)

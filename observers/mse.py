@@ -4,13 +4,13 @@ __all__ = ["expected_mse", "mse"]
 
 import numpy as np
 
-from quant.formats import Integer
+from quant.formats import Integer, NumberFormat
 from quant.observers.observer import OBSERVERS, scan
 from quant.profile import TensorProfile
 
 
 @OBSERVERS.add("mse")
-def mse(seen: TensorProfile, number: Integer) -> tuple[float, float]:
+def mse(seen: TensorProfile, number: NumberFormat) -> tuple[float, float]:
     """Return the range of least expected squared error: rounding against saturation.
 
     Source: Sung et al. 2015 and Banner et al. 2019 (ACIQ) minimize it in closed form for a known
@@ -19,7 +19,7 @@ def mse(seen: TensorProfile, number: Integer) -> tuple[float, float]:
     return scan(seen, number, lambda low, high: expected_mse(seen, number, low, high))
 
 
-def expected_mse(seen: TensorProfile, number: Integer, low: float, high: float) -> float:
+def expected_mse(seen: TensorProfile, number: NumberFormat, low: float, high: float) -> float:
     """Return the mean squared error of `number` over [low, high] on the histogram.
 
     sum_i bins[i] * (c_i - fake_quantize(c_i))**2 / sum_i bins[i], with c_i the bins' centers; the
@@ -28,11 +28,14 @@ def expected_mse(seen: TensorProfile, number: Integer, low: float, high: float) 
     total = int(seen.bins.sum())
     if not total:
         return 0.0
-    params = number.parameters(low, high)
     x = seen.centers
-    scale, zero = float(params.scale), int(params.zero_point)
-    q = np.clip(np.rint(x / scale) + zero, number.qmin, number.qmax)
-    error = (scale * (q - zero) - x) ** 2
+    if isinstance(number, Integer):
+        params = number.parameters(low, high)
+        scale, zero = float(params.scale), int(params.zero_point)
+        q = np.clip(np.rint(x / scale) + zero, number.qmin, number.qmax)
+        error = (scale * (q - zero) - x) ** 2
+    else:
+        error = (number.fake_quantize(x, number.parameters(low, high)) - x) ** 2
     weight = seen.bins.astype(np.float64)
     if seen.zeros and seen.start <= 0 < seen.start + seen.bins.size:
         weight[-seen.start] -= seen.zeros

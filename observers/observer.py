@@ -12,18 +12,21 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from quant.formats import Integer
+from quant.formats import NumberFormat
 from quant.profile import TensorProfile
 from quant.registry import Registry
 
-Observer = Callable[[TensorProfile, Integer], tuple[float, float]]
+Observer = Callable[[TensorProfile, NumberFormat], tuple[float, float]]
 """Chooses the range [low, high] that a format should cover of what was seen; low <= 0 <= high."""
 
 OBSERVERS: Registry[Observer] = Registry("observer", "quant.observers")
 
 
 def scan(
-    seen: TensorProfile, number: Integer, score: Callable[[float, float], float], steps: int = 64
+    seen: TensorProfile,
+    number: NumberFormat,
+    score: Callable[[float, float], float],
+    steps: int = 64,
 ) -> tuple[float, float]:
     """Return the range of lowest score among shrunken ones; ties keep the wider range.
 

@@ -4,7 +4,7 @@ __all__ = ["percentile"]
 
 import numpy as np
 
-from quant.formats import Integer
+from quant.formats import NumberFormat
 from quant.observers.observer import OBSERVERS, extremes
 from quant.profile import TensorProfile
 
@@ -13,7 +13,7 @@ SHARE = 1e-4
 
 
 @OBSERVERS.add("percentile")
-def percentile(seen: TensorProfile, number: Integer) -> tuple[float, float]:
+def percentile(seen: TensorProfile, number: NumberFormat) -> tuple[float, float]:
     """Return the range that leaves at most 0.01 % of the elements beyond each end.
 
     Read off the histogram: the outer edges of the bins in which the cumulated count crosses the

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from quant.floats import Float8
+from quant.formats import Integer
 from quant.graph import Graph, weight_of
 from quant.layer_error import LayerError
 from quant.layers import ABSORBED, Layer, layers, source_of, weight_axis
@@ -80,8 +82,9 @@ def likely_cause(graph: Graph, plan: Plan, profile: Profile, row: LayerError) ->
     layer = next((x for x in every if x.name == row.layer), None)
     if layer is None:
         return "not in the graph"
-    if row.precision == "float32":
-        return f"stays float32: {row.because}" if row.because else "stays float32"
+    if row.precision.startswith("float"):
+        kept = f"stays {row.precision}"
+        return f"{kept}: {row.because}" if row.because else kept
     inputs = [t for v in layer.data if (t := _grid(plan, layer, str(v.name))) is not None]
     known = [(t, profile.tensors.get(source_of(graph, t.tensor))) for t in inputs]
     pairs = [(t, seen) for t, seen in known if seen is not None and seen.low <= seen.high]
@@ -106,11 +109,8 @@ def likely_cause(graph: Graph, plan: Plan, profile: Profile, row: LayerError) ->
 
 def _grid(plan: Plan, layer: Layer, tensor: str) -> TensorPlan | None:
     """Return the grid of an input as this layer sees it, or None where it sees floats."""
-    known = plan.tensors.get(tensor)
-    if known is None or known.params is None or known.number is None:
-        return None
-    seen = known.readers is None or any(name == layer.name for name, _ in known.readers)
-    return known if seen else None
+    known = plan.grid(tensor, layer.name)
+    return known if known is not None and known.number is not None else None
 
 
 def _maker(graph: Graph, tensor: str) -> str:
@@ -122,11 +122,11 @@ def _maker(graph: Graph, tensor: str) -> str:
 
 
 def _bounds(tensor: TensorPlan) -> tuple[float, float]:
-    """Return the least and the greatest number on a per-tensor grid."""
+    """Return the least and the greatest number on a grid."""
     assert tensor.params is not None
     assert tensor.number is not None
-    scale, zero = float(tensor.params.scale), int(tensor.params.zero_point)
-    return (tensor.number.qmin - zero) * scale, (tensor.number.qmax - zero) * scale
+    low, high = tensor.number.span(tensor.params)
+    return float(low.min()), float(high.max())
 
 
 def _width(tensor: TensorPlan, low: float, high: float) -> float:
@@ -152,8 +152,10 @@ def _weight(graph: Graph, plan: Plan, layer: Layer) -> _Finding | None:
     """Compare the channels of a weight that has one scale and could have one for each."""
     weight = weight_of(layer.node)
     axis = weight_axis(layer.node)
-    known = plan.tensors.get(str(weight.name)) if weight is not None else None
-    if known is None or known.number is None or axis is None or known.number.axis is not None:
+    known = plan.grid(str(weight.name), layer.name) if weight is not None else None
+    if known is None or not isinstance(known.number, Integer | Float8):
+        return None  # a logarithmic grid has no use for a scale a channel
+    if axis is None or known.number.axis is not None:
         return None
     array = np.abs(graph.array(known.tensor).astype(np.float64))
     top = np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1).max(axis=1, initial=0.0)
@@ -259,10 +261,8 @@ def _same(a: TensorPlan, b: TensorPlan) -> bool:
     """Tell whether two activations have one grid."""
     if a.kind != b.kind or a.params is None or b.params is None:
         return False
-    return bool(
-        np.array_equal(a.params.scale, b.params.scale)
-        and np.array_equal(a.params.zero_point, b.params.zero_point)
-    )
+    mine, its = a.params.named(), b.params.named()
+    return mine.keys() == its.keys() and all(np.array_equal(mine[k], its[k]) for k in mine)
 
 
 def _end(graph: Graph, every: list[Layer], layer: Layer) -> _Finding | None:

@@ -5,6 +5,7 @@ Exit codes: 0 passed, 1 a limit breached, 2 the user can mend it, 3 our bug.
 
 __all__ = [
     "calibrate",
+    "check",
     "choose",
     "demo",
     "export",
@@ -19,15 +20,23 @@ __all__ = [
 import json
 import sys
 import traceback
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import click
 
 from quant.errors import GateError, InputError, QuantError
-from quant.options import data_options, job_of, model_option, target_option
+from quant.options import (
+    chip_options,
+    data_options,
+    job_of,
+    model_option,
+    preprocess_options,
+    target_option,
+)
 
-Kind = click.Choice(["targets", "observers", "metrics", "sources"])
+Kind = click.Choice(["targets", "observers", "metrics", "sources", "rules"])
 EXISTING = click.Path(path_type=Path)
 
 quiet_option = click.option("--quiet", is_flag=True, help="No progress, only results and warnings.")
@@ -58,6 +67,7 @@ def quant(debug: bool) -> None:
 @click.option("--metric", "metrics", multiple=True, default=("top1",), show_default=True)
 @observer_option
 @recipe_option
+@chip_options
 @click.option("--layer-samples", type=int, default=8, show_default=True, help="For layers.csv.")
 @click.option("--out", type=EXISTING, help="Folder of the run.  [default: quant-out/<model>]")
 @quiet_option
@@ -199,7 +209,7 @@ def choose(model: str, profile_path: Path, target: str, out: Path, **options: An
     from quant.choose import choose as choose_plan
     from quant.improve import correct_bias
     from quant.observers import OBSERVERS
-    from quant.plan import save_plan
+    from quant.plan_file import save_plan
     from quant.profile_file import load_profile
     from quant.recipe import NOTHING, load_recipe
     from quant.stages import open_graph
@@ -212,8 +222,9 @@ def choose(model: str, profile_path: Path, target: str, out: Path, **options: An
     found.must_match(place=str(profile_path), graph=graph.fingerprint)
     plan = choose_plan(graph, found, table, recipe=recipe, observer=options["observer"])
     save_plan(correct_bias(plan, graph, found, recipe), out)
-    integer = sum(x.precision == "int8" for x in plan.layers.values())
-    click.echo(f"{out}: {integer} of {len(plan.layers)} layers in int8 for {target}")
+    said = Counter(x.precision for x in plan.layers.values())
+    told = ", ".join(f"{count} in {name}" for name, count in said.most_common())
+    click.echo(f"{out}: {len(plan.layers)} layers for {target}: {told}")
 
 
 @quant.command()
@@ -227,43 +238,83 @@ def simulate(model: str, plan_path: Path, out: Path) -> None:
     quant simulate --model net.onnx --plan plan.json --out simulated.onnx
     """
     from quant.graph import save_model
-    from quant.plan import load_plan
-    from quant.simulate import quantize_graph
+    from quant.plan_file import load_plan
+    from quant.ship import simulated
     from quant.stages import open_graph
     from quant.target import TARGETS
 
     plan = load_plan(plan_path)
     _, graph = open_graph(model)
-    made = quantize_graph(graph, plan, TARGETS[plan.target], weight_form="integer")
-    save_model(made, out)
+    save_model(simulated(graph, plan, TARGETS[plan.target]), out)
     click.echo(f"{out}: {len(plan.quantized)} tensors on a grid of {plan.target}")
 
 
 @quant.command()
 @model_option
 @click.option("--plan", "plan_path", type=EXISTING, required=True, help="Of `quant choose`.")
+@click.option("--profile", "profile_path", type=EXISTING, help="For tables of every range.")
+@click.option("--data", metavar="D", help="For a vendor's tool that reads pictures itself (NNIE).")
+@click.option("--samples", type=int, default=256, show_default=True, help="As it was profiled.")
+@click.option("--seed", type=int, default=0, show_default=True, help="As it was profiled.")
+@preprocess_options
+@chip_options
 @click.option("--out", type=EXISTING, required=True, help="Folder for the target's files.")
-def export(model: str, plan_path: Path, out: Path) -> None:
-    """Write the target's own files from a plan.
+def export(plan_path: Path, profile_path: Path | None, out: Path, **options: Any) -> None:
+    """Write all that a target needs from a plan: graphs, scripts, DEPLOY.md, check.json.
 
     \b
-    quant export --model net.onnx --plan plan.json --out tensorrt/
+    quant export --model net.onnx --plan plan.json --profile all.safetensors --out tensorrt/
     """
-    from quant.plan import load_plan
-    from quant.stages import open_graph
-    from quant.target import TARGETS
+    from quant.exporting import export_plan
+    from quant.finding import findings_text
 
-    plan = load_plan(plan_path)
-    _, graph = open_graph(model)
-    made = TARGETS[plan.target].write(graph, plan, out)
-    click.echo(f"{out}: {', '.join(made.files)}")
+    shipped = export_plan(plan_path, profile_path, out, options)
+    click.echo(f"{out}: {', '.join(shipped.exported.files)}")
+    click.echo(findings_text(shipped.findings))
+
+
+@quant.command()
+@click.argument("file", type=EXISTING)
+@click.option("--target", "targets", multiple=True, required=True, metavar="NAME")
+@preprocess_options
+@chip_options
+@json_option
+def check(file: Path, targets: tuple[str, ...], as_json: bool, **options: Any) -> None:
+    """Tell what targets will not take: of a model before, or of an export after.
+
+    FILE is a float ONNX model, the folder of an export, or one file of it (quantized ONNX,
+    prototxt, mapper cfg). Exit code 1 when there are errors.
+
+    \b
+    quant check net.onnx --target tensorrt --target atlas --target nnie
+    quant check quant-out/net/nnie --target nnie
+    quant check somebodys_qdq.onnx --target tensorrt --trt-version 8
+    """
+    from quant.exporting import check_file
+    from quant.finding import errors, findings_json, findings_text
+
+    found = {name: check_file(file, name, options) for name in dict.fromkeys(targets)}
+    if as_json:
+        told = [findings_json(name, findings) for name, findings in found.items()]
+        click.echo(json.dumps({"file": str(file), "checks": told}, indent=2))
+    for name, findings in () if as_json else found.items():
+        click.echo(f"{file} for {name}:\n{findings_text(findings)}")
+    if any(errors(findings) for findings in found.values()):
+        raise GateError(f"{file}: {_refused(found)}. Mend what is named above.")
+
+
+def _refused(found: dict[str, Any]) -> str:
+    from quant.finding import errors
+
+    counts = {name: len(errors(findings)) for name, findings in found.items()}
+    return ", ".join(f"{n} errors for {name}" for name, n in counts.items() if n)
 
 
 @quant.command("list")
 @click.argument("kind", type=Kind)
 @json_option
 def list_parts(kind: str, as_json: bool) -> None:
-    """Name what is installed: targets, observers, metrics or sources.
+    """Name what is installed: targets, observers, metrics, sources, or the rules of checks.
 
     \b
     quant list targets

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 
 from quant.compare import Samples
 from quant.graph import Graph, named_values
+from quant.grid_nodes import behind_grid
 from quant.layers import Layer
 from quant.metrics import cosine, sqnr_of_sums
+from quant.opset import level_with
 from quant.simulate import open_simulation
 
 PREFIX = "quantized/"
@@ -72,7 +74,7 @@ def cumulative(
 
 def _joint(graph: Graph, quantized: ir.Model, measured: Sequence[Layer]) -> ir.Model:
     """Return one model with both networks; its output is float32 `[3 * layers]`."""
-    joint = graph.clone()
+    joint = level_with(graph.clone(), quantized)
     other = quantized.clone()
     values = named_values(joint)
     twins = named_values(other)
@@ -96,7 +98,7 @@ def _joint(graph: Graph, quantized: ir.Model, measured: Sequence[Layer]) -> ir.M
     found = []
     for layer in measured:
         name = str(layer.output.name)
-        found += _sums(joint.graph, values[name], _seen(twins, name))
+        found += _sums(joint.graph, values[name], behind_grid(twins[name]))
     flat = [_reshape(joint.graph, value) for value in found]
     result = _append(joint.graph, "Concat", flat, {"axis": 0})
     result.name, result.dtype = "quant.sums", ir.DataType.FLOAT
@@ -104,17 +106,6 @@ def _joint(graph: Graph, quantized: ir.Model, measured: Sequence[Layer]) -> ir.M
     joint.graph.outputs.append(result)
     joint.graph.sort()
     return joint
-
-
-def _seen(twins: dict[str, ir.Value], name: str) -> ir.Value:
-    """Return what readers see of a tensor in the quantized network: behind its quantizer, if any."""
-    value = twins[name]
-    for use in value.uses():
-        if use.node.op_type == "QuantizeLinear" and use.idx == 0:
-            for second in use.node.outputs[0].uses():
-                if second.node.op_type == "DequantizeLinear":
-                    return second.node.outputs[0]
-    return value
 
 
 def _sums(graph: ir.Graph, a: ir.Value, b: ir.Value) -> list[ir.Value]:

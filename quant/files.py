@@ -1,6 +1,6 @@
 """Files that are written whole or not at all."""
 
-__all__ = ["atomic", "write_json", "write_text"]
+__all__ = ["atomic", "staged", "write_json", "write_text"]
 
 import json
 import os
@@ -39,6 +39,41 @@ def atomic(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise InputError(
             f"{path}: cannot be written: {error.strerror or error}. Choose another --out."
+        ) from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def staged(folder: Path) -> Iterator[Path]:
+    """Yield a scratch folder beside `folder`; on success move what was written there into it.
+
+    A file or folder of the same name is replaced, others in `folder` stay. When the body raises,
+    `folder` is as it was.
+
+    Raises:
+        InputError: The folder cannot be made or written to.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: a folder is wanted, and this is a file. Choose another --out.")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=".quant-", dir=folder.parent))
+    except OSError as error:
+        raise InputError(
+            f"{folder}: cannot be written: {error.strerror or error}. Choose another --out."
+        ) from error
+    try:
+        yield scratch
+        folder.mkdir(exist_ok=True)
+        for made in sorted(scratch.iterdir()):
+            old = folder / made.name
+            if old.is_dir() and not old.is_symlink():
+                shutil.rmtree(old)
+            os.replace(made, old)
+    except OSError as error:
+        raise InputError(
+            f"{folder}: cannot be written: {error.strerror or error}. Choose another --out."
         ) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -35,9 +35,10 @@ class Finding:
     layer: str | None = None
 
     def __str__(self) -> str:
-        """Return "tensorrt-9 error, node 'conv1': saw ..., wanted .... Mend."."""
+        """Return "tensorrt-9 error, node 'conv1': saw ..., wanted .... Mend.", on one line."""
         said = f"saw {self.saw}, wanted {self.wanted}".rstrip(".")
-        return f"{self.rule} {self.severity}, {self.place}: {said}. {self.mend}"
+        text = f"{self.rule} {self.severity}, {self.place}: {said}. {self.mend}"
+        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def errors(findings: Iterable[Finding]) -> list[Finding]:

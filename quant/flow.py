@@ -3,7 +3,7 @@
 __all__ = ["Outcome", "Run", "calibrate"]
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from quant.choose import choose, node_types
 from quant.compare import Comparison, compare
 from quant.cumulative import cumulative
 from quant.files import write_json, write_text
-from quant.graph import save_model
+from quant.finding import errors
 from quant.improve import correct_bias
 from quant.isolated import isolated
 from quant.job import Job
@@ -23,15 +23,16 @@ from quant.layer_table import layer_macs, layer_table, measured_layers
 from quant.metrics import Metric
 from quant.observers import OBSERVERS
 from quant.pick import pick_plan
-from quant.plan import Plan, save_plan
+from quant.plan import Plan
 from quant.profile import Profile
 from quant.recipe import NOTHING, Recipe, load_recipe
 from quant.session import open_session
+from quant.ship import Shipped, refused_layers, ship, with_fallback
 from quant.simulate import open_simulation, quantize_graph
-from quant.stages import Material, allowance, find_metric, gather, profile_samples
+from quant.stages import Material, allowance, deployment_of, find_metric, gather, profile_samples
 from quant.summary import summary
 from quant.talk import Talk
-from quant.target import TARGETS, Exported, Target
+from quant.target import TARGETS, Target
 from quant.visualize.heatmap import heatmap
 
 PICK = 16
@@ -48,7 +49,7 @@ class Outcome:
 
     target: Target
     plan: Plan
-    exported: Exported
+    shipped: Shipped
     observers: dict[str, float] = field(default_factory=dict)
     rows: list[LayerError] = field(default_factory=list)
     simulated: Comparison | None = None
@@ -84,25 +85,29 @@ def calibrate(job: Job, talk: Talk | None = None) -> Run:
     material = gather(job, talk)
     graph = material.graph
     recipe.check(node_types(graph))  # what can be refused is refused before the long work
+    deployment = deployment_of(job, material=material)
+    recipes = {
+        t.name: with_fallback(recipe, refused_layers(graph, t, deployment), t) for t in targets
+    }
     with talk.stage("write"):
         graph.save(job.out / "prepared.onnx")
     plain = open_session(graph.model, threads=job.threads)
     if first := list(_stream(job, material, material.calibrated[:1])):
         compare(plain, {}, first, metrics)  # a metric that cannot judge these outputs speaks now
     profile = profile_samples(job, material, talk)
+    deployment = replace(deployment, profile=profile)
     with talk.stage("data"):
         wanted = max(job.layer_samples, PICK * material.batch)
         some = list(_stream(job, material, material.calibrated[:wanted]))
     outcomes = {}
     for target in targets:
         with talk.stage("choose"):
-            plan, picked = _choose(target, job, material, profile, recipe, some, plain)
+            plan, picked = _choose(
+                target, job, material, profile, recipes[target.name], some, plain
+            )
         with talk.stage("write"):
-            save_plan(plan, job.out / target.name / "plan.json")
-            exported = target.write(graph, plan, job.out / target.name)
-        outcomes[target.name] = Outcome(
-            target=target, plan=plan, exported=exported, observers=picked
-        )
+            shipped = ship(graph, plan, target, job.out / target.name, deployment)
+        outcomes[target.name] = Outcome(target=target, plan=plan, shipped=shipped, observers=picked)
     _measure(job, material, outcomes, metrics, plain, some[:2], talk)
     judged = any(o.simulated is not None and o.simulated.scores for o in outcomes.values())
     if job.metrics != ("top1",) and not judged:
@@ -111,6 +116,9 @@ def calibrate(job: Job, talk: Talk | None = None) -> Run:
             "Give --labels."
         )
     _warn_of_float(outcomes, talk)
+    for name, outcome in outcomes.items():
+        for finding in errors(outcome.shipped.findings):
+            talk.warn(f"{name}/check.json: {finding}")
     for outcome in outcomes.values():
         _layers(job, material, profile, outcome, some, talk)
     facts = summary(job, material, profile, outcomes, talk)
@@ -133,7 +141,7 @@ def _choose(
 ) -> tuple[Plan, dict[str, float]]:
     """Choose with the observer that was asked for, or with the one that measures best."""
     graph = material.graph
-    if (job.observer or recipe.defaults.observer) is None:
+    if (job.observer or recipe.defaults.observer) is None and not target.observers:
         return pick_plan(graph, profile, target, recipe, some[:PICK], plain, job.threads)
     plan = choose(graph, profile, target, recipe=recipe, observer=job.observer)
     return correct_bias(plan, graph, profile, recipe), {}
@@ -156,8 +164,7 @@ def _measure(
     with talk.stage("measure"):
         sessions: dict[str, Any] = {}
         for name, outcome in outcomes.items():
-            model = _simulated(material, outcome)
-            save_model(model, job.out / name / "simulated.onnx")
+            model = ir.load(job.out / name / "simulated.onnx")
             sessions[name] = open_simulation(model, job.threads)
             if outcome.target.native:
                 model = ir.load(job.out / name / "model.onnx")

@@ -1,4 +1,7 @@
-"""NumberFormat: the grids of numbers a chip computes in.
+"""NumberFormat: the grids of numbers a chip computes in, and the uniform integers among them.
+
+A format says what is wanted of a tensor and holds no measured number; its `Numbers` hold those.
+`quant/floats.py` has the short floats, `quant/gfpq.py` the logarithmic grid of NNIE.
 
 One equation for the uniform integers, stated once, here:
 
@@ -9,10 +12,22 @@ Only Inference", equation 1; ONNX DequantizeLinear.) Rounding is half to even, a
 QuantizeLinear, TensorRT and MLAS.
 """
 
-__all__ = ["INT8", "INT32", "UINT8", "Integer", "Params"]
+__all__ = [
+    "INT8",
+    "INT32",
+    "SMALLEST_SCALE",
+    "UINT8",
+    "Integer",
+    "NumberFormat",
+    "Numbers",
+    "Params",
+    "Step",
+    "spread",
+]
 
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import onnx_ir as ir
@@ -25,9 +40,90 @@ SMALLEST_SCALE = float(np.finfo(np.float32).tiny)
 """A scale below this is subnormal: chips flush it to zero, TensorRT refuses it. Ours."""
 
 
+class Numbers(Protocol):
+    """The measured numbers of one tensor's grid; which they are is the format's own affair."""
+
+    def named(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays by name: `scale` and `zero_point`, or `delta`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One node of fake quantization: it takes the tensor so far, and then these constants.
+
+    Attributes:
+        op: Operator type; `domain` is "" or that of a model-local function.
+        constants: Names and arrays of its further inputs, stored as they are.
+        attributes: ONNX attributes.
+        dtype: Of its output.
+    """
+
+    op: str
+    domain: str = ""
+    constants: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    attributes: Mapping[str, int] = field(default_factory=dict)
+    dtype: ir.DataType = ir.DataType.FLOAT
+
+
+class NumberFormat(Protocol):
+    """A grid of numbers; one small frozen class a kind of grid."""
+
+    opset: ClassVar[int]
+    """The least ONNX opset whose graphs can hold it."""
+
+    @property
+    def name(self) -> str:
+        """As in a plan: `int8`, `float8e4m3fn`, `gfpq8`."""
+
+    @property
+    def bits(self) -> int:
+        """Bits that one number takes."""
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether both sides of zero reach equally far, so that the larger bound alone counts."""
+
+    @property
+    def axis(self) -> int | None:
+        """None for one set of numbers a tensor; else the axis with one for each index."""
+
+    def along(self, axis: int | None) -> Self:
+        """Return the same format with numbers along `axis`."""
+
+    def parameters(self, low: Any, high: Any) -> Numbers:
+        """Return the numbers of the grid for the range [low, high], scalars or `[C]`."""
+
+    def fake_quantize(self, x: NDArray[Any], numbers: Any) -> F32:
+        """Return float32, what the chip sees of `x`."""
+
+    def stored(self, x: NDArray[Any], numbers: Any) -> NDArray[Any] | None:
+        """Return the array a graph stores in front of the last step; None stores floats."""
+
+    def span(self, numbers: Any) -> tuple[F32, F32]:
+        """Return the least and the greatest number on the grid."""
+
+    def reach(self, numbers: Any) -> tuple[F32, F32]:
+        """Return the range whose numbers are rounded; what lies beyond saturates."""
+
+    def steps(self, numbers: Any, rank: int) -> list[Step]:
+        """Return the nodes that do in ONNX what `fake_quantize` does, in order."""
+
+    def describe(self, numbers: Any) -> dict[str, Any]:
+        """Return what `numbers` and the format say, as JSON values, floats as float32."""
+
+
+def spread(numbers: NDArray[Any], axis: int | None, rank: int) -> NDArray[Any]:
+    """Shape `[C]` so that it broadcasts along the axis: `[1, C, 1, 1]` for axis 1 of rank 4."""
+    if axis is None or numbers.ndim == 0:
+        return numbers
+    shape = [1] * rank
+    shape[axis] = -1
+    return numbers.reshape(shape)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Params:
-    """The measured numbers of one tensor's grid.
+    """The measured numbers of one tensor's uniform or float grid.
 
     Attributes:
         scale: float32, `[]` for per-tensor or `[C]` for per-channel; every one > 0.
@@ -48,6 +144,10 @@ class Params:
                 f"saw {self.zero_point.shape}."
             )
 
+    def named(self) -> dict[str, NDArray[Any]]:
+        """Return `scale` and `zero_point`."""
+        return {"scale": self.scale, "zero_point": self.zero_point}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Integer:
@@ -67,6 +167,7 @@ class Integer:
     symmetric: bool
     narrow: bool = False
     axis: int | None = None
+    opset: ClassVar[int] = 13
 
     def __post_init__(self) -> None:
         if not 2 <= self.bits <= 32:
@@ -133,18 +234,10 @@ class Integer:
             zero = np.clip(np.rint(self.qmin - low64 / scale32), self.qmin, self.qmax)
         return Params(scale=scale32, zero_point=np.asarray(zero, np.int32))
 
-    def _spread(self, numbers: NDArray[Any], rank: int) -> NDArray[Any]:
-        """Shape `[C]` so that it broadcasts along the axis: `[C, 1, 1, 1]` for axis 0 of rank 4."""
-        if self.axis is None or numbers.ndim == 0:
-            return numbers
-        shape = [1] * rank
-        shape[self.axis] = -1
-        return numbers.reshape(shape)
-
     def quantize(self, x: NDArray[Any], params: Params) -> I32:
         """Return the integers nearest to `x` (half to even), clipped to [qmin, qmax]; x finite."""
-        scale = self._spread(params.scale, x.ndim)
-        zero = self._spread(params.zero_point, x.ndim)
+        scale = spread(params.scale, self.axis, x.ndim)
+        zero = spread(params.zero_point, self.axis, x.ndim)
         # float32 division, as ONNX QuantizeLinear and its kernels divide
         with np.errstate(over="ignore"):  # far beyond the range; it saturates
             near: NDArray[Any] = np.rint(np.asarray(x, np.float32) / scale)
@@ -155,8 +248,8 @@ class Integer:
 
     def dequantize(self, q: NDArray[Any], params: Params) -> F32:
         """Return scale * (q - zero_point) in float32."""
-        zero = self._spread(params.zero_point, q.ndim)
-        scale = self._spread(params.scale, q.ndim)
+        zero = spread(params.zero_point, self.axis, q.ndim)
+        scale = spread(params.scale, self.axis, q.ndim)
         wide = q if q.dtype == np.int32 and self.bits <= 16 else q.astype(np.int64)
         return np.asarray((wide - zero).astype(np.float32) * scale, np.float32)
 
@@ -166,6 +259,63 @@ class Integer:
         Within the range the error is at most scale / 2; beyond it the value saturates.
         """
         return self.dequantize(self.quantize(x, params), params)
+
+    def stored(self, x: NDArray[Any], params: Params) -> NDArray[Any]:
+        """Return the integers in the type that ONNX stores them in."""
+        return self.quantize(x, params).astype(self.dtype.numpy())
+
+    def span(self, params: Params) -> tuple[F32, F32]:
+        """Return scale * (qmin - zero_point) and scale * (qmax - zero_point)."""
+        low, high = (params.scale * (q - params.zero_point) for q in (self.qmin, self.qmax))
+        return np.asarray(low, np.float32), np.asarray(high, np.float32)
+
+    def reach(self, params: Params) -> tuple[F32, F32]:
+        """Return the span and half a step on each side."""
+        low, high = self.span(params)
+        half = params.scale / np.float32(2)
+        return np.asarray(low - half, np.float32), np.asarray(high + half, np.float32)
+
+    def steps(self, params: Params, rank: int) -> list[Step]:
+        """Return QuantizeLinear and DequantizeLinear."""
+        zero = params.zero_point.astype(self.dtype.numpy())
+        constants = {"scale": params.scale, "zero_point": zero}
+        attributes = {} if self.axis is None else {"axis": self.axis}
+        both: dict[str, Any] = {"constants": constants, "attributes": attributes}
+        return [
+            Step(op="QuantizeLinear", dtype=self.dtype, **both),
+            Step(op="DequantizeLinear", **both),
+        ]
+
+    def describe(self, params: Params) -> dict[str, Any]:
+        """Return format, symmetric, narrow, axis, scale and zero_point."""
+        return {
+            "format": self.name,
+            "symmetric": self.symmetric,
+            "narrow": self.narrow,
+            "axis": self.axis,
+            "scale": params.scale,
+            "zero_point": params.zero_point.tolist(),
+        }
+
+    @classmethod
+    def read(cls, row: Mapping[str, Any]) -> tuple["Integer", Params]:
+        """Return what `describe` said; ValueError, KeyError or TypeError for anything else."""
+        text = str(row["format"])
+        number = cls(
+            bits=int(text.removeprefix("u").removeprefix("int")),
+            signed=not text.startswith("u"),
+            symmetric=bool(row["symmetric"]),
+            narrow=bool(row["narrow"]),
+            axis=None if row["axis"] is None else int(row["axis"]),
+        )
+        with np.errstate(over="ignore"):  # an infinite scale is refused by name
+            scale = np.asarray(row["scale"], np.float32)
+        params = Params(scale=scale, zero_point=np.asarray(row["zero_point"], np.int32))
+        if scale.ndim != (number.axis is not None):
+            raise ValueError("one scale goes with axis null, a list of scales with a number")
+        if np.any((params.zero_point < number.qmin) | (params.zero_point > number.qmax)):
+            raise ValueError(f"zero_point must be {number.qmin} to {number.qmax}")
+        return number, params
 
 
 INT8 = Integer(bits=8, signed=True, symmetric=True)

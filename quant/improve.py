@@ -32,9 +32,9 @@ def correct_bias(plan: Plan, graph: Graph, profile: Profile, recipe: Recipe = NO
     shifts = {}
     for node in graph.nodes:
         weight = weight_of(node)
-        known = plan.tensors.get(str(weight.name)) if weight is not None else None
+        known = plan.grid(str(weight.name), str(node.name)) if weight is not None else None
         layer = plan.layers.get(str(node.name))
-        if known is None or layer is None or layer.precision != "int8":
+        if known is None or layer is None or not layer.quantized:
             continue
         if recipe.wants(layer.layer, layer.op, "bias_correction") == "off":
             continue

@@ -21,6 +21,7 @@ from quant.compare import Samples
 from quant.graph import Graph, named_values
 from quant.layers import Layer
 from quant.metrics import sqnr_of_sums
+from quant.opset import level_with
 from quant.session import open_session
 from quant.simulate import open_simulation
 from quant.switch import add_switches
@@ -51,6 +52,7 @@ def isolated(
         batches: Samples; a padded batch counts its padding, so batches must be full.
         threads: Threads inside one operator; 0 for all cores.
     """
+    graph = Graph(level_with(graph.clone(), quantized), graph.name)
     segments = _segments(graph, quantized, measured, threads)
     floats = [str(v.name) for v in graph.outputs if v.dtype in (None, ir.DataType.FLOAT)]
     outputs = floats or [str(v.name) for v in graph.outputs]

@@ -30,6 +30,10 @@ class Job:
         recipe: TOML file, or None.
         threads: Threads inside one operator; 0 for all cores.
         max_bad: Greatest share of unreadable samples.
+        trt_version: Major version of TensorRT that files are for.
+        soc_version: What Huawei's ATC compiles for.
+        nnie_version: "1.1" or "1.2", by the HiSilicon chip.
+        allow_fallback: Layers that a chip cannot take stay float, or are cut to the CPU.
     """
 
     model: str
@@ -47,6 +51,10 @@ class Job:
     recipe: Path | None = None
     threads: int = 0
     max_bad: float = 0.05
+    trt_version: str = "10"
+    soc_version: str = "Ascend310"
+    nnie_version: str = "1.2"
+    allow_fallback: bool = False
 
     def __post_init__(self) -> None:
         for name, least in (("samples", 1), ("holdout", 0), ("layer_samples", 0), ("threads", 0)):

@@ -18,8 +18,8 @@ from quant.shapes import infer_shapes
 
 
 def measured_layers(graph: Graph, plan: Plan) -> list[Layer]:
-    """Return the layers that compute in integers."""
-    return [x for x in layers(graph) if plan.layers[x.name].precision == "int8"]
+    """Return the layers that compute on grids."""
+    return [x for x in layers(graph) if plan.layers[x.name].quantized]
 
 
 def layer_table(
@@ -44,10 +44,10 @@ def layer_table(
     for layer in layers(graph):
         choice = plan.layers[layer.name]
         weight = weight_of(layer.node)
-        if choice.precision != "int8" and weight is None:
+        if not choice.quantized and weight is None:
             continue
         sums = together.get(layer.name)
-        known = plan.tensors.get(str(weight.name)) if weight is not None else None
+        known = plan.grid(str(weight.name), layer.name) if weight is not None else None
         grid = _reason(layer, plan)
         rows.append(
             LayerError(
@@ -85,9 +85,9 @@ def layer_macs(graph: Graph, sizes: Mapping[str, tuple[int, ...]]) -> dict[str, 
 
 def _reason(layer: Layer, plan: Plan) -> str:
     """Return why the layer's first input has its grid."""
-    if plan.layers[layer.name].precision != "int8":
+    if not plan.layers[layer.name].quantized:
         return ""
-    grids = (plan.tensors.get(str(v.name)) for v in layer.data)
+    grids = (plan.grid(str(v.name), layer.name) for v in layer.data)
     return next((g.because.split("; ", 1)[-1] for g in grids if g is not None), "")
 
 
@@ -104,17 +104,15 @@ def saturation(graph: Graph, layer: Layer, plan: Plan, profile: Profile) -> floa
 
     Counted on the histogram; a bin counts when its middle lies outside. nan for a float layer.
     """
-    if plan.layers[layer.name].precision != "int8":
+    if not plan.layers[layer.name].quantized:
         return float("nan")
     shares = [0.0]
     for value in layer.data:
-        known = plan.tensors.get(str(value.name))
+        known = plan.grid(str(value.name), layer.name)
         seen = profile.tensors.get(source_of(graph, str(value.name)))
         if known is None or known.number is None or known.params is None or seen is None:
             continue
-        scale, zero = float(known.params.scale), int(known.params.zero_point)
-        low = scale * (known.number.qmin - zero - 0.5)
-        high = scale * (known.number.qmax - zero + 0.5)
-        beyond = (seen.centers < low) | (seen.centers > high)
+        least, most = known.number.reach(known.params)
+        beyond = (seen.centers < float(least.min())) | (seen.centers > float(most.max()))
         shares.append(float(seen.bins[beyond].sum()) / max(int(seen.bins.sum()), 1))
     return max(shares)

@@ -11,7 +11,13 @@ from quant.target import TARGETS
 
 
 def parts(kind: str) -> list[tuple[str, str]]:
-    """Return `(name, what it is)` of every part of "targets", "observers", "metrics", "sources"."""
+    """Return `(name, what it is)` of every part of a kind.
+
+    Args:
+        kind: "targets", "observers", "metrics", "sources", or "rules": those of all checks.
+    """
+    if kind == "rules":
+        return [row for name in TARGETS for row in TARGETS[name].rules.items()]
     tables: dict[str, Any] = {
         "targets": TARGETS,
         "observers": OBSERVERS,

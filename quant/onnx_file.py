@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError
 
 from quant.errors import InputError, UnsupportedError, few
 from quant.external import check_external

@@ -1,6 +1,6 @@
 """Raise a model to the opset that the rest of the package is written for."""
 
-__all__ = ["OPSET", "raise_opset"]
+__all__ = ["OPSET", "at_opset", "level_with", "raise_opset"]
 
 import re
 
@@ -9,6 +9,7 @@ import onnx_ir as ir
 from onnx import version_converter
 
 from quant.errors import QuantError, UnsupportedError
+from quant.names import name_nodes
 from quant.session import open_session
 from quant.silence import silence
 from quant.stub import through_proto, without_weights
@@ -76,3 +77,40 @@ def _culprit(model: ir.Model, reason: str) -> str:
         if node.op_type in words:
             return f", node '{node.name}' ({node.op_type})"
     return ""
+
+
+def at_opset(model: ir.Model, opset: int, place: str) -> ir.Model:
+    """Return the model in `opset` or higher.
+
+    Raises:
+        UnsupportedError: onnx's version converter fails.
+    """
+    seen = model.opset_imports.get("", OPSET)
+    if seen >= opset:
+        return model
+    try:
+        with silence():
+            raised = through_proto(
+                model, lambda proto: version_converter.convert_version(proto, opset)
+            )
+    except (QuantError, RuntimeError, ValueError, IndexError) as error:
+        raise UnsupportedError(
+            f"{place}: its formats need opset {opset}, saw {seen}, and onnx's version converter "
+            f"fails with '{' '.join(str(error).split())[:200]}'. Export the model with opset {opset}."
+        ) from error
+    raised.ir_version = max(raised.ir_version, 9)  # the first that knows float8
+    name_nodes(raised)  # the converter leaves its own without
+    return raised
+
+
+def level_with(model: ir.Model, quantized: ir.Model) -> ir.Model:
+    """Return the float model with the opset and the functions of what was made of it.
+
+    Its nodes can then stand in one graph with those of `quantized`.
+    """
+    raised = at_opset(model, quantized.opset_imports.get("", OPSET), "graph")
+    raised.ir_version = max(raised.ir_version, quantized.ir_version)
+    for domain, version in quantized.opset_imports.items():
+        raised.opset_imports.setdefault(domain, version)
+    raised.functions.update(quantized.functions)
+    return raised

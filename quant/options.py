@@ -1,6 +1,14 @@
 """The shared options of the command line, each spelt once, and what turns them into values."""
 
-__all__ = ["data_options", "job_of", "model_option", "preprocess_of", "target_option"]
+__all__ = [
+    "chip_options",
+    "data_options",
+    "job_of",
+    "model_option",
+    "preprocess_of",
+    "preprocess_options",
+    "target_option",
+]
 
 from collections.abc import Callable
 from pathlib import Path
@@ -66,6 +74,50 @@ _DATA = [
     ),
     click.option("--threads", type=int, default=0, help="In one operator; 0 for all cores."),
 ]
+
+
+_CHIP = [
+    click.option(
+        "--trt-version",
+        type=click.Choice(["8", "10", "11"]),
+        default="10",
+        show_default=True,
+        help="Major version of TensorRT.",
+    ),
+    click.option(
+        "--soc-version",
+        default="Ascend310",
+        show_default=True,
+        metavar="SOC",
+        help="Atlas: Ascend310, Ascend310P3, Ascend310B1, ...",
+    ),
+    click.option(
+        "--nnie-version",
+        type=click.Choice(["1.1", "1.2"]),
+        default="1.2",
+        show_default=True,
+        help="1.1: Hi3559AV100; 1.2: Hi3519AV100, Hi3516CV500, Hi3516DV300.",
+    ),
+    click.option(
+        "--allow-fallback",
+        is_flag=True,
+        help="Layers a chip cannot take stay float, or are cut to the CPU (NNIE).",
+    ),
+]
+
+
+def chip_options(command: Command) -> Command:
+    """Add what says which chip and version the files are for."""
+    for option in reversed(_CHIP):
+        command = option(command)
+    return command
+
+
+def preprocess_options(command: Command) -> Command:
+    """Add the flags that say how an image becomes the input."""
+    for option in reversed(_PREPROCESS):
+        command = option(command)
+    return command
 
 
 def data_options(command: Command) -> Command:

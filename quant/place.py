@@ -72,7 +72,7 @@ class _Quantizers:
     joins: list[tuple[str, str]] = field(default_factory=list)
 
     def integer(self, layer: Layer) -> bool:
-        return self.plans[layer.name].precision == "int8"
+        return self.plans[layer.name].quantized
 
     @cached_property
     def made(self) -> dict[str, Layer]:
@@ -111,10 +111,9 @@ class _Quantizers:
             if not self.integer(layer):
                 continue
             grids = [name for v in layer.outputs for name in self._grids(v)]
-            if weight_of(layer.node) is None and not grids:
-                self.plans[layer.name] = replace(
-                    self.plans[layer.name], precision="float32", because="its readers are float"
-                )
+            if weight_of(layer.node) is None and not grids and not self.target.everywhere:
+                plain = {"precision": self.target.floats[0], "because": "its readers are float"}
+                self.plans[layer.name] = replace(self.plans[layer.name], **plain)
                 continue
             for index in self._operands(layer):
                 operand = str(layer.node.inputs[index].name)  # type: ignore[union-attr]

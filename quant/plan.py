@@ -1,33 +1,23 @@
 """Plan: for every tensor its format and numbers, or float, and because.
 
-A plan is JSON that a person can print, compare, edit and give back.
+`quant/plan_file.py` writes it as JSON that a person can print, compare, edit and give back.
 """
 
-__all__ = ["LayerPlan", "Plan", "TensorPlan", "load_plan", "save_plan"]
+__all__ = ["PRECISIONS", "LayerPlan", "Plan", "TensorPlan", "tensor_key"]
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, TypeVar
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quant.errors import InputError
-from quant.files import write_json
-from quant.formats import Integer, Params
+from quant.formats import NumberFormat, Numbers
 
 F32 = NDArray[np.float32]
 
-T = TypeVar("T")
-
-VERSION = 1
-
-NEEDS = {
-    "layer": "layer, op and precision",
-    "tensor": "tensor, kind, format, scale, zero_point, symmetric, narrow and axis",
-}
+PRECISIONS = ("int8", "int16", "fp8", "float16", "float32")
+"""What a layer may compute in; which of them a target has, its table says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,23 +35,28 @@ class TensorPlan:
 
     tensor: str
     kind: str
-    number: Integer | None
-    params: Params | None
+    number: NumberFormat | None
+    params: Numbers | None
     readers: tuple[tuple[str, int], ...] | None = None
     because: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerPlan:
-    """One layer's precision ("int8" or "float32"), and because."""
+    """One layer's precision, one of PRECISIONS, and because."""
 
     layer: str
     op: str
     precision: str
     because: str
 
+    @property
+    def quantized(self) -> bool:
+        """Whether it computes on grids that were measured, and not in plain floats."""
+        return not self.precision.startswith("float")
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """Every layer's and tensor's choice for one target and one prepared graph.
 
@@ -69,7 +64,8 @@ class Plan:
         target: Name of the target.
         graph: Fingerprint of the prepared graph.
         layers: By node name, in topological order.
-        tensors: By tensor name, in topological order, weights behind the activations.
+        tensors: In topological order, weights behind the activations; by tensor name, or by
+            `tensor_key` where readers of one tensor see different grids.
         shifts: By node name float32 `[K]`, what is added to a layer's bias: it takes back the mean
             error that rounding the weights makes.
     """
@@ -85,143 +81,23 @@ class Plan:
         """The tensors that have a grid."""
         return [t for t in self.tensors.values() if t.params is not None]
 
+    def grid(self, tensor: str, reader: str) -> TensorPlan | None:
+        """Return the grid on which a node sees a tensor, or None where it sees the floats."""
+        for known in self._by_tensor.get(tensor, ()):
+            if known.readers is None or any(name == reader for name, _ in known.readers):
+                return known
+        return None
 
-def _tensor_out(tensor: TensorPlan) -> dict[str, Any]:
-    row: dict[str, Any] = {"tensor": tensor.tensor, "kind": tensor.kind}
-    if tensor.number is None or tensor.params is None:
-        row["format"] = "float32"
-    else:
-        number = tensor.number
-        row["format"] = number.name
-        row["symmetric"], row["narrow"] = number.symmetric, number.narrow
-        row["axis"] = number.axis
-        # a float32 written with 9 digits reads back to the same bits
-        row["scale"] = json.loads(_numbers(tensor.params.scale, "%.9g"))
-        row["zero_point"] = tensor.params.zero_point.tolist()
-    row["readers"] = None if tensor.readers is None else [list(r) for r in tensor.readers]
-    row["because"] = tensor.because
-    return row
+    @cached_property
+    def _by_tensor(self) -> dict[str, list[TensorPlan]]:
+        found: dict[str, list[TensorPlan]] = {}
+        for tensor in self.quantized:
+            found.setdefault(tensor.tensor, []).append(tensor)
+        return found
 
 
-def _numbers(scale: Any, form: str) -> str:
-    if scale.ndim == 0:
-        return form % float(scale)
-    return "[" + ",".join(form % float(s) for s in scale) + "]"
-
-
-def save_plan(plan: Plan, path: Path) -> None:
-    """Write a plan as JSON."""
-    write_json(
-        path,
-        {
-            "version": VERSION,
-            "target": plan.target,
-            "graph": plan.graph,
-            "layers": [
-                {"layer": x.layer, "op": x.op, "precision": x.precision, "because": x.because}
-                for x in plan.layers.values()
-            ],
-            "tensors": [_tensor_out(t) for t in plan.tensors.values()],
-            "bias_shifts": {
-                layer: json.loads(_numbers(shift, "%.9g")) for layer, shift in plan.shifts.items()
-            },
-        },
-    )
-
-
-def _tensor_in(row: dict[str, Any]) -> TensorPlan:
-    number = params = None
-    if row["format"] != "float32":
-        text = str(row["format"])
-        number = Integer(
-            bits=int(text.removeprefix("u").removeprefix("int")),
-            signed=not text.startswith("u"),
-            symmetric=bool(row["symmetric"]),
-            narrow=bool(row["narrow"]),
-            axis=None if row["axis"] is None else int(row["axis"]),
-        )
-        with np.errstate(over="ignore"):  # an infinite scale is refused by name
-            scale = np.asarray(row["scale"], np.float32)
-        params = Params(scale=scale, zero_point=np.asarray(row["zero_point"], np.int32))
-        if scale.ndim != (number.axis is not None):
-            raise ValueError("one scale goes with axis null, a list of scales with a number")
-        if np.any((params.zero_point < number.qmin) | (params.zero_point > number.qmax)):
-            raise ValueError(f"zero_point must be {number.qmin} to {number.qmax}")
-    if row["kind"] not in ("activation", "weight"):
-        raise ValueError(f"kind is activation or weight, saw '{row['kind']}'")
-    readers = row.get("readers")
-    return TensorPlan(
-        tensor=str(row["tensor"]),
-        kind=str(row["kind"]),
-        number=number,
-        params=params,
-        readers=None if readers is None else tuple((str(n), int(i)) for n, i in readers),
-        because=str(row.get("because", "")),
-    )
-
-
-def _layer_in(row: dict[str, Any]) -> LayerPlan:
-    if row["precision"] not in ("int8", "float32"):
-        raise ValueError(f"precision is int8 or float32, saw '{row['precision']}'")
-    return LayerPlan(
-        layer=str(row["layer"]),
-        op=str(row["op"]),
-        precision=str(row["precision"]),
-        because=str(row.get("because", "")),
-    )
-
-
-def _rows(path: Path, text: dict[str, Any], kind: str, make: Callable[[Any], T]) -> dict[str, T]:
-    """Return what `make` builds of every entry, by name."""
-    found: dict[str, T] = {}
-    rows = text.get(f"{kind}s", [])
-    if not isinstance(rows, list):
-        raise InputError(f"{path}: {kind}s is a list, saw {type(rows).__name__}. Mend the file.")
-    for number, row in enumerate(rows):
-        name = str(row.get(kind, number) if isinstance(row, dict) else number)
-        try:
-            one = make(row)
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            said = f"{type(error).__name__}: {error}".rstrip(".")
-            raise InputError(
-                f"{path}, {kind} '{name}': a {kind} needs {NEEDS[kind]}; saw {said}. "
-                "Mend the entry."
-            ) from error
-        if name in found:
-            raise InputError(f"{path}, {kind} '{name}': it stands there twice. Remove one.")
-        found[name] = one
-    return found
-
-
-def load_plan(path: Path) -> Plan:
-    """Read a plan, also one that was edited by hand.
-
-    Raises:
-        InputError: Not JSON, not a plan of this version, or an entry lacks a field, has one that
-            makes no grid, or stands there twice; the message names the entry.
-    """
-    try:
-        text = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{path}: not a readable plan: {error}. Write one with quant choose."
-        ) from error
-    version = text.get("version") if isinstance(text, dict) else None
-    if version != VERSION:
-        raise InputError(
-            f"{path}: not a plan of this version: saw version {version}, wanted {VERSION}. "
-            "Write one with quant choose."
-        )
-    try:
-        shifts = {k: np.asarray(v, np.float32) for k, v in text.get("bias_shifts", {}).items()}
-    except (AttributeError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{path}: bias_shifts is a list of numbers for each layer; saw {error}. Mend the file."
-        ) from error
-    return Plan(
-        target=str(text.get("target")),
-        graph=str(text.get("graph")),
-        layers=_rows(path, text, "layer", _layer_in),
-        tensors=_rows(path, text, "tensor", _tensor_in),
-        shifts=shifts,
-    )
+def tensor_key(tensor: TensorPlan, taken: Mapping[str, object]) -> str:
+    """Return the tensor's name, or "name for reader" where that is taken by another grid of it."""
+    if tensor.tensor not in taken or not tensor.readers:
+        return tensor.tensor
+    return f"{tensor.tensor} for {tensor.readers[0][0]}"

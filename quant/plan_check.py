@@ -5,6 +5,8 @@ __all__ = ["check_plan"]
 import numpy as np
 
 from quant.errors import InputError
+from quant.floats import FLOAT16, Float16
+from quant.formats import Integer, NumberFormat
 from quant.graph import Graph, weight_of
 from quant.layers import weight_axis
 from quant.plan import Plan, TensorPlan
@@ -46,10 +48,8 @@ def check_plan(plan: Plan, graph: Graph, target: Target) -> None:
             )
     for name, layer in plan.layers.items():
         weight = weight_of(nodes[name]) if name in nodes else None
-        grid = plan.tensors.get(str(weight.name)) if weight is not None else None
-        if layer.precision == "int8" or grid is None or grid.params is None:
-            continue
-        if grid.readers is None or name in {reader for reader, _ in grid.readers}:
+        grid = plan.grid(str(weight.name), name) if weight is not None else None
+        if not layer.quantized and grid is not None and not isinstance(grid.number, Float16):
             raise InputError(
                 f"{place}: layer '{name}' is {layer.precision}, but its weight '{grid.tensor}' has "
                 "a grid. Give the weight and the layer's inputs the format float32, or use a recipe."
@@ -57,17 +57,29 @@ def check_plan(plan: Plan, graph: Graph, target: Target) -> None:
 
 
 def _check_format(place: str, tensor: TensorPlan, target: Target) -> None:
-    wanted = target.weight if tensor.kind == "weight" else target.activation
+    known = [pair[tensor.kind == "weight"] for pair in target.formats.values()]
+    if target.typed and "float16" in target.floats:
+        known.append(FLOAT16)
     number = tensor.number
-    if number is not None and (number.signed, number.symmetric) != (
-        wanted.signed,
-        wanted.symmetric,
-    ):
-        shape = "symmetric" if wanted.symmetric else "asymmetric"
+    if number is not None and not any(_akin(number, one) for one in known):
+        wanted = " or ".join(_told(one) for one in known)
         raise InputError(
-            f"{place}: tensor '{tensor.tensor}' is {number.name}, and {target.title} takes {shape} "
-            f"{wanted.name} for an {tensor.kind}. Choose again for this target."
+            f"{place}: tensor '{tensor.tensor}' is {number.name}, and {target.title} takes {wanted} "
+            f"for an {tensor.kind}. Choose again for this target."
         )
+
+
+def _akin(number: NumberFormat, wanted: NumberFormat) -> bool:
+    """Tell whether a format is of the wanted kind; integers may have other bits."""
+    if isinstance(number, Integer) and isinstance(wanted, Integer):
+        return (number.signed, number.symmetric) == (wanted.signed, wanted.symmetric)
+    return number.name == wanted.name
+
+
+def _told(number: NumberFormat) -> str:
+    if not isinstance(number, Integer):
+        return number.name
+    return f"{'symmetric' if number.symmetric else 'asymmetric'} {number.name}"
 
 
 def _check_tensor(place: str, tensor: TensorPlan, graph: Graph) -> None:
@@ -85,7 +97,8 @@ def _check_tensor(place: str, tensor: TensorPlan, graph: Graph) -> None:
             "Mend its kind."
         )
     opset = graph.model.opset_imports.get("", 0)
-    if number.bits not in (8, 16, 4) or (number.bits != 8 and opset < 21):
+    integer = isinstance(number, Integer) and number.bits != 8
+    if integer and (number.bits not in (16, 4) or opset < 21):
         raise InputError(
             f"{place}: tensor '{tensor.tensor}' has the format {number.name}, which ONNX of opset "
             f"{opset} cannot hold. Use int8 or uint8."
@@ -93,8 +106,9 @@ def _check_tensor(place: str, tensor: TensorPlan, graph: Graph) -> None:
     if number.axis is None:
         return
     sizes = list(value.shape) if value.shape is not None else []
-    if not -len(sizes) <= number.axis < len(sizes) or sizes[number.axis] != params.scale.size:
+    name, numbers = next(iter(params.named().items()))
+    if not -len(sizes) <= number.axis < len(sizes) or sizes[number.axis] != numbers.size:
         raise InputError(
             f"{place}: tensor '{tensor.tensor}' of shape {[str(d) for d in sizes]} has "
-            f"{params.scale.size} scales along axis {number.axis}. Give one for each index."
+            f"{numbers.size} {name}s along axis {number.axis}. Give one for each index."
         )

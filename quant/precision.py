@@ -5,6 +5,7 @@ __all__ = ["makers", "precisions"]
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
+from quant.errors import InputError
 from quant.graph import weight_of
 from quant.layers import Layer, elements
 from quant.plan import LayerPlan
@@ -33,33 +34,79 @@ def precisions(
         recipe: The user's rules.
         seen: Names of the tensors that hold finite numbers in the profile.
     """
-    refused = {x.name: _weighted(x, target, recipe, seen) for x in every if _has_weight(x)}
+    recipe = recipe.of(target.name)
+    wanted = {x.name: _wanted(x, target, recipe) for x in every}
+    kept = {x.name: recipe.reason(x.name, x.op) for x in every}
+    refused = {
+        x.name: _weighted(x, wanted[x.name], kept[x.name], target, seen)
+        for x in every
+        if _has_weight(x)
+    }
     live = _reach(every, {name for name, why in refused.items() if why is None})
     made = makers(every)
     plans: dict[str, LayerPlan] = {}
     for layer in every:
         if layer.name in refused:
             why, good = refused[layer.name], f"{target.title} has an integer {layer.op}"
+        elif target.everywhere:
+            why, good = (
+                _other(layer, wanted[layer.name], kept[layer.name], target, seen, None),
+                "no float unit",
+            )
         else:
-            why, good = _other(layer, target, recipe, seen, live), "between integer layers"
-            why = why or _fed(layer, target, made, plans)
-        precision = "int8" if why is None else "float32"
+            why = _other(layer, wanted[layer.name], kept[layer.name], target, seen, live)
+            why, good = why or _fed(layer, target, made, plans), "between integer layers"
+        precision = wanted[layer.name] if why is None else _float(layer, wanted, target, recipe)
         plans[layer.name] = LayerPlan(
             layer=layer.name, op=layer.op, precision=precision, because=why or good
         )
     return plans
 
 
+def _wanted(layer: Layer, target: Target, recipe: Recipe) -> str:
+    """Return the precision that the recipe gives a layer, or the target's default.
+
+    Raises:
+        InputError: The target has no such precision.
+    """
+    said = recipe.wants(layer.name, layer.op, "precision")
+    if said is None:
+        return target.precision
+    if said == "float":
+        return target.best if target.best in target.formats else _floats(layer, target, recipe)
+    known = (*target.formats, *target.floats)
+    if said not in known:
+        raise InputError(
+            f"{recipe.path}: precision '{said}' for layer '{layer.name}': {target.title} has "
+            f"{', '.join(known)}. Choose one of them, or add target = to the rule."
+        )
+    return said
+
+
+def _float(layer: Layer, wanted: Mapping[str, str], target: Target, recipe: Recipe) -> str:
+    """Return what a layer without grids computes in."""
+    said = wanted[layer.name]
+    return said if said in target.floats else _floats(layer, target, recipe)
+
+
+def _floats(layer: Layer, target: Target, recipe: Recipe) -> str:
+    """Return which float the recipe wants of a layer that has no grids, or the target's first."""
+    said = recipe.wants(layer.name, layer.op, "float_precision")
+    return said if said in target.floats else target.floats[0]
+
+
 def _has_weight(layer: Layer) -> bool:
     return weight_of(layer.node) is not None
 
 
-def _weighted(layer: Layer, target: Target, recipe: Recipe, seen: AbstractSet[str]) -> str | None:
+def _weighted(
+    layer: Layer, wanted: str, kept: str, target: Target, seen: AbstractSet[str]
+) -> str | None:
     """Return why a layer with a weight stays float, or None."""
     if layer.op not in target.weighted:
         return f"{target.title} has no integer {layer.op}"
-    if recipe.wants(layer.name, layer.op, "precision") == "float":
-        return "the recipe keeps it float"
+    if wanted not in target.formats:
+        return kept
     if len(layer.data) > 1:
         return "its bias is no constant"
     if any(str(v.name) not in seen for v in layer.data):
@@ -82,14 +129,22 @@ def _reach(every: Sequence[Layer], integer: AbstractSet[str]) -> set[str]:
 
 
 def _other(
-    layer: Layer, target: Target, recipe: Recipe, seen: AbstractSet[str], live: AbstractSet[str]
+    layer: Layer,
+    wanted: str,
+    kept: str,
+    target: Target,
+    seen: AbstractSet[str],
+    live: AbstractSet[str] | None,
 ) -> str | None:
-    """Return why a layer without weight stays float, whatever feeds it, or None."""
+    """Return why a layer without weight stays float, whatever feeds it, or None.
+
+    `live` holds the values from which an integer weighted layer can be reached, None for any.
+    """
     if layer.op not in target.others | target.views | target.joined:
         return f"{target.title} computes {layer.op} in float"
-    if recipe.wants(layer.name, layer.op, "precision") == "float":
-        return "the recipe keeps it float"
-    if not any(str(v.name) in live for v in layer.outputs):
+    if wanted not in target.formats:
+        return kept
+    if live is not None and not any(str(v.name) in live for v in layer.outputs):
         return "no integer layer follows"
     inputs = [v for v in layer.node.inputs if v is not None]
     if layer.op not in target.views and len(layer.data) < len(inputs):
@@ -104,7 +159,11 @@ def _fed(
 ) -> str | None:
     """Return why what feeds a layer keeps it float, or None."""
     found = [made.get(str(v.name)) for v in layer.data]
-    integer = [m is not None and plans[m.name].precision == "int8" for m in found]
+    known = [plans[m.name] if m is not None else None for m in found]
+    integer = [p is not None and p.quantized for p in known]
+    other = next((p for p in known if p and p.quantized and p.precision != target.precision), None)
+    if other is not None:
+        return f"what feeds it is {other.precision}"
     if layer.op in target.views and not all(integer):
         return "its input is float"
     if not any(integer):

@@ -18,7 +18,7 @@ __all__ = ["NOTHING", "Recipe", "Rule", "load_recipe"]
 
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -27,7 +27,8 @@ from typing import Any
 from quant.errors import InputError
 
 CHOICES: dict[str, tuple[str, ...]] = {
-    "precision": ("int8", "float"),
+    "precision": ("int8", "int16", "fp8", "float", "float16", "float32"),
+    "float_precision": ("float16", "float32"),
     "weights": ("per-channel", "per-tensor"),
     "weight_observer": ("minmax", "mse"),
     "bias_correction": ("on", "off"),
@@ -41,21 +42,28 @@ class Rule:
     Attributes:
         match: Glob over node names; a graph input counts as a node of its own name.
         op: Glob over operator types.
-        precision: "int8" or "float".
+        target: Glob over names of targets.
+        precision: "int8", "int16" (NNIE), "fp8" (TensorRT), "float16", "float32", or "float": the
+            best that the target has.
+        float_precision: What the layer computes in if it gets no grids: "float16" or "float32".
         observer: Of the activations that the node makes.
         weights: "per-channel" or "per-tensor".
         weight_observer: "minmax" or "mse".
         bias_correction: "on" or "off".
+        because: The reason in a plan; a rule of a file has none of its own.
         line: Where the rule stands in its file.
     """
 
     match: str = "*"
     op: str = "*"
+    target: str = "*"
     precision: str | None = None
+    float_precision: str | None = None
     observer: str | None = None
     weights: str | None = None
     weight_observer: str | None = None
     bias_correction: str | None = None
+    because: str = ""
     line: int = 0
 
     def applies(self, name: str, op: str) -> bool:
@@ -71,6 +79,11 @@ class Recipe:
     defaults: Rule = Rule()
     path: str = "recipe"
 
+    def of(self, target: str) -> "Recipe":
+        """Return the rules that hold for a target."""
+        rules = tuple(rule for rule in self.rules if fnmatchcase(target, rule.target))
+        return replace(self, rules=rules)
+
     def wants(self, name: str, op: str, what: str) -> str | None:
         """Return what the first rule that matches and speaks of `what` says, or the default."""
         for rule in (*self.rules, self.defaults):
@@ -78,6 +91,11 @@ class Recipe:
             if said is not None and rule.applies(name, op):
                 return str(said)
         return None
+
+    def reason(self, name: str, op: str) -> str:
+        """Return why the rule that decides a node's precision says what it says."""
+        deciding = (r for r in self.rules if r.precision is not None and r.applies(name, op))
+        return next((rule.because for rule in deciding), "") or "the recipe keeps it float"
 
     def check(self, nodes: Sequence[tuple[str, str]]) -> None:
         """Refuse a rule that matches none of the graph's `(name, type)`.
@@ -125,20 +143,20 @@ def load_recipe(path: Path, observers: Sequence[str]) -> Recipe:
     for number, row in enumerate(rows):
         line = starts[number] if number < len(starts) else 1
         rules.append(_rule(row, path, line, observers))
-        if not set(row) - {"match", "op"}:
+        if not set(row) - {"match", "op", "target"}:
             raise InputError(
                 f"{path}:{line}: a rule must decide something, saw only "
                 f"{', '.join(sorted(row)) or 'nothing'}. Add precision, observer, weights, "
-                "weight_observer or bias_correction."
+                "weight_observer, bias_correction or float_precision."
             )
-    if "match" in table or "op" in table:
-        raise InputError(f"{path}:1: match and op belong in a [[rule]]. Move them there.")
+    if {"match", "op", "target"} & set(table):
+        raise InputError(f"{path}:1: match, op and target belong in a [[rule]]. Move them there.")
     return Recipe(rules=tuple(rules), defaults=_rule(table, path, 1, observers), path=str(path))
 
 
 def _rule(row: dict[str, Any], path: Path, line: int, observers: Sequence[str]) -> Rule:
     """Build a rule from its table, refusing what it does not know."""
-    known = [f.name for f in fields(Rule) if f.name != "line"]
+    known = [f.name for f in fields(Rule) if f.name not in ("line", "because")]
     for key, value in row.items():
         if key not in known:
             near = get_close_matches(key, known, n=1)

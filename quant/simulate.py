@@ -1,14 +1,15 @@
 """Simulate: the graph with a plan's quantizers in it, as plain ONNX that ONNX Runtime runs.
 
-Every grid becomes QuantizeLinear -> DequantizeLinear, weights are stored as their integers, and a
-bias lies on the grid `input scale * weight scale` where the target wants that. Run with
+Every grid becomes QuantizeLinear -> DequantizeLinear, or a model-local function where ONNX has no
+operator for it; weights are stored as their integers, and a bias lies on the grid `input scale * weight scale` where the target wants that. Run with
 `FLOAT_KERNELS` the operators compute in float32 between the grids: the simulation. Run as it is,
 ONNX Runtime fuses it to integer kernels.
 """
 
 __all__ = ["FLOAT_KERNELS", "open_simulation", "quantize_graph"]
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -17,8 +18,11 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quant.errors import InputError
-from quant.formats import INT32, SMALLEST_SCALE, Integer, Params
+from quant.floats import DOMAIN, float16_function
+from quant.formats import INT32, SMALLEST_SCALE, Params, Step
+from quant.gfpq import gfpq_function
 from quant.graph import WEIGHTED, Graph, weight_of
+from quant.opset import at_opset
 from quant.plan import Plan, TensorPlan
 from quant.plan_check import check_plan
 from quant.session import open_session
@@ -27,19 +31,32 @@ from quant.target import Target
 FLOAT_KERNELS: Mapping[str, str] = MappingProxyType({"session.disable_quant_qdq": "1"})
 """Session entries that keep ONNX Runtime from fusing quantizers into integer kernels."""
 
+WRONG = (
+    "TransposeOptimizer",
+    "TransposeOptimizer_CPUExecutionProvider",
+    "ReluQuantRewrite",
+    "ClipQuantRewrite",
+)
+"""Optimizers of ONNX Runtime 1.32.0 that break a simulation. With quantizers kept apart the first
+two move Transpose nodes wrongly ("Incompatible dimensions" in a transformer's residual Add); the
+others take the float8 zero point 0 for the least number and drop the Relu or Clip before it."""
+
+FUNCTIONS: Mapping[str, Callable[[int], ir.Function]] = MappingProxyType(
+    {
+        "Float16": float16_function,
+        "Gfpq8": partial(gfpq_function, bits=8),
+        "Gfpq16": partial(gfpq_function, bits=16),
+    }
+)
+"""Bodies of the operators that ONNX lacks, by name in our domain, for a model of an opset."""
+
 
 def open_simulation(model: ir.Model, threads: int = 0) -> Any:
     """Return an ONNX Runtime session in which the operators compute in float32 between the grids.
 
-    Its TransposeOptimizer is left out: with quantizers kept apart it moves Transpose nodes wrongly
-    (1.32.0 refuses a transformer's residual Add with "Incompatible dimensions").
+    What it gets wrong is left out, see WRONG.
     """
-    return open_session(
-        model,
-        threads=threads,
-        entries=FLOAT_KERNELS,
-        disabled=("TransposeOptimizer", "TransposeOptimizer_CPUExecutionProvider"),
-    )
+    return open_session(model, threads=threads, entries=FLOAT_KERNELS, disabled=WRONG)
 
 
 def quantize_graph(
@@ -64,9 +81,10 @@ def quantize_graph(
         InputError: The plan is of another graph, or names a tensor or reader that it lacks.
     """
     check_plan(plan, graph, target)
-    edit = _Edit(graph.clone())
     form = weight_form or target.weight_form
     chosen = [t for t in plan.quantized if only is None or t.tensor in only]
+    needed = max((t.number.opset for t in chosen if t.number is not None), default=0)
+    edit = _Edit(at_opset(graph.clone(), needed, f"plan for '{plan.target}'"))
     for node in list(edit.model.graph):
         shift = plan.shifts.get(str(node.name))
         weight = weight_of(node)
@@ -105,45 +123,48 @@ class _Edit:
         self.model.graph.register_initializer(value)
         return value
 
-    def _node(self, op: str, inputs: list[ir.Value], number: Integer, name: str) -> ir.Node:
-        attributes = {} if number.axis is None else {"axis": number.axis}
-        node = ir.node(op, inputs, attributes, name=self._free(f"{name}_{op}", self._nodes))
-        output = node.outputs[0]
-        output.name = self._free(f"{name}_{op}_Output", self._names)
-        output.shape = inputs[0].shape
-        output.dtype = number.dtype if op == "QuantizeLinear" else ir.DataType.FLOAT
-        return node
-
-    def _grid(self, name: str, number: Integer, params: Params) -> list[ir.Value]:
-        zero = params.zero_point.astype(number.dtype.numpy())
-        scale = self._constant(f"{name}_scale", params.scale)
-        return [scale, self._constant(f"{name}_zero_point", zero)]
-
     def quantize(self, tensor: TensorPlan, form: str) -> None:
         """Put the quantizers of one tensor in."""
         number, params = tensor.number, tensor.params
         if number is None or params is None:
             return
         value = self.values[tensor.tensor]
-        grid = self._grid(tensor.tensor, number, params)
-        if tensor.kind == "weight" and form == "integer":
-            tensor_value = value.const_value
-            integers = number.quantize(tensor_value.numpy(), params)  # type: ignore[union-attr]
-            stored = integers.astype(number.dtype.numpy())
-            quantized = self._constant(f"{tensor.tensor}_quantized", stored)
-            dequantize = self._node("DequantizeLinear", [quantized, *grid], number, tensor.tensor)
-            made = [dequantize]
-        else:
-            quantize = self._node("QuantizeLinear", [value, *grid], number, tensor.tensor)
-            inputs = [quantize.outputs[0], *grid]
-            dequantize = self._node("DequantizeLinear", inputs, number, tensor.tensor)
-            made = [quantize, dequantize]
-        self._redirect(value, tensor, dequantize.outputs[0], {id(n) for n in made})
+        steps = number.steps(params, len(value.shape) if value.shape is not None else 0)
+        source = value
+        if tensor.kind == "weight" and (form == "integer" or len(steps) == 1):
+            array = value.const_value.numpy()  # type: ignore[union-attr]
+            stored = number.stored(array, params)
+            kept = number.fake_quantize(array, params) if stored is None else stored
+            source = self._constant(f"{tensor.tensor}_quantized", kept)
+            steps = [] if stored is None else steps[-1:]
+        made = self._steps(steps, source, tensor.tensor)
+        seen = made[-1].outputs[0] if made else source
+        self._redirect(value, tensor, seen, {id(n) for n in made})
         self._insert(value, made)
+
+    def _steps(self, steps: Sequence[Step], value: ir.Value, name: str) -> list[ir.Node]:
+        """Return the nodes of fake quantization, one behind the other, sharing their constants."""
+        grid: dict[str, ir.Value] = {}
+        made: list[ir.Node] = []
+        for step in steps:
+            for key, array in step.constants.items():
+                if key not in grid:
+                    grid[key] = self._constant(f"{name}_{key}", array)
+            inputs = [value, *(grid[key] for key in step.constants)]
+            label = self._free(f"{name}_{step.op}", self._nodes)
+            node = ir.node(step.op, inputs, dict(step.attributes), domain=step.domain, name=label)
+            output = node.outputs[0]
+            output.name = self._free(f"{name}_{step.op}_Output", self._names)
+            output.shape, output.dtype = value.shape, step.dtype
+            made.append(node)
+            value = output
+        return made
 
     def _insert(self, value: ir.Value, made: list[ir.Node]) -> None:
         producer = value.producer()
         graph = self.model.graph
+        if not made:
+            return
         if producer is not None:
             graph.insert_after(producer, made)
         elif len(graph):
@@ -192,6 +213,8 @@ class _Edit:
         """Put a layer's bias on the grid input scale * weight scale, where both have one."""
         if node.op_type not in WEIGHTED:
             return
+        if node.domain not in ("", "ai.onnx"):
+            return
         dequantized = node.inputs[1].producer() if len(node.inputs) > 2 and node.inputs[1] else None
         source = node.inputs[0].producer() if node.inputs and node.inputs[0] else None
         bias = node.inputs[2] if len(node.inputs) > 2 else None
@@ -208,9 +231,7 @@ class _Edit:
         params = Params(scale=scale, zero_point=np.zeros(scale.shape, np.int32))
         name = f"{bias.name}_of_{node.name}"
         stored = self._constant(f"{name}_quantized", number.quantize(array, params))
-        made = self._node(
-            "DequantizeLinear", [stored, *self._grid(name, number, params)], number, name
-        )
+        (made,) = self._steps(number.steps(params, 1)[-1:], stored, name)
         self.model.graph.insert_before(node, made)
         node.replace_input_with(2, made.outputs[0])
 
@@ -221,3 +242,7 @@ class _Edit:
             if graph.initializers[name] not in graph.outputs:
                 del graph.initializers[name]
         graph.sort()
+        for op in sorted({n.op_type for n in graph if n.domain == DOMAIN}):
+            function = FUNCTIONS[op](self.model.opset_imports[""])
+            self.model.functions[function.identifier()] = function
+            self.model.opset_imports[DOMAIN] = 1

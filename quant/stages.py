@@ -3,6 +3,7 @@
 __all__ = [
     "Material",
     "allowance",
+    "deployment_of",
     "find_metric",
     "gather",
     "input_specs",
@@ -14,16 +15,20 @@ __all__ = [
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from quant.calibration import BadSample, Data, InputSpec, Labels, batches, open_data, split
 from quant.calibration.profiling import Checkpoint, profile, settings_fingerprint
 from quant.calibration.tap import micro_batch, tapped_tensors
+from quant.deploy import Deployment
 from quant.errors import InputError, UnsupportedError
 from quant.graph import Graph
 from quant.job import Job
@@ -31,6 +36,7 @@ from quant.load import load
 from quant.metrics import METRICS, Metric
 from quant.parity import check_parity
 from quant.prepare import prepare
+from quant.preprocess import Preprocess
 from quant.profile import Profile, Provenance
 from quant.profile_file import save_profile
 from quant.talk import Talk
@@ -246,6 +252,61 @@ def value_range(name: str, low: float, high: float) -> str | None:
             "scaled twice do. Give --mean and --std in units of 0 to 255."
         )
     return None
+
+
+def deployment_of(
+    options: Any, profile: Profile | None = None, material: "Material | None" = None
+) -> Deployment:
+    """Return what writers of targets are told.
+
+    Args:
+        options: Has `preprocess`, `trt_version`, `soc_version`, `nnie_version`, `allow_fallback`:
+            a Job.
+        profile: Of the calibration.
+        material: With the samples; the preprocessing is left out where they turn out to be none of
+            its pictures.
+    """
+    first = next(_samples(material, 1), None) if material is not None else None
+    pictures = first is None or any(_is_picture(x, options.preprocess) for x in first[1].values())
+    return Deployment(
+        preprocess=options.preprocess if pictures else None,
+        profile=profile,
+        samples=None if material is None else partial(_samples, material),
+        trt_version=options.trt_version,
+        soc_version=options.soc_version,
+        nnie_version=options.nnie_version,
+        allow_fallback=options.allow_fallback,
+    )
+
+
+def _samples(material: Material, count: int) -> Iterator[tuple[str, dict[str, NDArray[Any]]]]:
+    """Yield the first `count` calibration samples that can be read."""
+    found = 0
+    for index in material.calibrated:
+        if found == count:
+            return
+        try:
+            sample = material.data.read(index)
+        except BadSample:
+            continue
+        found += 1
+        yield material.data.key(index), sample
+
+
+def _is_picture(x: NDArray[Any], preprocess: Preprocess) -> bool:
+    """Tell whether an input, without batch axis, is what the preprocessing makes of 8-bit pixels."""
+    told = preprocess.describe()
+    mean, std = (np.array(told[key], np.float64) for key in ("mean", "std"))
+    if x.ndim != 3 or x.dtype != np.float32:
+        return False
+    if preprocess.layout == "NCHW":
+        mean, std = mean[:, None, None], std[:, None, None]
+    try:
+        pixels = np.rint(x * std + mean)
+    except ValueError:  # another number of channels
+        return False
+    inside = pixels.min(initial=0) >= 0 and pixels.max(initial=0) <= 255
+    return bool(inside and np.array_equal(((pixels - mean) / std).astype(np.float32), x))
 
 
 def find_metric(name: str) -> Metric:

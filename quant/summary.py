@@ -5,6 +5,7 @@
 
 __all__ = ["summary", "summary_text"]
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,7 +27,8 @@ def summary(
 
     Keys: `schema`, `version`, `model` (name, source, fingerprint, notes, parity), `data` (source,
     samples, measured, held_out, digest, unreadable), `preprocess`, `settings`, `targets` (by name:
-    layers, output errors, `observers_db` (SQNR of each observer tried), agreement, scores, integer run, parity, files) and `warnings`.
+    layers, output errors, `observers_db` (SQNR of each observer tried), agreement, scores, integer
+    run, parity, files, `check`: findings by severity) and `warnings`.
     """
     graph = material.graph
     unreadable = dict(material.bad)
@@ -69,18 +71,25 @@ def _measured(outcomes: Mapping[str, Any]) -> int:
 def _target(outcome: Any, material: Material) -> dict[str, Any]:
     plan = outcome.plan
     weighted = {str(n.name) for n in material.graph.nodes if weight_of(n) is not None}
-    integer = [p for p in plan.layers.values() if p.precision == "int8"]
+    integer = [p for p in plan.layers.values() if p.quantized]
     found: dict[str, Any] = {
         "layers": {
             "integer": len(integer),
             "weighted": len(weighted),
             "weighted_integer": sum(p.layer in weighted for p in integer),
             "all": len(plan.layers),
+            "by_precision": dict(
+                Counter(p.precision for p in plan.layers.values() if p.layer in weighted)
+            ),
         },
         "simulated": _comparison(outcome.simulated),
         "observers_db": outcome.observers,
-        "files": list(outcome.exported.files),
-        **outcome.exported.facts,
+        "files": list(outcome.shipped.exported.files),
+        "check": {
+            name: sum(f.severity == name for f in outcome.shipped.findings)
+            for name in ("error", "warning", "info")
+        },
+        **outcome.shipped.exported.facts,
     }
     if outcome.integer is not None:
         found["integer"] = _comparison(outcome.integer)
@@ -126,13 +135,14 @@ def summary_text(facts: Mapping[str, Any], timing: Mapping[str, Any]) -> str:
         lines.append(f"  skipped, for they cannot be read: {names}{more}")
     for name, target in facts["targets"].items():
         layers = target["layers"]
-        lines.append(
-            f"{name}: {layers['weighted_integer']} of {layers['weighted']} weighted layers in int8"
-        )
+        by = ", ".join(f"{n} in {precision}" for precision, n in layers["by_precision"].items())
+        lines.append(f"{name}: {layers['weighted']} weighted layers, {by}")
         if target["observers_db"]:
             tried = ", ".join(f"{k} {v:.1f} dB" for k, v in target["observers_db"].items())
             lines.append(f"  observers   {tried}")
         lines.append(f"  simulation  {_line(target['simulated'])}")
+        if said := [f"{n} {kind}s" for kind, n in target["check"].items() if n]:
+            lines.append(f"  check       {', '.join(said)}: see {name}/check.json")
         if "integer" in target:
             lines.append(f"  integer run {_line(target['integer'])}")
             lines += _kernels(target, timing["milliseconds_per_sample"].get(name))

@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from quant.graph import named_values
+from quant.grid_nodes import grid_chain
 from quant.layers import Layer
 
 
@@ -110,22 +111,17 @@ def _quantized_branch(
     before: list[ir.Node] = []
     inputs: list[ir.Value | None] = []
     for index, value in enumerate(twin.inputs):
-        maker = value.producer() if value is not None else None
-        if value is None or maker is None or maker.op_type != "DequantizeLinear":
+        chain = grid_chain(value)
+        if not chain:
             inputs.append(_outer(value, values, graph))
             continue
+        source = chain[0].inputs[0]
+        stored = chain[0].op_type == "DequantizeLinear"  # of a weight or bias kept as integers
+        feed = _outer(source, values, graph) if stored else node.inputs[index]
         name = f"{tag}.{node.outputs[0].name}.input{index}"
-        source = maker.inputs[0].producer() if maker.inputs[0] is not None else None
-        grid = [_outer(v, values, graph) for v in maker.inputs[1:]]
-        if source is not None and source.op_type == "QuantizeLinear":
-            first = _copy(source, [node.inputs[index], *grid], f"{name}.q")
-            before.append(first)
-            stored: ir.Value | None = first.outputs[0]
-        else:
-            stored = _outer(maker.inputs[0], values, graph)
-        second = _copy(maker, [stored, *grid], f"{name}.dq")
-        before.append(second)
-        inputs.append(second.outputs[0])
+        copies = _chain(chain, feed, name, values, graph)
+        before += copies
+        inputs.append(copies[-1].outputs[0])
     after: list[ir.Node] = []
     last = behind or node
     if last.outputs[0].is_graph_output():
@@ -137,24 +133,30 @@ def _output_grid(
     quantized: dict[str, ir.Value], name: str, values: dict[str, ir.Value], graph: ir.Graph
 ) -> list[ir.Node]:
     """Return copies of the quantizers on an output of the network, unconnected."""
-    second = quantized[name].producer()
-    if second is None or second.op_type != "DequantizeLinear" or second.inputs[0] is None:
-        return []
-    first = second.inputs[0].producer()
-    if first is None:
-        return []
-    grid = [_outer(v, values, graph) for v in first.inputs[1:]]
-    one = _copy(first, [None, *grid], f"quantized.{name}.q")
-    return [one, _copy(second, [one.outputs[0], *grid], f"quantized.{name}.dq")]
+    return _chain(grid_chain(quantized[name]), None, f"quantized.{name}", values, graph)
+
+
+def _chain(
+    chain: Sequence[ir.Node],
+    feed: ir.Value | None,
+    name: str,
+    values: dict[str, ir.Value],
+    graph: ir.Graph,
+) -> list[ir.Node]:
+    """Return copies of grid nodes, the first fed with `feed`."""
+    copies: list[ir.Node] = []
+    for number, one in enumerate(chain):
+        grid = [_outer(v, values, graph) for v in one.inputs[1:]]
+        copies.append(_copy(one, [feed, *grid], f"{name}.grid{number}"))
+        feed = copies[-1].outputs[0]
+    return copies
 
 
 def _producer(quantized: dict[str, ir.Value], name: str) -> ir.Node:
     """Return the node that makes a tensor in the quantized graph, in front of its quantizer."""
-    node = quantized[name].producer()
-    if node is not None and node.op_type == "DequantizeLinear" and node.inputs[0] is not None:
-        quantize = node.inputs[0].producer()
-        value = quantize.inputs[0] if quantize is not None else None
-        node = value.producer() if value is not None else None
+    chain = grid_chain(quantized[name])
+    value = chain[0].inputs[0] if chain else quantized[name]
+    node = value.producer() if value is not None else None
     if node is None:
         raise KeyError(name)
     return node

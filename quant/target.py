@@ -5,12 +5,16 @@ To add one: a file in `export/` that adds a `Target` to `TARGETS`. `tests/contra
 
 __all__ = ["TARGETS", "Exported", "Target"]
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from quant.formats import Integer
+import onnx_ir as ir
+
+from quant.deploy import Deployment
+from quant.finding import Finding
+from quant.formats import Integer, NumberFormat
 from quant.graph import Graph
 from quant.plan import Plan
 from quant.registry import Registry
@@ -36,10 +40,13 @@ class Target:
     Attributes:
         name: As on the command line.
         title: As people write it.
-        activation: The format of activations.
-        weight: The format of weights; the axis is set for each operator.
+        formats: By precision the formats of activations and of weights; the first is the default.
+            The axis of weights is set for each operator.
+        floats: What a layer without grids computes in, the default first.
+        best: What `precision = "float"` of a recipe means here.
         bias: The format of biases, at scale input * weight; None leaves them float.
         weighted: Operators with an integer kernel for a constant weight.
+        per_tensor: Those of them whose weight has one scale only.
         others: Operators without weight that have an integer kernel: quantized inputs and output.
         views: Operators through which the integers pass unchanged: one grid for input and output.
         joined: Operators all of whose quantized inputs and output need one grid (Concat).
@@ -48,28 +55,63 @@ class Target:
         quantizers: "producer": a tensor is quantized where it is made and every reader sees the
             integers. "reader": only integer layers see them.
         residual: An Add fuses into the convolution before it: quantize only the other operand.
+        everywhere: The chip has no float unit, so that `others` are quantized wherever they stand.
+        grouped: A convolution with groups has a grid for each group of its input and weight.
+        typed: A float16 layer is one in the graph itself, so that its simulation rounds too.
+        observers: The only ones that the vendor's own tools leave possible; () for all.
         weight_form: "integer": int8 weight and DequantizeLinear; "float": float weight, Q, DQ.
         source: Where the table comes from.
-        write: Writes the target's own files: (graph, plan, folder) -> Exported.
+        write: Writes the target's own files: (graph, plan, folder, deployment) -> Exported.
+        simulate: Makes `simulated.onnx`: (graph, plan) -> model; None: the plan's quantizers in it.
+        check_model: What the target will not take of a graph, before anything is written.
+        check_export: What it will not take of an export: a folder, or one file.
+        fallback: Names of the layers that leave the chip where some are refused; None: just those.
+        rules: The rules of the checks: name and one line each.
         native: The ONNX Runtime at hand is the target itself, so that `model.onnx` can be run.
     """
 
     name: str
     title: str
-    activation: Integer
-    weight: Integer
+    formats: Mapping[str, tuple[NumberFormat, NumberFormat]]
+    floats: tuple[str, ...] = ("float32",)
+    best: str = "float32"
     bias: Integer | None
     weighted: frozenset[str]
+    per_tensor: frozenset[str] = frozenset()
     others: frozenset[str]
     views: frozenset[str]
     joined: frozenset[str]
     outputs: frozenset[str]
     quantizers: Literal["producer", "reader"]
     residual: bool
+    everywhere: bool = False
+    grouped: bool = False
+    typed: bool = False
+    observers: tuple[str, ...] = ()
     weight_form: Literal["integer", "float"]
     source: str
-    write: Callable[[Graph, Plan, Path], Exported]
+    write: Callable[[Graph, Plan, Path, Deployment], Exported]
+    simulate: Callable[[Graph, Plan], ir.Model] | None = None
+    check_model: Callable[[Graph, Deployment], list[Finding]] | None = None
+    check_export: Callable[[Path, Deployment], list[Finding]] | None = None
+    fallback: Callable[[Graph, Deployment], Collection[str]] | None = None
+    rules: Mapping[str, str] = field(default_factory=dict)
     native: bool = False
+
+    @property
+    def precision(self) -> str:
+        """The precision of a layer about which nothing is said."""
+        return next(iter(self.formats))
+
+    @property
+    def activation(self) -> NumberFormat:
+        """The format of activations at the default precision."""
+        return self.formats[self.precision][0]
+
+    @property
+    def weight(self) -> NumberFormat:
+        """The format of weights at the default precision."""
+        return self.formats[self.precision][1]
 
 
 TARGETS: Registry[Target] = Registry("target", "quant.export")

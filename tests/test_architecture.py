@@ -16,8 +16,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "export": {"quant"},
     "visualize": {"quant"},
 }
-ROOF = {"quant/cli.py", "quant/flow.py", "quant/listing.py", "quant/stages.py"}
-STAIRS = {"quant/choose.py": {"observers"}}
+ROOF = {
+    "quant/cli.py",
+    "quant/exporting.py",
+    "quant/flow.py",
+    "quant/listing.py",
+    "quant/stages.py",
+}
+STAIRS = {"quant/activation_grids.py": {"observers"}}
 """Files of quant/ that stand above a sibling folder: choosing reads the observers' table."""
 
 ROOMS: dict[str, tuple[str, ...]] = {

@@ -28,7 +28,7 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", ["profile.py", "observers.py"])
+@pytest.mark.parametrize("name", ["profile.py", "observers.py", "targets.py"])
 def test_help_explains_the_measurement(name: str) -> None:
     """A number nobody knows the meaning of is worse than none."""
     done = run(name, "--help")
@@ -93,3 +93,20 @@ def test_observers_refuse_an_unknown_key(net: Path) -> None:
 
     assert done.returncode == 2
     assert "no key 'meen'" in done.stderr
+
+
+def test_targets_print_a_row_each(net: Path) -> None:
+    """Whoever repeats the table of the documents runs just this."""
+    (net / "cases.toml").write_text(
+        '[[case]]\nmodel = "net.onnx"\ndata = "x.npy"\nsamples = 4\nholdout = 2\n'
+    )
+    done = run(
+        *("targets.py", str(net / "cases.toml"), "--target", "onnxruntime"),
+        *("--target", "tensorrt", "--out", str(net / "out")),
+    )
+
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[2].startswith("| net | onnxruntime | 3 int8 | ")
+    assert lines[3].startswith("| net | tensorrt | 3 int8 | ")
+    assert (net / "out" / "0-net" / "tensorrt" / "plan.json").exists()

@@ -4,12 +4,21 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 
-from quant.graph import weight_of
-from quant.target import TARGETS, Exported
-from tests.chosen import chosen, inputs, run
-from tests.models import concat_net, conv_relu_net, depthwise_net, gemm_net, residual_net
+from quant.choose import choose
+from quant.deploy import Deployment
+from quant.finding import errors
+from quant.graph import Graph, weight_of
+from quant.plan_file import load_plan
+from quant.preprocess import Preprocess
+from quant.recipe import Recipe, Rule
+from quant.ship import Shipped, ship
+from quant.simulate import open_simulation
+from quant.target import TARGETS
+from tests.chosen import chosen, inputs, prepared, profiled, run
+from tests.models import IMAGE, concat_net, conv_relu_net, depthwise_net, gemm_net, residual_net
 
 NETS = [concat_net, conv_relu_net, depthwise_net, gemm_net, residual_net]
 EVERY_TARGET = pytest.mark.parametrize("target", list(TARGETS))
@@ -21,41 +30,101 @@ def sqnr_db(wanted: np.ndarray, made: np.ndarray) -> float:  # type: ignore[type
     return float(10 * np.log10((wanted.astype(np.float64) ** 2).sum() / noise.sum()))
 
 
-@EVERY_TARGET
-@EVERY_NET
-def test_writes_the_same_bytes_twice_and_onnx_runtime_runs_them(
-    target: str, net: object, tmp_path: Path
-) -> None:
+def shipped(target: str, net: object, folder: Path) -> tuple[Graph, Shipped]:
     assert callable(net)
     graph, plan = chosen(net(), target)
-    left = [TARGETS[target].write(graph, plan, tmp_path / str(i)) for i in range(2)]
+    return graph, ship(graph, plan, TARGETS[target], folder, told(graph))
 
-    assert left[0] == left[1]
-    assert isinstance(left[0], Exported)
-    assert left[0].files[0] == "model.onnx"
-    for name in left[0].files:
-        assert (tmp_path / "0" / name).read_bytes() == (tmp_path / "1" / name).read_bytes()
-    onnx.checker.check_model(tmp_path / "0" / "model.onnx", full_check=True)
-    assert sorted(p.name for p in (tmp_path / "0").iterdir()) == sorted(left[0].files)
+
+def told(graph: Graph) -> Deployment:
+    """Return what every writer may ask for; the samples are pictures."""
+    pixels = np.random.default_rng(3).integers(0, 256, (8, *IMAGE)).astype(np.float32)
+    rows = [(f"{i}.png", {"input": x}) for i, x in enumerate(pixels)]
+    return Deployment(
+        preprocess=Preprocess(),
+        profile=profiled(graph),
+        samples=lambda count: iter(rows[:count]),
+    )
 
 
 @EVERY_TARGET
 @EVERY_NET
-def test_the_written_model_says_nearly_what_the_float_one_says(
+def test_writes_the_same_bytes_twice_and_all_that_a_folder_holds(
+    target: str, net: object, tmp_path: Path
+) -> None:
+    """What is not listed is forgotten by whoever copies the files to the board's machine."""
+    left = [shipped(target, net, tmp_path / str(i))[1] for i in range(2)]
+    found = [{p for p in (tmp_path / str(i)).rglob("*") if p.is_file()} for i in range(2)]
+    names = {p.relative_to(tmp_path / "0").as_posix() for p in found[0]}
+
+    assert left[0] == left[1]
+    assert names == {*left[0].exported.files, "plan.json", "simulated.onnx", "check.json"}
+    for name in names:
+        assert (tmp_path / "0" / name).read_bytes() == (tmp_path / "1" / name).read_bytes()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["0", "1"]
+
+
+@EVERY_TARGET
+@EVERY_NET
+def test_the_simulation_runs_in_onnx_runtime_and_says_nearly_what_the_float_model_says(
     target: str, net: object, tmp_path: Path
 ) -> None:
     """8 bits give about 30 dB on a few layers; 20 dB is lost only by a wrong grid."""
-    import onnx_ir as ir
-
-    assert callable(net)
-    graph, plan = chosen(net(), target)
-    TARGETS[target].write(graph, plan, tmp_path)
+    graph, _ = shipped(target, net, tmp_path)
+    onnx.checker.check_model(tmp_path / "simulated.onnx", full_check=True)
     feeds = inputs(graph, seed=9)
     (wanted,) = run(graph.model, feeds)
-    (made,) = run(ir.load(tmp_path / "model.onnx"), feeds)
+    (made,) = run(ir.load(tmp_path / "simulated.onnx"), feeds)
 
     assert made.dtype == np.float32
     assert sqnr_db(wanted, made) > 20
+
+
+@EVERY_TARGET
+@EVERY_NET
+def test_an_export_of_a_plain_network_passes_its_own_check(
+    target: str, net: object, tmp_path: Path
+) -> None:
+    """What we write for a chip, the chip takes."""
+    _, left = shipped(target, net, tmp_path)
+
+    assert [str(f) for f in errors(left.findings)] == []
+
+
+@EVERY_TARGET
+@pytest.mark.parametrize("net", [residual_net, depthwise_net])
+def test_a_plan_of_every_precision_passes_its_own_check_and_simulates(
+    target: str, net: object, tmp_path: Path
+) -> None:
+    """Mixed precision is what the search will write."""
+    assert callable(net)
+    table = TARGETS[target]
+    graph = prepared(net())
+    names = [str(n.name) for n in graph.nodes if weight_of(n) is not None]
+    wanted = [*table.formats, *table.floats]
+    rules = tuple(
+        Rule(match=name, precision=wanted[i % len(wanted)]) for i, name in enumerate(names)
+    )
+    held = profiled(graph)
+    plan = choose(graph, held, table, recipe=Recipe(rules=rules), observer="minmax")
+    left = ship(graph, plan, table, tmp_path, told(graph))
+    feeds = inputs(graph, seed=9)
+    session = open_simulation(ir.load(tmp_path / "simulated.onnx"), threads=1)
+
+    assert [str(f) for f in errors(left.findings)] == []
+    assert [plan.layers[n].precision for n in names] == [
+        wanted[i % len(wanted)] for i in range(len(names))
+    ]
+    assert sqnr_db(run(graph.model, feeds)[0], session.run(None, feeds)[0]) > 20
+    assert load_plan(tmp_path / "plan.json").tensors.keys() == plan.tensors.keys()
+
+
+@EVERY_TARGET
+def test_every_rule_has_a_name_and_a_line(target: str) -> None:
+    for name, line in TARGETS[target].rules.items():
+        assert name.startswith(f"{target}-")
+        assert len(line) > 10
+        assert "\n" not in line
 
 
 @EVERY_TARGET

@@ -4,11 +4,12 @@ import numpy as np
 import onnx
 import pytest
 
-from quant.choose import choose, weight_range
+from quant.choose import choose
 from quant.errors import InputError
 from quant.formats import Integer, Params
 from quant.recipe import Recipe, Rule
 from quant.target import TARGETS
+from quant.weight_grids import weight_range
 from tests.chosen import chosen, grids, inputs, prepared, profiled
 from tests.models import (
     concat_net,

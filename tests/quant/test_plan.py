@@ -10,7 +10,8 @@ import pytest
 
 from quant.errors import InputError
 from quant.formats import INT8, UINT8, Params
-from quant.plan import LayerPlan, Plan, TensorPlan, load_plan, save_plan
+from quant.plan import LayerPlan, Plan, TensorPlan
+from quant.plan_file import load_plan, save_plan
 
 
 def example() -> Plan:
@@ -199,8 +200,8 @@ def test_a_broken_tensor_is_named(
         (
             {"layers": [{"layer": "c", "op": "Conv", "precision": "int9"}]},
             (
-                ", layer 'c': a layer needs layer, op and precision; saw ValueError: precision is int8 "
-                "or float32, saw 'int9'. Mend the entry."
+                ", layer 'c': a layer needs layer, op and precision; saw ValueError: precision is one "
+                "of int8, int16, fp8, float16, float32, saw 'int9'. Mend the entry."
             ),
         ),
         (

@@ -98,6 +98,6 @@ def test_a_plan_of_one_target_is_not_exported_for_another(tmp_path: Path) -> Non
         TARGETS["tensorrt"].write(GRAPH, replace(PLAN, target="tensorrt"), tmp_path)
 
     assert str(caught.value) == (
-        f"plan for 'tensorrt': tensor '{DATA}' is uint8, and TensorRT takes symmetric int8 for an "
-        "activation. Choose again for this target."
+        f"plan for 'tensorrt': tensor '{DATA}' is uint8, and TensorRT takes symmetric int8 or "
+        "float8e4m3fn or float16 for an activation. Choose again for this target."
     )

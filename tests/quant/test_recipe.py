@@ -96,33 +96,39 @@ def test_the_defaults_need_no_match_and_rules_that_match_pass() -> None:
             '[[rule]]\nmatch = "fc"',
             (
                 "{path}:1: a rule must decide something, saw only match. Add precision, observer, "
-                "weights, weight_observer or bias_correction."
+                "weights, weight_observer, bias_correction or float_precision."
             ),
         ),
         (
             '[[rule]]\nmatch = "a"\nprecison = "float"',
             (
                 "{path}:1: a rule has no 'precison'. Did you mean 'precision'? Known: "
-                "bias_correction, match, observer, op, precision, weight_observer, weights."
+                "bias_correction, float_precision, match, observer, op, precision, target, "
+                "weight_observer, weights."
             ),
         ),
         (
             "zzz = 1",
             (
                 "{path}:1: a rule has no 'zzz'. Known: "
-                "bias_correction, match, observer, op, precision, weight_observer, weights."
+                "bias_correction, float_precision, match, observer, op, precision, target, "
+                "weight_observer, weights."
             ),
         ),
         (
             '\n\n[[rule]]\nline = "4"',
             (
                 "{path}:3: a rule has no 'line'. Known: "
-                "bias_correction, match, observer, op, precision, weight_observer, weights."
+                "bias_correction, float_precision, match, observer, op, precision, target, "
+                "weight_observer, weights."
             ),
         ),
         (
             '[[rule]]\nprecision = "int4"',
-            "{path}:1: precision is one of: float, int8; saw 'int4'. Choose one of them.",
+            (
+                "{path}:1: precision is one of: float, float16, float32, fp8, int16, int8; saw "
+                "'int4'. Choose one of them."
+            ),
         ),
         (
             'observer = "mean"',
@@ -152,7 +158,7 @@ def test_the_defaults_need_no_match_and_rules_that_match_pass() -> None:
             "{path}: rules are written as [[rule]], saw [rule]. Double the brackets.",
         ),
         ("rule = [1]", "{path}: rules are written as [[rule]], saw [rule]. Double the brackets."),
-        ('match = "a"', "{path}:1: match and op belong in a [[rule]]. Move them there."),
+        ('match = "a"', "{path}:1: match, op and target belong in a [[rule]]. Move them there."),
     ],
 )
 def test_what_a_recipe_may_not_say(text: str, said: str, tmp_path: Path) -> None:

@@ -1,0 +1,58 @@
+"""Atlas (Ascend): a deploy model for ATC, with its record, its scripts and its simulation."""
+
+__all__ = ["ATLAS", "write"]
+
+from pathlib import Path
+
+from quant.deploy import Deployment
+from quant.export.atlas_check import RULES, check_export, check_model
+from quant.export.atlas_simulate import simulated
+from quant.export.atlas_write import write_folder
+from quant.formats import INT32, Integer
+from quant.graph import Graph
+from quant.plan import Plan
+from quant.target import TARGETS, Exported, Target
+
+
+def write(graph: Graph, plan: Plan, folder: Path, deployment: Deployment | None = None) -> Exported:
+    """Write `deploy_model.onnx` and everything that ATC needs beside it.
+
+    Raises:
+        UnsupportedError: Atlas cannot run a layer that the plan computes in int8, and
+            `deployment.allow_fallback` is off; or an operator is in no opset up to 18.
+    """
+    return write_folder(graph, plan, folder, deployment or Deployment())
+
+
+ATLAS = Target(
+    name="atlas",
+    title="Atlas (Ascend)",
+    formats={
+        "int8": (
+            Integer(bits=8, signed=True, symmetric=False),
+            Integer(bits=8, signed=True, symmetric=True),
+        )
+    },
+    floats=("float16", "float32"),
+    best="float16",
+    bias=INT32,
+    weighted=frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"}),
+    per_tensor=frozenset({"Gemm", "MatMul"}),
+    others=frozenset({"AveragePool"}),
+    views=frozenset(),
+    joined=frozenset(),
+    outputs=frozenset(),
+    quantizers="reader",
+    residual=False,
+    weight_form="integer",
+    source=(
+        "CANN, ATC guide, quantization_layers_constraints; AMCT (open source, amct_pytorch): deploy "
+        "model, record file and its checks; CANN, graph development guide, 'manual quantization'"
+    ),
+    write=write,
+    simulate=simulated,
+    check_model=check_model,
+    check_export=check_export,
+    rules=RULES,
+)
+TARGETS.add("atlas")(ATLAS)

@@ -1,0 +1,99 @@
+"""One INT8 layer of Atlas as integers: the noun that every file of an export is written from."""
+
+__all__ = ["IntegerLayer", "by_channel"]
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+F32 = NDArray[np.float32]
+I8 = NDArray[np.int8]
+I32 = NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntegerLayer:
+    """One INT8 layer: ``y = float32(sum((q - offset) * weight) + bias) * scales``.
+
+    Attributes:
+        node: The Conv, ConvTranspose, Gemm, MatMul or AveragePool.
+        data: Name of the float tensor that is quantized for it.
+        scale_d: float32, the step of its input.
+        offset: The integer that stands for 0.0, -128 to 127.
+        scale_w: float32 `[1]` or `[output channels]`, the step of the weight.
+        weight: int8, in the node's layout, a Gemm's as `[K, N]`; None for AveragePool.
+        bias: int32 `[output channels]`, without the offset's share; None where there is none.
+        add: The Add behind a MatMul whose constant is the bias, or None.
+    """
+
+    node: ir.Node
+    data: str
+    scale_d: np.float32
+    offset: int
+    scale_w: F32
+    weight: I8 | None
+    bias: I32 | None
+    add: ir.Node | None
+
+    @property
+    def name(self) -> str:
+        """The node's name."""
+        return str(self.node.name)
+
+    @property
+    def reciprocal(self) -> float:
+        """AscendQuant's `scale`: 1 / scale_d in float32."""
+        return float(np.float32(1) / self.scale_d)
+
+    @property
+    def scales(self) -> F32:
+        """AscendDequant's scales: scale_d * scale_w in float32."""
+        return np.asarray(self.scale_d * self.scale_w, np.float32)
+
+    @property
+    def reach(self) -> int:
+        """The greatest |q - offset| that an int8 input can have."""
+        return max(127 - self.offset, self.offset + 128)
+
+    @property
+    def end(self) -> ir.Node:
+        """The last node that computes in int32: the bias Add of a MatMul, or the node itself."""
+        return self.add or self.node
+
+    @property
+    def bound(self) -> int:
+        """An upper bound of |sum|, bias included, over every int8 input."""
+        if self.weight is None:
+            kernel = self.node.attributes.get_ints("kernel_shape", [1])
+            return self.reach * int(np.prod(kernel, dtype=np.int64))
+        rows = np.abs(by_channel(self.node, self.weight).astype(np.int64)).sum(1)
+        return int((rows * self.reach + np.abs(self._bias)).max())
+
+    @property
+    def folded_bound(self) -> int:
+        """The same for the sums as ATC splits them: q * weight, and -offset * weight in the bias."""
+        if self.weight is None:
+            return self.bound
+        rows = by_channel(self.node, self.weight).astype(np.int64)
+        folded = np.abs(self._bias - self.offset * rows.sum(1))
+        return int((np.abs(rows).sum(1) * 128 + folded).max())
+
+    @property
+    def _bias(self) -> NDArray[np.int64]:
+        return np.zeros(1, np.int64) if self.bias is None else self.bias.astype(np.int64)
+
+
+def by_channel(node: ir.Node, weight: NDArray[Any]) -> NDArray[Any]:
+    """Return a weight as `[output channels, elements that are summed]`; a Gemm's is `[K, N]`."""
+    if node.op_type == "Conv":
+        return weight.reshape(weight.shape[0], -1)
+    if node.op_type == "ConvTranspose":
+        group = node.attributes.get_int("group", 1)
+        parts = weight.reshape(group, weight.shape[0] // group, weight.shape[1], -1)
+        return np.ascontiguousarray(parts.transpose(0, 2, 1, 3)).reshape(
+            group * weight.shape[1], -1
+        )
+    return weight.T

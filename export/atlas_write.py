@@ -1,0 +1,102 @@
+"""Write the folder of an Atlas export: models, record, scripts and a page that says what to run."""
+
+__all__ = ["write_folder"]
+
+from pathlib import Path
+
+import onnx
+
+import quant
+from quant.deploy import Deployment
+from quant.export.atlas_aipp import aipp_of, aipp_text
+from quant.export.atlas_config import keep_dtype_text, quant_cfg_text
+from quant.export.atlas_deploy import deploy_model
+from quant.export.atlas_edit import corrected
+from quant.export.atlas_fallback import without_refused
+from quant.export.atlas_numbers import integer_layers
+from quant.export.atlas_opset import least_opset, lowered
+from quant.export.atlas_page import Page, page_text
+from quant.export.atlas_record import record_text
+from quant.export.atlas_script import atc_script, input_shape
+from quant.files import atomic, write_text
+from quant.graph import PROTO_LIMIT, Graph, save_model
+from quant.plan import Plan
+from quant.target import Exported
+
+
+def write_folder(graph: Graph, plan: Plan, folder: Path, deployment: Deployment) -> Exported:
+    """Write every file of the target but plan, simulation and findings.
+
+    Raises:
+        UnsupportedError: A layer cannot be INT8 and `allow_fallback` is off, an operator is in no
+            opset up to 18, or an input has a size or a name that ATC does not take.
+    """
+    place = graph.source or graph.name
+    refused: dict[str, str] = {}
+    if deployment.allow_fallback:
+        plan, refused = without_refused(graph, plan)
+    shape = input_shape(graph)
+    shifted = corrected(graph, plan)
+    every = integer_layers(shifted, plan)
+    opset, above = least_opset(shifted, place)
+    deployed = deploy_model(graph, plan)
+    names = [node.name for node in deployed.graph.node]
+    aipp = aipp_of(graph, deployment.preprocess)
+    keep = keep_dtype_text(graph, plan, every, names)
+    script = atc_script(
+        graph, deployment.soc_version, aipp=not isinstance(aipp, str), keep_dtype=keep is not None
+    )
+    page = Page(
+        graph=graph,
+        plan=plan,
+        deployment=deployment,
+        layers=tuple(every),
+        refused=tuple(refused),
+        aipp=aipp,
+        shape=shape,
+        opset=opset,
+        above=above,
+        keeps=keep is not None,
+    )
+    floats = lowered(shifted, place)
+    floats.producer_name, floats.producer_version = "quant", quant.__version__
+    _save(deployed, folder / "deploy_model.onnx")
+    save_model(floats, folder / "float_model.onnx")
+    texts = {
+        "record.txt": record_text(every, deployment.soc_version),
+        "quant.cfg": quant_cfg_text(graph, every),
+        "aipp.cfg": None if isinstance(aipp, str) else aipp_text(aipp),
+        "keep_dtype.cfg": keep,
+        "atc.sh": script,
+        "DEPLOY.md": page_text(page),
+    }
+    for name, text in texts.items():
+        if text is None:
+            (folder / name).unlink(missing_ok=True)  # of an export before this one
+        else:
+            write_text(folder / name, text)
+    files = ["deploy_model.onnx", "float_model.onnx", *(n for n, t in texts.items() if t)]
+    files += [f"{n}.data" for n in files[:2] if (folder / f"{n}.data").exists()]
+    return Exported(files=tuple(files), facts=_facts(page))
+
+
+def _facts(page: Page) -> dict[str, object]:
+    """Return what `run.json` says of the export."""
+    return {
+        "opset": page.opset,
+        "int8_layers": len(page.layers),
+        "refused_layers": list(page.refused),
+        "aipp": page.aipp if isinstance(page.aipp, str) else "aipp.cfg",
+    }
+
+
+def _save(proto: onnx.ModelProto, path: Path) -> None:
+    """Write a deploy model; over 1.9 GB its weights go to a file beside it, as AMCT does."""
+    big = proto.ByteSize() > PROTO_LIMIT
+    with atomic(path) as scratch:
+        if big:
+            onnx.save_model(
+                proto, str(scratch), save_as_external_data=True, location=f"{path.name}.data"
+            )
+        else:
+            scratch.write_bytes(proto.SerializeToString(deterministic=True))

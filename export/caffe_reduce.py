@@ -1,0 +1,71 @@
+"""Reductions over axes: over height and width a pool, over channels a 1x1 convolution of ones."""
+
+__all__ = ["REDUCTIONS"]
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from quant.export.caffe_activation import power
+from quant.export.caffe_blob import Blob, constant, lifted, shape_of
+from quant.export.caffe_net import Net
+from quant.export.caffe_pick import mix
+from quant.export.caffe_pool import Axis, write_pool
+from quant.export.caffe_read import read
+from quant.export.caffe_refusal import Refusal
+
+
+def reduce(net: Net, node: ir.Node) -> None:
+    """Convert ReduceMean, ReduceSum, ReduceMax, ReduceL2 and ReduceSumSquare."""
+    shape = shape_of(node.inputs[0])
+    axes = _axes(node, len(shape))
+    op = node.op_type
+    blob = read(net, node.inputs[0], lifted(shape))
+    if len(shape) > 4 or (shape[0] != 1 and len(shape) > 3):
+        raise Refusal(
+            14, f"a reduction of {list(shape)}", "[1, C, H, W]", "Cut the network before this node."
+        )
+    moved = {a if shape[0] == 1 else a + 1 for a in axes} - {0}
+    over = [a for a in (2, 3) if a in moved and blob.shape[a] > 1]
+    channels = 1 in moved and blob.shape[1] > 1
+    if op == "ReduceMax" and channels:
+        raise Refusal(
+            1, "a maximum over channels", "one over H and W", "Cut the network before this node."
+        )
+    if op in ("ReduceL2", "ReduceSumSquare"):
+        blob = power(net, blob, power=2.0, role="square")
+    mean = op == "ReduceMean"
+    if over:
+        size = prod(blob.shape[a] for a in over)
+        blob = _pooled(net, blob, over, "MAX" if op == "ReduceMax" else "AVE")
+        if op not in ("ReduceMean", "ReduceMax"):
+            blob = power(net, blob, scale=float(size), role="sum")
+    if channels:
+        count = blob.shape[1]
+        blob = mix(net, blob, np.full((1, count), 1 / count if mean else 1.0), role="channels")
+    if op == "ReduceL2":
+        blob = power(net, blob, power=0.5, role="root")
+    net.bind(node.outputs[0], blob)
+
+
+def _axes(node: ir.Node, rank: int) -> set[int]:
+    """Return the axes, none negative."""
+    given = constant(node.inputs[1]) if len(node.inputs) > 1 else None
+    found = node.attributes.get_ints("axes", None) if given is None else given.reshape(-1).tolist()
+    if found is None or not len(found):
+        found = [] if node.attributes.get_int("noop_with_empty_axes", 0) else range(rank)
+    return {int(a) % rank for a in found}
+
+
+def _pooled(net: Net, blob: Blob, over: Sequence[int], method: str) -> Blob:
+    """Pool over all of height, of width or of both."""
+    axes = [Axis(n, n if 2 + i in over else 1, 1, 0, 0, 1) for i, n in enumerate(blob.shape[2:])]
+    return write_pool(net, blob, method, axes, (0, 0), role="pool")
+
+
+REDUCTIONS: dict[str, Any] = dict.fromkeys(
+    ("ReduceMean", "ReduceSum", "ReduceMax", "ReduceL2", "ReduceSumSquare"), reduce
+)

@@ -1,0 +1,201 @@
+"""Rules 26 and 28: the mean files and the calibration samples that a configuration names."""
+
+__all__ = ["check_lists", "is_file", "named_file"]
+
+import math
+import warnings
+from collections.abc import Iterator
+from math import prod
+from pathlib import Path
+
+from PIL import Image
+
+from quant.errors import InputError, few
+from quant.export.caffe_schema import parse_blob
+from quant.export.nnie_cfg import Cfg
+from quant.export.nnie_feeds import FEWEST
+from quant.export.nnie_net import Net
+from quant.export.nnie_rules import finding
+from quant.export.nnie_shapes import Shape
+from quant.finding import Finding, Severity
+
+_SUFFIXES = ".bmp .dib .jpeg .jpg .jpe .jp2 .png .webp .pbm .pgm .ppm .sr .ras .tiff .tif"
+SUFFIXES = frozenset(_SUFFIXES.split())
+"""Kinds of pictures the mapper reads: HiSVP development guide, table 3-6."""
+
+TOO_FEW = 10
+
+
+def named_file(folder: Path, name: str) -> Path:
+    """Return the file that a configuration or a list names; RuyiStudio writes backslashes."""
+    path = folder / name
+    try:
+        return path if path.exists() else folder / name.replace("\\", "/")
+    except OSError:  # a name that is too long, say
+        return path
+
+
+def is_file(path: Path) -> bool:
+    """Tell whether a path, however odd, is a file."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def check_lists(cfg: Cfg, place: str, folder: Path, net: Net) -> list[Finding]:
+    """Return what breaks rules 26 and 28; relative names are sought in `folder`, the cfg's."""
+    columns = [[line.value for line in cfg.every(k)] for k in ("image_type", "norm_type")]
+    names = [[line.value for line in cfg.every(k)] for k in ("mean_file", "image_list")]
+    shapes = [one.shape for one in net.inputs]
+    found: list[Finding] = []
+    for kind, norm, mean, listed, shape in zip(*columns, *names, shapes, strict=False):
+        if kind == "0" and norm != "0":
+            saw, mend = f"norm_type {norm} with image_type 0", "Set [norm_type] 0."
+            found.append(finding(26, "error", place, saw, "0: tensors go in as they are", mend))
+        found += _mean(place, folder, norm, mean, shape)
+        found += _list(folder, kind, listed, shape)
+    return found
+
+
+def _mean(place: str, folder: Path, norm: str, mean: str, shape: Shape | None) -> Iterator[Finding]:
+    path = named_file(folder, mean)
+    channels = shape[1] if shape is not None and len(shape) > 1 else None
+    if norm in ("0", "3"):
+        if mean != "null":
+            saw = f"mean_file '{mean}' with norm_type {norm}, which reads none"
+            # any text is taken
+            yield finding(26, "warning", place, saw, "null", "Write [mean_file] null.")
+    elif norm in ("1", "4"):
+        wanted = "a .binaryproto of the network's C x H x W"
+        if not mean.endswith(".binaryproto"):
+            saw, mend = f"mean_file '{mean}' with norm_type {norm}", "Give the mean image's file."
+            yield finding(26, "error", place, saw, wanted, mend)
+        else:
+            yield from _mean_image(path, mean, wanted, shape)
+    elif norm in ("2", "5"):
+        wanted = f"a text of {channels or 'C'} numbers, one a line"
+        saw = _numbers_of(path, channels)
+        if saw:
+            where = f"mean_file '{mean}'"
+            mend = "Write the mean of each channel, in the order that the network sees."
+            yield finding(26, "error", where, saw, wanted, mend)
+
+
+def _numbers_of(path: Path, channels: int | None) -> str:
+    """Return what is wrong with a text of means, "" for nothing."""
+    try:
+        rows = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, ValueError) as error:
+        return f"a file that cannot be read ({_said(error)})"
+    numbers = [row.strip() for row in rows if row.strip()]
+    for row in numbers:
+        try:
+            good = math.isfinite(float(row))
+        except ValueError:
+            good = False
+        if not good:
+            return f"'{row[:40]}'"
+    if channels is not None and len(numbers) != channels:
+        return f"{len(numbers)} numbers"
+    return ""
+
+
+def _mean_image(path: Path, mean: str, wanted: str, shape: Shape | None) -> Iterator[Finding]:
+    where, mend = f"mean_file '{mean}'", "Write the mean image anew."
+    try:
+        found = parse_blob(path.read_bytes(), mean).shape
+    except (OSError, InputError) as error:
+        yield finding(26, "error", where, f"no mean image ({_said(error)})", wanted, mend)
+        return
+    bare = found[-3:]
+    if shape is not None and bare != shape[1:]:
+        yield finding(26, "error", where, f"a mean of {list(bare)}", wanted, mend)
+
+
+def _said(error: Exception) -> str:
+    told = error.strerror if isinstance(error, OSError) else str(error)
+    return str(told or type(error).__name__).rstrip(".")
+
+
+def _list(folder: Path, kind: str, listed: str, shape: Shape | None) -> Iterator[Finding]:
+    where = f"image_list '{listed}'"
+    path = named_file(folder, listed)
+    try:
+        rows = [r for r in path.read_text(encoding="utf-8").splitlines() if r.strip()]
+    except (OSError, ValueError) as error:
+        saw, mend = f"a file that cannot be read ({_said(error)})", "Mend the path or the file."
+        yield finding(28, "error", where, saw, "a readable list", mend)
+        return
+    if kind == "0":
+        yield from _tensors(where, rows, shape)
+    else:
+        yield from _pictures(where, path.parent, folder, rows, shape)
+    if len(rows) < FEWEST:
+        severity: Severity = "warning" if rows else "error"
+        short = " at the very least" if len(rows) < TOO_FEW else ""
+        wanted = f"{TOO_FEW if short else FEWEST}{short}, of typical scenes"
+        mend = "Calibrate on more samples."
+        yield finding(28, severity, where, f"{len(rows)} samples", wanted, mend)
+
+
+def _tensors(where: str, rows: list[str], shape: Shape | None) -> Iterator[Finding]:
+    if shape is None:
+        return
+    count, mend = prod(shape[1:]), "Write a whole tensor a line, numbers apart by spaces."
+    for number, row in enumerate(rows, 1):
+        parts = row.replace(",", " ").split()
+        if len(parts) != count:
+            saw, wanted = f"{len(parts)} numbers", f"{count}, of dims {list(shape[1:])}"
+            yield finding(28, "error", f"{where}:{number}", saw, wanted, mend)
+        elif bad := [x for x in parts if not _finite(x)]:
+            saw = f"'{bad[0][:40]}'"
+            yield finding(28, "error", f"{where}:{number}", saw, "finite numbers", mend)
+
+
+def _finite(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _pictures(
+    where: str, beside: Path, folder: Path, rows: list[str], shape: Shape | None
+) -> Iterator[Finding]:
+    """Find what is wrong with each listed picture; one finding for all of a kind."""
+    wrong: dict[tuple[str, str], list[str]] = {}
+    for row in (r.strip() for r in rows):
+        path = named_file(folder, row)
+        path = path if is_file(path) else named_file(beside, row)
+        for said in _picture(path, row, shape):
+            wrong.setdefault(said, []).append(row)
+    for (saw, wanted), names in wrong.items():
+        told = f"{len(names)} of {len(rows)} {saw}: {few(names, 3)}"
+        mend = "Write the calibration pictures anew, at the network's size."
+        yield finding(28, "error", where, told, wanted, mend)
+
+
+def _picture(path: Path, row: str, shape: Shape | None) -> Iterator[tuple[str, str]]:
+    if not row.isascii():
+        yield "paths with other characters", "ASCII paths"
+    if path.suffix.lower() not in SUFFIXES or path.suffix not in (
+        path.suffix.lower(),
+        path.suffix.upper(),
+    ):
+        yield "files of another kind", "pictures, such as .png or .jpg"
+    if not is_file(path):
+        yield "files that do not exist", "files that exist"
+        return
+    if shape is None or len(shape) != 4:
+        return
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of many pixels: only the size is read
+            with Image.open(path) as image:
+                size = image.size
+    except Exception:  # noqa: BLE001 - Pillow raises every kind for a file that is broken
+        yield "files that are no pictures", "pictures that can be read"
+        return
+    if size != (shape[3], shape[2]):
+        yield f"pictures of {size[0]}x{size[1]}", f"the network's {shape[3]}x{shape[2]}"

@@ -1,0 +1,81 @@
+"""Exporting: the commands that write or check one target's files from what is on disk."""
+
+__all__ = ["check_file", "export_plan"]
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from quant.deploy import Deployment
+from quant.errors import InputError
+from quant.finding import Finding
+from quant.job import Job
+from quant.onnx_file import read_proto
+from quant.options import preprocess_of
+from quant.plan_file import load_plan
+from quant.profile_file import load_profile
+from quant.ship import Shipped, refused_layers, ship
+from quant.stages import deployment_of, gather, open_graph
+from quant.talk import Talk
+from quant.target import TARGETS
+
+QUANTIZED = ("QuantizeLinear", "DequantizeLinear", "AscendQuant", "QLinearConv", "ConvInteger")
+
+
+def export_plan(
+    plan_path: Path, profile_path: Path | None, out: Path, options: dict[str, Any]
+) -> Shipped:
+    """Write a target's folder from a plan.
+
+    Args:
+        plan_path: Of `quant choose` or of a run.
+        profile_path: For files that list every range; None leaves them out.
+        out: The folder.
+        options: Of the command line: model, data, samples, seed, preprocessing and chips.
+
+    Raises:
+        InputError: A file cannot be read or does not fit the model, or the target refuses a layer.
+    """
+    plan = load_plan(plan_path)
+    target = TARGETS[plan.target]
+    profile = load_profile(profile_path) if profile_path is not None else None
+    preprocess = preprocess_of(options)
+    data = options.pop("data")
+    job = Job(preprocess=preprocess, out=out, data=data or "", holdout=0, **options)
+    material = gather(job, Talk(quiet=True)) if data is not None else None
+    graph = material.graph if material is not None else open_graph(job.model)[1]
+    if profile is not None:
+        profile.must_match(place=str(profile_path), graph=graph.fingerprint)
+    deployment = deployment_of(job, profile, material)
+    refused_layers(graph, target, deployment)
+    return ship(graph, plan, target, out, deployment)
+
+
+def check_file(path: Path, name: str, options: Mapping[str, Any]) -> list[Finding]:
+    """Return what a target will not take of a model, an export's folder, or one file of it.
+
+    Raises:
+        InputError: The file cannot be read, or the target has no check of its kind.
+    """
+    target = TARGETS[name]
+    rest = dict(options)
+    deployment = Deployment(preprocess=preprocess_of(rest), **rest)
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder. Name a model, or an export's folder.")
+    if path.is_file() and path.suffix == ".onnx" and not _quantized(path):
+        graph = open_graph(str(path))[1]
+        return target.check_model(graph, deployment) if target.check_model is not None else []
+    if target.check_export is None:
+        raise InputError(
+            f"{path}: {target.title} has no check of exports. Give the float model, or another "
+            "--target."
+        )
+    return target.check_export(path, deployment)
+
+
+def _quantized(path: Path) -> bool:
+    """Tell whether an ONNX file holds integers already."""
+    proto: onnx.ModelProto = read_proto(path)
+    return any(node.op_type in QUANTIZED for node in proto.graph.node)

@@ -1,0 +1,49 @@
+"""Half grids: the float16 that a layer of a mixed plan reads, for targets whose graphs hold it."""
+
+__all__ = ["float16_grids"]
+
+from collections.abc import Mapping
+
+from quant.floats import FLOAT16
+from quant.graph import Graph, weight_of
+from quant.layers import layers
+from quant.place import Placement
+from quant.plan import TensorPlan, tensor_key
+
+NOTHING = FLOAT16.parameters(0, 0)
+
+
+def float16_grids(
+    graph: Graph, placed: Placement, taken: Mapping[str, TensorPlan]
+) -> dict[str, TensorPlan]:
+    """Return the tensors and weights that float16 layers read, rounded for them alone.
+
+    Args:
+        graph: The prepared graph.
+        placed: The precision of each layer.
+        taken: Grids that have keys already.
+
+    What such a layer writes is float16 too; where a float32 layer or an output of the network reads
+    it, that rounding of 2**-11 is not simulated.
+    """
+    readers: dict[str, list[tuple[str, int]]] = {}
+    for layer in layers(graph):
+        if placed.layers[layer.name].precision != "float16":
+            continue
+        weight = weight_of(layer.node)
+        for index, value in enumerate(layer.node.inputs):
+            if value is not None and (value is weight or value in layer.data):
+                readers.setdefault(str(value.name), []).append((layer.name, index))
+    found: dict[str, TensorPlan] = {}
+    for name, some in readers.items():
+        constant = graph.values[name].is_initializer()
+        made = TensorPlan(
+            tensor=name,
+            kind="weight" if constant else "activation",
+            number=FLOAT16,
+            params=NOTHING,
+            readers=tuple(some),
+            because="a float16 layer reads it",
+        )
+        found[tensor_key(made, {**taken, **found})] = made
+    return found

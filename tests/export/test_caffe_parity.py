@@ -1,0 +1,72 @@
+"""The benchmark of converted networks runs, on a good network and on one that must be cut."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from tests.models import conv_relu_net, model, weights
+from tests.tree import ROOT
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run it as a person does."""
+    command = [sys.executable, str(ROOT / "benchmarks" / "caffe_parity.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_help_has_an_example() -> None:
+    done = run("--help")
+
+    assert done.returncode == 0, done.stderr
+    assert "usage: benchmarks/caffe_parity.py" in done.stdout
+    assert "--reference rfb320.prototxt rfb320.caffemodel" in done.stdout
+
+
+def test_it_prints_an_error_for_each_output_and_program(tmp_path: Path) -> None:
+    """A network that is its own reference differs from it by nothing."""
+    onnx.save(conv_relu_net(), tmp_path / "net.onnx")
+    done = run(str(tmp_path / "net.onnx"))
+    assert done.returncode == 0, done.stderr
+    name, tensor, shape, *said = done.stdout.strip().split(" | ")
+
+    assert (Path(name).name, tensor, shape) == ("net.onnx", "output", "[1, 10]")
+    assert [s.split()[0] for s in said] == ["OpenCV", "MNN"]
+    assert all(float(s.split()[1]) < 1e-4 for s in said)
+
+
+def test_what_is_cut_off_is_said(tmp_path: Path) -> None:
+    proto = model(
+        """g (float[1,3,8,8] input) => (float[1,2,8,8] output) {
+            [c] a = Conv(input, w)
+            [cos] output = Cos(a)
+        }""",
+        weights(0, w=(2, 3, 1, 1)),
+    )
+    onnx.save(proto, tmp_path / "net.onnx")
+    done = run(str(tmp_path / "net.onnx"))
+
+    assert done.returncode == 0, done.stderr
+    assert "nnie-1 error, node 'cos'" in done.stdout
+    assert "cut off: 1 nodes" in done.stdout
+    assert "net.onnx | a | [1, 2, 8, 8]" in done.stdout
+
+
+def test_what_cannot_be_cut_off_is_one_sentence(tmp_path: Path) -> None:
+    proto = model(
+        """g (float[1,3,8,8] input) => (float[1,2,8,8] output) {
+            [cos] a = Cos(input)
+            [c] output = Conv(a, w)
+        }""",
+        {"w": np.ones((2, 3, 1, 1), np.float32)},
+    )
+    onnx.save(proto, tmp_path / "net.onnx")
+    done = run(str(tmp_path / "net.onnx"))
+
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"error: {tmp_path}/net.onnx: layers with weights follow what cannot be converted, and a "
+        "tail must have none. Make these nodes Custom layers.\n"
+    )
