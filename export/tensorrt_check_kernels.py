@@ -32,6 +32,7 @@ from quant.export.tensorrt_check_walk import (
 from quant.finding import Finding
 from quant.graph import WEIGHTED
 
+WANTED = "16 or more of both, or one of the shapes with a kernel"
 LEAST = 16
 """Channels under which the tensor cores of an integer kernel lie idle."""
 
@@ -125,7 +126,7 @@ def _convolutions(net: Network) -> Iterator[Finding]:
     for node, fp8 in _integer(net):
         why = slow_shapes(node, fp8=fp8) if node.op_type == "Conv" else None
         if why is not None:
-            wanted = "16 or more of both, or one of the shapes with a kernel"
+            wanted = "more than 16 of both and no groups" if fp8 else WANTED
             mend = "Keep it float16 (a recipe rule with precision float16) if the engine is slow."
             yield finding(22, "warning", node, why, wanted, mend)
 

@@ -51,7 +51,8 @@ def write_folder(
     plan = replace(plan, tensors=grids)
     renamed = clean_names(graph.clone())
     model = _explicit(graph, plan, target, version)
-    fp8 = any(v.dtype == FP8 for v in model.graph.initializers.values())
+    held = [v.const_value for v in model.graph.initializers.values()]
+    fp8 = any(t is not None and t.dtype == FP8 for t in held)
     if fp8 and version.major < 10:
         raise UnsupportedError(
             f"plan for '{target.name}': it has FP8 tensors, and TensorRT {version.major} has no "

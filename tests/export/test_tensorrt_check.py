@@ -835,3 +835,21 @@ def test_no_broken_graph_stops_the_rules(seed: int) -> None:
                 node.name = rng.choice(["", "a:b", None])
     with suppress(InputError):  # a circle
         assert all(f.rule in RULES and str(f) for f in check(graph))
+
+
+@pytest.mark.parametrize(("largest", "found"), [(460, 0), (480, 1)])
+def test_rule_26_knows_that_float8_rounds_down_to_448(largest: float, found: int) -> None:
+    """Its last step is 32 wide: what is under 464 rounds to 448, and is not clipped."""
+    graph = good("8")
+    graph.graph.opset_imports[""] = 19
+    array = graph.graph.initializers["w2"].const_value.numpy()  # type: ignore[union-attr]
+    scale = (np.abs(array).max(axis=(1, 2, 3)) / np.float32(largest)).astype(np.float32)
+    grid = [
+        constant_of(graph, "s", scale),
+        constant_of(graph, "z8", np.zeros(16, ml_dtypes.float8_e4m3fn)),
+    ]
+    for node in pair_of(graph, "w2"):
+        for index, value in enumerate(grid, 1):
+            node.replace_input_with(index, value)
+
+    assert len(only(check(graph), 26)) == found

@@ -19,7 +19,10 @@ from quant.export.tensorrt import TENSORRT, write
 from quant.export.tensorrt_cache import read_cache
 from quant.export.tensorrt_check import check_export
 from quant.finding import errors
+from quant.graph import Graph
+from quant.plan import Plan
 from quant.preprocess import Preprocess
+from quant.recipe import Recipe, Rule
 from quant.simulate import quantize_graph
 from quant.target import Exported
 from tests.chosen import chosen, inputs, profiled, run
@@ -558,24 +561,61 @@ def test_python_scripts_parse_with_hostile_names(version: str, tmp_path: Path) -
     ast.parse((tmp_path / "build.py").read_text(encoding="utf-8"))
 
 
-def test_fp8_is_refused_for_version_8(tmp_path: Path) -> None:
-    graph, plan = chosen(residual_net(), "tensorrt")
+def fp8(rules: tuple[Rule, ...] = (Rule(op="Conv", precision="fp8"),)) -> tuple[Graph, Plan]:
+    """Return the wide net with its convolutions in FP8."""
+    return chosen(wide_net(), "tensorrt", recipe=Recipe(rules=rules))
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("quant.export.tensorrt_write._explicit", lambda *_: _fp8())
-        with pytest.raises(UnsupportedError) as caught:
-            write(graph, plan, tmp_path, Deployment(trt_version="8"))
-        left = write(graph, plan, tmp_path, Deployment(trt_version="10"))
+
+def test_fp8_is_refused_for_version_8(tmp_path: Path) -> None:
+    graph, plan = fp8()
+    with pytest.raises(UnsupportedError) as caught:
+        write(graph, plan, tmp_path, Deployment(trt_version="8"))
 
     assert str(caught.value) == (
         "plan for 'tensorrt': it has FP8 tensors, and TensorRT 8 has no FP8. Export for version 10 "
         "or 11."
     )
-    assert left.facts["flags"] == ["--stronglyTyped"]
+    assert list(tmp_path.iterdir()) == []
 
 
-def _fp8() -> ir.Model:
-    return ir.load(Path(__file__).parent.parent / "golden" / "tensorrt" / "fp8.onnx")
+@pytest.mark.parametrize("version", ["10", "11"])
+@pytest.mark.parametrize("half", [False, True])
+def test_fp8_is_built_strongly_typed_and_computes_what_was_simulated(
+    version: str, half: bool, tmp_path: Path
+) -> None:
+    """INT8 and FP8 flags exclude each other, so that only types in the graph can mix them."""
+    rules = (Rule(match="mix", precision="float16"),) if half else ()
+    graph, plan = fp8((*rules, Rule(op="Conv", precision="fp8")))
+    left = write(graph, plan, tmp_path, Deployment(profile=profiled(graph), trt_version=version))
+    built = ir.load(tmp_path / "model.onnx")
+    feeds = inputs(graph, seed=4)
+    (wanted,) = run(quantize_graph(graph, plan, TENSORRT, weight_form="integer"), feeds)
+    (got,) = run(built, feeds)
+    zeros = {v.dtype for n, v in built.graph.initializers.items() if n.endswith("zero_point")}
+    noise = ((wanted.astype(np.float64) - got) ** 2).sum()
+
+    onnx.checker.check_model(tmp_path / "model.onnx", full_check=True)
+    assert zeros == {ir.DataType.INT8, ir.DataType.FLOAT8E4M3FN}
+    assert left.facts["flags"] == (["--stronglyTyped"] if version == "10" else [])
+    assert not left.facts["implicit"]
+    assert errors(check_export(tmp_path, Deployment(trt_version=version))) == []
+    if half:  # float16 rounds scales and results by 2**-11: 66 dB, and a few integers flip
+        assert noise < 10**-4 * (wanted.astype(np.float64) ** 2).sum()
+    else:
+        np.testing.assert_array_equal(got, wanted)
+
+
+def test_a_float16_layer_of_a_recipe_is_typed_and_keeps_the_implicit_twin(tmp_path: Path) -> None:
+    """In a plan it has grids of its own, which only the simulation knows."""
+    rules = (Rule(match="conv2", precision="float16"),)
+    graph, plan = chosen(wide_net(), "tensorrt", recipe=Recipe(rules=rules))
+    left = write(graph, plan, tmp_path, Deployment(profile=profiled(graph), trt_version="10"))
+    conv2 = next(n for n in ir.load(tmp_path / "model.onnx").graph if n.name == "conv2")
+
+    assert left.facts["implicit"]
+    assert conv2.outputs[0].dtype == ir.DataType.FLOAT16
+    assert "conv2:fp16" in (tmp_path / "implicit" / "layer_precisions.txt").read_text()
+    assert errors(check_export(tmp_path, Deployment())) == []
 
 
 def test_open_axes_get_lengths_from_a_sample_or_the_preprocessing(tmp_path: Path) -> None:
