@@ -84,8 +84,8 @@ def _shapes(shapes: Shapes) -> list[str]:
 
 
 def _input(name: str) -> str:
-    """Return an input's name as trtexec's lists take it."""
-    return f"'{name}'" if any(c in name for c in ",:") else name
+    """Return an input's name as trtexec's shapes take it: 'Input:0' in single quotes."""
+    return f"'{name}'" if ":" in name else name
 
 
 def _lists(types: tuple[LayerType, ...], file: str) -> list[str]:

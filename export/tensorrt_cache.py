@@ -16,14 +16,13 @@ from pathlib import Path
 import numpy as np
 
 from quant.errors import InputError, few
+from quant.export.tensorrt_names import BAD_TENSOR
 from quant.export.tensorrt_version import trt_version
 
 ALGORITHMS = ("EntropyCalibration2", "MinMaxCalibration")
 """IInt8EntropyCalibrator2, the only one that trtexec reads, and IInt8MinMaxCalibrator."""
 
 STEPS = 127
-BAD = re.compile(r": |[\x00-\x1f\x7f]|^\s|\s$|:$|^$")
-"""What readers stumble over in a name: they split lines at ': ', and some trim them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +64,7 @@ def cache_text(
         )
     lines = [f"TRT-{trt_version(version).number}-{algo}"]
     for name, scale in scales.items():
-        _check(name, scale, BAD, "': '")
+        _check(name, scale, BAD_TENSOR, "': '")
         lines.append(f"{name}: {struct.pack('>f', np.float32(scale)).hex()}")
     return "\n".join(lines) + "\n"
 
@@ -134,6 +133,6 @@ def range_text(scales: Mapping[str, float]) -> str:
     """
     lines = []
     for name, scale in scales.items():
-        _check(name, scale, re.compile(rf"{BAD.pattern}|:"), "':'")
+        _check(name, scale, re.compile(rf"{BAD_TENSOR.pattern}|:"), "':'")
         lines.append(f"{name}: {_range(scale):.9g}\n")
     return "".join(lines)

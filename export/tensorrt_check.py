@@ -110,6 +110,8 @@ def _load(path: Path) -> ir.Model:
     """Read a model and infer its types; weights stay outside until a rule wants them."""
     try:
         model = ir.load(path)
+        model.graph.sort()  # refuses a circle, in which the rules would run for ever
+        _at_hand(model)
         infer_shapes(model)
     except Exception as error:  # protobuf, onnx_ir and the operating system each raise their own
         cause: BaseException = error
@@ -121,3 +123,10 @@ def _load(path: Path) -> ir.Model:
             "Export it again."
         ) from error
     return model
+
+
+def _at_hand(model: ir.Model) -> None:
+    """Raise unless the files of external weights are there."""
+    for value in model.graph.initializers.values():
+        if isinstance(value.const_value, ir.ExternalTensor):
+            Path(value.const_value.path).stat()

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 import onnx_ir as ir
 
 from quant.export.tensorrt_check_grid import GRID
-from quant.export.tensorrt_check_import import BAD_NODE, BAD_TENSOR, IMPORT
+from quant.export.tensorrt_check_import import IMPORT
 from quant.export.tensorrt_check_kernels import slow_shapes
 from quant.export.tensorrt_check_read import (
     Network,
     finding,
     label,
 )
+from quant.export.tensorrt_names import BAD_NODE, BAD_TENSOR
 from quant.finding import Finding
 from quant.graph import Graph, weight_of
 from quant.layers import weight_axis
@@ -62,7 +63,7 @@ def _renames(graph: Graph) -> Iterator[Finding]:
     mend = "Nothing to do: the export renames it and says so."
     for node in graph.nodes:
         if BAD_NODE.search(str(node.name)):
-            yield finding(27, "info", node, "a name with , : ' * or a line end", wanted, mend)
+            yield finding(27, "info", node, "a name with , : ' or a line end", wanted, mend)
     for value in [*graph.inputs, *(v for node in graph.nodes for v in node.outputs)]:
         if value.name and BAD_TENSOR.search(value.name):
             yield finding(27, "info", label(value), "a name with ': ' or a line end", wanted, mend)

@@ -17,6 +17,7 @@ from quant.export.tensorrt_check_read import (
     is_quantizer,
     label,
     maker,
+    operand,
 )
 from quant.export.tensorrt_check_walk import (
     EPILOGUES,
@@ -32,7 +33,7 @@ CONVOLUTIONS = ("Conv", "ConvTranspose")
 
 
 def _int4(node: ir.Node | None) -> bool:
-    zero = node.inputs[2] if node is not None and len(node.inputs) > 2 else None
+    zero = operand(node, 2)
     return zero is not None and zero.dtype == ir.DataType.INT4
 
 
@@ -41,14 +42,14 @@ def _branch(value: ir.Value | None) -> ir.Node | None:
     alone = value is not None and len(value.uses()) == 1 and not value.is_graph_output()
     node = maker(value) if alone else None
     if is_of(node, EPILOGUES) and node is not None:
-        return _branch(node.inputs[0])
+        return _branch(operand(node, 0))
     return node if is_of(node, CONVOLUTIONS) and node is not None and is_integer(node) else None
 
 
 def _all_inputs(net: Network) -> Iterator[Finding]:
     for node in net.ops(*WEIGHTED):
-        made = [dequantizer(v) for v in node.inputs[:2]]
-        if len(made) == 2 and (made[0] is None) != (made[1] is None) and not _int4(made[1]):
+        made = [dequantizer(operand(node, i)) for i in (0, 1)]
+        if (made[0] is None) != (made[1] is None) and not _int4(made[1]):
             which = "weight" if made[0] is None else "activation"
             saw = f"only the {which} dequantized"
             mend = "Quantize the other input as well, or neither."
@@ -60,10 +61,12 @@ def _residuals(net: Network) -> Iterator[Finding]:
         made = [maker(v) for v in node.inputs]
         integer = [is_quantizer(m, "DequantizeLinear") for m in made]
         behind = [
-            _branch(q.inputs[0])
+            _branch(operand(q, 0))
             for m in made
-            if is_quantizer(m, "DequantizeLinear") and m is not None
-            if (q := maker(m.inputs[0])) is not None and q.inputs
+            if is_quantizer(m, "DequantizeLinear")
+            and m is not None
+            and len(m.outputs[0].uses()) == 1
+            if (q := maker(operand(m, 0))) is not None
         ]
         quantized = any(is_quantizer(n, "QuantizeLinear") for n in float_readers(node.outputs[0]))
         if all(integer) and any(b is not None for b in behind):
@@ -91,11 +94,11 @@ def _after_residuals(net: Network) -> Iterator[Finding]:
 
 def _epilogues(net: Network) -> Iterator[Finding]:
     for node in net.ops(*EPILOGUES):
-        made = maker(node.inputs[0])
+        made = maker(operand(node, 0))
         if not is_quantizer(made, "DequantizeLinear") or made is None:
             continue
-        quantize = maker(made.inputs[0])
-        before = maker(quantize.inputs[0]) if quantize is not None and quantize.inputs else None
+        quantize = maker(operand(made, 0))
+        before = maker(operand(quantize, 0))
         alone = before is not None and len(before.outputs[0].uses()) == 1
         if alone and is_of(before, {*WEIGHTED, "Add", "BatchNormalization"}) and before is not None:
             saw = f"Q and DQ between it and {label(before)}"

@@ -11,12 +11,15 @@ import numpy as np
 import onnx_ir as ir
 
 from quant.export.tensorrt_check_read import (
+    QUANTIZERS,
     Network,
     Rule,
     finding,
     is_quantizer,
     label,
+    operand,
     readers,
+    shape_of,
 )
 from quant.export.tensorrt_check_walk import (
     constant,
@@ -31,11 +34,11 @@ LEAST, MOST = 1e-8, 1e6
 
 
 def _zero(node: ir.Node) -> ir.Value | None:
-    return node.inputs[2] if len(node.inputs) > 2 else None
+    return operand(node, 2)
 
 
 def _three_inputs(net: Network) -> Iterator[Finding]:
-    for node in net.quantizers:
+    for node in net.ops(*QUANTIZERS):
         if _zero(node) is None:
             mend = "Write an int8 zero point of 0: ONNX takes a missing one for uint8."
             yield finding(1, "error", node, f"{len(node.inputs)} inputs", "a zero point", mend)
@@ -45,7 +48,7 @@ def _types(net: Network) -> Iterator[Finding]:
     for node in net.quantizers:
         values = [_zero(node)]
         if is_quantizer(node, "DequantizeLinear"):
-            values.append(node.inputs[0])
+            values.append(operand(node, 0))
         kinds = [v.dtype for v in values if v is not None and v.dtype is not None]
         wrong = [k for k in kinds if k not in TYPES]
         if wrong:
@@ -58,7 +61,7 @@ def _zero_points(net: Network) -> Iterator[Finding]:
         zero = _zero(node)
         if zero is None:
             continue
-        numbers, scale = constant(zero), constant(node.inputs[1])
+        numbers, scale = constant(zero), constant(operand(node, 1))
         if numbers is None:
             saw, wanted = "a zero point that is computed", "a constant"
         elif np.any(numbers.astype(np.float32)):
@@ -73,7 +76,7 @@ def _zero_points(net: Network) -> Iterator[Finding]:
 
 def _scales(net: Network) -> Iterator[Finding]:
     for node in net.quantizers:
-        value = node.inputs[1] if len(node.inputs) > 1 else None
+        value = operand(node, 1)
         scale = constant(value)
         if value is None or scale is None:
             mend = "Fold the graph's constants, and keep the scale an initializer."
@@ -98,8 +101,8 @@ def _scales(net: Network) -> Iterator[Finding]:
 
 def _per_channel_roots(net: Network) -> Iterator[Finding]:
     for node in net.quantizers:
-        scale = constant(node.inputs[1])
-        if scale is not None and scale.size > 1 and not rooted(node.inputs[0]):
+        scale = constant(operand(node, 1))
+        if scale is not None and scale.size > 1 and not rooted(operand(node, 0)):
             saw = f"{scale.size} scales for an activation"
             mend = "Give the activation one scale."
             yield finding(5, "error", node, saw, "a scale per tensor", mend)
@@ -107,7 +110,7 @@ def _per_channel_roots(net: Network) -> Iterator[Finding]:
 
 def _axes(net: Network) -> Iterator[Finding]:
     for node in net.quantizers:
-        scale, shape = constant(node.inputs[1]), node.inputs[0].shape  # type: ignore[union-attr]
+        scale, shape = constant(operand(node, 1)), shape_of(operand(node, 0))
         if scale is None or scale.size < 2 or (shape is not None and scale.ndim == len(shape) > 1):
             continue
         if "axis" not in node.attributes:
@@ -144,9 +147,7 @@ def _pairs(net: Network) -> Iterator[Finding]:
 
 def _same(one: ir.Node, other: ir.Node) -> bool:
     for index in (1, 2):
-        values = [
-            constant(n.inputs[index]) if len(n.inputs) > index else None for n in (one, other)
-        ]
+        values = [constant(operand(n, index)) for n in (one, other)]
         a, b = values
         if (a is None) != (b is None):
             return False

@@ -3,9 +3,8 @@
 Source: onnx-tensorrt `docs/operators.md`; NvInfer.h 11.1; trtexec 10.16 `sampleOptions.cpp`.
 """
 
-__all__ = ["BAD_NODE", "BAD_TENSOR", "IMPORT", "MOST_OPSET"]
+__all__ = ["IMPORT", "MOST_OPSET"]
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
@@ -19,18 +18,21 @@ from quant.export.tensorrt_check_read import (
     finding,
     is_quantizer,
     label,
+    operand,
     plain,
     readers,
 )
 from quant.export.tensorrt_check_walk import (
     constant,
 )
+from quant.export.tensorrt_names import BAD_NODE, BAD_TENSOR
 from quant.finding import Finding, Severity
 
-MOST_OPSET: Mapping[int, int] = MappingProxyType({8: 17, 10: 23, 11: 23})
-"""The highest opset by major version: 8.6 read to 17, 10.0 to 20, FP4 of later ones needs 23."""
-SURE_OPSET: Mapping[int, int] = MappingProxyType({8: 17, 10: 20, 11: 23})
-"""The highest opset that every minor version reads, but for 8.0 to 8.4, which stop at 13."""
+MOST_OPSET: Mapping[int, int] = MappingProxyType({8: 17, 10: 24, 11: 25})
+"""The highest opset by major version: 8.6; onnx-tensorrt 10.15 `operators.md`; NVIDIA, "ONNX Opset
+Guide" for 11.x."""
+SURE_OPSET: Mapping[int, int] = MappingProxyType({8: 17, 10: 20, 11: 24})
+"""The highest opset that every minor version reads (10.0, 11.2); 8.0 to 8.4 stop at 13 already."""
 
 VARIADIC = onnx.defs.OpSchema.FormalParameterOption.Variadic
 
@@ -48,11 +50,6 @@ OWN = {
     "TRT_INT4DequantizeLinear",
 }
 """Custom operators of other exporters that the parser knows."""
-
-BAD_NODE = re.compile(r"[,:'*\x00-\x1f\x7f]")
-"""What the lists of trtexec cannot hold in a layer's name; `*` would be taken for a pattern."""
-BAD_TENSOR = re.compile(r": |[\x00-\x1f\x7f]|^\s|\s$|:$|^$")
-"""What readers of calibration caches stumble over in a tensor's name."""
 
 
 def _operators(net: Network) -> Iterator[Finding]:
@@ -87,8 +84,8 @@ def _opset(net: Network) -> Iterator[Finding]:
 def _needed(net: Network) -> tuple[int, str]:
     need = (10, "QuantizeLinear") if net.quantizers else (0, "")
     for node in net.quantizers:
-        scale = constant(node.inputs[1])
-        zero = node.inputs[2] if len(node.inputs) > 2 else None
+        scale = constant(operand(node, 1))
+        zero = operand(node, 2)
         kind = zero.dtype if zero is not None else None
         if kind == ir.DataType.INT4 or (scale is not None and scale.ndim > 1):
             need = max(need, (21, "INT4 or scales for blocks"))
@@ -106,8 +103,8 @@ def _typed(net: Network) -> Iterator[Finding]:
     for node in net.nodes:
         if not plain(node):
             continue
-        mine = _kind(node.inputs[1]) if is_quantizer(node) else None
-        fed = _kind(node.inputs[0]) if is_quantizer(node, "QuantizeLinear") else None
+        mine = _kind(operand(node, 1)) if is_quantizer(node) else None
+        fed = _kind(operand(node, 0)) if is_quantizer(node, "QuantizeLinear") else None
         if mine is not None and fed is not None and mine != fed:
             saw = f"a {mine} scale for a {fed} tensor"
             mend = "Store the scale in the tensor's type, or cast the tensor."
@@ -147,13 +144,16 @@ def _names(net: Network) -> Iterator[Finding]:
     count = Counter(n.name for n in net.nodes)
     for node in net.nodes:
         mend = "Rename the node."
-        wanted = "a name of its own without , : ' * and line ends"
+        wanted = "a name of its own without , : ' and line ends"
         if not node.name:
             yield finding(27, severity, node, "no name", wanted, mend)
         elif BAD_NODE.search(node.name):
             yield finding(27, severity, node, "a name that trtexec's lists break at", wanted, mend)
         elif count[node.name] > 1:
             yield finding(27, severity, node, f"{count[node.name]} nodes of it", wanted, mend)
+        elif "*" in node.name:
+            saw = "a '*', which trtexec's lists take for any characters"
+            yield finding(27, "warning", node, saw, wanted, mend)
     graph = net.model.graph
     made = [v for n in net.nodes for v in n.outputs if v.name]
     for value in [*graph.inputs, *made]:

@@ -16,19 +16,23 @@ from quant.export.tensorrt_check_read import (
     Rule,
     finding,
     is_quantizer,
+    operand,
     readers,
+    shape_of,
 )
 from quant.export.tensorrt_check_walk import (
     EPILOGUES,
     MOVED,
     channels,
     dequantizer,
+    is_integer,
     kernel,
     weight_source,
 )
 from quant.finding import Finding
 from quant.graph import WEIGHTED
 
+WANTED = "16 or more of both, or one of the shapes with a kernel"
 LEAST = 16
 """Channels under which the tensor cores of an integer kernel lie idle."""
 
@@ -73,8 +77,8 @@ def _fp8_conv(out: int, within: int, group: int, size: list[int]) -> str | None:
 
 
 def _gemm(node: ir.Node, columns: int, depth: int) -> str | None:
-    shape = node.inputs[0].shape if node.inputs[0] is not None else None
-    rows = shape[-2] if shape is not None and len(shape) > 1 else None
+    shape = shape_of(operand(node, 0)) or []
+    rows = shape[-2] if len(shape) > 1 else None
     if rows == 1 or columns == 1:
         return "a matrix times a vector"
     if depth < LEAST or columns < LEAST:
@@ -84,13 +88,13 @@ def _gemm(node: ir.Node, columns: int, depth: int) -> str | None:
 
 def _is_first(node: ir.Node) -> bool:
     """Tell whether a node reads the network's input, quantizers and pools in between."""
-    value = node.inputs[0]
+    value = operand(node, 0)
     while value is not None and (made := value.producer()) is not None:
         if made.op_type in WEIGHTED or not (
             is_quantizer(made) or made.op_type in EPILOGUES | MOVED | {"Cast"}
         ):
             return False
-        value = made.inputs[0]
+        value = operand(made, 0)
     return value is not None and not value.is_initializer()
 
 
@@ -111,10 +115,10 @@ def _is_last(node: ir.Node) -> bool:
 def _integer(net: Network) -> Iterator[tuple[ir.Node, bool]]:
     """Yield the quantized weighted nodes, and whether their weight is FP8."""
     for node in net.ops(*WEIGHTED):
-        made = dequantizer(node.inputs[1])
-        if made is None or weight_source(node) is None or dequantizer(node.inputs[0]) is None:
+        made = dequantizer(operand(node, 1)) if is_integer(node) else None
+        if made is None or weight_source(node) is None or dequantizer(operand(node, 0)) is None:
             continue
-        zero = made.inputs[2] if len(made.inputs) > 2 else None
+        zero = operand(made, 2)
         yield node, zero is not None and zero.dtype == ir.DataType.FLOAT8E4M3FN
 
 
@@ -122,7 +126,7 @@ def _convolutions(net: Network) -> Iterator[Finding]:
     for node, fp8 in _integer(net):
         why = slow_shapes(node, fp8=fp8) if node.op_type == "Conv" else None
         if why is not None:
-            wanted = "16 or more of both, or one of the shapes with a kernel"
+            wanted = "more than 16 of both and no groups" if fp8 else WANTED
             mend = "Keep it float16 (a recipe rule with precision float16) if the engine is slow."
             yield finding(22, "warning", node, why, wanted, mend)
 

@@ -8,8 +8,10 @@ __all__ = [
     "is_quantizer",
     "label",
     "maker",
+    "operand",
     "plain",
     "readers",
+    "shape_of",
 ]
 
 from collections.abc import Callable, Iterator
@@ -37,12 +39,14 @@ class Network:
 
     @property
     def quantizers(self) -> list[ir.Node]:
-        """Its QuantizeLinear and DequantizeLinear nodes."""
-        return [n for n in self.nodes if is_quantizer(n)]
+        """Its QuantizeLinear and DequantizeLinear nodes, those without a scale left out."""
+        found = [n for n in self.ops(*QUANTIZERS) if len(n.inputs) > 1]
+        return [n for n in found if n.inputs[0] is not None and n.inputs[1] is not None]
 
     def ops(self, *types: str) -> list[ir.Node]:
-        """Return the nodes of these standard operators."""
-        return [n for n in self.nodes if plain(n) and n.op_type in types]
+        """Return the nodes of these standard operators that have an input and an output."""
+        found = [n for n in self.nodes if plain(n) and n.op_type in types]
+        return [n for n in found if n.inputs and n.outputs]
 
 
 Rule: TypeAlias = Callable[[Network], Iterator[Finding]]
@@ -105,6 +109,16 @@ def is_quantizer(node: ir.Node | None, op: str | None = None) -> bool:
 def maker(value: ir.Value | None) -> ir.Node | None:
     """Return the node that makes a value, or None."""
     return value.producer() if value is not None else None
+
+
+def operand(node: ir.Node | None, index: int) -> ir.Value | None:
+    """Return an input of a node, or None where there is no such node, or no such input."""
+    return node.inputs[index] if node is not None and index < len(node.inputs) else None
+
+
+def shape_of(value: ir.Value | None) -> list[int | ir.SymbolicDim] | None:
+    """Return a value's inferred shape, or None."""
+    return list(value.shape) if value is not None and value.shape is not None else None
 
 
 def readers(value: ir.Value) -> list[tuple[ir.Node, int]]:

@@ -17,6 +17,7 @@ from quant.export.tensorrt_check_read import (
     is_quantizer,
     label,
     maker,
+    operand,
     readers,
 )
 from quant.export.tensorrt_check_walk import (
@@ -36,13 +37,13 @@ FLOAT = ("Softmax", "LayerNormalization", "Gelu", "Erf", "Sigmoid", "Exp", "Resi
 
 
 def _once(net: Network) -> Iterator[Finding]:
-    for value in dict.fromkeys(n.inputs[0] for n in net.quantizers):
+    for value in dict.fromkeys(operand(n, 0) for n in net.quantizers):
         if value is None:
             continue
         mine = [n for n, _ in readers(value) if is_quantizer(n, "QuantizeLinear")]
         if len(mine) < 2:
             continue
-        scales = [constant(n.inputs[1]) for n in mine]
+        scales = [constant(operand(n, 1)) for n in mine]
         equal = all(s is not None and np.array_equal(s, scales[0]) for s in scales)  # type: ignore[arg-type]
         saw = f"{len(mine)} quantizers of {'equal' if equal else 'different'} scales"
         mend = "Let every reader share one pair."
@@ -74,12 +75,12 @@ def _moves_up(value: ir.Value | None) -> bool:
     alone = value is not None and len(value.uses()) == 1 and not value.is_graph_output()
     node = maker(value) if alone else None
     if is_of(node, EPILOGUES) and node is not None:
-        return _moves_up(node.inputs[0])
+        return _moves_up(operand(node, 0))
     return is_of(node, set(WEIGHTED)) and node is not None and is_integer(node)
 
 
 def _number(node: ir.Node) -> float:
-    scale = constant(node.inputs[1])
+    scale = constant(operand(node, 1))
     return float(scale.ravel()[0]) if scale is not None and scale.size else float("nan")
 
 
@@ -90,18 +91,15 @@ def _integer_results(net: Network) -> Iterator[Finding]:
         behind = float_readers(node.outputs[0])
         bare = [n for n in behind if not is_quantizer(n, "QuantizeLinear")]
         if bare or not behind:
-            saw = (
-                f"dequantized operands, and a result read in float by {label(bare[0])}"
-                if (bare)
-                else "dequantized operands, and a float network output"
-            )
+            rest = f"result read in float by {label(bare[0])}" if bare else "float network output"
+            saw = f"dequantized operands, and a {rest}"
             mend = "Quantize the result as well, or leave the operands float."
             yield finding(20, "warning", node, saw, "a quantizer behind it", mend)
 
 
 def _float_operators(net: Network) -> Iterator[Finding]:
     for node in net.ops(*FLOAT):
-        if is_quantizer(maker(node.inputs[0]), "DequantizeLinear"):
+        if is_quantizer(maker(operand(node, 0)), "DequantizeLinear"):
             wanted = f"a float input: {node.op_type} has no integer kernel"
             mend = "Take the quantizer before it away."
             yield finding(21, "warning", node, "a dequantized input", wanted, mend)

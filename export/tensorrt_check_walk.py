@@ -21,7 +21,14 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from quant.export.tensorrt_check_read import QUANTIZERS, is_quantizer, maker, plain, readers
+from quant.export.tensorrt_check_read import (
+    QUANTIZERS,
+    is_quantizer,
+    maker,
+    operand,
+    plain,
+    readers,
+)
 from quant.graph import WEIGHTED
 from quant.layers import ABSORBED, VIEWS
 
@@ -37,7 +44,7 @@ def constant(value: ir.Value | None) -> NDArray[Any] | None:
         return None
     node = value.producer()
     if node is not None and plain(node) and node.op_type == "Cast":
-        value = node.inputs[0]
+        value = operand(node, 0)
     tensor = ir.convenience.get_const_tensor(value) if value is not None else None
     return np.asarray(tensor.numpy()) if tensor is not None else None
 
@@ -52,7 +59,7 @@ def rooted(value: ir.Value | None) -> bool:
             return False
         if node.op_type == "Constant":
             return True
-        value = node.inputs[0]
+        value = operand(node, 0)
     return False
 
 
@@ -60,7 +67,7 @@ def dequantizer(value: ir.Value | None) -> ir.Node | None:
     """Return the DequantizeLinear whose numbers a value holds, past views and MaxPool, or None."""
     node = maker(value)
     while node is not None and plain(node) and node.op_type in MOVED:
-        node = maker(node.inputs[0])
+        node = maker(operand(node, 0))
     return node if is_quantizer(node, "DequantizeLinear") else None
 
 
@@ -68,11 +75,11 @@ def weight_source(node: ir.Node) -> ir.Value | None:
     """Return the constant behind input 1 of a weighted node: float, or already integers."""
     if node.op_type not in WEIGHTED or not plain(node) or len(node.inputs) < 2:
         return None
-    value = node.inputs[1]
+    value = operand(node, 1)
     if not rooted(value):
         return None
     while value is not None and (made := value.producer()) is not None and made.inputs:
-        value = made.inputs[0]
+        value = operand(made, 0)
     return value
 
 
@@ -104,7 +111,7 @@ def is_of(node: ir.Node | None, types: Collection[str]) -> bool:
 
 def is_integer(node: ir.Node) -> bool:
     """Tell whether a weighted node has a dequantized second input."""
-    return dequantizer(node.inputs[1]) is not None
+    return len(node.inputs) > 1 and dequantizer(operand(node, 1)) is not None
 
 
 def float_readers(value: ir.Value) -> list[ir.Node]:

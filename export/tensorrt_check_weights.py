@@ -18,7 +18,9 @@ from quant.export.tensorrt_check_read import (
     finding,
     is_quantizer,
     maker,
+    operand,
     readers,
+    shape_of,
 )
 from quant.export.tensorrt_check_walk import (
     constant,
@@ -37,14 +39,14 @@ CLIPPED = 0.001
 def _weighted(net: Network) -> Iterator[tuple[ir.Node, ir.Node]]:
     """Yield weighted nodes with the DequantizeLinear of their constant weight."""
     for node in net.ops(*WEIGHTED):
-        made = dequantizer(node.inputs[1]) if weight_source(node) is not None else None
+        made = dequantizer(operand(node, 1)) if weight_source(node) is not None else None
         if made is not None:
             yield node, made
 
 
 def _axes(net: Network) -> Iterator[Finding]:
     for node, dequantize in _weighted(net):
-        scale = constant(dequantize.inputs[1])
+        scale = constant(operand(dequantize, 1))
         if scale is None or scale.ndim != 1 or scale.size < 2:
             continue
         axis, rank = dequantize.attributes.get_int("axis", 1), len(kernel(node))
@@ -68,7 +70,7 @@ def _output_axis(node: ir.Node, rank: int) -> int:
 
 def _past_transposes(axis: int, value: ir.Value, node: ir.Node) -> int:
     """Return where an axis of a dequantized weight lies when it reaches its layer."""
-    while value is not node.inputs[1]:
+    while value is not operand(node, 1):
         reader = next((r for r, _ in readers(value) if r.op_type == "Transpose"), None)
         if reader is None:
             return axis
@@ -80,17 +82,17 @@ def _past_transposes(axis: int, value: ir.Value, node: ir.Node) -> int:
 
 def _biases(net: Network) -> Iterator[Finding]:
     for node in net.ops("Conv", "ConvTranspose", "Gemm"):
-        bias = node.inputs[2] if len(node.inputs) > 2 else None
+        bias = operand(node, 2)
         if bias is None:
             continue
         if is_quantizer(maker(bias)):
             mend = "Keep the bias a float initializer (QuantizeBias=False in ONNX Runtime's tool)."
             yield finding(9, "error", node, "a quantized bias", "a float bias", mend)
-        elif node.op_type != "Gemm" or not rooted(bias):
+        elif node.op_type != "Gemm":  # whose third input is a sum of its own
             numbers = constant(bias)
             if numbers is None:
                 saw = "a bias that is computed"
-            elif numbers.ndim != 1 or (kernel(node) and numbers.size != _outputs(node)):
+            elif numbers.ndim != 1 or (len(kernel(node)) > 1 and numbers.size != _outputs(node)):
                 saw = f"a bias of shape {list(numbers.shape)}"
             else:
                 continue
@@ -109,7 +111,7 @@ def _stored(net: Network) -> Iterator[Finding]:
     if net.version != 8:
         return
     for node in net.quantizers:
-        value = node.inputs[0]
+        value = operand(node, 0)
         if value is None or not rooted(value) or is_quantizer(maker(value)):
             continue
         kind = value.dtype.name.lower() if value.dtype is not None else "unknown"
@@ -120,14 +122,13 @@ def _stored(net: Network) -> Iterator[Finding]:
 
 def _int4(net: Network) -> Iterator[Finding]:
     for node in net.quantizers:
-        zero = node.inputs[2] if len(node.inputs) > 2 else None
-        scale, shape = constant(node.inputs[1]), node.inputs[0].shape  # type: ignore[union-attr]
-        sizes = list(shape) if shape is not None else []
+        zero = operand(node, 2)
+        scale, sizes = constant(operand(node, 1)), shape_of(operand(node, 0)) or []
         if zero is None or zero.dtype != ir.DataType.INT4:
             continue
         fed = {r.op_type for r, _ in readers(node.outputs[0])} - {"DequantizeLinear", "Transpose"}
         mend = "Use INT4 only for weights of Gemm and MatMul; int8 elsewhere."
-        if not rooted(node.inputs[0]) or fed - {"Gemm", "MatMul"}:
+        if not rooted(operand(node, 0)) or fed - {"Gemm", "MatMul"}:
             yield finding(25, "error", node, "INT4 here", "weights of Gemm and MatMul", mend)
         if sizes and isinstance(sizes[-1], int) and sizes[-1] % 2:
             yield finding(25, "error", node, f"a last axis of {sizes[-1]}", "an even one", mend)
@@ -139,10 +140,11 @@ def _int4(net: Network) -> Iterator[Finding]:
 
 
 def _clipped(net: Network) -> Iterator[Finding]:
-    tops = {ir.DataType.INT8: 127.0, ir.DataType.FLOAT8E4M3FN: 448.0}
+    # what is beyond 448 rounds to it up to half a step, 16, further
+    tops = {ir.DataType.INT8: 127.0, ir.DataType.FLOAT8E4M3FN: 464.0}
     for node, dequantize in _weighted(net):
-        source, scale = weight_source(node), constant(dequantize.inputs[1])
-        zero = dequantize.inputs[2] if len(dequantize.inputs) > 2 else None
+        source, scale = weight_source(node), constant(operand(dequantize, 1))
+        zero = operand(dequantize, 2)
         top = tops.get(zero.dtype) if zero is not None and zero.dtype is not None else None
         array = constant(source)
         if array is None or scale is None or top is None or np.any(scale <= 0):
@@ -159,14 +161,17 @@ def _clipped(net: Network) -> Iterator[Finding]:
 
 def _beyond(array: NDArray[Any], scale: NDArray[Any], dequantize: ir.Node, top: float) -> int:
     """Count the elements that round to more than `top` steps."""
-    if is_quantizer(maker(dequantize.inputs[0]), "QuantizeLinear"):
+    if is_quantizer(maker(operand(dequantize, 0)), "QuantizeLinear"):
         spread = scale.astype(np.float64)
         if scale.ndim == 1 and scale.size > 1:
-            shape = [1] * array.ndim
-            shape[dequantize.attributes.get_int("axis", 1)] = -1
-            spread = spread.reshape(shape)
-        elif scale.ndim > 1 and scale.shape != array.shape:
-            return 0
+            axis = dequantize.attributes.get_int("axis", 1)
+            if not -array.ndim <= axis < array.ndim or array.shape[axis] != scale.size:
+                return 0  # rule 6 speaks of it
+            spread = spread.reshape(
+                [-1 if i == axis % array.ndim else 1 for i in range(array.ndim)]
+            )
+        elif scale.size > 1:
+            return 0  # blocks
         steps = array.astype(np.float64) / spread
         return int(np.count_nonzero(np.abs(np.rint(steps) if top == 127 else steps) > top))
     return int(np.count_nonzero(np.abs(array.astype(np.float32)) > top))

@@ -1,8 +1,9 @@
 """DEPLOY.md of a TensorRT export: what to run, with what numbers in, and what nobody has checked."""
 
-__all__ = ["deploy_md"]
+__all__ = ["FILES", "deploy_md"]
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from quant.deploy import Deployment
@@ -12,17 +13,20 @@ from quant.export.tensorrt_shapes import BATCHES
 from quant.graph import Graph
 from quant.plan import Plan
 
-TEXTS = {
-    "model.onnx": "the network with Q/DQ, for an explicit build",
-    "layer_precisions.txt": "what each float layer computes in, as options of trtexec",
-    "implicit/model.onnx": "the float network, without Q/DQ",
-    "implicit/calibration.cache": "the scale of every float tensor of it",
-    "implicit/dynamic_range.json": "the same as ranges (scale * 127), as PPQ writes them",
-    "implicit/dynamic_range.txt": "the same as NVIDIA's sampleINT8API reads them",
-    "implicit/layer_precisions.txt": "what each layer computes in, as options of trtexec",
-    "build.sh": "builds `engine.plan` with trtexec",
-    "build.py": "builds `engine.plan` with the Python API",
-}
+FILES: Mapping[str, str] = MappingProxyType(
+    {
+        "model.onnx": "the network with Q/DQ, for an explicit build",
+        "layer_precisions.txt": "what each float layer computes in, as options of trtexec",
+        "implicit/model.onnx": "the float network, without Q/DQ",
+        "implicit/calibration.cache": "the scale of every float tensor of it",
+        "implicit/dynamic_range.json": "the same as ranges (scale * 127), as PPQ writes them",
+        "implicit/dynamic_range.txt": "the same as NVIDIA's sampleINT8API reads them",
+        "implicit/layer_precisions.txt": "what each layer computes in, as options of trtexec",
+        "build.sh": "builds `engine.plan` with trtexec",
+        "build.py": "builds `engine.plan` with the Python API",
+    }
+)
+"""What an export may hold, and what it is; `DEPLOY.md` aside."""
 
 
 def deploy_md(
@@ -36,7 +40,7 @@ def deploy_md(
         preprocessing(deployment),
         precision(plan),
         renamed(facts),
-        _verified(),
+        _verified(build),
         _inferred(build, facts),
     ]
     return "\n".join(line for part in parts if part for line in [*part, ""]).rstrip("\n") + "\n"
@@ -45,10 +49,10 @@ def deploy_md(
 def _files(build: Build) -> list[str]:
     kept = ["model.onnx", *(["layer_precisions.txt"] if build.explicit_layers else [])]
     if build.implicit:
-        kept += [n for n in TEXTS if n.startswith("implicit/")]
+        kept += [n for n in FILES if n.startswith("implicit/")]
         if not build.implicit_layers:
             kept.remove("implicit/layer_precisions.txt")
-    rows = [f"| `{name}` | {TEXTS[name]} |" for name in [*kept, "build.sh", "build.py"]]
+    rows = [f"| `{name}` | {FILES[name]} |" for name in [*kept, "build.sh", "build.py"]]
     return ["## Files", "", "| file | what it is |", "|---|---|", *rows]
 
 
@@ -112,18 +116,18 @@ def _steps(build: Build, facts: Mapping[str, Any]) -> list[str]:
             ),
         ]
     elif build.version.implicit:
-        lines += ["", f"There is no implicit build: {facts['implicit']}."]
+        lines += ["", f"There is no implicit build: {facts['no_implicit_because']}."]
     return lines
 
 
-def _verified() -> list[str]:
+def _verified(build: Build) -> list[str]:
+    same = "its integers are those of `simulated.onnx`, which ONNX Runtime ran for the report"
+    if build.typed:
+        same += "; here scales are rounded to float16 (by 0.2 % at most), and float16 layers typed"
     return [
         "## Verified",
         "",
-        (
-            "- `model.onnx` passes onnx's checker; its integers are those of `simulated.onnx`, which "
-            "ONNX Runtime ran for the numbers of the report."
-        ),
+        f"- `model.onnx` passes onnx's checker; {same}.",
         "- `check.json`: the 30 rules of TensorRT's open parser and of NVIDIA's documents.",
     ]
 

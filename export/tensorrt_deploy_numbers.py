@@ -54,11 +54,8 @@ def precision(plan: Plan) -> list[str]:
         f"  - {_code(x.layer)} ({x.op}, {x.precision}): {plain_text(x.because)}" for x in others
     ]
     more = [f"  - and {len(named) - MOST} more, in plan.json"] if len(named) > MOST else []
-    return (
-        ["## Precision", "", *rows, "", "Not integer, and why:", "", *named[:MOST], *more]
-        if (named)
-        else ["## Precision", "", *rows]
-    )
+    why = ["", "Not integer, and why:", "", *named[:MOST], *more] if named else []
+    return ["## Precision", "", *rows, *why]
 
 
 def renamed(facts: Mapping[str, Any]) -> list[str]:

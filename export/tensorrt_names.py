@@ -1,14 +1,21 @@
 """Names that TensorRT's tools can hold: the lists of trtexec break at , : ' and take * for any."""
 
-__all__ = ["Renamed", "clean_names"]
+__all__ = ["BAD_NODE", "BAD_TENSOR", "Renamed", "clean_names"]
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from re import Pattern
 
 import onnx_ir as ir
 
-from quant.export.tensorrt_check_import import BAD_NODE, BAD_TENSOR
+BAD_NODE = re.compile(r"[,:'\x00-\x1f\x7f]")
+"""What the lists of trtexec cannot hold in a layer's name."""
+BAD_TENSOR = re.compile(r": |[\x00-\x1f\x7f]|^\s|\s$|:$|^$")
+"""What readers of calibration caches stumble over in a tensor's name: they split at ': '."""
+CLEANED_NODE = re.compile(rf"{BAD_NODE.pattern}|\*")
+CLEANED_TENSOR = re.compile(rf"{BAD_TENSOR.pattern}|[,']")
+"""What an export replaces besides: `*` stands for any name, and trtexec's shapes break at , and '."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,13 +44,13 @@ def clean_names(model: ir.Model, first: Renamed = NOTHING) -> Renamed:
         first: Names that are decided already: those of the float graph, for its Q/DQ twin.
     """
     nodes = list(model.graph.all_nodes())
-    new = _decide([str(n.name) for n in nodes], BAD_NODE, first.nodes)
+    new = _decide([str(n.name) for n in nodes], CLEANED_NODE, first.nodes)
     for node in nodes:
         node.name = new.get(str(node.name), node.name)
     graph = model.graph
     values = [v for v in [*graph.inputs, *(v for n in nodes for v in n.outputs)] if v.name]
     held = [str(name) for name in graph.initializers]
-    tensors = _decide([*(str(v.name) for v in values), *held], BAD_TENSOR, first.tensors)
+    tensors = _decide([*(str(v.name) for v in values), *held], CLEANED_TENSOR, first.tensors)
     for value in [*values, *graph.initializers.values()]:
         value.name = tensors.get(str(value.name), value.name)
     return Renamed(nodes=new, tensors=tensors)
@@ -55,14 +62,13 @@ def _decide(names: Iterable[str], bad: Pattern[str], first: Mapping[str, str]) -
     given = {old: new for old, new in first.items() if old in every}
     taken = set(given.values())
     taken |= {n for n in every if not bad.search(n) and n not in given and n not in taken}
-    known = set(every)
     new = dict(given)
     for name in every:
         if name in given or not (bad.search(name) or name in given.values()):
             continue
         stem = bad.sub("_", name) or "_"
         free, count = stem, 0
-        while free in taken or free in known:
+        while free in taken:
             count += 1
             free = f"{stem}_{count}"
         taken.add(free)

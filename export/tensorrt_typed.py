@@ -6,10 +6,10 @@ IQuantizeLayer and IDequantizeLayer; TensorRT 11 migration guide.
 
 __all__ = ["typed"]
 
-import onnx
 import onnx_ir as ir
 from onnx import version_converter
 
+from quant.errors import UnsupportedError
 from quant.export.tensorrt_retype import Retype
 from quant.export.tensorrt_types import node_types
 from quant.graph import Graph
@@ -41,14 +41,14 @@ def typed(model: ir.Model, plan: Plan, graph: Graph) -> ir.Model:
 
     Raises:
         InputError: A weight or constant of a float16 layer is too large for float16.
-        UnsupportedError: A float16 layer's operator has no float16 form.
+        UnsupportedError: A float16 layer's operator has no float16 form, or onnx's version
+            converter cannot raise the model to opset 19.
     """
     if not any(x.precision == "float16" for x in plan.layers.values()):
         return model.clone()
     work = model.clone()
     if work.opset_imports.get("", 0) < OPSET:
-        with silence():
-            work = through_proto(work, _raise)
+        work = _raised(work)
     infer_shapes(work)
     edit = Retype(work, node_types(work, plan, graph))
     edit.run()
@@ -56,5 +56,14 @@ def typed(model: ir.Model, plan: Plan, graph: Graph) -> ir.Model:
     return work
 
 
-def _raise(proto: onnx.ModelProto) -> onnx.ModelProto:
-    return version_converter.convert_version(proto, OPSET)
+def _raised(model: ir.Model) -> ir.Model:
+    try:
+        with silence():
+            return through_proto(model, lambda p: version_converter.convert_version(p, OPSET))
+    except (RuntimeError, ValueError, IndexError) as error:
+        said = " ".join(str(error).split()).replace("'", '"').rstrip(".")[:120]
+        raise UnsupportedError(
+            f"graph '{model.graph.name}': float16 layers need opset {OPSET}, and onnx's version "
+            f"converter said '{said}'. Export the model with opset {OPSET}, or give the layers "
+            "float32."
+        ) from error

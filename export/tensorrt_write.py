@@ -2,29 +2,27 @@
 
 __all__ = ["write_folder"]
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from quant.deploy import Deployment
 from quant.errors import UnsupportedError
 from quant.export.qdq import save_checked
 from quant.export.tensorrt_build import Build, build_py, build_sh
-from quant.export.tensorrt_cache import cache_text, range_json, range_text
-from quant.export.tensorrt_deploy import deploy_md
+from quant.export.tensorrt_deploy import FILES, deploy_md
+from quant.export.tensorrt_implicit import no_implicit, write_implicit
 from quant.export.tensorrt_names import Renamed, clean_names
-from quant.export.tensorrt_precision import layer_lists, layer_types
-from quant.export.tensorrt_ranges import tensor_scales
+from quant.export.tensorrt_precision import LayerType, layer_lists, layer_types
 from quant.export.tensorrt_shapes import shape_ranges
 from quant.export.tensorrt_typed import typed
 from quant.export.tensorrt_version import Version, trt_version
-from quant.files import write_json, write_text
+from quant.export.tensorrt_weights import hold_weights
+from quant.files import write_text
 from quant.floats import Float16
-from quant.formats import Params
 from quant.graph import Graph
 from quant.plan import Plan
 from quant.simulate import quantize_graph
@@ -48,10 +46,13 @@ def write_folder(
         UnsupportedError: FP8 for version 8.
     """
     version = trt_version(deployment.trt_version)
+    # float16 is a type of the exported graph, and only of the simulation a grid
+    grids = {k: t for k, t in plan.tensors.items() if not isinstance(t.number, Float16)}
+    plan = replace(plan, tensors=grids)
     renamed = clean_names(graph.clone())
-    half = any(layer.precision == "float16" for layer in plan.layers.values())
     model = _explicit(graph, plan, target, version)
-    fp8 = any(v.dtype == FP8 for v in model.graph.initializers.values())
+    held = [v.const_value for v in model.graph.initializers.values()]
+    fp8 = any(t is not None and t.dtype == FP8 for t in held)
     if fp8 and version.major < 10:
         raise UnsupportedError(
             f"plan for '{target.name}': it has FP8 tensors, and TensorRT {version.major} has no "
@@ -59,127 +60,65 @@ def write_folder(
         )
     mine = clean_names(model, renamed)
     save_checked(model, folder / "model.onnx")
-    why_not = _no_implicit(plan, deployment, version)
-    lists = version.implicit and half
-    build = Build(
-        version=version,
-        typed=half and version.major >= 10,
-        half=half and version.implicit,
-        fp8=fp8,
-        implicit=why_not is None,
-        shapes=shape_ranges(graph, deployment, renamed.tensors),
-        explicit_layers=tuple(layer_types(graph, plan, renamed.nodes, integer=False))
-        if lists and version.major == 8
-        else (),
-        implicit_layers=tuple(layer_types(graph, plan, renamed.nodes, integer=True))
-        if why_not is None
-        else (),
-    )
+    build = _build(graph, plan, deployment, renamed, fp8=fp8)
     files = ["model.onnx"]
     if build.explicit_layers:
         write_text(folder / "layer_precisions.txt", layer_lists(build.explicit_layers))
         files.append("layer_precisions.txt")
-    facts = _facts(build, model, mine, why_not)
-    if why_not is None:
-        made, counted = _implicit(graph, plan, folder, deployment, build)
+    facts = _facts(build, model, mine, no_implicit(plan, deployment, version))
+    if build.implicit and deployment.profile is not None:
+        made, counted = write_implicit(graph, plan, folder, deployment.profile, build)
         files += made
         facts["implicit_scales"] = counted
     write_text(folder / "build.sh", build_sh(build))
     write_text(folder / "build.py", build_py(build))
-    files += ["build.sh", "build.py", "DEPLOY.md"]
     write_text(folder / "DEPLOY.md", deploy_md(graph, plan, deployment, build, facts))
+    files += ["build.sh", "build.py", "DEPLOY.md"]
+    _clear(folder, files)
     return Exported(files=tuple(files), facts=facts)
 
 
+def _build(
+    graph: Graph, plan: Plan, deployment: Deployment, renamed: Renamed, *, fp8: bool
+) -> Build:
+    """Return what the build scripts need to know."""
+    version = trt_version(deployment.trt_version)
+    half = any(layer.precision == "float16" for layer in plan.layers.values())
+    implicit = no_implicit(plan, deployment, version) is None
+    explicit_layers: tuple[LayerType, ...] = ()
+    implicit_layers: tuple[LayerType, ...] = ()
+    if half and version.major == 8:
+        explicit_layers = tuple(layer_types(graph, plan, renamed.nodes, integer=False))
+    if implicit:
+        implicit_layers = tuple(layer_types(graph, plan, renamed.nodes, integer=True))
+    return Build(
+        version=version,
+        typed=half and version.major >= 10,
+        half=half and version.implicit,
+        fp8=fp8,
+        implicit=implicit,
+        shapes=shape_ranges(graph, deployment, renamed.tensors),
+        explicit_layers=explicit_layers,
+        implicit_layers=implicit_layers,
+    )
+
+
+def _clear(folder: Path, files: Sequence[str]) -> None:
+    """Remove what an export for another version left: two builds of one network must not mix."""
+    for name in FILES:
+        if name not in files:
+            (folder / name).unlink(missing_ok=True)
+    below = folder / "implicit"
+    if below.is_dir() and not any(below.iterdir()):
+        below.rmdir()
+
+
 def _explicit(graph: Graph, plan: Plan, target: Target, version: Version) -> ir.Model:
-    # float16 is a type of the exported graph, and only of the simulation a grid
-    grids = {k: t for k, t in plan.tensors.items() if not isinstance(t.number, Float16)}
-    plan = replace(plan, tensors=grids)
     if version.major == 8:
         model = quantize_graph(graph, plan, target, weight_form="float")
-        _hold_weights(model, plan)
+        hold_weights(model, plan)
         return model
     return typed(quantize_graph(graph, plan, target, weight_form="integer"), plan, graph)
-
-
-def _hold_weights(model: ir.Model, plan: Plan) -> None:
-    """Clip float weights to their grid: QuantizeLinear knows -128, and a narrow grid does not."""
-    narrow = {
-        t.tensor: t
-        for t in plan.quantized
-        if t.kind == "weight" and getattr(t.number, "narrow", False)
-    }
-    for node in list(model.graph):
-        value = node.inputs[0] if node.op_type == "QuantizeLinear" else None
-        tensor = narrow.get(str(value.name)) if value is not None else None
-        if value is None or tensor is None or value.const_value is None:
-            continue
-        if not isinstance(tensor.params, Params):
-            continue
-        array, scale = value.const_value.numpy(), tensor.params.scale
-        axis = getattr(tensor.number, "axis", None)
-        shape = [1] * array.ndim
-        if axis is not None:
-            shape[axis] = -1
-        spread = scale.reshape(shape if axis is not None else ())
-        over = np.abs(np.rint(array / spread)) > 127
-        if np.any(over):
-            held = np.where(over, np.sign(array) * np.float32(127) * spread, array)
-            _put(model, node, held.astype(np.float32))
-
-
-def _put(model: ir.Model, node: ir.Node, array: NDArray[np.float32]) -> None:
-    """Give a QuantizeLinear this weight; another reader of the old one keeps it."""
-    value = node.inputs[0]
-    assert value is not None
-    name = str(value.name)
-    if len(value.uses()) == 1 and not value.is_graph_output():
-        value.const_value = ir.tensor(array, name=name)
-        return
-    name += "_clipped"
-    while name in model.graph.initializers:
-        name += "_"
-    made = ir.Value(name=name, const_value=ir.tensor(array, name=name))
-    model.graph.register_initializer(made)
-    node.replace_input_with(0, made)
-
-
-def _no_implicit(plan: Plan, deployment: Deployment, version: Version) -> str | None:
-    """Return why there is no implicit twin, or None."""
-    if not version.implicit:
-        return "TensorRT 11 has no calibration cache"
-    if deployment.profile is None:
-        return "there was no profile to take the ranges of all tensors from"
-    odd = [t for t in plan.quantized if getattr(t.number, "name", "") != "int8"]
-    if odd:
-        return f"'{odd[0].tensor}' is {getattr(odd[0].number, 'name', 'no int8')}, and a cache is for int8"
-    return None
-
-
-def _implicit(
-    graph: Graph, plan: Plan, folder: Path, deployment: Deployment, build: Build
-) -> tuple[list[str], dict[str, int]]:
-    """Write `implicit/`, and return its files and how many scales come from where."""
-    assert deployment.profile is not None
-    model = graph.clone()
-    renamed = clean_names(model)
-    save_checked(model, folder / "implicit" / "model.onnx")
-    found = tensor_scales(graph, plan, deployment.profile)
-    scales = {renamed.tensors.get(name, name): one.scale for name, one in found.items()}
-    write_text(folder / "implicit" / "calibration.cache", cache_text(scales, str(build.version)))
-    write_json(folder / "implicit" / "dynamic_range.json", range_json(scales))
-    files = ["model.onnx", "calibration.cache", "dynamic_range.json"]
-    if not any(":" in name for name in scales):
-        write_text(folder / "implicit" / "dynamic_range.txt", range_text(scales))
-        files.append("dynamic_range.txt")
-    if build.implicit_layers:
-        text = layer_lists(build.implicit_layers)
-        write_text(folder / "implicit" / "layer_precisions.txt", text)
-        files.append("layer_precisions.txt")
-    counted: dict[str, int] = {}
-    for one in found.values():
-        counted[one.origin] = counted.get(one.origin, 0) + 1
-    return [f"implicit/{name}" for name in files], dict(sorted(counted.items()))
 
 
 def _facts(build: Build, model: ir.Model, renamed: Renamed, why_not: str | None) -> dict[str, Any]:
@@ -188,7 +127,8 @@ def _facts(build: Build, model: ir.Model, renamed: Renamed, why_not: str | None)
         "trt_version": str(build.version),
         "flags": build.explicit_flags,
         "strongly_typed": build.typed or build.fp8 or build.version.major >= 11,
-        "implicit": why_not or True,
+        "implicit": why_not is None,
+        "no_implicit_because": why_not or "",
         "renamed_nodes": dict(renamed.nodes),
         "renamed_tensors": dict(renamed.tensors),
     }

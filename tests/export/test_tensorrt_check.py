@@ -1,5 +1,7 @@
 """Every rule about TensorRT's Q/DQ graphs, broken on purpose in a good export."""
 
+import random
+from contextlib import suppress
 from pathlib import Path
 
 import ml_dtypes
@@ -75,6 +77,13 @@ def test_rule_1_a_missing_zero_point() -> None:
         ("error", "node 'input_QuantizeLinear'", "2 inputs"),
         ("error", "node 'input_DequantizeLinear'", "2 inputs"),
     ]
+
+
+def test_rule_1_a_quantizer_of_one_input_does_not_stop_the_others() -> None:
+    graph = good()
+    pair_of(graph, "d")[0].resize_inputs(1)
+
+    assert only(check(graph), 1) == [("error", "node 'd_QuantizeLinear'", "1 inputs")]
 
 
 def test_a_finding_reads_as_one_sentence_and_names_the_layer() -> None:
@@ -232,6 +241,19 @@ def test_rule_8_a_pair_that_disagrees_and_integers_that_others_read() -> None:
     ]
 
 
+def test_rule_8_a_pair_whose_axes_differ() -> None:
+    graph = good("8")
+    pair_of(graph, "w2")[1].attributes.add(ir.AttrInt64("axis", 1))
+
+    assert only(check(graph, "8"), 8) == [
+        (
+            "error",
+            "node 'w2_QuantizeLinear'",
+            "another scale, zero point or axis than node 'w2_DequantizeLinear'",
+        )
+    ]
+
+
 def test_rule_9_a_bias_in_int32_as_other_tools_write_it() -> None:
     graph = good()
     grid = [
@@ -291,9 +313,10 @@ def test_rule_10_an_unused_domain_is_a_risk_and_nvidias_own_operators_are_none()
     [
         ("10", 12, "error", "13 for scales per channel"),
         ("8", 18, "error", "at most 17 for TensorRT 8"),
-        ("10", 24, "error", "at most 23 for TensorRT 10"),
+        ("10", 25, "error", "at most 24 for TensorRT 10"),
         ("10", 21, "warning", "at most 20 for TensorRT 10"),
-        ("11", 24, "error", "at most 23 for TensorRT 11"),
+        ("11", 26, "error", "at most 25 for TensorRT 11"),
+        ("11", 25, "warning", "at most 24 for TensorRT 11"),
     ],
 )
 def test_rule_11_an_opset_too_low_or_too_high(
@@ -327,6 +350,10 @@ def test_rule_13_a_scale_and_operands_of_other_types() -> None:
         ("error", "node 'input_QuantizeLinear'", "a float16 scale for a float tensor"),
         ("error", "node 'stem'", "inputs of float and float16 for type T"),
     ]
+    pair_of(graph, "h")[1].replace_input_with(1, small)
+    assert [saw for _, place, saw in only(check(graph), 13) if place == "node 'left'"] == [
+        "inputs of float and float16 for type T"
+    ]
     assert only(check(graph, "8"), 13) == []  # version 8 is never strongly typed
 
 
@@ -347,6 +374,17 @@ def test_rule_15_a_residual_whose_convolution_is_quantized_too() -> None:
     assert only(check(graph), 15) == [
         ("error", "node 'add'", "both operands dequantized, one of them a convolution's")
     ]
+
+
+def test_rule_15_is_not_about_sums_without_a_convolution() -> None:
+    graph = good()
+    operands = [pair_of(graph, "b")[1].outputs[0], pair_of(graph, "h")[1].outputs[0]]
+    made = ir.node("Add", operands, name="plain_sum")
+    made.outputs[0].name = "plain_sum_out"
+    graph.graph.append(made)
+    graph.graph.outputs.append(made.outputs[0])
+
+    assert only(check(graph), 15) == []
 
 
 def test_rule_15_a_residual_whose_skip_is_float() -> None:
@@ -447,6 +485,35 @@ def test_rule_22_a_convolution_with_odd_channels(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("shape", "group", "fast"),
+    [
+        ((16, 16, 3, 1), 1, True),
+        ((8, 16, 3, 3), 1, True),  # one side of 8, the other of 16
+        ((8, 16, 3, 1), 1, False),  # no square
+        ((12, 12, 3, 3), 1, False),
+        ((16, 1, 3, 3), 16, True),  # depthwise of 8 and kernel 3
+        ((16, 1, 1, 1), 16, False),
+        ((12, 1, 3, 3), 12, False),
+    ],
+)
+def test_rule_22_knows_the_shapes_that_have_a_kernel(
+    shape: tuple[int, ...], group: int, fast: bool
+) -> None:
+    """ModelOpt's table, a row each; the convolution is not the first of its network."""
+    within = shape[1] * group
+    proto = model(
+        f"""g (float[N,{within},8,8] x) => (float[N,{shape[0]},k,l] y) {{
+            [before] a = Sigmoid(x)
+            [conv] y = Conv<group={group}>(a, w)
+        }}""",
+        weights(0, w=shape),
+    )
+    found = only(check_model(prepared(proto), Deployment()), 22)
+
+    assert (found == []) == fast
+
+
 def test_rule_23_a_matrix_that_is_too_thin(tmp_path: Path) -> None:
     from quant.export.tensorrt import write
 
@@ -514,13 +581,13 @@ def test_rule_25_int4_scales_block_one_axis() -> None:
 def test_rule_26_weights_beyond_their_grid() -> None:
     graph = good("8")
     scale = pair_of(graph, "w5")[0].inputs[1].const_value.numpy()  # type: ignore[union-attr]
-    small = constant_of(graph, "s", scale / 4)
+    small = constant_of(graph, "s", scale / 2)
     for node in pair_of(graph, "w5"):
         node.replace_input_with(1, small)
     array = graph.graph.initializers["w5"].const_value.numpy()  # type: ignore[union-attr]
-    over = int((np.abs(np.rint(array / (scale / 4)[:, None, None, None])) > 127).sum())
+    over = int((np.abs(np.rint(array / (scale / 2)[:, None, None, None])) > 127).sum())
 
-    assert over > 1
+    assert 0.001 < over / array.size < 0.5
     assert only(check(graph, "8"), 26) == [
         ("error", "node 'mix'", f"{over} of {array.size} weights beyond 127 * scale")
     ]
@@ -546,7 +613,6 @@ def test_rule_26_a_single_minus_128_among_thousands_is_a_warning() -> None:
         ("a:b", "node 'a:b'", "a name that trtexec's lists break at"),
         ("it's", "node 'it's'", "a name that trtexec's lists break at"),
         ("a\nb", "node 'a\\nb'", "a name that trtexec's lists break at"),
-        ("relu*", "node 'relu*'", "a name that trtexec's lists break at"),
     ],
 )
 def test_rule_27_node_names_that_lists_cannot_hold(name: str, place: str, saw: str) -> None:
@@ -555,6 +621,15 @@ def test_rule_27_node_names_that_lists_cannot_hold(name: str, place: str, saw: s
 
     assert only(check(graph), 27) == [("error", place, saw)]
     assert only(check(graph, "11"), 27) == [("warning", place, saw)]
+
+
+def test_rule_27_a_star_is_a_risk_in_lists() -> None:
+    graph = good()
+    node_of(graph, "relu1").name = "relu*"
+
+    assert only(check(graph), 27) == [
+        ("warning", "node 'relu*'", "a '*', which trtexec's lists take for any characters")
+    ]
 
 
 def test_rule_27_a_name_twice_and_a_tensor_that_breaks_a_cache() -> None:
@@ -655,6 +730,23 @@ def test_a_folder_without_model_and_a_file_that_is_none_are_refused(tmp_path: Pa
     assert str(caught.value).endswith(". Export it again.")
 
 
+def test_a_circle_and_a_missing_weight_file_are_refused(tmp_path: Path) -> None:
+    """In a circle the rules would run for ever."""
+    graph = good()
+    turn, back = node_of(graph, "relu2"), node_of(graph, "relu1")
+    back.replace_input_with(0, turn.outputs[0])
+    with pytest.raises(InputError) as caught:
+        check(graph)
+    assert "not a readable ONNX model: " in str(caught.value)
+
+    proto = onnx.load(export(tmp_path) / "model.onnx")
+    onnx.save(proto, tmp_path / "model.onnx", save_as_external_data=True, location="w")
+    (tmp_path / "w").unlink()
+    with pytest.raises(InputError) as caught:
+        check_export(tmp_path / "model.onnx", Deployment())
+    assert "No such file or directory" in str(caught.value)
+
+
 def test_a_version_that_is_none_is_refused() -> None:
     with pytest.raises(InputError) as caught:
         check_export(Path("x.onnx"), Deployment(trt_version="9"))
@@ -695,7 +787,7 @@ def test_the_look_before_export_warns_of_what_would_be_quantized() -> None:
             "6 output and 3 input channels a group, kernel 1x1",
         ),
         ("tensorrt-23", "warning", "node 'fc'", "K = 256 and N = 5"),
-        ("tensorrt-27", "info", "node 'up:1'", "a name with , : ' * or a line end"),
+        ("tensorrt-27", "info", "node 'up:1'", "a name with , : ' or a line end"),
     ]
 
 
@@ -713,3 +805,51 @@ def test_the_look_before_export_finds_operators_that_are_not_imported() -> None:
     assert [(f.rule, f.severity, f.place) for f in found] == [
         ("tensorrt-10", "error", "node 'odd'")
     ]
+
+
+OPERATORS = ["Conv", "Gemm", "MatMul", "Add", "Concat", "MaxPool", "Relu", "Softmax", "Transpose"]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_no_broken_graph_stops_the_rules(seed: int) -> None:
+    """Files of other tools come with inputs missing and attributes lost: a finding, no traceback."""
+    rng = random.Random(seed)
+    graph = good(rng.choice(["8", "10"]))
+    nodes = list(graph.graph)
+    values = [v for n in nodes for v in n.outputs] + list(graph.graph.initializers.values())
+    for _ in range(3):
+        node = rng.choice(nodes)
+        index = rng.randrange(max(len(node.inputs), 1))
+        match rng.randrange(6):
+            case 0:
+                node.resize_inputs(index)
+            case 1 if node.inputs:
+                node.replace_input_with(index, None)
+            case 2 if node.inputs:
+                node.replace_input_with(index, rng.choice(values))
+            case 3:
+                node.op_type = rng.choice([*OPERATORS, Q, DQ])
+            case 4:
+                node.attributes.clear()
+            case _:
+                node.name = rng.choice(["", "a:b", None])
+    with suppress(InputError):  # a circle
+        assert all(f.rule in RULES and str(f) for f in check(graph))
+
+
+@pytest.mark.parametrize(("largest", "found"), [(460, 0), (480, 1)])
+def test_rule_26_knows_that_float8_rounds_down_to_448(largest: float, found: int) -> None:
+    """Its last step is 32 wide: what is under 464 rounds to 448, and is not clipped."""
+    graph = good("8")
+    graph.graph.opset_imports[""] = 19
+    array = graph.graph.initializers["w2"].const_value.numpy()  # type: ignore[union-attr]
+    scale = (np.abs(array).max(axis=(1, 2, 3)) / np.float32(largest)).astype(np.float32)
+    grid = [
+        constant_of(graph, "s", scale),
+        constant_of(graph, "z8", np.zeros(16, ml_dtypes.float8_e4m3fn)),
+    ]
+    for node in pair_of(graph, "w2"):
+        for index, value in enumerate(grid, 1):
+            node.replace_input_with(index, value)
+
+    assert len(only(check(graph), 26)) == found

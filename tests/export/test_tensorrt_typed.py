@@ -247,6 +247,64 @@ def test_joined_tensors_and_the_two_of_a_pair_keep_equal_scales_in_both_types() 
     assert exact["h"] != float(np.float16(exact["h"]))
 
 
+def test_weights_that_stay_float_keep_equal_scales_in_their_pair() -> None:
+    """The form of FP8 weights: a float32 QuantizeLinear and a float16 DequantizeLinear."""
+    graph, plan = chosen(wide_net(), "tensorrt")
+    plan = edited(graph, plan, "left", "conv2")
+    quantized = quantize_graph(graph, plan, TENSORRT, weight_form="float")
+    made = typed(quantized, plan, graph)
+    ops = {str(n.name): n for n in made.graph}
+    pair = [ops["w2_QuantizeLinear"], ops["w2_DequantizeLinear_float16"]]
+    arrays = [n.inputs[1].const_value.numpy() for n in pair]  # type: ignore[union-attr]
+
+    checked(made)
+    assert errors(check(made, "11")) == []
+    assert [a.dtype for a in arrays] == [np.float32, np.float16]
+    np.testing.assert_array_equal(arrays[0], arrays[1].astype(np.float32))
+
+
+def test_a_pool_between_a_float32_and_a_float16_side_keeps_one_scale() -> None:
+    proto = model(
+        """g (float[N,3,4,4] input) => (float[N,8,2,2] output) {
+            [one] a = Conv(input, w1)
+            [pool] b = MaxPool<kernel_shape=[2,2], strides=[2,2]>(a)
+            [two] c = Conv(b, w2)
+            [three] output = Conv(c, w3)
+        }""",
+        weights(6, w1=(8, 3, 1, 1), w2=(8, 8, 1, 1), w3=(8, 8, 1, 1)),
+    )
+    _, plan, made = built(proto, "three")
+    exact = float(plan.tensors["a"].params.scale)  # type: ignore[union-attr]
+    rounded = float(np.float16(exact))
+
+    assert kinds(made) == {"one": F32, "pool": F32, "two": F16, "three": F16}
+    assert scales(made, "a") == {("float32", rounded)}
+    assert scales(made, "b") == {("float32", rounded), ("float16", rounded)}
+    assert rounded != exact
+
+
+def test_an_integer_sum_takes_the_type_of_the_float_branch_that_it_reads() -> None:
+    """The convolution's operand of a residual Add has no quantizer that could change its type."""
+    _, _, made = built(wide_net(), "conv2")
+
+    assert kinds(made)["add"] == kinds(made)["relu3"] == F16
+    assert casts(made) == []
+
+
+def test_a_network_output_counts_as_a_float32_reader() -> None:
+    proto = model(
+        """g (float[N,3,4,4] input) => (float[N,8,4,4] a, float[N,8,4,4] output) {
+            [one] a = Conv(input, w1)
+            [two] output = Conv(a, w2)
+        }""",
+        weights(6, w1=(8, 3, 1, 1), w2=(8, 8, 1, 1)),
+    )
+    _, _, made = built(proto, "two")
+
+    assert kinds(made) == {"one": F32, "two": F16}
+    assert casts(made) == [("a", "a_float16"), ("output_float16", "output")]
+
+
 def test_a_scale_that_float16_cannot_hold_keeps_its_layer_in_float32() -> None:
     """The weight scales of a layer of tiny weights are subnormal in float16."""
     held = weights(4, w1=(8, 3, 1, 1), b1=(8,), w2=(8, 8, 1, 1), b2=(8,))
@@ -325,6 +383,23 @@ def test_an_operator_without_float16_form_is_refused() -> None:
     assert str(caught.value) == (
         "plan: layer 'odd' is float16, and NonMaxSuppression has no float16 form in opset 19. Give "
         "it float32."
+    )
+
+
+def test_a_model_that_cannot_be_raised_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(proto: onnx.ModelProto, version: int) -> onnx.ModelProto:
+        raise RuntimeError("No Adapter From Version 18 for 'Odd'")
+
+    monkeypatch.setattr("onnx.version_converter.convert_version", fails)
+    graph, plan = chosen(three_convs(), "tensorrt")
+    plan = edited(graph, plan, "two")
+    quantized = quantize_graph(graph, plan, TENSORRT, weight_form="integer")
+    with pytest.raises(UnsupportedError) as caught:
+        typed(quantized, plan, graph)
+
+    assert str(caught.value) == (
+        "graph 'g': float16 layers need opset 19, and onnx's version converter said 'No Adapter "
+        'From Version 18 for "Odd"\'. Export the model with opset 19, or give the layers float32.'
     )
 
 

@@ -19,7 +19,10 @@ from quant.export.tensorrt import TENSORRT, write
 from quant.export.tensorrt_cache import read_cache
 from quant.export.tensorrt_check import check_export
 from quant.finding import errors
+from quant.graph import Graph
+from quant.plan import Plan
 from quant.preprocess import Preprocess
+from quant.recipe import Recipe, Rule
 from quant.simulate import quantize_graph
 from quant.target import Exported
 from tests.chosen import chosen, inputs, profiled, run
@@ -141,16 +144,33 @@ def test_no_implicit_twin_without_profile_or_in_version_11(tmp_path: Path) -> No
     eleven = made(tmp_path / "b", "11")
 
     assert (
-        without.facts["implicit"] == "there was no profile to take the ranges of all tensors from"
+        without.facts["no_implicit_because"]
+        == "there was no profile to take the ranges of all tensors from"
     )
-    assert eleven.facts["implicit"] == "TensorRT 11 has no calibration cache"
+    assert eleven.facts["no_implicit_because"] == "TensorRT 11 has no calibration cache"
     assert list(without.files) == list(eleven.files) == ["model.onnx", *END]
     assert "There is no implicit build: there was no profile" in (
         tmp_path / "a" / "DEPLOY.md"
     ).read_text(encoding="utf-8")
 
 
+def test_an_export_for_another_version_leaves_nothing_of_the_last_one(tmp_path: Path) -> None:
+    """Else the cache of version 8 would lie beside the graph of version 11."""
+    made(tmp_path, "8", half=True)
+    (tmp_path / "implicit" / "mine.txt").write_text("a person's")
+    left = made(tmp_path, "11", half=True)
+    found = [p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()]
+
+    assert sorted(found) == sorted([*left.files, "implicit/mine.txt"])
+    (tmp_path / "implicit" / "mine.txt").unlink()
+    made(tmp_path, "11")
+    assert not (tmp_path / "implicit").exists()
+
+
 HOSTILE = "in: $(touch pwned) \"q\" 'a',`b`é"
+
+
+CLEAN = 'in_$(touch pwned) "q" _a__`b`é'
 
 
 def hostile_net() -> onnx.ModelProto:
@@ -173,8 +193,8 @@ def test_hostile_names_are_renamed_alike_in_every_file(version: str, tmp_path: P
     page = (tmp_path / "DEPLOY.md").read_text(encoding="utf-8")
 
     assert errors(check_export(tmp_path, Deployment(trt_version=version))) == []
-    assert names == {HOSTILE.replace(": ", "_")}
-    assert left.facts["renamed_tensors"][HOSTILE] == HOSTILE.replace(": ", "_")
+    assert names == {CLEAN}
+    assert left.facts["renamed_tensors"][HOSTILE] == CLEAN
     assert left.facts["renamed_nodes"]["conv1,:'*$(touch pwned)\n`"] == "conv1____$(touch pwned)_`"
     assert "t\\n\\| x" in page
     assert "\n| x" not in page.replace("\n| `", "").replace("\n| ``", "")
@@ -310,15 +330,26 @@ def test_the_implicit_build_of_version_11_is_refused(tmp_path: Path) -> None:
     assert result.stderr == "error: there is no implicit build of this export: use explicit.\n"
 
 
+def test_an_input_with_a_colon_is_quoted_for_trtexec(tmp_path: Path) -> None:
+    """TensorFlow's names end in :0, and trtexec would read 0:1x3x16x16."""
+    proto = conv_relu_net()
+    proto.graph.input[0].name = proto.graph.node[0].input[0] = "input:0"
+    made(tmp_path / "out", "10", proto=proto)
+    args = traced(tmp_path / "out", tmp_path / "bin")["args"]
+    assert isinstance(args, list)
+
+    assert "--minShapes='input:0':1x3x16x16" in args
+
+
 def test_hostile_names_reach_trtexec_as_they_are_and_nothing_runs(tmp_path: Path) -> None:
     folder = tmp_path / "o'u $(t)"
     made(folder, "8", proto=hostile_net())
     seen = traced(folder, tmp_path / "bin", "implicit")
     args = seen["args"]
     assert isinstance(args, list)
-    name = HOSTILE.replace(": ", "_")
+    name = CLEAN
 
-    assert f"--minShapes='{name}':1x3x16x16" in args
+    assert f"--minShapes={name}:1x3x16x16" in args
     assert any("conv1____$(touch pwned)_`:int8" in a for a in args)
     assert [p for p in tmp_path.rglob("pwned*")] == []
 
@@ -530,24 +561,61 @@ def test_python_scripts_parse_with_hostile_names(version: str, tmp_path: Path) -
     ast.parse((tmp_path / "build.py").read_text(encoding="utf-8"))
 
 
-def test_fp8_is_refused_for_version_8(tmp_path: Path) -> None:
-    graph, plan = chosen(residual_net(), "tensorrt")
+def fp8(rules: tuple[Rule, ...] = (Rule(op="Conv", precision="fp8"),)) -> tuple[Graph, Plan]:
+    """Return the wide net with its convolutions in FP8."""
+    return chosen(wide_net(), "tensorrt", recipe=Recipe(rules=rules))
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("quant.export.tensorrt_write._explicit", lambda *_: _fp8())
-        with pytest.raises(UnsupportedError) as caught:
-            write(graph, plan, tmp_path, Deployment(trt_version="8"))
-        left = write(graph, plan, tmp_path, Deployment(trt_version="10"))
+
+def test_fp8_is_refused_for_version_8(tmp_path: Path) -> None:
+    graph, plan = fp8()
+    with pytest.raises(UnsupportedError) as caught:
+        write(graph, plan, tmp_path, Deployment(trt_version="8"))
 
     assert str(caught.value) == (
         "plan for 'tensorrt': it has FP8 tensors, and TensorRT 8 has no FP8. Export for version 10 "
         "or 11."
     )
-    assert left.facts["flags"] == ["--stronglyTyped"]
+    assert list(tmp_path.iterdir()) == []
 
 
-def _fp8() -> ir.Model:
-    return ir.load(Path(__file__).parent.parent / "golden" / "tensorrt" / "fp8.onnx")
+@pytest.mark.parametrize("version", ["10", "11"])
+@pytest.mark.parametrize("half", [False, True])
+def test_fp8_is_built_strongly_typed_and_computes_what_was_simulated(
+    version: str, half: bool, tmp_path: Path
+) -> None:
+    """INT8 and FP8 flags exclude each other, so that only types in the graph can mix them."""
+    rules = (Rule(match="mix", precision="float16"),) if half else ()
+    graph, plan = fp8((*rules, Rule(op="Conv", precision="fp8")))
+    left = write(graph, plan, tmp_path, Deployment(profile=profiled(graph), trt_version=version))
+    built = ir.load(tmp_path / "model.onnx")
+    feeds = inputs(graph, seed=4)
+    (wanted,) = run(quantize_graph(graph, plan, TENSORRT, weight_form="integer"), feeds)
+    (got,) = run(built, feeds)
+    zeros = {v.dtype for n, v in built.graph.initializers.items() if n.endswith("zero_point")}
+    noise = ((wanted.astype(np.float64) - got) ** 2).sum()
+
+    onnx.checker.check_model(tmp_path / "model.onnx", full_check=True)
+    assert zeros == {ir.DataType.INT8, ir.DataType.FLOAT8E4M3FN}
+    assert left.facts["flags"] == (["--stronglyTyped"] if version == "10" else [])
+    assert not left.facts["implicit"]
+    assert errors(check_export(tmp_path, Deployment(trt_version=version))) == []
+    if half:  # float16 rounds scales and results by 2**-11: 66 dB, and a few integers flip
+        assert noise < 10**-4 * (wanted.astype(np.float64) ** 2).sum()
+    else:
+        np.testing.assert_array_equal(got, wanted)
+
+
+def test_a_float16_layer_of_a_recipe_is_typed_and_keeps_the_implicit_twin(tmp_path: Path) -> None:
+    """In a plan it has grids of its own, which only the simulation knows."""
+    rules = (Rule(match="conv2", precision="float16"),)
+    graph, plan = chosen(wide_net(), "tensorrt", recipe=Recipe(rules=rules))
+    left = write(graph, plan, tmp_path, Deployment(profile=profiled(graph), trt_version="10"))
+    conv2 = next(n for n in ir.load(tmp_path / "model.onnx").graph if n.name == "conv2")
+
+    assert left.facts["implicit"]
+    assert conv2.outputs[0].dtype == ir.DataType.FLOAT16
+    assert "conv2:fp16" in (tmp_path / "implicit" / "layer_precisions.txt").read_text()
+    assert errors(check_export(tmp_path, Deployment())) == []
 
 
 def test_open_axes_get_lengths_from_a_sample_or_the_preprocessing(tmp_path: Path) -> None:
