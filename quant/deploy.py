@@ -24,7 +24,7 @@ class Deployment:
         preprocess: From an image to the input tensor; None where the inputs are no images.
         profile: What was seen of every activation; None when there is none at hand.
         samples: The calibration samples; None when there is no data at hand.
-        trt_version: Major version of TensorRT: "8", "10" or "11".
+        trt_version: Version of TensorRT: "8", "10" or "11", or in full: "8.6.1".
         soc_version: What ATC compiles for: "Ascend310", "Ascend310P3", ...
         nnie_version: "1.1" (Hi3559AV100) or "1.2" (Hi3519AV100, Hi3516CV500, Hi3516DV300).
         allow_fallback: Layers that the chip cannot take stay in float, or are cut to the CPU.

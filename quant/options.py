@@ -79,10 +79,10 @@ _DATA = [
 _CHIP = [
     click.option(
         "--trt-version",
-        type=click.Choice(["8", "10", "11"]),
         default="10",
         show_default=True,
-        help="Major version of TensorRT.",
+        metavar="V",
+        help="TensorRT 8, 10 or 11, or in full: 8.6.1.",
     ),
     click.option(
         "--soc-version",
