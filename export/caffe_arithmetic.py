@@ -8,16 +8,13 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from quant.export.caffe_activation import between, power
-from quant.export.caffe_blob import Blob, Shape, constant, lifted, shape_of
+from quant.export.caffe_blob import F64, Blob, Shape, constant, lifted, shape_of
 from quant.export.caffe_net import Net
 from quant.export.caffe_pick import broadcast, reshaped
 from quant.export.caffe_read import along, factored, read
 from quant.export.caffe_refusal import Refusal
-
-F64 = NDArray[np.float64]
 
 PROD, SUM, MAX = 0, 1, 2
 

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from quant.export.caffe_activation import ACTIVATIONS
 from quant.export.caffe_arithmetic import ARITHMETIC
 from quant.export.caffe_blob import Blob, Shape, constant, lifted, shape_of
-from quant.export.caffe_conv import CONVOLUTIONS
+from quant.export.caffe_conv import conv
+from quant.export.caffe_deconv import conv_transpose
 from quant.export.caffe_dense import DENSE
 from quant.export.caffe_fixed import fixed
 from quant.export.caffe_layout import LAYOUT
@@ -34,13 +35,14 @@ from quant.graph import Graph
 CONVERTERS: dict[str, Any] = {
     **ACTIVATIONS,
     **ARITHMETIC,
-    **CONVOLUTIONS,
     **DENSE,
     **LAYOUT,
     **POOLS,
     **REDUCTIONS,
     **RESIZES,
     **SLICES,
+    "Conv": conv,
+    "ConvTranspose": conv_transpose,
 }
 """By ONNX operator, what writes its layers."""
 

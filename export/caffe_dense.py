@@ -6,16 +6,13 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
-from quant.export.caffe_blob import Blob, constant, lifted, shape_of
+from quant.export.caffe_blob import F64, Blob, constant, lifted, shape_of
 from quant.export.caffe_conv import weight_and_bias, write_conv
 from quant.export.caffe_net import Net
 from quant.export.caffe_pick import reshaped
 from quant.export.caffe_read import SAME_ORDER, factored, finished, read
 from quant.export.caffe_refusal import Refusal
-
-F64 = NDArray[np.float64]
 
 KERNEL = 255
 """Longest side of a kernel."""

@@ -10,7 +10,8 @@ import numpy as np
 import onnx_ir as ir
 
 from quant.export.caffe_blob import Blob, Shape, lifted, shape_of
-from quant.export.caffe_conv import image_of, windowing, write_conv
+from quant.export.caffe_conv import write_conv
+from quant.export.caffe_geometry import image_of, windowing
 from quant.export.caffe_net import Net
 from quant.export.caffe_pick import reshaped, select, set_window
 from quant.export.caffe_read import finished, read

@@ -10,7 +10,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quant.export.caffe_blob import Blob, constant, shape_of
-from quant.export.caffe_conv import image_of, write_conv
+from quant.export.caffe_conv import write_conv
+from quant.export.caffe_geometry import image_of
 from quant.export.caffe_net import Net
 from quant.export.caffe_pick import broadcast, select
 from quant.export.caffe_read import read

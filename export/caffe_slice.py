@@ -1,6 +1,6 @@
 """Parts of a tensor: Split and Slice as Caffe's Slice, anything else as a 0/1 convolution."""
 
-__all__ = ["SLICES", "take"]
+__all__ = ["SLICES", "sliced", "take"]
 
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
@@ -49,13 +49,18 @@ def _cut(
 ) -> None:
     """Write Caffe's Slice, whose parts end at `ends`."""
     blob, index = along(net, value, axis)
-    layer, _ = net.add("Slice", [blob], blob.shape)
-    layer.slice_param.axis = index
-    layer.slice_param.slice_point.extend(ends[:-1])
-    sizes = [b - a for a, b in zip([0, *ends], ends, strict=False)]
-    shapes = [tuple(n if i == index else d for i, d in enumerate(blob.shape)) for n in sizes]
-    for part, made in zip(parts, net.spread(layer, shapes), strict=True):
+    for part, made in zip(parts, sliced(net, blob, index, ends), strict=True):
         net.bind(part, made)
+
+
+def sliced(net: Net, blob: Blob, axis: int, ends: Sequence[int], role: str = "") -> list[Blob]:
+    """Write a Slice of a blob into parts that end at `ends`, and return them."""
+    layer, _ = net.add("Slice", [blob], blob.shape, role=role)
+    layer.slice_param.axis = axis
+    layer.slice_param.slice_point.extend(ends[:-1])
+    sizes = [b - a for a, b in pairwise([0, *ends])]
+    shapes = [tuple(n if i == axis else d for i, d in enumerate(blob.shape)) for n in sizes]
+    return net.spread(layer, shapes)
 
 
 def ranges(node: ir.Node) -> dict[int, Range]:
