@@ -17,7 +17,7 @@ from quant.export.caffe_refusal import Refusal
 from quant.export.caffe_transpose import transpose
 
 
-def view(net: Net, node: ir.Node) -> None:
+def _view(net: Net, node: ir.Node) -> None:
     """Convert what keeps the order of the numbers: to nothing at all."""
     shape = shape_of(node.outputs[0])
     if node.outputs[0].dtype not in (None, ir.DataType.FLOAT):
@@ -43,7 +43,7 @@ def view(net: Net, node: ir.Node) -> None:
     net.bind(node.outputs[0], blob if keeps else finished(net, blob))
 
 
-def softmax(net: Net, node: ir.Node) -> None:
+def _softmax(net: Net, node: ir.Node) -> None:
     """Convert Softmax and LogSoftmax."""
     log = node.op_type == "LogSoftmax"
     blob, axis = along(net, node.inputs[0], node.attributes.get_int("axis", -1))
@@ -54,7 +54,7 @@ def softmax(net: Net, node: ir.Node) -> None:
     net.bind(node.outputs[0], made)
 
 
-def expand(net: Net, node: ir.Node) -> None:
+def _expand(net: Net, node: ir.Node) -> None:
     """Convert Expand and Tile of axes of length 1."""
     shape, out = shape_of(node.inputs[0]), shape_of(node.outputs[0])
     padded = (1,) * (len(out) - len(shape)) + shape
@@ -76,13 +76,13 @@ def expand(net: Net, node: ir.Node) -> None:
 
 LAYOUT: dict[str, Any] = {
     **dict.fromkeys(
-        ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout", "Cast"), view
+        ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout", "Cast"), _view
     ),
     "Concat": concat,
-    "Expand": expand,
-    "LogSoftmax": softmax,
+    "Expand": _expand,
+    "LogSoftmax": _softmax,
     "Pad": pad,
-    "Softmax": softmax,
-    "Tile": expand,
+    "Softmax": _softmax,
+    "Tile": _expand,
     "Transpose": transpose,
 }

@@ -19,7 +19,7 @@ from quant.export.caffe_refusal import Refusal
 from quant.export.caffe_transpose import permuted
 
 
-def reduce(net: Net, node: ir.Node) -> None:
+def _reduce(net: Net, node: ir.Node) -> None:
     """Convert ReduceMean, ReduceSum, ReduceMax, ReduceL2 and ReduceSumSquare."""
     shape = shape_of(node.inputs[0])
     axes = _axes(node, len(shape))
@@ -76,5 +76,5 @@ def _pooled(net: Net, blob: Blob, over: Sequence[int], method: str, role: str) -
 
 
 REDUCTIONS: dict[str, Any] = dict.fromkeys(
-    ("ReduceMean", "ReduceSum", "ReduceMax", "ReduceL2", "ReduceSumSquare"), reduce
+    ("ReduceMean", "ReduceSum", "ReduceMax", "ReduceL2", "ReduceSumSquare"), _reduce
 )

@@ -36,7 +36,7 @@ def take(net: Net, blob: Blob, axis: int, indices: Sequence[int], role: str = ""
     return select(net, blob, tuple(starts), tuple(strides), tuple(counts), role=role)  # type: ignore[arg-type]
 
 
-def split(net: Net, node: ir.Node) -> None:
+def _split(net: Net, node: ir.Node) -> None:
     """Convert Split."""
     axis = node.attributes.get_int("axis", 0)
     sizes = [shape_of(v)[axis] for v in node.outputs]
@@ -63,7 +63,7 @@ def sliced(net: Net, blob: Blob, axis: int, ends: Sequence[int], role: str = "")
     return net.spread(layer, shapes)
 
 
-def ranges(node: ir.Node) -> dict[int, Range]:
+def _ranges(node: ir.Node) -> dict[int, Range]:
     """Return what a Slice takes of each axis that it cuts."""
     given = [constant(v) for v in node.inputs[1:]]
     if any(g is None for g in given):
@@ -83,11 +83,11 @@ def ranges(node: ir.Node) -> dict[int, Range]:
     return found
 
 
-def slice_(net: Net, node: ir.Node) -> None:
+def _slice(net: Net, node: ir.Node) -> None:
     """Convert Slice: parts that make up a whole axis become one layer, others a 0/1 convolution."""
     if net.has(node.outputs[0]):
         return  # a sibling has cut it already
-    found = ranges(node)
+    found = _ranges(node)
     if not found:
         net.bind(node.outputs[0], read(net, node.inputs[0]))
         return
@@ -128,7 +128,7 @@ def _siblings(node: ir.Node, axis: int) -> tuple[list[ir.Value], list[int]] | No
     others = [] if value is None else [u.node for u in value.uses() if u.node.op_type == "Slice"]
     parts: dict[int, tuple[int, ir.Value]] = {}
     for other in dict.fromkeys(others):
-        found = ranges(other)
+        found = _ranges(other)
         if list(found) == [axis] and found[axis][1] == 1 and found[axis][0] not in parts:
             parts[found[axis][0]] = (found[axis][2], other.outputs[0])
     end, ends, values = 0, [], []
@@ -141,7 +141,7 @@ def _siblings(node: ir.Node, axis: int) -> tuple[list[ir.Value], list[int]] | No
     return (values, ends) if complete else None
 
 
-def gather(net: Net, node: ir.Node) -> None:
+def _gather(net: Net, node: ir.Node) -> None:
     """Convert Gather at constant places."""
     shape, indices = shape_of(node.inputs[0]), constant(node.inputs[1])
     axis = node.attributes.get_int("axis", 0) % len(shape)
@@ -154,4 +154,4 @@ def gather(net: Net, node: ir.Node) -> None:
     net.bind(node.outputs[0], take(net, blob, axis, places))
 
 
-SLICES: dict[str, Any] = {"Gather": gather, "Slice": slice_, "Split": split}
+SLICES: dict[str, Any] = {"Gather": _gather, "Slice": _slice, "Split": _split}

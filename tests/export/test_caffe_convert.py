@@ -73,6 +73,38 @@ def test_an_output_that_is_read_on_is_reported_and_an_inner_tensor_on_wish() -> 
     assert net.unread == ()
 
 
+def test_a_tensor_that_is_reported_is_not_overwritten() -> None:
+    """To see a convolution before its Relu, the Relu must write elsewhere."""
+    net = convert(prepared(conv_relu_net()), report={"a"})
+
+    assert net.tops["a"] == "a_report"
+    assert list(layers(net)["relu1"].top) == ["relu1"]
+    assert list(layers(net)["relu1"].bottom) == ["a_report"]
+
+
+def test_a_tensor_that_is_none_is_one_sentence() -> None:
+    with pytest.raises(InputError) as caught:
+        convert(prepared(conv_relu_net()), report={"w1"})
+
+    assert str(caught.value) == (
+        "net.onnx: a reported tensor must be made by a layer, and 'w1' is not. Report another one."
+    )
+
+
+def test_an_input_that_nothing_reads_is_left_out() -> None:
+    """The mapper wants images for every input of the prototxt."""
+    proto = model(
+        """g (float[1,3,16,16] input, float[1,2] idle) => (float[1,2,16,16] output) {
+            [c] output = Conv(input, w)
+        }""",
+        weights(0, w=(2, 3, 1, 1)),
+    )
+    net = convert(Graph(ir.from_proto(proto), "net"))
+
+    assert net.inputs == {"input": "input"}
+    assert "idle" not in net.prototxt
+
+
 def test_a_factor_and_a_channel_order_go_into_the_first_layer_exactly() -> None:
     """The board gives (x / factor) in reverse order; padding included the network is the same."""
     factor = np.array([58.4, 57.1, 57.4]) / 57

@@ -255,6 +255,11 @@ POOL = {
         "r = Relu(x) p = Pad(r, a) y = MaxPool<kernel_shape=[3,3], strides=[2,2]>(p)",
         a=i64(0, 0, 1, 1, 0, 0, 1, 1),
     ),
+    "padded max of a clip": case(
+        "r = Clip(x, l) p = Pad(r, a) y = MaxPool<kernel_shape=[3,3], strides=[2,2]>(p)",
+        l=f32(0),
+        a=i64(0, 0, 1, 1, 0, 0, 1, 1),
+    ),
     "padded max of negatives": case(
         "p = Pad(x, a) y = MaxPool<kernel_shape=[3,3], strides=[2,2]>(p)",
         a=i64(0, 0, 1, 1, 0, 0, 1, 1),
