@@ -15,6 +15,10 @@ from quant.export.caffe_pick import mix, select
 from quant.export.caffe_read import along, read
 from quant.export.caffe_refusal import Refusal
 
+FEW = 8
+"""Rows or columns that a kernel may crop; more are cut off by a Slice, whose other part the board
+then reports as well."""
+
 Range = tuple[int, int, int]
 """Start, step and count along an axis."""
 
@@ -105,14 +109,21 @@ def _slice(net: Net, node: ir.Node) -> None:
 
 
 def _taken(net: Net, blob: Blob, found: dict[int, Range]) -> Blob:
-    """Return the elements in all the ranges."""
+    """Return the elements in all the ranges; blobs that are cut off stay unread."""
     spatial = [found.get(2 + i, (0, 1, blob.shape[2 + i])) for i in range(2)]
+    for axis, (first, step, count) in enumerate(spatial, 2):
+        if step == 1 and blob.shape[axis] - count > FEW:
+            ends = dict.fromkeys((first, first + count, blob.shape[axis]))
+            parts = sliced(net, blob, axis, [e for e in ends if e], role=f"part{axis}")
+            blob = parts[1 if first else 0]
+            spatial[axis - 2] = (0, 1, count)
+    left = any(r != (0, 1, n) for r, n in zip(spatial, blob.shape[2:], strict=True))
     channels = found.get(1)
     if channels is not None:
         first, step, count = channels
-        role = "channels" if len(found) > 1 else ""
+        role = "channels" if left else ""
         blob = take(net, blob, 1, [first + i * step for i in range(count)], role)
-    if len(found) == (channels is not None):
+    if not left:
         return blob
     if min(step for _, step, _ in spatial) < 1:
         raise Refusal(

@@ -223,6 +223,42 @@ def test_tensors_that_were_overwritten_have_no_blob() -> None:
     assert net.layers["relu1"] == "relu1"
 
 
+def test_tensors_that_are_nowhere_have_no_blob_either() -> None:
+    """A Pad is done by the convolution behind it, a factor by the first one."""
+    proto = model(
+        """g (float[1,3,16,16] input) => (float[1,2,14,16] output) {
+            [p] a = Pad(input, pads)
+            [c] output = Conv(a, w)
+        }""",
+        {**weights(0, w=(2, 3, 3, 3)), "pads": np.array([0, 0, 0, 1, 0, 0, 0, 1])},
+    )
+    net = convert(Graph(ir.from_proto(proto), "net"), factors={"input": np.ones(3)})
+
+    assert set(net.tops) == {"output"}
+    assert net.inputs == {"input": "input"}
+
+
+def test_what_a_wide_crop_leaves_is_told() -> None:
+    """The board reports every blob that no layer reads."""
+    proto = model(
+        """g (float[1,3,40,16] input) => (float[1,2,20,16] output) {
+            [c] a = Conv(input, w)
+            [s] output = Slice(a, start, end, axis)
+        }""",
+        {
+            **weights(0, w=(2, 3, 1, 1)),
+            "start": np.array([5]),
+            "end": np.array([25]),
+            "axis": np.array([2]),
+        },
+    )
+    net = convert(Graph(ir.from_proto(proto), "net"))
+
+    assert net.outputs == ("output",)
+    assert net.unread == ("s_part2_0", "s_part2_2")
+    assert [net.shapes[n] for n in net.unread] == [(1, 2, 5, 16), (1, 2, 15, 16)]
+
+
 def test_the_layers_are_in_both_files_under_the_same_names() -> None:
     """Caffe takes the weights of a layer whose name it knows, and silently none of another."""
     net = convert(prepared(residual_net()), high={"conv1"})

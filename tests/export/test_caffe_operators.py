@@ -330,6 +330,9 @@ LAYOUT = {
         c=i64(1),
     ),
     "crop": case("y = Slice(x, b, e, a)", b=i64(1, 2), e=i64(12, -1), a=i64(2, 3)),
+    "wide crop": case(
+        "y = Slice(x, b, e, a)", (1, 4, 30, 40), b=i64(0, 12), e=i64(20, 38), a=i64(2, 3)
+    ),
     "some channels": case("y = Slice(x, b, e, a)", b=i64(1), e=i64(3), a=i64(1)),
     "every second": case(
         "y = Slice(x, b, e, a, s)", b=i64(1, 0), e=i64(99, 99), a=i64(2, 3), s=i64(2, 2)
