@@ -41,7 +41,7 @@ class Job:
 
 
 def opencv_outputs(job: Job) -> dict[str, NDArray[np.float32]]:
-    """Return each blob's numbers, flat, as OpenCV's dnn module computes them.
+    """Return each blob as OpenCV's dnn module computes it.
 
     It is asked for layers, so a blob is asked for by the last layer that writes it.
     """
@@ -57,7 +57,7 @@ def opencv_outputs(job: Job) -> dict[str, NDArray[np.float32]]:
         # OpenCV calls a layer that makes an output after the blob, unless it works in place
         pin = last.name if last.name in net.getLayerNames() else blob
         made = net.forwardAndRetrieve([pin])[0][list(last.top).index(blob)]
-        found[blob] = np.array(made).reshape(-1)
+        found[blob] = np.array(made)
     return found
 
 

@@ -35,7 +35,7 @@ def computed(net: CaffeNet, image: NDArray[np.float32], tensor: str = "output") 
     blob = net.tops[tensor]
     feeds = {net.inputs["input"]: image}
     made = Job(prototxt=net.prototxt, caffemodel=net.caffemodel, feeds=feeds, blobs=(blob,))
-    return opencv_outputs(made)[blob]
+    return opencv_outputs(made)[blob].reshape(-1)
 
 
 def wanted(proto: onnx.ModelProto, image: NDArray[np.float32]) -> Any:

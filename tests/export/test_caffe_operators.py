@@ -16,6 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from quant.export.caffe import CaffeNet, convert
+from quant.export.caffe_schema import parse_prototxt
 from quant.graph import Graph
 from tests.export.caffe_programs import Job, mnn_outputs, opencv_outputs
 from tests.models import model
@@ -441,9 +442,34 @@ def error(seen: NDArray[np.float32], want: NDArray[np.float32]) -> float:
 def test_opencv_computes_what_onnx_runtime_does(name: str) -> None:
     if CASES[name].opencv:
         pytest.skip(CASES[name].opencv)
-    seen = opencv_outputs(job(name))[converted(name).tops["y"]]
+    net = converted(name)
+    seen = opencv_outputs(job(name))[net.tops["y"]]
 
-    assert error(seen, wanted(name)) < BOUND
+    assert seen.shape == net.shapes[net.tops["y"]]
+    assert error(seen.reshape(-1), wanted(name)) < BOUND
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_layer_is_in_the_dialect(name: str) -> None:
+    """What the mapper refuses whatever the numbers: rules 4, 6, 9 to 14 and 17 of its limits."""
+    known: set[str] = set()
+    layers = parse_prototxt(converted(name).prototxt, name).layer
+    assert len({layer.name for layer in layers}) == len(layers)
+    for layer in layers:
+        assert set(layer.bottom) <= known
+        known |= set(layer.top)
+        if layer.type == "Permute":
+            assert list(layer.permute_param.order) == [0, 2, 3, 1]
+        if layer.type == "Reshape":
+            dims = list(layer.reshape_param.shape.dim)
+            assert len(dims) == 4
+            assert dims[0] == 0
+            assert min(dims[1:]) > 0
+        axes = (layer.concat_param, layer.slice_param, layer.softmax_param, layer.scale_param)
+        assert all(param.axis in (1, 2, 3) for param in axes)
+        assert len(layer.bottom) <= 32
+        assert layer.power_param.power in (-3, -2, -1, -0.5, 0.5, 1, 2, 3)
+        assert all(max(converted(name).shapes[top]) <= 4096 for top in layer.top)
 
 
 @pytest.mark.parametrize("name", CASES)
