@@ -69,13 +69,15 @@ def sliced(net: Net, blob: Blob, axis: int, ends: Sequence[int], role: str = "")
 
 def _ranges(node: ir.Node) -> dict[int, Range]:
     """Return what a Slice takes of each axis that it cuts."""
-    given = [constant(v) for v in node.inputs[1:]]
-    if any(g is None for g in given):
+    values = [*node.inputs[1:], None, None][:4]
+    given = [constant(v) for v in values]
+    if any(g is None and v is not None for g, v in zip(given, values, strict=True)):
         raise Refusal(14, "bounds that are computed", "constants", "Slice at constant places.")
     shape, out = shape_of(node.inputs[0]), shape_of(node.outputs[0])
-    starts, _, *rest = ([int(n) for n in g.reshape(-1)] for g in given if g is not None)
-    axes = rest[0] if rest else list(range(len(starts)))
-    steps = rest[1] if len(rest) > 1 else [1] * len(starts)
+    numbers = [None if g is None else [int(n) for n in g.reshape(-1)] for g in given]
+    starts = numbers[0] or []
+    axes = numbers[2] or list(range(len(starts)))
+    steps = numbers[3] or [1] * len(starts)
     found = {}
     for start, axis, step in zip(starts, axes, steps, strict=True):
         axis %= len(shape)
