@@ -108,7 +108,14 @@ def test_an_input_that_nothing_reads_is_left_out() -> None:
 def test_a_factor_and_a_channel_order_go_into_the_first_layer_exactly() -> None:
     """The board gives (x / factor) in reverse order; padding included the network is the same."""
     factor = np.array([58.4, 57.1, 57.4]) / 57
-    for proto in (conv_relu_net(), gemm_net()):
+    padded = model(
+        """g (float[1,3,16,16] input) => (float[1,2,8,8] output) {
+            [p] a = Pad(input, pads)
+            [c] output = Conv<strides=[2,2]>(a, w)
+        }""",
+        {**weights(0, w=(2, 3, 3, 3)), "pads": np.array([0, 0, 0, 0, 0, 0, 1, 1])},
+    )
+    for proto in (conv_relu_net(), gemm_net(), padded):
         net = convert(prepared(proto), factors={"input": factor}, swapped={"input"})
         given = (IMAGE / factor.reshape(1, 3, 1, 1))[:, ::-1].astype(np.float32)
 
