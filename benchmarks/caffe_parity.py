@@ -46,7 +46,7 @@ def size(text: str) -> tuple[str, tuple[int, ...]]:
 
 def error(seen: NDArray[Any], want: NDArray[Any]) -> float:
     """Return the largest error over the largest value."""
-    return float(np.abs(seen - want.reshape(-1)).max() / np.abs(want).max())
+    return float(np.abs(seen.reshape(-1) - want.reshape(-1)).max() / np.abs(want).max())
 
 
 def reference(paths: Sequence[str], feeds: Arrays) -> dict[str, NDArray[Any]]:
@@ -101,10 +101,10 @@ def measured(path: str, sizes: Sizes, reference_paths: Sequence[str] | None) -> 
     for tensor, want in wanted.items():
         said = [f"{path} | {tensor} | {list(want.shape)}"]
         for program, made in programs.items():
-            failed = isinstance(made, str)
-            said.append(
-                f"{program} {made if failed else f'{error(made[net.tops[tensor]], want):.1e}'}"
-            )
+            if isinstance(made, str):
+                said.append(f"{program} cannot: {made.strip().splitlines()[-1][:60]}")
+            else:
+                said.append(f"{program} {error(made[net.tops[tensor]], want):.1e}")
         for blob, array in theirs.items():
             if array.size == want.size:
                 ours = programs["OpenCV"][net.tops[tensor]]

@@ -1,6 +1,6 @@
 """Parts of a tensor: Split and Slice as Caffe's Slice, anything else as a 0/1 convolution."""
 
-__all__ = ["SLICES", "take"]
+__all__ = ["SLICES", "sliced", "take"]
 
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
@@ -14,6 +14,10 @@ from quant.export.caffe_net import Net
 from quant.export.caffe_pick import mix, select
 from quant.export.caffe_read import along, read
 from quant.export.caffe_refusal import Refusal
+
+FEW = 8
+"""Rows or columns that a kernel may crop; more are cut off by a Slice, whose other part the board
+then reports as well."""
 
 Range = tuple[int, int, int]
 """Start, step and count along an axis."""
@@ -36,7 +40,7 @@ def take(net: Net, blob: Blob, axis: int, indices: Sequence[int], role: str = ""
     return select(net, blob, tuple(starts), tuple(strides), tuple(counts), role=role)  # type: ignore[arg-type]
 
 
-def split(net: Net, node: ir.Node) -> None:
+def _split(net: Net, node: ir.Node) -> None:
     """Convert Split."""
     axis = node.attributes.get_int("axis", 0)
     sizes = [shape_of(v)[axis] for v in node.outputs]
@@ -49,24 +53,31 @@ def _cut(
 ) -> None:
     """Write Caffe's Slice, whose parts end at `ends`."""
     blob, index = along(net, value, axis)
-    layer, _ = net.add("Slice", [blob], blob.shape)
-    layer.slice_param.axis = index
-    layer.slice_param.slice_point.extend(ends[:-1])
-    sizes = [b - a for a, b in zip([0, *ends], ends, strict=False)]
-    shapes = [tuple(n if i == index else d for i, d in enumerate(blob.shape)) for n in sizes]
-    for part, made in zip(parts, net.spread(layer, shapes), strict=True):
+    for part, made in zip(parts, sliced(net, blob, index, ends), strict=True):
         net.bind(part, made)
 
 
-def ranges(node: ir.Node) -> dict[int, Range]:
+def sliced(net: Net, blob: Blob, axis: int, ends: Sequence[int], role: str = "") -> list[Blob]:
+    """Write a Slice of a blob into parts that end at `ends`, and return them."""
+    layer, _ = net.add("Slice", [blob], blob.shape, role=role)
+    layer.slice_param.axis = axis
+    layer.slice_param.slice_point.extend(ends[:-1])
+    sizes = [b - a for a, b in pairwise([0, *ends])]
+    shapes = [tuple(n if i == axis else d for i, d in enumerate(blob.shape)) for n in sizes]
+    return net.spread(layer, shapes)
+
+
+def _ranges(node: ir.Node) -> dict[int, Range]:
     """Return what a Slice takes of each axis that it cuts."""
-    given = [constant(v) for v in node.inputs[1:]]
-    if any(g is None for g in given):
+    values = [*node.inputs[1:], None, None][:4]
+    given = [constant(v) for v in values]
+    if any(g is None and v is not None for g, v in zip(given, values, strict=True)):
         raise Refusal(14, "bounds that are computed", "constants", "Slice at constant places.")
     shape, out = shape_of(node.inputs[0]), shape_of(node.outputs[0])
-    starts, _, *rest = ([int(n) for n in g.reshape(-1)] for g in given if g is not None)
-    axes = rest[0] if rest else list(range(len(starts)))
-    steps = rest[1] if len(rest) > 1 else [1] * len(starts)
+    numbers = [None if g is None else [int(n) for n in g.reshape(-1)] for g in given]
+    starts = numbers[0] or []
+    axes = numbers[2] or list(range(len(starts)))
+    steps = numbers[3] or [1] * len(starts)
     found = {}
     for start, axis, step in zip(starts, axes, steps, strict=True):
         axis %= len(shape)
@@ -78,11 +89,11 @@ def ranges(node: ir.Node) -> dict[int, Range]:
     return found
 
 
-def slice_(net: Net, node: ir.Node) -> None:
+def _slice(net: Net, node: ir.Node) -> None:
     """Convert Slice: parts that make up a whole axis become one layer, others a 0/1 convolution."""
     if net.has(node.outputs[0]):
         return  # a sibling has cut it already
-    found = ranges(node)
+    found = _ranges(node)
     if not found:
         net.bind(node.outputs[0], read(net, node.inputs[0]))
         return
@@ -100,14 +111,21 @@ def slice_(net: Net, node: ir.Node) -> None:
 
 
 def _taken(net: Net, blob: Blob, found: dict[int, Range]) -> Blob:
-    """Return the elements in all the ranges."""
+    """Return the elements in all the ranges; blobs that are cut off stay unread."""
     spatial = [found.get(2 + i, (0, 1, blob.shape[2 + i])) for i in range(2)]
+    for axis, (first, step, count) in enumerate(spatial, 2):
+        if step == 1 and blob.shape[axis] - count > FEW:
+            ends = dict.fromkeys((first, first + count, blob.shape[axis]))
+            parts = sliced(net, blob, axis, [e for e in ends if e], role=f"part{axis}")
+            blob = parts[1 if first else 0]
+            spatial[axis - 2] = (0, 1, count)
+    left = any(r != (0, 1, n) for r, n in zip(spatial, blob.shape[2:], strict=True))
     channels = found.get(1)
     if channels is not None:
         first, step, count = channels
-        role = "channels" if len(found) > 1 else ""
+        role = "channels" if left else ""
         blob = take(net, blob, 1, [first + i * step for i in range(count)], role)
-    if len(found) == (channels is not None):
+    if not left:
         return blob
     if min(step for _, step, _ in spatial) < 1:
         raise Refusal(
@@ -123,7 +141,7 @@ def _siblings(node: ir.Node, axis: int) -> tuple[list[ir.Value], list[int]] | No
     others = [] if value is None else [u.node for u in value.uses() if u.node.op_type == "Slice"]
     parts: dict[int, tuple[int, ir.Value]] = {}
     for other in dict.fromkeys(others):
-        found = ranges(other)
+        found = _ranges(other)
         if list(found) == [axis] and found[axis][1] == 1 and found[axis][0] not in parts:
             parts[found[axis][0]] = (found[axis][2], other.outputs[0])
     end, ends, values = 0, [], []
@@ -136,7 +154,7 @@ def _siblings(node: ir.Node, axis: int) -> tuple[list[ir.Value], list[int]] | No
     return (values, ends) if complete else None
 
 
-def gather(net: Net, node: ir.Node) -> None:
+def _gather(net: Net, node: ir.Node) -> None:
     """Convert Gather at constant places."""
     shape, indices = shape_of(node.inputs[0]), constant(node.inputs[1])
     axis = node.attributes.get_int("axis", 0) % len(shape)
@@ -149,4 +167,4 @@ def gather(net: Net, node: ir.Node) -> None:
     net.bind(node.outputs[0], take(net, blob, axis, places))
 
 
-SLICES: dict[str, Any] = {"Gather": gather, "Slice": slice_, "Split": split}
+SLICES: dict[str, Any] = {"Gather": _gather, "Slice": _slice, "Split": _split}

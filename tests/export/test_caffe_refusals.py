@@ -129,15 +129,6 @@ REFUSED: dict[str, tuple[str, tuple[int, ...], dict[str, Any], str]] = {
             "Do without the indices."
         ),
     ),
-    "maximum over channels": (
-        "[n] y = ReduceMax<axes=[1]>(x)",
-        IMAGE,
-        {},
-        (
-            "nnie-1 error, node 'n': saw a maximum over channels, wanted one over H and W. "
-            "Cut the network before this node."
-        ),
-    ),
     "computed bound": (
         "m = ReduceMean<axes=[0,1,2,3], keepdims=0>(x) [n] y = Clip(x, m)",
         IMAGE,
@@ -221,11 +212,11 @@ REFUSED: dict[str, tuple[str, tuple[int, ...], dict[str, Any], str]] = {
         ),
     ),
     "permutation": (
-        "[n] y = Transpose<perm=[0,1,3,2]>(x)",
+        "[n] y = Transpose<perm=[0,3,2,1]>(x)",
         (1, 4, 5, 6),
         {},
         (
-            "nnie-12 error, node 'n': saw a Transpose [0, 1, 3, 2] of [1, 4, 5, 6], wanted 0,2,3,1. "
+            "nnie-12 error, node 'n': saw a Transpose [0, 3, 2, 1] of [1, 4, 5, 6], wanted 0,2,3,1. "
             "Cut the network before this node and transpose on the CPU."
         ),
     ),
@@ -279,7 +270,7 @@ REFUSED: dict[str, tuple[str, tuple[int, ...], dict[str, Any], str]] = {
     ),
     "computed slice": (
         (
-            "s = Shape(x) m = ReduceMax<keepdims=0>(x) c = Cast<to=7>(m) d = Unsqueeze(c, z) "
+            "s = Shape(x) m = ReduceMean<keepdims=0>(x) c = Cast<to=7>(m) d = Unsqueeze(c, z) "
             "[n] y = Slice(x, z, d, o)"
         ),
         IMAGE,
