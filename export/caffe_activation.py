@@ -57,7 +57,11 @@ def power(
 
 
 def between(net: Net, blob: Blob, low: float, high: float, in_place: bool = False) -> Blob:
-    """Write ``min(max(x, low), high)`` as ``high - relu(high - low - relu(x - low))``."""
+    """Write ``min(max(x, low), high)`` as ``r - relu(r - (high - low)) + low``, r = relu(x - low).
+
+    ``high - relu(high - r)`` is as exact in floats, but NNIE quantizes the input of each layer on a
+    grid of relative steps: a small r, read as high - r, would be off by 2 % of high.
+    """
     bounded = high < INFINITE
     if low > -INFINITE:
         if low != 0:
@@ -67,9 +71,10 @@ def between(net: Net, blob: Blob, low: float, high: float, in_place: bool = Fals
     else:
         low = 0.0
     if bounded:
-        blob = power(net, blob, scale=-1.0, shift=high - low, role="high")
-        _, blob = one(net, "ReLU", blob, "high_relu", in_place=True)
-        return power(net, blob, scale=-1.0, shift=high)
+        over = power(net, blob, shift=-(high - low), role="high")
+        _, over = one(net, "ReLU", over, "high_relu", in_place=True)
+        layer, blob = net.add("Eltwise", [blob, over], blob.shape, role="cut" if low != 0 else "")
+        layer.eltwise_param.coeff.extend((1.0, -1.0))
     return power(net, blob, shift=low) if low != 0 else blob
 
 
