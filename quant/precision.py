@@ -55,7 +55,10 @@ def precisions(
             )
         else:
             why = _other(layer, wanted[layer.name], kept[layer.name], target, seen, live)
-            why, good = why or _fed(layer, target, made, plans), "between integer layers"
+            if recipe.wants(layer.name, layer.op, "precision") is None:
+                wanted[layer.name] = _followed(layer, target, made, plans)
+            why = why or _fed(layer, wanted[layer.name], target, made, plans)
+            good = "between integer layers"
         precision = wanted[layer.name] if why is None else _float(layer, wanted, target, recipe)
         plans[layer.name] = LayerPlan(
             layer=layer.name, op=layer.op, precision=precision, because=why or good
@@ -154,14 +157,33 @@ def _other(
     return None
 
 
-def _fed(
+def _followed(
     layer: Layer, target: Target, made: Mapping[str, Layer], plans: Mapping[str, LayerPlan]
+) -> str:
+    """Return the precision that a layer takes from what feeds it.
+
+    The sum of a residual block fuses into the convolution before it, and has its precision; other
+    operators have kernels of the default precision only.
+    """
+    makers_of = [made.get(str(v.name)) for v in layer.data]
+    fed = {plans[m.name].precision for m in makers_of if m is not None and plans[m.name].quantized}
+    return (
+        fed.pop() if target.residual and layer.op == "Add" and len(fed) == 1 else target.precision
+    )
+
+
+def _fed(
+    layer: Layer,
+    wanted: str,
+    target: Target,
+    made: Mapping[str, Layer],
+    plans: Mapping[str, LayerPlan],
 ) -> str | None:
     """Return why what feeds a layer keeps it float, or None."""
     found = [made.get(str(v.name)) for v in layer.data]
     known = [plans[m.name] if m is not None else None for m in found]
     integer = [p is not None and p.quantized for p in known]
-    other = next((p for p in known if p and p.quantized and p.precision != target.precision), None)
+    other = next((p for p in known if p and p.quantized and p.precision != wanted), None)
     if other is not None:
         return f"what feeds it is {other.precision}"
     if layer.op in target.views and not all(integer):
