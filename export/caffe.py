@@ -2,7 +2,7 @@
 
 __all__ = ["CaffeNet", "convert", "refusals"]
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +20,7 @@ from quant.export.caffe_names import plain
 from quant.export.caffe_net import Net
 from quant.export.caffe_schema import caffemodel_bytes, print_prototxt
 from quant.finding import Finding
-from quant.graph import Graph, named_values
+from quant.graph import Graph
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +34,9 @@ class CaffeNet:
             needed several has its main one.
         tops: Blob by ONNX tensor, outputs among them; tensors that were overwritten in place, and
             those inside what became one layer, are not in it.
-        inputs: Blob by ONNX input.
-        outputs: Blobs that the board reports, in the order of the ONNX outputs, each once.
+        inputs: Blob by ONNX input; one that nothing reads is not in it.
+        outputs: Blobs that the board reports, in the order of the ONNX outputs and then of the
+            names of reported tensors, each once.
         shapes: By blob. The numbers are in the order of the ONNX tensor, whatever its shape.
         planar: Inputs that are `[1, C, H, W]` here and `[1, H, W, C]` in the model.
         unread: Blobs beside `outputs` that no layer reads: the board reports them as well.
@@ -78,9 +79,9 @@ def convert(
 
     Raises:
         UnsupportedError: Something cannot be said in NNIE's Caffe; names the first of `refusals`.
-        InputError: A size is wrong.
+        InputError: A size or a tensor to report is none.
     """
-    wishes = Wishes(high, shifts, custom, factors, swapped)
+    wishes = Wishes(high, shifts, custom, factors, swapped, report)
     net, model, found = build(graph, sizes, wishes)
     if found:
         first, rest = found[0], len(found) - 1
@@ -89,11 +90,9 @@ def convert(
             f"{graph.source or graph.name}, {first.place}: everything must have a form in NNIE's "
             f"Caffe, saw {first.saw}, wanted {first.wanted}{more}. {first.mend}"
         )
-    values = named_values(model)
-    outputs = [*model.graph.outputs, *(values[n] for n in sorted(report) if n in net.tops)]
-    join_powers(net, outputs)
-    name_ends(net, outputs)
-    return _finished(net, model, graph.name, outputs)
+    join_powers(net, model.graph.outputs)
+    name_ends(net, model.graph.outputs)
+    return _finished(net, model, graph.name)
 
 
 def refusals(graph: Graph, sizes: Mapping[str, tuple[int, ...]] = NOTHING) -> list[Finding]:
@@ -105,14 +104,14 @@ def refusals(graph: Graph, sizes: Mapping[str, tuple[int, ...]] = NOTHING) -> li
     return build(graph, sizes, Wishes())[2]
 
 
-def _finished(net: Net, model: ir.Model, name: str, outputs: Sequence[ir.Value]) -> CaffeNet:
+def _finished(net: Net, model: ir.Model, name: str) -> CaffeNet:
     """Return the network that was written."""
     proto = message("NetParameter")
     proto.name = plain(name, "net")
     proto.layer.extend(net.layers)
     read = {bottom for layer in net.layers for bottom in layer.bottom}
-    blobs = dict.fromkeys(net.raw(v).name for v in outputs)
-    inputs = [v for v in model.graph.inputs if not v.is_initializer()]
+    blobs = dict.fromkeys(net.raw(v).name for v in model.graph.outputs)
+    inputs = [v for v in model.graph.inputs if net.has(v) and net.raw(v).name in read]
     return CaffeNet(
         prototxt=print_prototxt(proto),
         caffemodel=caffemodel_bytes(proto),

@@ -96,7 +96,7 @@ def _bound(node: ir.Node, index: int, otherwise: float) -> float:
     return float(number.reshape(()))
 
 
-def clip(net: Net, node: ir.Node) -> None:
+def _clip(net: Net, node: ir.Node) -> None:
     """Convert Clip."""
     low, high = _bound(node, 1, -np.inf), _bound(node, 2, np.inf)
     blob = read(net, node.inputs[0])
@@ -105,7 +105,7 @@ def clip(net: Net, node: ir.Node) -> None:
     net.bind(node.outputs[0], blob)
 
 
-def hard_sigmoid(net: Net, node: ir.Node) -> None:
+def _hard_sigmoid(net: Net, node: ir.Node) -> None:
     """Convert HardSigmoid, ``min(max(alpha * x + beta, 0), 1)``, and HardSwish, x times that."""
     swish = node.op_type == "HardSwish"
     alpha = 1 / 6 if swish else node.attributes.get_float("alpha", 0.2)
@@ -122,7 +122,7 @@ def hard_sigmoid(net: Net, node: ir.Node) -> None:
     net.bind(node.outputs[0], blob)
 
 
-def prelu(net: Net, node: ir.Node) -> None:
+def _prelu(net: Net, node: ir.Node) -> None:
     """Convert PRelu of one slope, or of one a channel."""
     slope = constant(node.inputs[1])
     shape = shape_of(node.inputs[0])
@@ -147,7 +147,7 @@ def prelu(net: Net, node: ir.Node) -> None:
     net.bind(node.outputs[0], made)
 
 
-def selu(net: Net, node: ir.Node) -> None:
+def _selu(net: Net, node: ir.Node) -> None:
     """Convert Selu, ``gamma * elu(x)``."""
     layer, made = one(net, "ELU", read(net, node.inputs[0]), "elu", alone(node.inputs[0]))
     layer.elu_param.alpha = node.attributes.get_float("alpha", 1.67326319217681884765625)
@@ -168,18 +168,18 @@ def _powered(scale: float = 1.0, exponent: float = 1.0) -> Any:
 
 ACTIVATIONS: dict[str, Any] = {
     "Abs": _activation("AbsVal"),
-    "Clip": clip,
+    "Clip": _clip,
     "Elu": _activation("ELU", "elu_param", alpha=("alpha", 1.0)),
     "Exp": _activation("Exp"),
-    "HardSigmoid": hard_sigmoid,
-    "HardSwish": hard_sigmoid,
+    "HardSigmoid": _hard_sigmoid,
+    "HardSwish": _hard_sigmoid,
     "LeakyRelu": _activation("ReLU", "relu_param", negative_slope=("alpha", 0.01)),
     "Log": _activation("Log"),
     "Neg": _powered(scale=-1.0),
-    "PRelu": prelu,
+    "PRelu": _prelu,
     "Reciprocal": _powered(exponent=-1.0),
     "Relu": _activation("ReLU"),
-    "Selu": selu,
+    "Selu": _selu,
     "Sigmoid": _activation("Sigmoid"),
     "Sqrt": _powered(exponent=0.5),
     "Tanh": _activation("TanH"),

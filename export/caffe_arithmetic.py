@@ -8,21 +8,18 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from quant.export.caffe_activation import between, power
-from quant.export.caffe_blob import Blob, Shape, constant, lifted, shape_of
+from quant.export.caffe_blob import F64, Blob, Shape, constant, lifted, shape_of
 from quant.export.caffe_net import Net
 from quant.export.caffe_pick import broadcast, reshaped
 from quant.export.caffe_read import along, factored, read
 from quant.export.caffe_refusal import Refusal
 
-F64 = NDArray[np.float64]
-
 PROD, SUM, MAX = 0, 1, 2
 
 
-def eltwise(
+def _eltwise(
     net: Net, blobs: Sequence[Blob], operation: int, coeff: Sequence[float] = (), role: str = ""
 ) -> Blob:
     """Write an Eltwise layer over blobs of one shape."""
@@ -53,7 +50,7 @@ def _alike(net: Net, values: Sequence[ir.Value | None], shape: Shape) -> list[Bl
     return found
 
 
-def binary(net: Net, node: ir.Node) -> None:
+def _binary(net: Net, node: ir.Node) -> None:
     """Convert Add, Sub, Mul, Div, Max, Min and Sum, Mean of tensors or with a constant."""
     constants = [constant(v) for v in node.inputs]
     given = [c for c in constants if c is not None]
@@ -77,14 +74,14 @@ def _between_tensors(net: Net, node: ir.Node) -> Blob:
         return power(net, blobs[0], power=2.0)
     if op == "Div":
         inverse = power(net, blobs[1], power=-1.0, role="inverse")
-        return eltwise(net, [blobs[0], inverse], PROD)
+        return _eltwise(net, [blobs[0], inverse], PROD)
     if op == "Min":
         negative = [power(net, b, scale=-1.0, role=f"negative{i}") for i, b in enumerate(blobs)]
-        return power(net, eltwise(net, negative, MAX, role="most"), scale=-1.0)
+        return power(net, _eltwise(net, negative, MAX, role="most"), scale=-1.0)
     if op == "Mean":
-        return power(net, eltwise(net, blobs, SUM, role="sum"), scale=1 / len(blobs))
+        return power(net, _eltwise(net, blobs, SUM, role="sum"), scale=1 / len(blobs))
     coeff = (1.0, -1.0) if op == "Sub" else ()
-    return eltwise(net, blobs, {"Mul": PROD, "Max": MAX}.get(op, SUM), coeff)
+    return _eltwise(net, blobs, {"Mul": PROD, "Max": MAX}.get(op, SUM), coeff)
 
 
 def _with_constant(net: Net, node: ir.Node, number: F64, left: bool) -> Blob:
@@ -141,7 +138,7 @@ def _per_channel(number: F64, shape: Shape, out: Shape) -> F64:
     return np.broadcast_to(aligned.reshape(-1), prod(shape[1:2])).astype(np.float64)
 
 
-def raised(net: Net, node: ir.Node) -> None:
+def _raised(net: Net, node: ir.Node) -> None:
     """Convert Pow by a constant exponent."""
     exponent = constant(node.inputs[1])
     if exponent is None or exponent.size != 1:
@@ -151,6 +148,6 @@ def raised(net: Net, node: ir.Node) -> None:
 
 
 ARITHMETIC: dict[str, Any] = {
-    **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "Mean"), binary),
-    "Pow": raised,
+    **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "Mean"), _binary),
+    "Pow": _raised,
 }

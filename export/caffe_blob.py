@@ -1,6 +1,6 @@
 """Blob: what Caffe calls a tensor, with what the layer that reads it has yet to do."""
 
-__all__ = ["Blob", "Shape", "constant", "lifted", "shape_of"]
+__all__ = ["F64", "Blob", "Shape", "constant", "lifted", "shape_of"]
 
 from dataclasses import dataclass
 from math import prod
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from quant.export.caffe_refusal import Refusal
 
+F64: TypeAlias = NDArray[np.float64]
 Shape: TypeAlias = tuple[int, ...]
 
 

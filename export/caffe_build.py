@@ -13,10 +13,12 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from quant.errors import InputError
 from quant.export.caffe_activation import ACTIVATIONS
 from quant.export.caffe_arithmetic import ARITHMETIC
 from quant.export.caffe_blob import Blob, Shape, constant, lifted, shape_of
-from quant.export.caffe_conv import CONVOLUTIONS
+from quant.export.caffe_conv import conv
+from quant.export.caffe_deconv import conv_transpose
 from quant.export.caffe_dense import DENSE
 from quant.export.caffe_fixed import fixed
 from quant.export.caffe_layout import LAYOUT
@@ -34,13 +36,14 @@ from quant.graph import Graph
 CONVERTERS: dict[str, Any] = {
     **ACTIVATIONS,
     **ARITHMETIC,
-    **CONVOLUTIONS,
     **DENSE,
     **LAYOUT,
     **POOLS,
     **REDUCTIONS,
     **RESIZES,
     **SLICES,
+    "Conv": conv,
+    "ConvTranspose": conv_transpose,
 }
 """By ONNX operator, what writes its layers."""
 
@@ -66,6 +69,7 @@ class Wishes:
     custom: AbstractSet[str] = NOBODY
     factors: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     swapped: AbstractSet[str] = NOBODY
+    report: AbstractSet[str] = NOBODY
 
 
 def build(
@@ -73,6 +77,7 @@ def build(
 ) -> tuple[Net, ir.Model, list[Finding]]:
     """Return the network as far as it can be written, the graph with its sizes, and what cannot."""
     model = fixed(graph, sizes)
+    _report(graph, model, wishes.report)
     net = Net(wishes.high, wishes.shifts)
     found = []
     for value in model.graph.inputs:
@@ -82,6 +87,8 @@ def build(
             _input(net, value, wishes)
         except Refusal as refusal:
             found.append(finding(refusal, f"input '{value.name}'"))
+    if found:  # of what lies behind, nothing can be told
+        return net, model, found
     for node in model.graph:
         net.node, mark = node, net.mark()
         try:
@@ -92,6 +99,19 @@ def build(
             _stand_in(net, node)
     net.node = None
     return net, model, found
+
+
+def _report(graph: Graph, model: ir.Model, names: AbstractSet[str]) -> None:
+    """Make inner tensors outputs as well, so that no layer writes in their place."""
+    made = {str(v.name): v for node in model.graph for v in node.outputs}
+    for name in sorted(names):
+        if name not in made:
+            raise InputError(
+                f"{graph.source or graph.name}: a reported tensor must be made by a layer, and "
+                f"'{name}' is not. Report another one."
+            )
+        if not made[name].is_graph_output():
+            model.graph.outputs.append(made[name])
 
 
 def _input(net: Net, value: ir.Value, wishes: Wishes) -> None:

@@ -1,37 +1,22 @@
-"""Conv and ConvTranspose as Caffe's Convolution and Deconvolution; every padding made exact."""
+"""Conv as Caffe's Convolution: pads that differ from side to side are made exact."""
 
-__all__ = ["CONVOLUTIONS", "image_of", "weight_and_bias", "windowing", "write_conv"]
+__all__ = ["conv", "weight_and_bias", "write_conv"]
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
-from quant.export.caffe_blob import Blob, Shape, constant, lifted, shape_of
+from quant.export.caffe_blob import F64, Blob, Shape, constant, lifted, shape_of
+from quant.export.caffe_geometry import image_of, windowing
 from quant.export.caffe_net import Net
-from quant.export.caffe_pick import reshaped, select, set_window
-from quant.export.caffe_read import finished, read
+from quant.export.caffe_pick import select, set_window
+from quant.export.caffe_read import read
 from quant.export.caffe_refusal import Refusal
-from quant.export.caffe_window import conv_kernel, deconv_kernel
+from quant.export.caffe_window import conv_kernel
 
-F64 = NDArray[np.float64]
 NO_PADS = (0, 0, 0, 0)
-
-
-def image_of(node: ir.Node) -> Shape:
-    """Return the shape `[1, C, H, W]` of a node's first input; one spatial axis gets a second."""
-    shape = shape_of(node.inputs[0])
-    if len(shape) not in (3, 4) or shape[0] != 1:
-        raise Refusal(
-            24,
-            f"an input of shape {list(shape)}",
-            "[1, C, H, W]",
-            "Cut the network before this node.",
-        )
-    return lifted(shape)
 
 
 def weight_and_bias(net: Net, node: ir.Node, channels: int) -> tuple[F64, F64 | None]:
@@ -82,34 +67,6 @@ def write_conv(
     return made
 
 
-def _numbers(node: ir.Node, name: str, count: int, default: int) -> list[int]:
-    """Return an attribute of one number an axis for height and width."""
-    found = list(node.attributes.get_ints(name, [default] * count))
-    fill = 0 if name == "pads" else 1
-    if name == "pads" and count == 2:
-        return [found[0], fill, found[1], fill]
-    return found if count > 1 else [*found, fill]
-
-
-def windowing(node: ir.Node, kernel: Sequence[int], image: Shape) -> tuple[list[int], ...]:
-    """Return strides, dilations and pads (top, left, bottom, right), auto_pad worked out."""
-    axes = len(shape_of(node.inputs[0])) - 2
-    strides, dilations = (_numbers(node, n, axes, 1) for n in ("strides", "dilations"))
-    auto = node.attributes.get_string("auto_pad", "NOTSET")
-    if auto in ("NOTSET", ""):
-        return strides, dilations, _numbers(node, "pads", 2 * axes, 0)
-    pads = [0, 0, 0, 0]
-    if auto != "VALID":
-        for axis in range(2):
-            length, span = image[2 + axis], dilations[axis] * (kernel[axis] - 1) + 1
-            count = -(-length // strides[axis])
-            total = max((count - 1) * strides[axis] + span - length, 0)
-            small, large = total // 2, total - total // 2
-            upper = auto == "SAME_UPPER"
-            pads[axis], pads[2 + axis] = (small, large) if upper else (large, small)
-    return strides, dilations, pads
-
-
 def _prepared(net: Net, node: ir.Node, weight: F64, group: int) -> tuple[Blob, F64]:
     """Return the input, and the weight into which its factor and channel order went."""
     blob, image = net.raw(node.inputs[0]), image_of(node)
@@ -158,50 +115,3 @@ def _padded(net: Net, blob: Blob, pads: Sequence[int]) -> Blob:
     top, left, bottom, right = pads
     count = height + top + bottom, width + left + right
     return select(net, replace(blob, pads=NO_PADS), (-top, -left), (1, 1), count, role="pad")
-
-
-def conv_transpose(net: Net, node: ir.Node) -> None:
-    """Convert ConvTranspose; a dilated kernel is written out with its zeros."""
-    image, out = image_of(node), lifted(shape_of(node.outputs[0]))
-    weight, bias = weight_and_bias(net, node, out[1])
-    weight = weight.reshape(*weight.shape[:2], *(*weight.shape[2:], 1)[:2])
-    axes = len(shape_of(node.inputs[0])) - 2
-    stride, dilation = (_numbers(node, n, axes, 1) for n in ("strides", "dilations"))
-    weight = _dense(weight, dilation)
-    pad = []
-    grown = [(0, 0), (0, 0)]
-    for i in range(2):
-        total = stride[i] * (image[2 + i] - 1) + weight.shape[2 + i] - out[2 + i]
-        before = _before(node, i, axes, total)
-        found = deconv_kernel(1, before, total - before)
-        assert found is not None  # a dilation of 1 always divides
-        grown.append((found.front, found.back))
-        pad.append(found.pad)
-    weight = np.pad(weight, grown)
-    group = node.attributes.get_int("group", 1)
-    blob = reshaped(net, finished(net, net.raw(node.inputs[0])), image)
-    made = write_conv(
-        net, blob, weight, bias, out, group=group, stride=stride, pad=pad, kind="Deconvolution"
-    )
-    net.bind(node.outputs[0], made)
-
-
-def _dense(weight: F64, dilation: Sequence[int]) -> F64:
-    """Return a kernel with the zeros that dilation stands for."""
-    spans = [d * (k - 1) + 1 for d, k in zip(dilation, weight.shape[2:], strict=True)]
-    made = np.zeros((*weight.shape[:2], *spans))
-    made[:, :, :: dilation[0], :: dilation[1]] = weight
-    return made
-
-
-def _before(node: ir.Node, axis: int, axes: int, total: int) -> int:
-    """Return what ConvTranspose crops at the start of an axis of the full result."""
-    auto = node.attributes.get_string("auto_pad", "NOTSET")
-    if auto == "SAME_UPPER":
-        return total // 2
-    if auto == "SAME_LOWER" or "output_shape" in node.attributes:
-        return total - total // 2
-    return 0 if auto == "VALID" else _numbers(node, "pads", 2 * axes, 0)[axis]
-
-
-CONVOLUTIONS: dict[str, Any] = {"Conv": conv, "ConvTranspose": conv_transpose}

@@ -6,16 +6,13 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
-from quant.export.caffe_blob import Blob, constant, lifted, shape_of
+from quant.export.caffe_blob import F64, Blob, constant, lifted, shape_of
 from quant.export.caffe_conv import weight_and_bias, write_conv
 from quant.export.caffe_net import Net
 from quant.export.caffe_pick import reshaped
 from quant.export.caffe_read import SAME_ORDER, factored, finished, read
 from quant.export.caffe_refusal import Refusal
-
-F64 = NDArray[np.float64]
 
 KERNEL = 255
 """Longest side of a kernel."""
@@ -23,7 +20,7 @@ LAST = SAME_ORDER | {"Relu", "LeakyRelu", "PRelu", "Sigmoid", "Tanh", "Elu", "So
 """What may stand between an InnerProduct and the network's output."""
 
 
-def dense(net: Net, node: ir.Node) -> None:
+def _dense(net: Net, node: ir.Node) -> None:
     """Convert Gemm, or MatMul with a constant, of one row of numbers.
 
     The mapper lets only activations and Softmax follow an InnerProduct, so one inside the network
@@ -87,7 +84,7 @@ def _last(value: ir.Value) -> bool:
     return all(n.op_type in LAST and all(map(_last, n.outputs)) for n in readers)
 
 
-def batch_norm(net: Net, node: ir.Node) -> None:
+def _batch_norm(net: Net, node: ir.Node) -> None:
     """Convert what preparation could not fold: BatchNorm, and Scale in its place."""
     parameters = [constant(v) for v in node.inputs[1:]]
     if any(p is None for p in parameters) or node.attributes.get_int("training_mode", 0) != 0:
@@ -106,4 +103,4 @@ def batch_norm(net: Net, node: ir.Node) -> None:
     net.bind(node.outputs[0], made)
 
 
-DENSE: dict[str, Any] = {"Gemm": dense, "MatMul": dense, "BatchNormalization": batch_norm}
+DENSE: dict[str, Any] = {"Gemm": _dense, "MatMul": _dense, "BatchNormalization": _batch_norm}

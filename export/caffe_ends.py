@@ -14,7 +14,8 @@ from quant.export.caffe_read import read
 def name_ends(net: Net, outputs: Sequence[ir.Value]) -> None:
     """Give the blobs of `outputs` the tensors' names, with `_report` where a layer reads them.
 
-    A blob that no layer reads is an output by itself. What a CPU layer makes takes no mark.
+    A blob that no layer reads is an output by itself. What a CPU layer makes takes no mark. Inputs
+    that no layer reads go.
     """
     named: set[str] = set()
     for value in outputs:
@@ -28,6 +29,8 @@ def name_ends(net: Net, outputs: Sequence[ir.Value]) -> None:
         read_on = any(old in layer.bottom and old not in layer.top for layer in net.layers)
         mark = "_report" if read_on and old not in _made_by(net, "Custom") else ""
         named.add(net.rename(old, short(plain(str(value.name), "output"), mark)))
+    read_at_all = {bottom for layer in net.layers for bottom in layer.bottom}
+    net.layers = [x for x in net.layers if x.type != "Input" or x.top[0] in read_at_all]
     for layer in net.layers:
         if layer.type == "Custom":
             for name in [*layer.bottom, *layer.top]:

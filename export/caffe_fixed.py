@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
@@ -71,13 +72,25 @@ def _fold(model: ir.Model) -> int:
         feeds = _known(node)
         if feeds is None or any(v.is_graph_output() for v in node.outputs):
             continue
-        proto = ir.serde.serialize_node(node)
-        results = ReferenceEvaluator(proto, opsets=dict(model.opset_imports)).run(None, feeds)
-        for value, array in zip(node.outputs, results, strict=False):
+        for value, array in zip(node.outputs, _run(model, node, feeds), strict=False):
             _make_constant(model, value, np.asarray(array))
         model.graph.remove(node, safe=True)
         folded += 1
     return folded
+
+
+def _run(model: ir.Model, node: ir.Node, feeds: dict[str, NDArray[Any]]) -> list[Any]:
+    """Return what one node makes of these inputs, in the model's opset."""
+    ends = onnx.helper.make_empty_tensor_value_info
+    one = onnx.helper.make_graph(
+        [ir.serde.serialize_node(node)],
+        "one",
+        [ends(name) for name in feeds],
+        [ends(str(v.name)) for v in node.outputs],
+    )
+    opsets = [onnx.helper.make_opsetid(d, v) for d, v in model.opset_imports.items()]
+    held = ReferenceEvaluator(onnx.helper.make_model(one, opset_imports=opsets))
+    return list(held.run(None, feeds))
 
 
 def _known(node: ir.Node) -> dict[str, NDArray[Any]] | None:

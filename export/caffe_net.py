@@ -125,7 +125,7 @@ class Net:
         top = bottoms[0].name if in_place else name
         layer.top.append(top)
         layer.blobs.extend(blob_of(b) for b in blobs)
-        if node is not None and not role:
+        if node is not None and (not role or node.name not in self.of_node):
             self.of_node[str(node.name)] = layer.name
         self.layers.append(layer)
         self.shapes[top] = shape

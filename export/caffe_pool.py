@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from quant.export.caffe_blob import Blob, Shape, lifted, shape_of
-from quant.export.caffe_conv import image_of, windowing, write_conv
+from quant.export.caffe_blob import Blob, Shape, constant, lifted, shape_of
+from quant.export.caffe_conv import write_conv
+from quant.export.caffe_geometry import image_of, windowing
 from quant.export.caffe_net import Net
 from quant.export.caffe_pick import reshaped, select, set_window
 from quant.export.caffe_read import finished, read
@@ -82,10 +83,13 @@ def _nonnegative(value: ir.Value | None) -> bool:
     """Return whether the tensor that a Pad pads is nowhere negative, so that 0 is no maximum."""
     pad = value.producer() if value is not None else None
     maker = pad.inputs[0].producer() if pad is not None and pad.inputs[0] is not None else None
-    return maker is not None and maker.op_type in NONNEGATIVE
+    if maker is None or maker.op_type != "Clip" or len(maker.inputs) < 2:
+        return maker is not None and maker.op_type in NONNEGATIVE
+    low = constant(maker.inputs[1])
+    return low is not None and bool(low >= 0)
 
 
-def pool(net: Net, node: ir.Node) -> None:
+def _pool(net: Net, node: ir.Node) -> None:
     """Convert MaxPool and AveragePool; windows that Caffe has too many are cut off."""
     if len(node.outputs) > 1 and node.outputs[1].uses():
         raise Refusal(1, "the indices of a MaxPool", "its values", "Do without the indices.")
@@ -159,7 +163,7 @@ def _refuse(axes: Sequence[Axis], average: bool) -> Refusal:
     )
 
 
-def global_pool(net: Net, node: ir.Node) -> None:
+def _global_pool(net: Net, node: ir.Node) -> None:
     """Convert GlobalAveragePool and GlobalMaxPool."""
     method = "MAX" if node.op_type == "GlobalMaxPool" else "AVE"
     net.bind(node.outputs[0], _global(net, read(net, node.inputs[0], image_of(node)), method))
@@ -171,8 +175,8 @@ def _global(net: Net, blob: Blob, method: str, role: str = "") -> Blob:
 
 
 POOLS: dict[str, Any] = {
-    "AveragePool": pool,
-    "GlobalAveragePool": global_pool,
-    "GlobalMaxPool": global_pool,
-    "MaxPool": pool,
+    "AveragePool": _pool,
+    "GlobalAveragePool": _global_pool,
+    "GlobalMaxPool": _global_pool,
+    "MaxPool": _pool,
 }

@@ -16,35 +16,48 @@ from quant.export.caffe_pick import mix
 from quant.export.caffe_pool import Axis, write_pool
 from quant.export.caffe_read import read
 from quant.export.caffe_refusal import Refusal
+from quant.export.caffe_transpose import permuted
 
 
-def reduce(net: Net, node: ir.Node) -> None:
+def _reduce(net: Net, node: ir.Node) -> None:
     """Convert ReduceMean, ReduceSum, ReduceMax, ReduceL2 and ReduceSumSquare."""
     shape = shape_of(node.inputs[0])
     axes = _axes(node, len(shape))
     op = node.op_type
     blob = read(net, node.inputs[0], lifted(shape))
     if len(shape) > 4 or (shape[0] != 1 and len(shape) > 3):
-        raise Refusal(14, f"a reduction of {list(shape)}", "[1, C, H, W]", "Cut before this node.")
-    moved = {a if shape[0] == 1 else a + 1 for a in axes} - {0}
-    over = [a for a in (2, 3) if a in moved and blob.shape[a] > 1]
-    channels = 1 in moved and blob.shape[1] > 1
-    if op == "ReduceMax" and channels:
-        raise Refusal(1, "a maximum over channels", "one over H and W", "Cut before this node.")
+        raise Refusal(
+            14, f"a reduction of {list(shape)}", "[1, C, H, W]", "Cut the network before this node."
+        )
+    moved = {a if shape[0] == 1 else a + 1 for a in axes}
+    over = [a for a in (1, 2, 3) if a in moved and blob.shape[a] > 1]
     if op in ("ReduceL2", "ReduceSumSquare"):
         blob = power(net, blob, power=2.0, role="square")
-    mean = op == "ReduceMean"
-    if over:
-        size = prod(blob.shape[a] for a in over)
-        blob = _pooled(net, blob, over, "MAX" if op == "ReduceMax" else "AVE")
-        if op not in ("ReduceMean", "ReduceMax"):
-            blob = power(net, blob, scale=float(size), role="sum")
-    if channels:
-        count = blob.shape[1]
-        blob = mix(net, blob, np.full((1, count), 1 / count if mean else 1.0), role="channels")
+    blob = _reduced(net, op, blob, [a for a in over if a > 1])
+    if 1 in over:
+        blob = _over_channels(net, op, blob)
     if op == "ReduceL2":
         blob = power(net, blob, power=0.5, role="root")
     net.bind(node.outputs[0], blob)
+
+
+def _reduced(net: Net, op: str, blob: Blob, over: Sequence[int]) -> Blob:
+    """Reduce height, width or both by a pool; a sum is an average times the number of elements."""
+    if not over:
+        return blob
+    made = _pooled(net, blob, over, "MAX" if op == "ReduceMax" else "AVE", "pool")
+    if op in ("ReduceMean", "ReduceMax"):
+        return made
+    return power(net, made, scale=float(prod(blob.shape[a] for a in over)), role="sum")
+
+
+def _over_channels(net: Net, op: str, blob: Blob) -> Blob:
+    """Reduce channels by a convolution of equal weights; for a maximum they become the width."""
+    if op == "ReduceMax":
+        return _pooled(net, permuted(net, blob, "width"), [3], "MAX", "channels")
+    count = blob.shape[1]
+    weight = 1 / count if op == "ReduceMean" else 1.0
+    return mix(net, blob, np.full((1, count), weight), role="channels")
 
 
 def _axes(node: ir.Node, rank: int) -> set[int]:
@@ -56,12 +69,12 @@ def _axes(node: ir.Node, rank: int) -> set[int]:
     return {int(a) % rank for a in found}
 
 
-def _pooled(net: Net, blob: Blob, over: Sequence[int], method: str) -> Blob:
+def _pooled(net: Net, blob: Blob, over: Sequence[int], method: str, role: str) -> Blob:
     """Pool over all of height, of width or of both."""
     axes = [Axis(n, n if 2 + i in over else 1, 1, 0, 0, 1) for i, n in enumerate(blob.shape[2:])]
-    return write_pool(net, blob, method, axes, (0, 0), role="pool")
+    return write_pool(net, blob, method, axes, (0, 0), role)
 
 
 REDUCTIONS: dict[str, Any] = dict.fromkeys(
-    ("ReduceMean", "ReduceSum", "ReduceMax", "ReduceL2", "ReduceSumSquare"), reduce
+    ("ReduceMean", "ReduceSum", "ReduceMax", "ReduceL2", "ReduceSumSquare"), _reduce
 )

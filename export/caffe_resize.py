@@ -10,7 +10,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quant.export.caffe_blob import Blob, constant, shape_of
-from quant.export.caffe_conv import image_of, write_conv
+from quant.export.caffe_conv import write_conv
+from quant.export.caffe_geometry import image_of
 from quant.export.caffe_net import Net
 from quant.export.caffe_pick import broadcast, select
 from quant.export.caffe_read import read
@@ -19,7 +20,7 @@ from quant.export.caffe_refusal import Refusal
 Indices = NDArray[np.int64]
 
 
-def resize(net: Net, node: ir.Node) -> None:
+def _resize(net: Net, node: ir.Node) -> None:
     """Convert Resize by nearest neighbour: doubling is a grouped Deconvolution of ones."""
     image, out = image_of(node), shape_of(node.outputs[0])
     blob = read(net, node.inputs[0], image)
@@ -122,7 +123,7 @@ def _repeated(net: Net, blob: Blob, times: list[int]) -> Blob:
     return blob
 
 
-def space_to_depth(net: Net, node: ir.Node) -> None:
+def _space_to_depth(net: Net, node: ir.Node) -> None:
     """Convert SpaceToDepth: a convolution whose kernel and stride are the block."""
     image, size = image_of(node), node.attributes.get_int("blocksize", 1)
     channels = image[1]
@@ -133,7 +134,7 @@ def space_to_depth(net: Net, node: ir.Node) -> None:
     net.bind(node.outputs[0], made)
 
 
-def depth_to_space(net: Net, node: ir.Node) -> None:
+def _depth_to_space(net: Net, node: ir.Node) -> None:
     """Convert DepthToSpace: a Deconvolution whose kernel and stride are the block."""
     image, size = image_of(node), node.attributes.get_int("blocksize", 1)
     channels = image[1] // (size * size)
@@ -149,7 +150,7 @@ def depth_to_space(net: Net, node: ir.Node) -> None:
 
 
 RESIZES: dict[str, Any] = {
-    "DepthToSpace": depth_to_space,
-    "Resize": resize,
-    "SpaceToDepth": space_to_depth,
+    "DepthToSpace": _depth_to_space,
+    "Resize": _resize,
+    "SpaceToDepth": _space_to_depth,
 }

@@ -1,6 +1,6 @@
 """Parts of a tensor: Split and Slice as Caffe's Slice, anything else as a 0/1 convolution."""
 
-__all__ = ["SLICES", "take"]
+__all__ = ["SLICES", "sliced", "take"]
 
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
@@ -36,7 +36,7 @@ def take(net: Net, blob: Blob, axis: int, indices: Sequence[int], role: str = ""
     return select(net, blob, tuple(starts), tuple(strides), tuple(counts), role=role)  # type: ignore[arg-type]
 
 
-def split(net: Net, node: ir.Node) -> None:
+def _split(net: Net, node: ir.Node) -> None:
     """Convert Split."""
     axis = node.attributes.get_int("axis", 0)
     sizes = [shape_of(v)[axis] for v in node.outputs]
@@ -49,21 +49,26 @@ def _cut(
 ) -> None:
     """Write Caffe's Slice, whose parts end at `ends`."""
     blob, index = along(net, value, axis)
-    layer, _ = net.add("Slice", [blob], blob.shape)
-    layer.slice_param.axis = index
-    layer.slice_param.slice_point.extend(ends[:-1])
-    sizes = [b - a for a, b in zip([0, *ends], ends, strict=False)]
-    shapes = [tuple(n if i == index else d for i, d in enumerate(blob.shape)) for n in sizes]
-    for part, made in zip(parts, net.spread(layer, shapes), strict=True):
+    for part, made in zip(parts, sliced(net, blob, index, ends), strict=True):
         net.bind(part, made)
 
 
-def ranges(node: ir.Node) -> dict[int, Range]:
+def sliced(net: Net, blob: Blob, axis: int, ends: Sequence[int], role: str = "") -> list[Blob]:
+    """Write a Slice of a blob into parts that end at `ends`, and return them."""
+    layer, _ = net.add("Slice", [blob], blob.shape, role=role)
+    layer.slice_param.axis = axis
+    layer.slice_param.slice_point.extend(ends[:-1])
+    sizes = [b - a for a, b in pairwise([0, *ends])]
+    shapes = [tuple(n if i == axis else d for i, d in enumerate(blob.shape)) for n in sizes]
+    return net.spread(layer, shapes)
+
+
+def _ranges(node: ir.Node) -> dict[int, Range]:
     """Return what a Slice takes of each axis that it cuts."""
-    shape, out = shape_of(node.inputs[0]), shape_of(node.outputs[0])
     given = [constant(v) for v in node.inputs[1:]]
     if any(g is None for g in given):
         raise Refusal(14, "bounds that are computed", "constants", "Slice at constant places.")
+    shape, out = shape_of(node.inputs[0]), shape_of(node.outputs[0])
     starts, _, *rest = ([int(n) for n in g.reshape(-1)] for g in given if g is not None)
     axes = rest[0] if rest else list(range(len(starts)))
     steps = rest[1] if len(rest) > 1 else [1] * len(starts)
@@ -78,11 +83,11 @@ def ranges(node: ir.Node) -> dict[int, Range]:
     return found
 
 
-def slice_(net: Net, node: ir.Node) -> None:
+def _slice(net: Net, node: ir.Node) -> None:
     """Convert Slice: parts that make up a whole axis become one layer, others a 0/1 convolution."""
     if net.has(node.outputs[0]):
         return  # a sibling has cut it already
-    found = ranges(node)
+    found = _ranges(node)
     if not found:
         net.bind(node.outputs[0], read(net, node.inputs[0]))
         return
@@ -92,7 +97,9 @@ def slice_(net: Net, node: ir.Node) -> None:
         return
     shape = shape_of(node.inputs[0])
     if len(shape) > 4 or shape[0] != 1 or 0 in found:
-        raise Refusal(14, f"a Slice of {list(shape)}", "axes C, H, W", "Cut before this node.")
+        raise Refusal(
+            14, f"a Slice of {list(shape)}", "axes C, H, W", "Cut the network before this node."
+        )
     blob = read(net, node.inputs[0], lifted(shape))
     net.bind(node.outputs[0], _taken(net, blob, found))
 
@@ -108,7 +115,9 @@ def _taken(net: Net, blob: Blob, found: dict[int, Range]) -> Blob:
     if len(found) == (channels is not None):
         return blob
     if min(step for _, step, _ in spatial) < 1:
-        raise Refusal(14, "a step below 1", "steps of at least 1", "Cut before this node.")
+        raise Refusal(
+            14, "a step below 1", "steps of at least 1", "Cut the network before this node."
+        )
     starts, steps, counts = zip(*spatial, strict=True)
     return select(net, blob, starts, steps, counts)
 
@@ -119,7 +128,7 @@ def _siblings(node: ir.Node, axis: int) -> tuple[list[ir.Value], list[int]] | No
     others = [] if value is None else [u.node for u in value.uses() if u.node.op_type == "Slice"]
     parts: dict[int, tuple[int, ir.Value]] = {}
     for other in dict.fromkeys(others):
-        found = ranges(other)
+        found = _ranges(other)
         if list(found) == [axis] and found[axis][1] == 1 and found[axis][0] not in parts:
             parts[found[axis][0]] = (found[axis][2], other.outputs[0])
     end, ends, values = 0, [], []
@@ -132,15 +141,17 @@ def _siblings(node: ir.Node, axis: int) -> tuple[list[ir.Value], list[int]] | No
     return (values, ends) if complete else None
 
 
-def gather(net: Net, node: ir.Node) -> None:
+def _gather(net: Net, node: ir.Node) -> None:
     """Convert Gather at constant places."""
     shape, indices = shape_of(node.inputs[0]), constant(node.inputs[1])
     axis = node.attributes.get_int("axis", 0) % len(shape)
     if indices is None or indices.ndim > 1 or len(shape) > 4 or shape[0] != 1 or axis == 0:
-        raise Refusal(1, "a Gather", "constant places along C, H or W", "Cut before this node.")
+        raise Refusal(
+            1, "a Gather", "constant places along C, H or W", "Cut the network before this node."
+        )
     places = [int(i) % shape[axis] for i in indices.reshape(-1)]
     blob = read(net, node.inputs[0], lifted(shape))
     net.bind(node.outputs[0], take(net, blob, axis, places))
 
 
-SLICES: dict[str, Any] = {"Gather": gather, "Slice": slice_, "Split": split}
+SLICES: dict[str, Any] = {"Gather": _gather, "Slice": _slice, "Split": _split}

@@ -248,10 +248,16 @@ POOL = {
     "mean over all": case("y = ReduceMean<axes=[1,2,3], keepdims=0>(x)"),
     "sum": case("y = ReduceSum(x, a)", a=i64(2, 3)),
     "greatest": case("y = ReduceMax<axes=[2,3]>(x)"),
+    "greatest channel": case("y = ReduceMax<axes=[1]>(x)"),
     "length": case("y = ReduceL2<axes=[1]>(x)"),
     "unit length": case("l = ReduceL2<axes=[1]>(x) y = Div(x, l)", (1, 6)),
     "padded max": case(
         "r = Relu(x) p = Pad(r, a) y = MaxPool<kernel_shape=[3,3], strides=[2,2]>(p)",
+        a=i64(0, 0, 1, 1, 0, 0, 1, 1),
+    ),
+    "padded max of a clip": case(
+        "r = Clip(x, l) p = Pad(r, a) y = MaxPool<kernel_shape=[3,3], strides=[2,2]>(p)",
+        l=f32(0),
         a=i64(0, 0, 1, 1, 0, 0, 1, 1),
     ),
     "padded max of negatives": case(
@@ -286,6 +292,16 @@ LAYOUT = {
         (1, 6, 5, 4),
         s=i64(1, 2, 3, 5, 4),
         t=i64(1, 6, 5, 4),
+    ),
+    "anchors": case(
+        "a = Reshape(x, s) y = Transpose<perm=[0,1,3,4,2]>(a)",
+        (1, 6, 5, 4),
+        s=i64(1, 3, 2, 5, 4),
+    ),
+    "three blocks": case(
+        "a = Reshape(x, s) b = Transpose<perm=[0,3,2,1,4]>(a) y = Relu(b)",
+        (1, 12, 2, 5),
+        s=i64(1, 2, 3, 2, 10),
     ),
     "there and back": case(
         "r = Relu(x) a = Transpose<perm=[0,2,3,1]>(r) b = Sigmoid(a) y = Transpose<perm=[0,3,1,2]>(b)"
