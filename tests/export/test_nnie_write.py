@@ -268,6 +268,34 @@ def test_a_tail_that_nnie_lacks_is_cut_off_and_the_two_make_the_whole(tmp_path: 
     assert "- In float on the CPU: `erf`, `pool`, `flat`." in text
 
 
+def test_an_input_that_only_the_tail_reads_is_not_fed(tmp_path: Path) -> None:
+    """The sizes of pictures, say, which decoding boxes needs and the chip does not."""
+    proto = model(
+        """g (float[N,3,16,16] input, float[N,4] size) => (float[N,4] output) {
+            [conv1] a = Conv<strides=[4,4]>(input, w1)
+            [pool] b = GlobalAveragePool(a)
+            [flat] c = Flatten(b)
+            [erf] d = Erf(c)
+            [mul] output = Mul(d, size)
+        }""",
+        weights(0, w1=(4, 3, 4, 4)),
+    )
+    seen, others = pictures(SIZED), arrays(size=(4,))
+
+    def samples(n: int) -> Iterator[tuple[str, Mapping[str, NDArray[Any]]]]:
+        for (key, one), (_, two) in zip(seen(n), others(n), strict=True):
+            yield key, {**one, **two}
+
+    _, exported, deployment = written(proto, tmp_path, SIZED, samples=samples, allow_fallback=True)
+
+    assert errors(check_export(tmp_path, deployment)) == []
+    assert exported.facts["tensor_inputs"] == 0
+    tail = ir.load(tmp_path / "tail.onnx")
+    assert "size" in {v.name for v in tail.graph.inputs}
+    text = (tmp_path / "DEPLOY.md").read_text(encoding="utf-8")
+    assert "    'size': ...,  # 1x4, an input of the model, preprocessed\n" in text
+
+
 def test_what_stands_in_the_middle_becomes_a_custom_layer(tmp_path: Path) -> None:
     _, exported, deployment = written(odd_tail(BETWEEN), tmp_path, SIZED, allow_fallback=True)
 
