@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from quant.deploy import Deployment
 from quant.export.caffe_messages import message
 from quant.export.caffe_schema import blob_of
 from quant.export.nnie_cfg import read_cfg
@@ -14,10 +15,12 @@ from quant.export.nnie_check_layers import check_layers
 from quant.export.nnie_check_marks import check_marks
 from quant.export.nnie_check_sizes import check_sizes
 from quant.export.nnie_check_weights import check_weights
+from quant.export.nnie_feeds import pixels_of
 from quant.export.nnie_net import Net, net_of
 from quant.export.nnie_precision import precision_of
 from quant.export.nnie_prototxt import read_prototxt
 from quant.plan import Plan
+from quant.preprocess import Preprocess
 
 
 def net(layers: str, dims: str = "1 8 64 64", name: str = "x") -> Net:
@@ -136,6 +139,14 @@ def test_rows_of_a_picture(rows: int, good: bool) -> None:
     for dims in (f"1 3 {rows} 16", f"1 3 16 {rows}"):
         found = [f for f in check_inputs(cfg, "c", net("", dims)) if f.rule == "nnie-3"]
         assert bool(found) != good
+
+
+@pytest.mark.parametrize(("rows", "good"), [(7, False), (8, True), (4096, True), (4097, False)])
+def test_rows_of_what_is_written_as_a_picture(rows: int, good: bool) -> None:
+    """What the check refuses as a picture is not written as one."""
+    told = Deployment(preprocess=Preprocess(channels="GRAY"))
+    for shape in ((1, rows, 8), (1, 8, rows)):
+        assert (pixels_of(np.zeros(shape, np.float32), told) is not None) == good
 
 
 def weighed(layers: str, *shapes: tuple[int, ...]) -> list[str]:
