@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from quant.deploy import Deployment
-from quant.errors import UnsupportedError
+from quant.errors import InputError, UnsupportedError
 from quant.export.caffe import CaffeNet, convert
 from quant.export.nnie_cfg import cfg_text
 from quant.export.nnie_deploy import deploy_text
@@ -17,6 +17,7 @@ from quant.export.nnie_precision import Precision, precision_of
 from quant.export.nnie_record import RECORD, record_rows, record_text
 from quant.export.nnie_settings import means, settings
 from quant.export.nnie_split import Split, divide
+from quant.export.nnie_steps import MAPPERS
 from quant.export.nnie_telling import TAIL, facts_of, tell
 from quant.export.nnie_whole import whole
 from quant.graph import Graph, save_model
@@ -40,8 +41,15 @@ def write(graph: Graph, plan: Plan, folder: Path, deployment: Deployment) -> Exp
 
     Raises:
         UnsupportedError: Something has no form in NNIE's Caffe, or pictures cannot go in.
-        InputError: There are no calibration samples, or the folder cannot be written.
+        InputError: There are no calibration samples or no such NNIE, or the folder cannot be
+            written.
     """
+    if deployment.nnie_version not in MAPPERS:
+        known = ", ".join(MAPPERS)
+        raise InputError(
+            f"NNIE: mappers are known for the versions {known}, saw '{deployment.nnie_version}'. "
+            "Give the version of the board's SDK."
+        )
     feeds = choose_feeds(graph, deployment)
     split = divide(graph, {f.input: f.shape for f in feeds}, deployment.allow_fallback)
     chosen = precision_of(plan, {str(node.name) for node in split.head.nodes})

@@ -1,6 +1,6 @@
 """The steps of DEPLOY.md: from the folder to a network that answers on the board."""
 
-__all__ = ["steps_text"]
+__all__ = ["MAPPERS", "steps_text"]
 
 import shlex
 

@@ -400,6 +400,13 @@ def test_without_samples_nothing_is_written(tmp_path: Path) -> None:
     )
 
 
+def test_an_nnie_that_nobody_knows_is_refused(tmp_path: Path) -> None:
+    assert refused(conv_relu_net(), tmp_path / "x", nnie_version="2.0") == (
+        "NNIE: mappers are known for the versions 1.1, 1.2, saw '2.0'. Give the version of the "
+        "board's SDK."
+    )
+
+
 def test_samples_of_two_sizes_are_refused(tmp_path: Path) -> None:
     def samples(n: int) -> Iterator[tuple[str, Mapping[str, NDArray[Any]]]]:
         for size in (16, 17):
