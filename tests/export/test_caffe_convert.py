@@ -135,6 +135,19 @@ def test_a_factor_that_no_layer_can_take_becomes_one(swapped: bool) -> None:
     assert np.allclose(computed(net, given), wanted(proto, IMAGE), atol=1e-5)
 
 
+def test_only_the_last_product_is_an_inner_product() -> None:
+    """The mapper lets nothing but an activation or Softmax follow one."""
+    kinds = {name: layer.type for name, layer in layers(convert(prepared(gemm_net()))).items()}
+
+    assert [kinds[n] for n in ("fc1", "fc2", "fc3")] == [
+        "Convolution",
+        "Convolution",
+        "InnerProduct",
+    ]
+    assert "Reshape" not in kinds.values()
+    assert "Flatten" not in kinds.values()
+
+
 def test_a_shift_is_added_to_the_bias_which_is_made_for_it() -> None:
     """The plan's correction of the mean rounding error reaches the chip through the bias."""
     proto = model(

@@ -91,6 +91,32 @@ def test_what_the_tail_needs_of_the_middle_and_of_the_input_reaches_it() -> None
         assert np.array_equal(made[name], want)
 
 
+def test_a_shape_that_stays_unknown_is_computed_in_the_tail() -> None:
+    """Without sizes a tail may still need one; no integer ever leaves the chip."""
+    proto = model(
+        """g (float[1,3,H,W] input) => (float[1,4,P] output) {
+            [c1] a = Conv(input, w)
+            [erf] e = Erf(a)
+            [shape] s = Shape(a)
+            [two] t = Slice(s, zero, two)
+            [to] u = Concat<axis=0>(t, rest)
+            [flat] output = Reshape(e, u)
+        }""",
+        {
+            **weights(0, w=(4, 3, 1, 1)),
+            "zero": np.array([0]),
+            "two": np.array([2]),
+            "rest": np.array([-1]),
+        },
+    )
+    cut = cut_tail(Graph(ir.from_proto(proto), "net"), {"erf"})
+    assert cut is not None
+    head, tail = cut
+
+    assert [v.name for v in head.outputs] == ["a"]
+    assert [v.name for v in tail.graph.inputs] == ["a"]
+
+
 def test_the_graph_is_left_as_it_was_and_the_cut_is_the_same_each_time() -> None:
     whole = prepared(detector_net())
     before = whole.fingerprint
