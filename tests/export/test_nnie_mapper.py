@@ -96,7 +96,8 @@ def test_the_same_answer_of_a_wide_picture(tmp_path: Path) -> None:
     agree(model(text, weights(6, w=(4, 3, 3, 3), b=(4,))), wide, tmp_path)
 
     assert errors(check_export(tmp_path, Deployment())) == []
-    assert "bilinear, to 24x10 (width x height)" in (tmp_path / "DEPLOY.md").read_text("utf-8")
+    text = (tmp_path / "DEPLOY.md").read_text(encoding="utf-8")
+    assert "to 24x10 (width x height): shorter, shorter side 11, crop center, bilinear." in text
 
 
 def test_the_same_answer_of_a_gray_picture(tmp_path: Path) -> None:

@@ -469,6 +469,35 @@ def test_killed_while_writing_it_leaves_the_old_export(
     assert tree(tmp_path) == before
 
 
+def test_the_page_has_the_numbers_of_the_preprocessing(tmp_path: Path) -> None:
+    """By hand: a middle std of 5, so that factors are 5 / std; means turned to BGR."""
+    boxed = Preprocess(
+        size=(16, 16), resize="letterbox", pad=99, mean=(1.0, 2.0, 3.0), std=(4.0, 5.0, 8.0)
+    )
+    written(conv_relu_net(), tmp_path, boxed)
+    text = (tmp_path / "DEPLOY.md").read_text(encoding="utf-8")
+    start = text.index("## Preprocessing")
+
+    assert text[start : text.index("## Precision")].splitlines() == [
+        "## Preprocessing",
+        "",
+        "- On the host, to 16x16 (width x height): letterbox, bars of 99, bilinear.",
+        "- The model takes RGB, (pixel - mean) / std, mean [1.0, 2.0, 3.0], std [4.0, 5.0, 8.0].",
+        (
+            "- In the `.wk`: norm_type 5, mean [3.0, 2.0, 1.0] in the order of the network's channels, "
+            "then data_scale 0.2."
+        ),
+        "- In the first layer's weights: RGB turned to BGR.",
+        (
+            "- In the first layer's weights: channels times 1.25, 1, 0.625 (RGB), for the mapper has "
+            "one data_scale for all."
+        ),
+        "- The mapper calibrates on 20 samples of the network's size.",
+        "",
+    ]
+    assert (tmp_path / "mean.txt").read_text(encoding="ascii") == "3.0\n2.0\n1.0\n"
+
+
 @pytest.mark.parametrize("version", ["1.1", "1.2"])
 def test_the_page_has_its_sections_and_the_mapper_of_the_version(
     version: str, tmp_path: Path
