@@ -832,6 +832,16 @@ def test_paths_of_windows_are_found(export: Path) -> None:
     assert errors(check_export(export / "net.cfg", NOTHING)) == []
 
 
+def test_pictures_are_also_found_beside_their_list(export: Path) -> None:
+    """Where the mapper seeks them depends on where it runs."""
+    (export / "lists").mkdir()
+    rows = (export / "image_list.txt").read_text(encoding="utf-8").replace("./images", "../images")
+    (export / "lists" / "a.txt").write_text(rows, encoding="utf-8")
+    edit(export, "net.cfg", "./image_list.txt", "./lists/a.txt")
+
+    assert errors(check_export(export / "net.cfg", NOTHING)) == []
+
+
 def test_what_is_no_export_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.onnx").write_text("", encoding="utf-8")
     for path, seen in (

@@ -194,6 +194,35 @@ def test_what_is_no_picture_goes_in_as_tensors(tmp_path: Path) -> None:
     assert "image_type 0" in (tmp_path / "DEPLOY.md").read_text(encoding="utf-8")
 
 
+def test_one_sample_that_is_no_picture_makes_all_tensors(tmp_path: Path) -> None:
+    """Also the last one: a picture in its place would be another sample."""
+    seen = pictures(SIZED)
+
+    def samples(n: int) -> Iterator[tuple[str, Mapping[str, NDArray[Any]]]]:
+        for i, (key, one) in enumerate(seen(n)):
+            yield key, {"input": one["input"] + np.float32(0.1 * (i == 19))}
+
+    _, exported, _ = written(conv_relu_net(), tmp_path, SIZED, samples=samples)
+
+    assert exported.facts["tensor_inputs"] == 1
+
+
+def test_an_average_that_counts_its_padding_as_the_model_does_breaks_no_rule(
+    tmp_path: Path,
+) -> None:
+    proto = model(
+        """g (float[N,3,16,16] input) => (float[N,4,16,16] output) {
+            [conv] a = Conv(input, w)
+            [pool] output = AveragePool<kernel_shape=[3,3], pads=[1,1,1,1], count_include_pad=1>(a)
+        }""",
+        weights(0, w=(4, 3, 1, 1)),
+    )
+    _, _, deployment = written(proto, tmp_path, SIZED)
+
+    assert "pad: 1" in (tmp_path / "net.prototxt").read_text(encoding="ascii")
+    assert errors(check_export(tmp_path, deployment)) == []
+
+
 def test_channels_last_tensors_are_turned_to_the_order_of_the_blob(tmp_path: Path) -> None:
     text = """g (float[N,4,5,3] input) => (float[N,2,4,5] output) {
         a = Transpose<perm=[0,3,1,2]>(input)
@@ -360,6 +389,7 @@ def test_hostile_names_reach_no_file_unescaped(tmp_path: Path) -> None:
         line for line in text.splitlines() if re.match(r"# Deploying ```|## [A-Z][a-z]+$", line)
     ]
     assert text.count("\n```") == 4  # two code blocks, opened and closed
+    assert "\n'c'" not in text
     (wanted,) = run(graph.model, {name: next(iter(feeds(1)))[1][name][None]})
     (stem,) = [p.stem for p in folder.glob("*_sim.cfg")]
     net = read_export(folder)
@@ -519,6 +549,7 @@ def test_the_page_has_its_sections_and_the_mapper_of_the_version(
     ]
     assert ("Hi3559AV100" in text) == (version == "1.1")
     assert "last listed sample only, `019.png`" in text
+    assert "\n- `output`: blob `output`, 1x10.\n" in text
     assert max(map(len, text.splitlines())) <= 200
 
 
