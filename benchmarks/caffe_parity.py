@@ -46,7 +46,7 @@ def size(text: str) -> tuple[str, tuple[int, ...]]:
 
 def error(seen: NDArray[Any], want: NDArray[Any]) -> float:
     """Return the largest error over the largest value."""
-    return float(np.abs(seen - want.reshape(-1)).max() / np.abs(want).max())
+    return float(np.abs(seen.reshape(-1) - want.reshape(-1)).max() / np.abs(want).max())
 
 
 def reference(paths: Sequence[str], feeds: Arrays) -> dict[str, NDArray[Any]]:

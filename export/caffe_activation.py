@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from quant.export.caffe_blob import Blob, constant, lifted, shape_of
 from quant.export.caffe_net import Net
+from quant.export.caffe_pick import reshaped
 from quant.export.caffe_read import alone, read
 from quant.export.caffe_refusal import Refusal
 
@@ -138,7 +139,9 @@ def _prelu(net: Net, node: ir.Node) -> None:
             f"one number, or one for each of {channels} channels",
             "Share the slope over height and width.",
         )
-    blob = read(net, node.inputs[0], lifted(shape))
+    blob = read(net, node.inputs[0])
+    if blob.shape[1] != channels:
+        blob = reshaped(net, blob, lifted(shape))
     layer, made = net.add(
         "PReLU", [blob], blob.shape, blobs=[slope.reshape(-1)], in_place=alone(node.inputs[0])
     )

@@ -40,7 +40,7 @@ def cut_tail(
     _draw_in(nodes, tail)
     if not any(weight_of(n) is not None for n in nodes if n not in tail):
         return None
-    read = _read(tail)
+    read = _read([n for n in nodes if n in tail])
     inputs = {str(v.name) for v in graph.inputs}
     crossing = [str(v.name) for v in read if str(v.name) not in inputs]
     kept = [str(v.name) for v in graph.outputs if v.producer() not in tail]
@@ -74,15 +74,11 @@ def _draw_in(nodes: list[ir.Node], tail: set[ir.Node]) -> None:
             tail.add(node)
 
 
-def _read(tail: set[ir.Node]) -> list[ir.Value]:
-    """Return what the tail reads and does not make itself, without constants, in a fixed order."""
-    found = {
-        value: None
-        for node in sorted(tail, key=lambda n: n.name or "")
-        for value in node.inputs
-        if value is not None and not value.is_initializer() and value.producer() not in tail
-    }
-    return list(found)
+def _read(tail: list[ir.Node]) -> list[ir.Value]:
+    """Return what the tail reads and does not make itself, without constants."""
+    inputs = [v for node in tail for v in node.inputs if v is not None and not v.is_initializer()]
+    made = set(tail)
+    return list(dict.fromkeys(v for v in inputs if v.producer() not in made))
 
 
 def _tail(graph: Graph, names: set[str], read: list[ir.Value]) -> ir.Model:

@@ -60,8 +60,8 @@ class Net:
 
     @property
     def tops(self) -> dict[str, str]:
-        """Blob by tensor, without those that an in-place layer has overwritten."""
-        live = [(t, b.name) for t, b in self._blobs.items()]
+        """Blob by tensor, without those overwritten in place and those with something left to do."""
+        live = [(t, b.name) for t, b in self._blobs.items() if b.done]
         return {t: name for t, name in live if self._writes.get(name, 0) == self._bound[t]}
 
     def raw(self, value: ir.Value | None) -> Blob:

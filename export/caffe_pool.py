@@ -1,4 +1,4 @@
-"""Pools and reductions: Caffe rounds up and pads both sides alike, so both are made exact."""
+"""Pools: Caffe rounds up and pads both sides alike; what differs from ONNX is made exact."""
 
 __all__ = ["POOLS", "Axis", "write_pool"]
 
@@ -19,11 +19,12 @@ from quant.export.caffe_refusal import Refusal
 from quant.export.caffe_window import caffe_pooled, conv_kernel, pool_divisors
 
 NONNEGATIVE = ("Relu", "Sigmoid", "Softmax", "HardSigmoid", "Abs")
+"""Operators of whose result 0 is no new maximum."""
 
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """A pool along one axis: what ONNX wants."""
+    """What ONNX wants of a pool along one axis: `count` windows, with pads `before` and `after`."""
 
     length: int
     kernel: int

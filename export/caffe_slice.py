@@ -15,6 +15,10 @@ from quant.export.caffe_pick import mix, select
 from quant.export.caffe_read import along, read
 from quant.export.caffe_refusal import Refusal
 
+FEW = 8
+"""Rows or columns that a kernel may crop; more are cut off by a Slice, whose other part the board
+then reports as well."""
+
 Range = tuple[int, int, int]
 """Start, step and count along an axis."""
 
@@ -65,13 +69,15 @@ def sliced(net: Net, blob: Blob, axis: int, ends: Sequence[int], role: str = "")
 
 def _ranges(node: ir.Node) -> dict[int, Range]:
     """Return what a Slice takes of each axis that it cuts."""
-    given = [constant(v) for v in node.inputs[1:]]
-    if any(g is None for g in given):
+    values = [*node.inputs[1:], None, None][:4]
+    given = [constant(v) for v in values]
+    if any(g is None and v is not None for g, v in zip(given, values, strict=True)):
         raise Refusal(14, "bounds that are computed", "constants", "Slice at constant places.")
     shape, out = shape_of(node.inputs[0]), shape_of(node.outputs[0])
-    starts, _, *rest = ([int(n) for n in g.reshape(-1)] for g in given if g is not None)
-    axes = rest[0] if rest else list(range(len(starts)))
-    steps = rest[1] if len(rest) > 1 else [1] * len(starts)
+    numbers = [None if g is None else [int(n) for n in g.reshape(-1)] for g in given]
+    starts = numbers[0] or []
+    axes = numbers[2] or list(range(len(starts)))
+    steps = numbers[3] or [1] * len(starts)
     found = {}
     for start, axis, step in zip(starts, axes, steps, strict=True):
         axis %= len(shape)
@@ -105,14 +111,21 @@ def _slice(net: Net, node: ir.Node) -> None:
 
 
 def _taken(net: Net, blob: Blob, found: dict[int, Range]) -> Blob:
-    """Return the elements in all the ranges."""
+    """Return the elements in all the ranges; blobs that are cut off stay unread."""
     spatial = [found.get(2 + i, (0, 1, blob.shape[2 + i])) for i in range(2)]
+    for axis, (first, step, count) in enumerate(spatial, 2):
+        if step == 1 and blob.shape[axis] - count > FEW:
+            ends = dict.fromkeys((first, first + count, blob.shape[axis]))
+            parts = sliced(net, blob, axis, [e for e in ends if e], role=f"part{axis}")
+            blob = parts[1 if first else 0]
+            spatial[axis - 2] = (0, 1, count)
+    left = any(r != (0, 1, n) for r, n in zip(spatial, blob.shape[2:], strict=True))
     channels = found.get(1)
     if channels is not None:
         first, step, count = channels
-        role = "channels" if len(found) > 1 else ""
+        role = "channels" if left else ""
         blob = take(net, blob, 1, [first + i * step for i in range(count)], role)
-    if len(found) == (channels is not None):
+    if not left:
         return blob
     if min(step for _, step, _ in spatial) < 1:
         raise Refusal(

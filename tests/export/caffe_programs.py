@@ -41,7 +41,7 @@ class Job:
 
 
 def opencv_outputs(job: Job) -> dict[str, NDArray[np.float32]]:
-    """Return each blob's numbers, flat, as OpenCV's dnn module computes them.
+    """Return each blob as OpenCV's dnn module computes it.
 
     It is asked for layers, so a blob is asked for by the last layer that writes it.
     """
@@ -56,9 +56,8 @@ def opencv_outputs(job: Job) -> dict[str, NDArray[np.float32]]:
         last = _writer(job, blob)
         # OpenCV calls a layer that makes an output after the blob, unless it works in place
         pin = last.name if last.name in net.getLayerNames() else blob
-        if len(last.top) > 1:
-            pin = f"{pin}.{list(last.top).index(blob)}"
-        found[blob] = np.array(net.forward(pin)).reshape(-1)
+        made = net.forwardAndRetrieve([pin])[0][list(last.top).index(blob)]
+        found[blob] = np.array(made)
     return found
 
 

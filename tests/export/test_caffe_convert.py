@@ -35,7 +35,7 @@ def computed(net: CaffeNet, image: NDArray[np.float32], tensor: str = "output") 
     blob = net.tops[tensor]
     feeds = {net.inputs["input"]: image}
     made = Job(prototxt=net.prototxt, caffemodel=net.caffemodel, feeds=feeds, blobs=(blob,))
-    return opencv_outputs(made)[blob]
+    return opencv_outputs(made)[blob].reshape(-1)
 
 
 def wanted(proto: onnx.ModelProto, image: NDArray[np.float32]) -> Any:
@@ -108,7 +108,14 @@ def test_an_input_that_nothing_reads_is_left_out() -> None:
 def test_a_factor_and_a_channel_order_go_into_the_first_layer_exactly() -> None:
     """The board gives (x / factor) in reverse order; padding included the network is the same."""
     factor = np.array([58.4, 57.1, 57.4]) / 57
-    for proto in (conv_relu_net(), gemm_net()):
+    padded = model(
+        """g (float[1,3,16,16] input) => (float[1,2,8,8] output) {
+            [p] a = Pad(input, pads)
+            [c] output = Conv<strides=[2,2]>(a, w)
+        }""",
+        {**weights(0, w=(2, 3, 3, 3)), "pads": np.array([0, 0, 0, 0, 0, 0, 1, 1])},
+    )
+    for proto in (conv_relu_net(), gemm_net(), padded):
         net = convert(prepared(proto), factors={"input": factor}, swapped={"input"})
         given = (IMAGE / factor.reshape(1, 3, 1, 1))[:, ::-1].astype(np.float32)
 
@@ -221,6 +228,42 @@ def test_tensors_that_were_overwritten_have_no_blob() -> None:
     assert net.tops["b"] == "conv1"
     assert "a" not in net.tops
     assert net.layers["relu1"] == "relu1"
+
+
+def test_tensors_that_are_nowhere_have_no_blob_either() -> None:
+    """A Pad is done by the convolution behind it, a factor by the first one."""
+    proto = model(
+        """g (float[1,3,16,16] input) => (float[1,2,14,16] output) {
+            [p] a = Pad(input, pads)
+            [c] output = Conv(a, w)
+        }""",
+        {**weights(0, w=(2, 3, 3, 3)), "pads": np.array([0, 0, 0, 1, 0, 0, 0, 1])},
+    )
+    net = convert(Graph(ir.from_proto(proto), "net"), factors={"input": np.ones(3)})
+
+    assert set(net.tops) == {"output"}
+    assert net.inputs == {"input": "input"}
+
+
+def test_what_a_wide_crop_leaves_is_told() -> None:
+    """The board reports every blob that no layer reads."""
+    proto = model(
+        """g (float[1,3,40,16] input) => (float[1,2,20,16] output) {
+            [c] a = Conv(input, w)
+            [s] output = Slice(a, start, end, axis)
+        }""",
+        {
+            **weights(0, w=(2, 3, 1, 1)),
+            "start": np.array([5]),
+            "end": np.array([25]),
+            "axis": np.array([2]),
+        },
+    )
+    net = convert(Graph(ir.from_proto(proto), "net"))
+
+    assert net.outputs == ("output",)
+    assert net.unread == ("s_part2_0", "s_part2_2")
+    assert [net.shapes[n] for n in net.unread] == [(1, 2, 5, 16), (1, 2, 15, 16)]
 
 
 def test_the_layers_are_in_both_files_under_the_same_names() -> None:
