@@ -13,13 +13,15 @@ from quant.export.nnie_cfg import Cfg, read_cfg
 from quant.export.nnie_check_cfg import check_cfg, check_inputs, check_net_type
 from quant.export.nnie_check_form import check_form, check_text
 from quant.export.nnie_check_layers import check_layers
-from quant.export.nnie_check_lists import check_lists, is_file, named_file
+from quant.export.nnie_check_lists import check_lists
 from quant.export.nnie_check_marks import check_marks, check_modes
+from quant.export.nnie_check_means import check_means
 from quant.export.nnie_check_model import check_model
 from quant.export.nnie_check_pools import check_pools
 from quant.export.nnie_check_sizes import check_sizes
 from quant.export.nnie_check_speed import check_speed, convolving_layers
 from quant.export.nnie_check_weights import check_weights
+from quant.export.nnie_named import is_file, named_file
 from quant.export.nnie_net import Net, net_of
 from quant.export.nnie_prototxt import read_prototxt
 from quant.export.nnie_record import RECORD, Row, read_record
@@ -84,7 +86,8 @@ def _together(cfg: Cfg, file: Path, net: Net, mode: str) -> list[Finding]:
         *check_inputs(cfg, file.name, net),
         *check_net_type(cfg, file.name, net),
         *check_modes(net, mode, file.name),
-        *check_lists(cfg, file.name, file.parent, net),
+        *check_means(cfg, file.name, file.parent, net),
+        *check_lists(cfg, file.parent, net),
     ]
 
 

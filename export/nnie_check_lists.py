@@ -1,6 +1,6 @@
-"""Rules 26 and 28: the mean files and the calibration samples that a configuration names."""
+"""Rule 28: the calibration samples that a configuration names."""
 
-__all__ = ["check_lists", "is_file", "named_file"]
+__all__ = ["check_lists"]
 
 import math
 import warnings
@@ -10,10 +10,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from quant.errors import InputError, few
-from quant.export.caffe_schema import parse_blob
+from quant.errors import few
 from quant.export.nnie_cfg import Cfg
 from quant.export.nnie_feeds import FEWEST
+from quant.export.nnie_named import is_file, named_file, why
 from quant.export.nnie_net import Net
 from quant.export.nnie_rules import finding
 from quant.export.nnie_shapes import Shape
@@ -26,96 +26,14 @@ SUFFIXES = frozenset(_SUFFIXES.split())
 TOO_FEW = 10
 
 
-def named_file(folder: Path, name: str) -> Path:
-    """Return the file that a configuration or a list names; RuyiStudio writes backslashes."""
-    path = folder / name
-    try:
-        return path if path.exists() else folder / name.replace("\\", "/")
-    except OSError:  # a name that is too long, say
-        return path
-
-
-def is_file(path: Path) -> bool:
-    """Tell whether a path, however odd, is a file."""
-    try:
-        return path.is_file()
-    except OSError:
-        return False
-
-
-def check_lists(cfg: Cfg, place: str, folder: Path, net: Net) -> list[Finding]:
-    """Return what breaks rules 26 and 28; relative names are sought in `folder`, the cfg's."""
-    columns = [[line.value for line in cfg.every(k)] for k in ("image_type", "norm_type")]
-    names = [[line.value for line in cfg.every(k)] for k in ("mean_file", "image_list")]
+def check_lists(cfg: Cfg, folder: Path, net: Net) -> list[Finding]:
+    """Return what breaks rule 28; relative names are sought in `folder`, the cfg's."""
+    kinds, lists = ([x.value for x in cfg.every(key)] for key in ("image_type", "image_list"))
     shapes = [one.shape for one in net.inputs]
     found: list[Finding] = []
-    for kind, norm, mean, listed, shape in zip(*columns, *names, shapes, strict=False):
-        if kind == "0" and norm != "0":
-            saw, mend = f"norm_type {norm} with image_type 0", "Set [norm_type] 0."
-            found.append(finding(26, "error", place, saw, "0: tensors go in as they are", mend))
-        found += _mean(place, folder, norm, mean, shape)
+    for kind, listed, shape in zip(kinds, lists, shapes, strict=False):
         found += _list(folder, kind, listed, shape)
     return found
-
-
-def _mean(place: str, folder: Path, norm: str, mean: str, shape: Shape | None) -> Iterator[Finding]:
-    path = named_file(folder, mean)
-    channels = shape[1] if shape is not None and len(shape) > 1 else None
-    if norm in ("0", "3"):
-        if mean != "null":
-            saw = f"mean_file '{mean}' with norm_type {norm}, which reads none"
-            # any text is taken
-            yield finding(26, "warning", place, saw, "null", "Write [mean_file] null.")
-    elif norm in ("1", "4"):
-        wanted = "a .binaryproto of the network's C x H x W"
-        if not mean.endswith(".binaryproto"):
-            saw, mend = f"mean_file '{mean}' with norm_type {norm}", "Give the mean image's file."
-            yield finding(26, "error", place, saw, wanted, mend)
-        else:
-            yield from _mean_image(path, mean, wanted, shape)
-    elif norm in ("2", "5"):
-        wanted = f"a text of {channels or 'C'} numbers, one a line"
-        saw = _numbers_of(path, channels)
-        if saw:
-            where = f"mean_file '{mean}'"
-            mend = "Write the mean of each channel, in the order that the network sees."
-            yield finding(26, "error", where, saw, wanted, mend)
-
-
-def _numbers_of(path: Path, channels: int | None) -> str:
-    """Return what is wrong with a text of means, "" for nothing."""
-    try:
-        rows = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, ValueError) as error:
-        return f"a file that cannot be read ({_said(error)})"
-    numbers = [row.strip() for row in rows if row.strip()]
-    for row in numbers:
-        try:
-            good = math.isfinite(float(row))
-        except ValueError:
-            good = False
-        if not good:
-            return f"'{row[:40]}'"
-    if channels is not None and len(numbers) != channels:
-        return f"{len(numbers)} numbers"
-    return ""
-
-
-def _mean_image(path: Path, mean: str, wanted: str, shape: Shape | None) -> Iterator[Finding]:
-    where, mend = f"mean_file '{mean}'", "Write the mean image anew."
-    try:
-        found = parse_blob(path.read_bytes(), mean).shape
-    except (OSError, InputError) as error:
-        yield finding(26, "error", where, f"no mean image ({_said(error)})", wanted, mend)
-        return
-    bare = found[-3:]
-    if shape is not None and bare != shape[1:]:
-        yield finding(26, "error", where, f"a mean of {list(bare)}", wanted, mend)
-
-
-def _said(error: Exception) -> str:
-    told = error.strerror if isinstance(error, OSError) else str(error)
-    return str(told or type(error).__name__).rstrip(".")
 
 
 def _list(folder: Path, kind: str, listed: str, shape: Shape | None) -> Iterator[Finding]:
@@ -124,7 +42,7 @@ def _list(folder: Path, kind: str, listed: str, shape: Shape | None) -> Iterator
     try:
         rows = [r for r in path.read_text(encoding="utf-8").splitlines() if r.strip()]
     except (OSError, ValueError) as error:
-        saw, mend = f"a file that cannot be read ({_said(error)})", "Mend the path or the file."
+        saw, mend = f"a file that cannot be read ({why(error)})", "Mend the path or the file."
         yield finding(28, "error", where, saw, "a readable list", mend)
         return
     if kind == "0":

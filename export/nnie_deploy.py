@@ -43,8 +43,8 @@ def _preprocessing(story: Story, deployment: Deployment) -> str:
     rows, columns = picture.shape[:2] if told["layout"] == "NHWC" else picture.shape[1:]
     lines += [
         (
-            f"- On the host: resize {told['resize']}, crop {told['crop']}, {told['interpolation']}, to "
-            f"{columns}x{rows} (width x height)."
+            f"- On the host, to {columns}x{rows} (width x height): {_resize(told)}, "
+            f"{told['interpolation']}."
         ),
         (
             f"- The model takes {told['channels']}, (pixel - mean) / std, mean {told['mean']}, std "
@@ -64,6 +64,14 @@ def _preprocessing(story: Story, deployment: Deployment) -> str:
             "the mapper has one data_scale for all."
         )
     return "\n".join([*lines, *_samples(story)])
+
+
+def _resize(told: dict[str, object]) -> str:
+    """Say how a picture gets its size, with the numbers that matter for that rule."""
+    if told["resize"] == "letterbox":
+        return f"letterbox, bars of {told['pad']}"
+    side = f", shorter side {told['short_side']}" if told["short_side"] else ""
+    return f"{told['resize']}{side}, crop {told['crop']}"
 
 
 def _samples(story: Story) -> list[str]:

@@ -4,6 +4,7 @@ __all__ = ["Lists", "write_lists"]
 
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,28 +45,28 @@ def write_lists(
     Raises:
         InputError: A float tensor holds what is not finite.
     """
-    several = len(feeds) > 1
-    marks = [f"_{i}" if several else "" for i in range(1, len(feeds) + 1)]
+    marks = [f"_{i}" if len(feeds) > 1 else "" for i in range(1, len(feeds) + 1)]
     names = [f"{_stem(feed)}{mark}.txt" for feed, mark in zip(feeds, marks, strict=True)]
-    lines: list[list[str]] = [[] for _ in feeds]
+    keys: list[str] = []
     pictures: list[str] = []
-    keys = []
-    for number, (key, arrays) in enumerate(_samples(deployment), 1):
-        keys.append(key)
-        for i, feed in enumerate(feeds):
-            array = arrays[feed.input]
-            if not feed.picture:
-                turned = array.transpose(2, 0, 1) if feed.input in planar else array
-                lines[i].append(_numbers(turned, key, feed.input))
-                continue
-            place = f"images{marks[i]}/{number:04}.png"
-            (folder / place).parent.mkdir(exist_ok=True)
-            _picture(array, deployment).save(folder / place, "PNG", compress_level=6)
-            lines[i].append(f"./{place}")
-            pictures.append(place)
-    for name, rows in zip(names, lines, strict=True):
-        text = "".join(f"{row}\n" for row in rows)
-        (folder / name).write_text(text, encoding="ascii", newline="\n")
+    with ExitStack() as stack:
+        files = [
+            stack.enter_context((folder / name).open("w", encoding="ascii", newline="\n"))
+            for name in names
+        ]
+        for key, arrays in _samples(deployment):
+            keys.append(key)
+            for feed, mark, file in zip(feeds, marks, files, strict=True):
+                array = arrays[feed.input]
+                if feed.picture:
+                    place = f"images{mark}/{len(keys):04}.png"
+                    (folder / place).parent.mkdir(exist_ok=True)
+                    _picture(array, deployment).save(folder / place, "PNG", compress_level=6)
+                    pictures.append(place)
+                    file.write(f"./{place}\n")
+                else:
+                    turned = array.transpose(2, 0, 1) if feed.input in planar else array
+                    file.write(f"{_numbers(turned, key, feed.input)}\n")
     return Lists(names=tuple(names), pictures=tuple(pictures), keys=tuple(keys))
 
 

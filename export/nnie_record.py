@@ -1,13 +1,17 @@
 """The record of an export, `tensors.csv`: which Caffe blob is which tensor of the model."""
 
-__all__ = ["RECORD", "Row", "read_record", "record_text"]
+__all__ = ["RECORD", "Row", "read_record", "record_rows", "record_text"]
 
 import csv
 import io
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 
-from quant.export.nnie_shapes import Shape
+from quant.export.caffe import CaffeNet
+from quant.export.caffe_schema import parse_prototxt
+from quant.export.nnie_net import net_of
+from quant.export.nnie_shapes import Shape, window
+from quant.graph import Graph
 
 RECORD = "tensors.csv"
 """The file's name, beside the prototxt."""
@@ -58,3 +62,26 @@ def read_record(text: str) -> dict[str, Row]:
     except (KeyError, TypeError, ValueError, csv.Error):
         return {}
     return found
+
+
+def record_rows(graph: Graph, caffe: CaffeNet) -> list[Row]:
+    """Return a row for each Caffe layer."""
+    makers = {layer: node for node, layer in caffe.layers.items()}
+    tensors = {str(node.name): str(node.outputs[0].name) for node in graph.nodes}
+    rows = []
+    for site in net_of(parse_prototxt(caffe.prototxt, graph.name)).sites:
+        node = makers.get(site.name, "")
+        pooling = site.type == "Pooling" and not site.layer.pooling_param.global_pooling
+        pads = window(site.layer.pooling_param, "pad", 0) if pooling else ()
+        rows.append(
+            Row(
+                layer=site.name,
+                type=site.type,
+                top=str(site.layer.top[0]),
+                shape=site.tops[0] or (),
+                pads=" x ".join(map(str, pads)),
+                tensor=tensors.get(node, ""),
+                node=node,
+            )
+        )
+    return rows

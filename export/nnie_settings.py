@@ -1,10 +1,12 @@
 """What stands in the mapper's configuration of one export."""
 
-__all__ = ["settings"]
+__all__ = ["means", "settings"]
 
 from collections.abc import Sequence
 
 from quant.export.nnie_feeds import Feed
+
+MEAN = "mean.txt"
 
 
 def settings(
@@ -43,6 +45,15 @@ def settings(
             ("image_list", f"./{place}"),
             ("image_type", "1" if feed.picture else "0"),
             ("norm_type", str(feed.norm.norm_type)),
-            ("mean_file", "./mean.txt" if moved else "null"),
+            ("mean_file", f"./{MEAN}" if moved else "null"),
         ]
     return pairs
+
+
+def means(feeds: Sequence[Feed]) -> dict[str, str]:
+    """Return the mean file by name, a number a line; {} where nothing is subtracted.
+
+    One is enough for every picture: a model has one preprocessing.
+    """
+    moved = [feed for feed in feeds if feed.norm.norm_type in (2, 5)]
+    return {MEAN: "".join(f"{m!r}\n" for m in moved[0].means)} if moved else {}

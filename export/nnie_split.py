@@ -3,7 +3,7 @@
 __all__ = ["Split", "divide", "refused_nodes"]
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import onnx_ir as ir
 
@@ -26,11 +26,6 @@ class Split:
     custom: frozenset[str] = frozenset()
     tail: ir.Model | None = None
 
-    @property
-    def inputs(self) -> set[str]:
-        """Names of the head's inputs."""
-        return {str(v.name) for v in self.head.inputs}
-
 
 def divide(graph: Graph, sizes: Mapping[str, tuple[int, ...]], fallback: bool) -> Split:
     """Return the graph split in front of what NNIE cannot compute; whole without `fallback`.
@@ -44,11 +39,6 @@ def divide(graph: Graph, sizes: Mapping[str, tuple[int, ...]], fallback: bool) -
     if cut is None:
         return Split(head=graph, custom=refused)
     head, tail = cut
-    read = [v for v in head.model.graph.inputs if tuple(v.uses()) or v.is_graph_output()]
-    if len(read) < len(head.model.graph.inputs):
-        model = head.clone()
-        model.graph.inputs[:] = [v for v in model.graph.inputs if v.name in {r.name for r in read}]
-        head = replace(head, model=model)
     return Split(head=head, tail=tail)
 
 

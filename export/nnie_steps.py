@@ -1,6 +1,6 @@
 """The steps of DEPLOY.md: from the folder to a network that answers on the board."""
 
-__all__ = ["steps_text"]
+__all__ = ["MAPPERS", "steps_text"]
 
 import shlex
 
@@ -63,6 +63,8 @@ def _read(story: Story) -> str:
     for tensor, blob, shape, own in story.outputs:
         as_tensor = f", the tensor's {dims(own)} in the same order" if own != shape else ""
         lines.append(f"- {code(tensor)}: blob `{blob}`, {dims(shape)}{as_tensor}.")
+    if story.unread:
+        lines.append(f"- Nobody needs {listed(story.unread)}, which the board gives as well.")
     return "\n".join([*lines, "", READER])
 
 
@@ -73,10 +75,15 @@ name in `prepared.onnx` on the CPU, and hand the result to the next segment: {li
 
 def _behind(story: Story) -> str:
     """Give the tail its tensors, by name and in their own shapes."""
-    rows = [f"    {tensor!r}: ...,  # {dims(own)}" for tensor, _, _, own in story.outputs]
-    told = "\n".join(row.encode("ascii", "backslashreplace").decode() for row in rows)
+    made = {tensor for tensor, _, _, _ in story.outputs}
+    rows = [
+        f"    {tensor!a}: ...,  # {dims(own)}"
+        f"{'' if tensor in made else ', an input of the model, preprocessed'}"
+        for tensor, own in story.tail_inputs
+    ]
+    told = "\n".join(rows)
     return f"""Run `tail.onnx` on the CPU for what NNIE does not compute: {listed(story.tail)}.
-It takes the outputs of step 3 by their names, as float32.
+It takes outputs of step 3 by their names, as float32 in these shapes.
 
 ```python
 import numpy as np
@@ -86,8 +93,7 @@ tensors = {{
 {told}
 }}
 session = onnxruntime.InferenceSession("tail.onnx")
-wanted = [i.name for i in session.get_inputs()]
-answers = session.run(None, {{name: np.float32(tensors[name]) for name in wanted}})
+answers = session.run(None, {{name: np.float32(x) for name, x in tensors.items()}})
 ```"""
 
 

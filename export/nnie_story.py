@@ -23,10 +23,12 @@ class Story:
         feeds: In the order of the prototxt.
         inputs: Their blobs' names and dims in the prototxt.
         outputs: `(tensor of the model, blob, the blob's dims, the tensor's)` of what NNIE gives.
+        unread: Other blobs that the board gives, for no layer reads them.
         precision: As the mapper is told.
         weighted: How many layers have weights.
         keys: Of the calibration samples; the last is the one to compare.
         tail: Names of the nodes that the CPU computes behind NNIE.
+        tail_inputs: `(tensor, dims)` of what they read.
         custom: Names of those that it computes in between, as Custom layers.
         files: `(name, what it is)`.
     """
@@ -36,10 +38,12 @@ class Story:
     feeds: Sequence[Feed]
     inputs: Sequence[tuple[str, tuple[int, ...]]]
     outputs: Sequence[Output]
+    unread: Sequence[str]
     precision: Precision
     weighted: int
     keys: Sequence[str]
     tail: Sequence[str]
+    tail_inputs: Sequence[tuple[str, tuple[int, ...]]]
     custom: Sequence[str]
     files: Sequence[tuple[str, str]]
 

@@ -832,6 +832,16 @@ def test_paths_of_windows_are_found(export: Path) -> None:
     assert errors(check_export(export / "net.cfg", NOTHING)) == []
 
 
+def test_pictures_are_also_found_beside_their_list(export: Path) -> None:
+    """Where the mapper seeks them depends on where it runs."""
+    (export / "lists").mkdir()
+    rows = (export / "image_list.txt").read_text(encoding="utf-8").replace("./images", "../images")
+    (export / "lists" / "a.txt").write_text(rows, encoding="utf-8")
+    edit(export, "net.cfg", "./image_list.txt", "./lists/a.txt")
+
+    assert errors(check_export(export / "net.cfg", NOTHING)) == []
+
+
 def test_what_is_no_export_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.onnx").write_text("", encoding="utf-8")
     for path, seen in (
@@ -856,3 +866,68 @@ def test_files_of_anything_never_stop_the_check(export: Path) -> None:
             (export / name).write_bytes(data)
             assert isinstance(check_export(export, NOTHING), list)
         (export / name).write_bytes(kept)
+
+
+FOREIGN = """name: "face"
+  input: "data"
+  input_shape: { dim: 1 dim: 3 dim: 64 dim: 64 }
+
+layer {
+  name: "conv0" type: "Convolution" bottom: "data" top: "conv0"
+  param { lr_mult: 1.0 decay_mult: 0.0 }
+  convolution_param {
+    num_output: 8 bias_term: false group: 1 stride: 2 pad_h: 1 pad_w: 1 kernel_h: 3 kernel_w: 3
+    weight_filler { type: "msra" }
+  }
+}
+layer {
+  name: "bn0" type: "BatchNorm" bottom: "conv0" top: "bn0"
+  batch_norm_param { use_global_stats: true eps: 9.999999747378752e-06 }
+}
+layer { name: "bn0_scale" type: "Scale" bottom: "bn0" top: "bn0" scale_param { bias_term: true } }
+layer { name: "relu0" type: "ReLU" bottom: "bn0" top: "bn0" }
+layer {
+  name: "dw1" type: "Convolution" bottom: "bn0" top: "dw1"
+  convolution_param { num_output: 8 group: 8 stride: 2 pad: 1 kernel_size: 3 }
+}
+layer {
+  name: "up" type: "Deconvolution" bottom: "dw1" top: "up" param { lr_mult: 0.0 }
+  convolution_param {
+    num_output: 8 bias_term: false pad: 0 kernel_size: 2 group: 8 stride: 2 dilation: 1
+    weight_filler: { type: "constant" value: 1 }
+  }
+}
+layer {
+  name: "plus" type: "Eltwise" bottom: "bn0" bottom: "up" top: "plus"
+  eltwise_param { operation: SUM }
+}
+layer { name: "joined" type: "Concat" bottom: "plus" bottom: "up" top: "joined"
+#  concat_param {
+#    axis: 1
+#  }
+}
+layer {
+  name: "score" type: "Convolution" bottom: "joined" top: "score"
+  convolution_param { num_output: 4 pad: 1 kernel_h: 5 kernel_w: 1 }
+}
+layer {
+  name: "score_reshape" type: "Reshape" bottom: "score" top: "score_reshape"
+  reshape_param { shape { dim: 0 dim: 2 dim: -1 dim: 0 } }
+}
+layer {
+  name: "prob" type: "Softmax" bottom: "score_reshape" top: "prob" softmax_param { axis: 1 }
+}
+layer {
+  name: "prob_reshape" type: "Reshape" bottom: "prob" top: "prob_reshape"
+  reshape_param { shape { dim: 0 dim: 4 dim: -1 dim: 0 } }
+}
+"""
+
+
+def test_what_others_got_a_wk_from_breaks_no_rule(tmp_path: Path) -> None:
+    """The idioms of two published networks that run on boards: RetinaFace (nniefacelib), ENet."""
+    (tmp_path / "face.prototxt").write_text(FOREIGN, encoding="utf-8")
+    found = check_export(tmp_path / "face.prototxt", NOTHING)
+
+    assert errors(found) == []
+    assert {f.rule for f in found} == {"nnie-11", "nnie-30"}

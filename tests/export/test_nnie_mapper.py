@@ -7,6 +7,9 @@ import numpy as np
 import onnx
 import pytest
 
+from quant.deploy import Deployment
+from quant.export.nnie_check import check_export
+from quant.finding import errors
 from quant.preprocess import Preprocess
 from tests.chosen import run
 from tests.export.nnie import fed, read_export, written
@@ -82,6 +85,19 @@ def test_the_same_answer_from_picture_to_output(name: str, tmp_path: Path) -> No
 @pytest.mark.parametrize("net", [concat_net, depthwise_net, residual_net, pool_first_net])
 def test_the_same_answer_whatever_reads_the_input(net: Any, tmp_path: Path) -> None:
     agree(net(), PREPROCESSES["ImageNet"], tmp_path)
+
+
+def test_the_same_answer_of_a_wide_picture(tmp_path: Path) -> None:
+    """Rows and columns that are alike would hide that they are confused."""
+    text = """g (float[N,3,H,W] input) => (float[N,4,H2,W2] output) {
+        [conv] output = Conv(input, w, b)
+    }"""
+    wide = Preprocess(size=(24, 10), mean=(1.0, 2.0, 3.0), std=(9.0,))
+    agree(model(text, weights(6, w=(4, 3, 3, 3), b=(4,))), wide, tmp_path)
+
+    assert errors(check_export(tmp_path, Deployment())) == []
+    text = (tmp_path / "DEPLOY.md").read_text(encoding="utf-8")
+    assert "to 24x10 (width x height): shorter, shorter side 11, crop center, bilinear." in text
 
 
 def test_the_same_answer_of_a_gray_picture(tmp_path: Path) -> None:

@@ -194,6 +194,35 @@ def test_what_is_no_picture_goes_in_as_tensors(tmp_path: Path) -> None:
     assert "image_type 0" in (tmp_path / "DEPLOY.md").read_text(encoding="utf-8")
 
 
+def test_one_sample_that_is_no_picture_makes_all_tensors(tmp_path: Path) -> None:
+    """Also the last one: a picture in its place would be another sample."""
+    seen = pictures(SIZED)
+
+    def samples(n: int) -> Iterator[tuple[str, Mapping[str, NDArray[Any]]]]:
+        for i, (key, one) in enumerate(seen(n)):
+            yield key, {"input": one["input"] + np.float32(0.1 * (i == 19))}
+
+    _, exported, _ = written(conv_relu_net(), tmp_path, SIZED, samples=samples)
+
+    assert exported.facts["tensor_inputs"] == 1
+
+
+def test_an_average_that_counts_its_padding_as_the_model_does_breaks_no_rule(
+    tmp_path: Path,
+) -> None:
+    proto = model(
+        """g (float[N,3,16,16] input) => (float[N,4,16,16] output) {
+            [conv] a = Conv(input, w)
+            [pool] output = AveragePool<kernel_shape=[3,3], pads=[1,1,1,1], count_include_pad=1>(a)
+        }""",
+        weights(0, w=(4, 3, 1, 1)),
+    )
+    _, _, deployment = written(proto, tmp_path, SIZED)
+
+    assert "pad: 1" in (tmp_path / "net.prototxt").read_text(encoding="ascii")
+    assert errors(check_export(tmp_path, deployment)) == []
+
+
 def test_channels_last_tensors_are_turned_to_the_order_of_the_blob(tmp_path: Path) -> None:
     text = """g (float[N,4,5,3] input) => (float[N,2,4,5] output) {
         a = Transpose<perm=[0,3,1,2]>(input)
@@ -268,6 +297,34 @@ def test_a_tail_that_nnie_lacks_is_cut_off_and_the_two_make_the_whole(tmp_path: 
     assert "- In float on the CPU: `erf`, `pool`, `flat`." in text
 
 
+def test_an_input_that_only_the_tail_reads_is_not_fed(tmp_path: Path) -> None:
+    """The sizes of pictures, say, which decoding boxes needs and the chip does not."""
+    proto = model(
+        """g (float[N,3,16,16] input, float[N,4] size) => (float[N,4] output) {
+            [conv1] a = Conv<strides=[4,4]>(input, w1)
+            [pool] b = GlobalAveragePool(a)
+            [flat] c = Flatten(b)
+            [erf] d = Erf(c)
+            [mul] output = Mul(d, size)
+        }""",
+        weights(0, w1=(4, 3, 4, 4)),
+    )
+    seen, others = pictures(SIZED), arrays(size=(4,))
+
+    def samples(n: int) -> Iterator[tuple[str, Mapping[str, NDArray[Any]]]]:
+        for (key, one), (_, two) in zip(seen(n), others(n), strict=True):
+            yield key, {**one, **two}
+
+    _, exported, deployment = written(proto, tmp_path, SIZED, samples=samples, allow_fallback=True)
+
+    assert errors(check_export(tmp_path, deployment)) == []
+    assert exported.facts["tensor_inputs"] == 0
+    tail = ir.load(tmp_path / "tail.onnx")
+    assert "size" in {v.name for v in tail.graph.inputs}
+    text = (tmp_path / "DEPLOY.md").read_text(encoding="utf-8")
+    assert "    'size': ...,  # 1x4, an input of the model, preprocessed\n" in text
+
+
 def test_what_stands_in_the_middle_becomes_a_custom_layer(tmp_path: Path) -> None:
     _, exported, deployment = written(odd_tail(BETWEEN), tmp_path, SIZED, allow_fallback=True)
 
@@ -332,6 +389,7 @@ def test_hostile_names_reach_no_file_unescaped(tmp_path: Path) -> None:
         line for line in text.splitlines() if re.match(r"# Deploying ```|## [A-Z][a-z]+$", line)
     ]
     assert text.count("\n```") == 4  # two code blocks, opened and closed
+    assert "\n'c'" not in text
     (wanted,) = run(graph.model, {name: next(iter(feeds(1)))[1][name][None]})
     (stem,) = [p.stem for p in folder.glob("*_sim.cfg")]
     net = read_export(folder)
@@ -369,6 +427,13 @@ def refused(proto: onnx.ModelProto, folder: Path, **told: Any) -> str:
 def test_without_samples_nothing_is_written(tmp_path: Path) -> None:
     assert refused(conv_relu_net(), tmp_path / "x", samples=None) == (
         "net.onnx: the mapper calibrates on 20 to 50 samples of its own, saw none. Give --data."
+    )
+
+
+def test_an_nnie_that_nobody_knows_is_refused(tmp_path: Path) -> None:
+    assert refused(conv_relu_net(), tmp_path / "x", nnie_version="2.0") == (
+        "NNIE: mappers are known for the versions 1.1, 1.2, saw '2.0'. Give the version of the "
+        "board's SDK."
     )
 
 
@@ -434,6 +499,35 @@ def test_killed_while_writing_it_leaves_the_old_export(
     assert tree(tmp_path) == before
 
 
+def test_the_page_has_the_numbers_of_the_preprocessing(tmp_path: Path) -> None:
+    """By hand: a middle std of 5, so that factors are 5 / std; means turned to BGR."""
+    boxed = Preprocess(
+        size=(16, 16), resize="letterbox", pad=99, mean=(1.0, 2.0, 3.0), std=(4.0, 5.0, 8.0)
+    )
+    written(conv_relu_net(), tmp_path, boxed)
+    text = (tmp_path / "DEPLOY.md").read_text(encoding="utf-8")
+    start = text.index("## Preprocessing")
+
+    assert text[start : text.index("## Precision")].splitlines() == [
+        "## Preprocessing",
+        "",
+        "- On the host, to 16x16 (width x height): letterbox, bars of 99, bilinear.",
+        "- The model takes RGB, (pixel - mean) / std, mean [1.0, 2.0, 3.0], std [4.0, 5.0, 8.0].",
+        (
+            "- In the `.wk`: norm_type 5, mean [3.0, 2.0, 1.0] in the order of the network's channels, "
+            "then data_scale 0.2."
+        ),
+        "- In the first layer's weights: RGB turned to BGR.",
+        (
+            "- In the first layer's weights: channels times 1.25, 1, 0.625 (RGB), for the mapper has "
+            "one data_scale for all."
+        ),
+        "- The mapper calibrates on 20 samples of the network's size.",
+        "",
+    ]
+    assert (tmp_path / "mean.txt").read_text(encoding="ascii") == "3.0\n2.0\n1.0\n"
+
+
 @pytest.mark.parametrize("version", ["1.1", "1.2"])
 def test_the_page_has_its_sections_and_the_mapper_of_the_version(
     version: str, tmp_path: Path
@@ -455,6 +549,7 @@ def test_the_page_has_its_sections_and_the_mapper_of_the_version(
     ]
     assert ("Hi3559AV100" in text) == (version == "1.1")
     assert "last listed sample only, `019.png`" in text
+    assert "\n- `output`: blob `output`, 1x10.\n" in text
     assert max(map(len, text.splitlines())) <= 200
 
 
