@@ -11,7 +11,7 @@ import onnx.version_converter
 import onnx_ir as ir
 import onnxruntime as ort
 import pytest
-from google.protobuf import (  # type: ignore[import-untyped]
+from google.protobuf import (
     descriptor_pb2,
     descriptor_pool,
     message_factory,
