@@ -114,7 +114,7 @@ def _highest(seen: Paired, level: float) -> float:
     return high
 
 
-def _score(lost: F64, won: Any, n: int, limit: float) -> F64:
+def _score(lost: Any, won: Any, n: int, limit: float) -> F64:
     """Return Tango's score statistic of `drop = limit`; the greater, the greater the drop seen."""
     b = -lost - won + (2 * n - lost + won) * limit
     root = np.sqrt(np.maximum(b * b + 8 * n * won * limit * (1 - limit), 0))
@@ -136,7 +136,7 @@ def _chance_of_less(n: int, lost: int, won: int, limit: float, level: float) -> 
     first = int(stats.binom.ppf(cut / 2, n, shares[0]))
     last = int(stats.binom.isf(cut / 2, n, shares[-1]))
     others = np.arange(max(first - 1, 0), min(last + 1, n) + 1)
-    most = _most(others, n, limit, float(_score(np.float64(lost), won, n, limit)))
+    most = _most(others, n, limit, float(_score(lost, won, n, limit)))
     q = shares[:, None]
     rest = np.clip((q + limit) / np.maximum(1 - q, 1e-12), 0, 1)
     below = stats.binom.cdf(most, n - others, rest)

@@ -8,7 +8,7 @@ __all__ = ["SampleTable", "joined", "read_samples", "samples_csv"]
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,29 +60,27 @@ class SampleTable:
     def rows(self, chosen: NDArray[np.bool_]) -> "SampleTable":
         """Return the rows where `chosen`, bool `[n]`, is true."""
         picked = np.flatnonzero(chosen)
-        names = {f: tuple(getattr(self, f)[i] for i in picked) for f in ("keys", "digests")}
-        arrays = {f: getattr(self, f)[picked] for f in ("labels", "before", "after")}
-        maps = {
-            f: {k: v[picked] for k, v in getattr(self, f).items()}
-            for f in MAPS
+        taken: dict[str, Any] = {
+            f: tuple(getattr(self, f)[i] for i in picked) for f in ("keys", "digests")
         }
-        return SampleTable(**names, **arrays, **maps, better=self.better)
+        taken |= {f: getattr(self, f)[picked] for f in ("labels", "before", "after")}
+        taken |= {f: {k: v[picked] for k, v in getattr(self, f).items()} for f in MAPS}
+        return replace(self, **taken)
 
 
 def joined(parts: Sequence[SampleTable]) -> SampleTable:
     """Return tables of one shape as one, in their order; at least one."""
     first = parts[0]
-    maps = {
-        field: {k: np.concatenate([getattr(p, field)[k] for p in parts]) for k in getattr(first, field)}
+    taken: dict[str, Any] = {
+        field: {k: np.concatenate([getattr(p, field)[k] for p in parts]) for k in names}
         for field in MAPS
+        for names in (getattr(first, field),)
     }
-    return SampleTable(
-        keys=tuple(k for p in parts for k in p.keys),
-        digests=tuple(d for p in parts for d in p.digests),
-        **{f: np.concatenate([getattr(p, f) for p in parts]) for f in ("labels", "before", "after")},
-        **maps,
-        better=first.better,
-    )
+    for field in ("labels", "before", "after"):
+        taken[field] = np.concatenate([getattr(p, field) for p in parts])
+    for field in ("keys", "digests"):
+        taken[field] = tuple(x for p in parts for x in getattr(p, field))
+    return replace(first, **taken)
 
 
 def samples_csv(table: SampleTable) -> str:
@@ -146,7 +144,8 @@ def read_samples(path: Path) -> SampleTable:
 
 def _table(head: Sequence[str], columns: Sequence[Sequence[str]]) -> SampleTable:
     by = dict(zip(head, columns, strict=True))
-    better, maps = {}, {}
+    better: dict[str, str] = {}
+    maps: dict[str, Any] = {}
     for field, start in (("float_scores", BEFORE), ("scores", AFTER)):
         maps[field] = {}
         for name in (n for n in head if n.startswith(start)):
