@@ -13,6 +13,8 @@ MOST = 3
 """Layers that are named; the table has the others."""
 STANDS_OUT_DB = 6.0
 """A layer whose SQNR is this much below the median of all has lost a bit more than they have."""
+NEAR_DB = 10.0
+"""One that is this much better than the worst is not what broke the network."""
 
 EXPLAINED = (
     "accuracy_drop",
@@ -37,7 +39,8 @@ def blamed(limit: Limit, worst: Judged, seen: Evidence) -> tuple[tuple[str, str]
     if not rows:
         return ()
     middle = _number(rows[len(rows) // 2])
-    far = [r for r in rows if _number(r) < middle - STANDS_OUT_DB] or rows[:1]
+    near = [r for r in rows if _number(r) < _number(rows[0]) + NEAR_DB]
+    far = [r for r in near if _number(r) < middle - STANDS_OUT_DB] or rows[:1]
     return tuple((r.layer, _phrase(r, middle, rows)) for r in far[:MOST])
 
 

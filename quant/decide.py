@@ -6,7 +6,7 @@ holds for each of several classes, all of them must pass, which needs no correct
 them may fail, which does (Bonferroni).
 """
 
-__all__ = ["decide_drop", "decide_mean", "decide_share", "decide_sqnr"]
+__all__ = ["decide_drop", "decide_mean", "decide_share", "decide_sqnr", "drop_outcome"]
 
 import math
 from collections.abc import Callable
@@ -28,14 +28,19 @@ MOST = 10_000_000
 """More samples than this are no advice; then none is given."""
 
 
+def drop_outcome(seen: Paired, bound: float, level: float, parts: int = 1) -> Outcome:
+    """Return what the exact paired test says of a drop that may be at most `bound`."""
+    if chance_of_less(seen, bound, level) <= level:
+        return "pass"
+    return "fail" if chance_of_more(seen, bound, level / parts) <= level / parts else "undecided"
+
+
 def decide_drop(seen: Paired, bound: float, level: float, parts: int = 1) -> Judged:
     """Judge a drop of accuracy, which may be at most `bound`, by the exact paired test."""
     low, high = drop_bounds(seen, level)
-    outcome: Outcome = "undecided"
-    if chance_of_less(seen, bound, level) <= level:
-        outcome, high = "pass", min(high, bound)
-    elif chance_of_more(seen, bound, level / parts) <= level / parts:
-        outcome, low = "fail", max(low, bound)
+    outcome = drop_outcome(seen, bound, level, parts)
+    high = min(high, bound) if outcome == "pass" else high  # bisection may end 1e-5 beyond
+    low = max(low, bound) if outcome == "fail" and parts == 1 else low
     n = seen.samples
     spread = (seen.lost + seen.won + 1) / (
         n + 2

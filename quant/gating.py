@@ -9,6 +9,7 @@ __all__ = [
     "quick_limits",
 ]
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -213,9 +214,18 @@ def gate_models(contest: Contest, gate: Gate, talk: Talk | None = None) -> Verdi
     if contest.sequential:
         notes.append(f"sequential: looked at {end} of {bounds[-1]} samples, in {turn + 1} looks")
     results = tuple(done[limit] for limit in gate.limits)
+    if end < bounds[-1]:
+        results = tuple(r if r.outcome != "undecided" else _stopped(r) for r in results)
     if any(r.outcome != "pass" for r in results) and (named := trial.suspects()):
         results = tuple(r if r.outcome == "pass" else replace(r, layers=named) for r in results)
     return Verdict(subject=contest.candidate.name, results=results, notes=tuple(notes))
+
+
+def _stopped(result: Result) -> Result:
+    """Return a result that is undecided because another limit failed before it could be decided."""
+    why = "not decided: another limit failed, and the gate stopped"
+    judged = replace(result.judged, low=math.nan, high=math.nan, needed=None, because=why)
+    return replace(result, judged=judged, parts=())
 
 
 def _refuse_kinds(gate: Gate) -> None:

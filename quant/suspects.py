@@ -1,8 +1,9 @@
 """Suspects: which layers of a candidate go wrong, from the tensors that it shares with the reference.
 
-Quantizers of most tools keep the names of the float graph's tensors. Where two graphs share names,
-the noise at every shared tensor is measured, and a layer is suspected by what it *adds*: noise to
-signal at its output less that at its inputs, as an SQNR in dB.
+Quantizers of most tools keep the names of the float graph's tensors. The candidate is cut at every
+tensor that both graphs name, and the reference's own numbers are fed in behind each cut. So what is
+measured at a tensor is the error of the one layer before it, at exact inputs: no layer is blamed for
+what others did. One graph and one run give it for all layers.
 """
 
 __all__ = ["suspects"]
@@ -18,12 +19,16 @@ from numpy.typing import NDArray
 from quant.compare import Samples
 from quant.errors import QuantError
 from quant.graph import named_values
-from quant.grid_nodes import behind_grid
+from quant.grid_nodes import behind_grid, is_grid
+from quant.metrics import sqnr_of_sums
 from quant.session import open_session
 
 MOST = 3
-TINY = 1e-12
-"""Noise to signal of 120 dB: float32's own."""
+STANDS_OUT_DB = 6.0
+"""A layer whose SQNR is this much below the median has lost a bit more than the others."""
+NEAR_DB = 10.0
+"""One that is this much better than the worst is not what broke the network."""
+FED = "quant.reference."
 
 Sums = NDArray[np.float64]
 
@@ -31,37 +36,36 @@ Sums = NDArray[np.float64]
 def suspects(
     reference: ir.Model, candidate: ir.Model, batches: Iterable[Samples], threads: int = 0
 ) -> tuple[tuple[str, str], ...]:
-    """Return up to three layers of the reference that add the most noise, the worst first.
+    """Return up to three layers that stand out by the error they make at exact inputs, worst first.
 
-    Each with a phrase; none where the graphs share no tensor between input and output, or where one
-    of them cannot run as it is written.
+    Each with a phrase; the single worst one where none stands out; none where the graphs share no
+    tensor between input and output, or where one of them cannot run as it is written.
     """
     shared = _shared(reference, candidate)
     if len(shared) < 2:
         return ()
-    twins = {n: str(behind_grid(named_values(candidate)[n]).name) for n in shared}
+    cut, twins = _cut(candidate, shared)
     try:
         ours = open_session(_with_outputs(reference, shared), threads=threads, optimize=False)
-        model = _with_outputs(candidate, list(twins.values()))
-        theirs = open_session(model, threads=threads, optimize=False)
-        noise = _noise(ours, theirs, twins, batches)
+        theirs = open_session(cut, threads=threads, optimize=False)
+        found = _measured(ours, theirs, twins, batches)
     except QuantError:
         return ()
-    added = {n: (noise[n] - _before(reference, n, noise), noise[n]) for n in shared}
-    ranked = sorted(added, key=lambda n: (-added[n][0], shared.index(n)))
+    ranked = sorted(found, key=lambda name: (found[name], shared.index(name)))
+    middle = found[ranked[len(ranked) // 2]]
+    near = [n for n in ranked if found[n] < found[ranked[0]] + NEAR_DB]
+    far = [n for n in near if found[n] < middle - STANDS_OUT_DB] or ranked[:1]
     values = named_values(reference)
-    found = []
-    for name in ranked[:MOST]:
-        maker = values[name].producer()
-        new, all_of_it = added[name]
-        if maker is not None and new > TINY and new > added[ranked[0]][0] / 10:
-            said = f"{_db(all_of_it):.1f} dB at its output, {_db(new):.1f} dB by itself"
-            found.append((_layer(maker), said))
-    return tuple(found)
+    said = f"the median of {len(ranked)} tensors is {middle:.1f} dB"
+    return tuple(
+        (_layer(values[n]), f"{found[n]:.1f} dB at exact inputs, {said}") for n in far[:MOST]
+    )
 
 
-def _layer(node: ir.Node) -> str:
-    """Return the name of the weighted node behind whose Relu or Clip this is, or its own."""
+def _layer(value: ir.Value) -> str:
+    """Return the name of the node behind whose Relu or Clip a tensor is, or of its maker."""
+    node = value.producer()
+    assert node is not None
     source = node.inputs[0].producer() if node.inputs and node.inputs[0] is not None else None
     absorbs = node.op_type in ("Relu", "Clip") and source is not None
     return str(source.name if absorbs and source is not None else node.name)
@@ -69,9 +73,8 @@ def _layer(node: ir.Node) -> str:
 
 def _shared(reference: ir.Model, candidate: ir.Model) -> list[str]:
     """Return the float tensors that nodes of both graphs make under one name, in order."""
-    theirs = named_values(candidate)
+    theirs, ours = named_values(candidate), named_values(reference)
     made = [str(v.name) for node in reference.graph for v in node.outputs if v.name]
-    ours = named_values(reference)
     return [
         n
         for n in made
@@ -82,57 +85,65 @@ def _shared(reference: ir.Model, candidate: ir.Model) -> list[str]:
 
 
 def _with_outputs(model: ir.Model, names: Sequence[str]) -> ir.Model:
-    """Return a copy with these outputs; the type of each is known to be float32."""
+    """Return a copy with these outputs, float32 all of them."""
     copy = model.clone()
     values = named_values(copy)
     copy.graph.outputs.clear()
-    for name in dict.fromkeys(names):
-        value = values[name]
-        value.dtype = value.dtype or ir.DataType.FLOAT
-        copy.graph.outputs.append(value)
+    for name in names:
+        values[name].dtype = ir.DataType.FLOAT
+        copy.graph.outputs.append(values[name])
     return copy
 
 
-def _noise(
+def _cut(model: ir.Model, shared: Sequence[str]) -> tuple[ir.Model, dict[str, str]]:
+    """Return a copy in which the readers of each shared tensor read an input of its own.
+
+    Returns:
+        The copy, and by shared tensor the name of the output that it computes, behind its grid.
+    """
+    copy = model.clone()
+    copy.graph.outputs.clear()
+    values, twins = named_values(copy), {}
+    for name in shared:
+        value = values[name]
+        ends = {id(value): value}
+        for use in list(value.uses()):
+            if is_grid(use.node):
+                end = behind_grid(use.node.outputs[0])
+                ends[id(end)] = end
+        fed = ir.Value(name=FED + name, type=ir.TensorType(ir.DataType.FLOAT), shape=value.shape)
+        for end in ends.values():
+            for use in list(end.uses()):
+                if not is_grid(use.node):
+                    use.node.replace_input_with(use.idx, fed)
+        copy.graph.inputs.append(fed)
+        twin = behind_grid(value)
+        twin.dtype = ir.DataType.FLOAT
+        twins[name] = str(twin.name)
+        if twin not in copy.graph.outputs:
+            copy.graph.outputs.append(twin)
+    return copy, twins
+
+
+def _measured(
     ours: Any, theirs: Any, twins: Mapping[str, str], batches: Iterable[Samples]
 ) -> dict[str, float]:
-    """Return noise to signal of each shared tensor; inf where the candidate is not finite."""
-    own = [v.name for v in theirs.get_inputs()]
+    """Return the SQNR in dB of each shared tensor at exact inputs; -inf where it is not finite."""
+    inputs = [v.name for v in theirs.get_inputs()]
+    plain = [name for name in inputs if not name.startswith(FED)]
+    outputs = list(dict.fromkeys(twins.values()))
     total: dict[str, Sums] = {name: np.zeros(2) for name in twins}
     for batch in batches:
         feeds = dict(batch.feeds)
-        wanted = ours.run(list(twins), feeds)
-        named = feeds if set(feeds) <= set(own) else dict(zip(own, feeds.values(), strict=True))
-        names = list(dict.fromkeys(twins.values()))
-        made = dict(zip(names, theirs.run(names, named), strict=True))
-        for (name, twin), a in zip(twins.items(), wanted, strict=True):
-            b = made[twin]
-            if a.shape != b.shape or not np.isfinite(b).all():
-                total[name] += (0.0, math.inf)
-                continue
-            x = a.astype(np.float64)
-            total[name] += (float(np.vdot(x, x)), float(np.vdot(x - b, x - b)))
-    return {n: float(e / max(s, 1e-300)) if e else 0.0 for n, (s, e) in total.items()}
-
-
-def _before(reference: ir.Model, name: str, noise: Mapping[str, float]) -> float:
-    """Return the noise that a tensor's maker was given: the most of the nearest shared tensors."""
-    found, seen = [0.0], set[int]()
-    queue = [named_values(reference)[name].producer()]
-    while queue:
-        node = queue.pop()
-        if node is None or id(node) in seen:
-            continue
-        seen.add(id(node))
-        for value in node.inputs:
-            if value is None:
-                continue
-            if str(value.name) in noise:
-                found.append(noise[str(value.name)])
-            else:
-                queue.append(value.producer())
-    return max(x for x in found if not math.isinf(x))
-
-
-def _db(noise: float) -> float:
-    return -10 * math.log10(min(max(noise, TINY), 1e12))
+        wanted = dict(zip(twins, ours.run(list(twins), feeds), strict=True))
+        known = set(plain) <= set(feeds)
+        named = feeds if known else dict(zip(plain, feeds.values(), strict=True))
+        named |= {FED + name: x for name, x in wanted.items()}
+        given = {name: x for name, x in named.items() if name in inputs}
+        made = dict(zip(outputs, theirs.run(outputs, given), strict=True))
+        for name, a in wanted.items():
+            b, x = made[twins[name]], a.astype(np.float64)
+            good = a.shape == b.shape and bool(np.isfinite(b).all())
+            e = float(np.vdot(x - b, x - b)) if good else math.inf
+            total[name] += (float(np.vdot(x, x)), e)
+    return {n: -math.inf if math.isinf(e) else sqnr_of_sums(s, e) for n, (s, e) in total.items()}

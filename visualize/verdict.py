@@ -24,15 +24,9 @@ def phrase(result: Result) -> str:
     if judged.because:
         said += f" ({judged.because})"
     said = f"{judged.part}: {said}" if judged.part else said
-    if result.outcome == "undecided":
-        said += f"; {_advice(judged)}"
+    if judged.needed is not None:
+        said += f"; undecided: about {judged.needed} more samples would decide"
     return escaped(said)
-
-
-def _advice(judged: Judged) -> str:
-    if judged.needed is None:
-        return "what was measured lies on the limit, and no number of samples would decide"
-    return f"undecided: about {judged.needed} more samples would decide"
 
 
 def _sampled(judged: Judged) -> bool:
