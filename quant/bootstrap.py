@@ -34,7 +34,7 @@ def mean_bounds(values: F64, level: float) -> tuple[float, float]:
         values: One for each sample, `[n]`, finite.
         level: 0 to 0.5.
     """
-    if np.ptp(values) == 0:
+    if _constant(values):
         return float(values[0]), float(values[0])
     return _bounds((values,), np.mean, level)
 
@@ -50,10 +50,15 @@ def sqnr_bounds(signal: F64, noise: F64, level: float) -> tuple[float, float]:
     total = float(noise.sum())
     if total == 0:
         return np.inf, np.inf
-    if np.ptp(noise / np.maximum(signal, 1e-300)) == 0 and np.ptp(signal) == 0:
+    if _constant(noise) and _constant(signal):
         seen = 10 * np.log10(signal.sum() / total)
         return float(seen), float(seen)
     return _bounds((signal, noise), _sqnr, level)
+
+
+def _constant(values: F64) -> bool:
+    """Tell whether numbers are equal but for the rounding of float64."""
+    return bool(np.ptp(values) <= 1e-12 * np.abs(values).max())
 
 
 def _sqnr(signal: Any, noise: Any, axis: int = -1) -> Any:

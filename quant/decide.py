@@ -30,9 +30,10 @@ MOST = 10_000_000
 
 def drop_outcome(seen: Paired, bound: float, level: float, parts: int = 1) -> Outcome:
     """Return what the exact paired test says of a drop that may be at most `bound`."""
-    if chance_of_less(seen, bound, level) <= level:
-        return "pass"
-    return "fail" if chance_of_more(seen, bound, level / parts) <= level / parts else "undecided"
+    if seen.drop < bound:  # what lies on one side of the bound cannot show the other one
+        return "pass" if chance_of_less(seen, bound, level) <= level else "undecided"
+    share = level / parts
+    return "fail" if chance_of_more(seen, bound, share) <= share else "undecided"
 
 
 def decide_drop(seen: Paired, bound: float, level: float, parts: int = 1) -> Judged:

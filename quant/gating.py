@@ -11,6 +11,7 @@ __all__ = [
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import pairwise
@@ -328,14 +329,12 @@ class _Trial:
         if model is None:
             return ()
         some = list(self._stream(0, TRACED))
-        found = suspects(self.raw, model, some, self.contest.threads)
-        if found:
-            return found
-        try:
+        threads = self.contest.threads
+        with suppress(QuantError):  # the graph that layers of ours are named after
             graph = prepare(self.raw, "reference", self.contest.reference)
-        except QuantError:
-            return ()
-        return suspects(graph.model, model, some, self.contest.threads)
+            if found := suspects(graph.model, model, some, threads):
+                return found
+        return suspects(self.raw, model, some, threads)
 
 
 def _by(shape: Sequence[int]) -> str:

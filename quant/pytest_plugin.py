@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 GateCheck = Callable[..., "Verdict"]
 """Takes either `run` or `reference`, `candidate` and `data`, and what else `quant gate` takes."""
 
+CONTEST = ("reference", "candidate", "data")
 CHANGES = ("confidence", "undecided")
 
 
@@ -69,6 +70,11 @@ def _contest(options: dict[str, Any]) -> Any:
     from quant.gating import Contest
     from quant.preprocess import Preprocess
 
+    missing = [name for name in CONTEST if name not in options]
+    if missing:
+        raise TypeError(
+            f"quant_gate needs run=, or {'=, '.join(CONTEST)}=; {missing[0]}= is missing."
+        )
     given = options.pop("preprocess", None)
     how = given if isinstance(given, Preprocess) else Preprocess()
     if isinstance(given, str | Path):

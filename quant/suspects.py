@@ -57,9 +57,10 @@ def suspects(
     far = [n for n in near if found[n] < middle - STANDS_OUT_DB] or ranked[:1]
     values = named_values(reference)
     said = f"the median of {len(ranked)} tensors is {middle:.1f} dB"
-    return tuple(
-        (_layer(values[n]), f"{found[n]:.1f} dB at exact inputs, {said}") for n in far[:MOST]
-    )
+    named: dict[str, str] = {}
+    for name in far:
+        named.setdefault(_layer(values[name]), f"{found[name]:.1f} dB at exact inputs, {said}")
+    return tuple(named.items())[:MOST]
 
 
 def _layer(value: ir.Value) -> str:
