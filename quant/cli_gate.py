@@ -133,9 +133,10 @@ def _run(run: Path, options: Mapping[str, Any]) -> "Verdict | None":
 
 
 def _models(options: dict[str, Any], quiet: bool) -> "Verdict":
-    from quant.gating import Contest, gate_models
+    from quant.gating import gate_models
     from quant.runtimes import RUNTIMES
     from quant.talk import Talk
+    from quant.trial import Contest
 
     if options["runtime"] not in RUNTIMES:
         raise InputError(

@@ -1,7 +1,6 @@
 """Gating: a gate over the folder of a run, or over two models and the data to judge them on."""
 
 __all__ = [
-    "Contest",
     "chosen_gate",
     "gate_models",
     "gate_run",
@@ -10,41 +9,24 @@ __all__ = [
 ]
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from quant.baseline import Baseline, load_baseline, save_baseline, with_baseline
-from quant.calibration import Batch, batches, open_data, split
-from quant.compare import compare
-from quant.errors import InputError, QuantError
+from quant.errors import InputError
 from quant.evidence import Evidence
-from quant.gate import Limit, Result, Verdict
+from quant.gate import Judged, Limit, Result, Verdict
 from quant.gate_file import Gate, load_gate
-from quant.graph import Graph
 from quant.judge import judge
-from quant.load import load
-from quant.prepare import prepare
-from quant.preprocess import Preprocess
 from quant.run_evidence import read_run
-from quant.runtimes import Candidate, open_candidate
 from quant.samples import SampleTable, joined
 from quant.sequential import levels, looks
-from quant.session import open_session
-from quant.stages import find_metric, input_specs
-from quant.suspects import suspects
 from quant.talk import Talk
-
-ROWS = 16
-"""Samples in one inference, where both models take any number."""
-TRACED = 16
-"""Samples on which layers are compared when a limit is breached."""
+from quant.trial import Contest, Trial
 
 QUICK: Mapping[str, str] = {
     "max_drop": "accuracy_drop",
@@ -150,42 +132,6 @@ def _meant(limit: Limit, seen: Mapping[str, Evidence], folder: Path) -> list[Evi
     return found
 
 
-@dataclass(frozen=True, kw_only=True)
-class Contest:
-    """Two models, and the data that they are judged on.
-
-    Attributes:
-        reference: Float ONNX, or `module:factory`.
-        candidate: Quantized ONNX, or OpenVINO's IR.
-        data: Folder, list, array file or `module:function`.
-        preprocess: Image to tensor.
-        runtime: Where the candidate runs: "onnxruntime" or "openvino".
-        labels: CSV file, "folders", or None.
-        metrics: Names of metrics.
-        samples: How many at most; None for all.
-        calibrated: How many of the data `quant calibrate --samples` took with this seed; they are
-            left out.
-        seed: Of the choice and the order of samples.
-        threads: Threads inside one operator; 0 for all cores.
-        max_bad: Greatest share of unreadable samples.
-        sequential: Look early, and stop once the answer is certain.
-    """
-
-    reference: str
-    candidate: Path
-    data: str
-    preprocess: Preprocess
-    runtime: str = "onnxruntime"
-    labels: str | None = None
-    metrics: tuple[str, ...] = ("top1",)
-    samples: int | None = None
-    calibrated: int = 0
-    seed: int = 0
-    threads: int = 0
-    max_bad: float = 0.05
-    sequential: bool = False
-
-
 def gate_models(contest: Contest, gate: Gate, talk: Talk | None = None) -> Verdict:
     """Return the verdict over a quantized model that anybody made.
 
@@ -195,10 +141,10 @@ def gate_models(contest: Contest, gate: Gate, talk: Talk | None = None) -> Verdi
     """
     talk = talk or Talk(quiet=True)
     _refuse_kinds(gate)
-    trial = _Trial.open(contest, talk)
+    trial = Trial.open(contest, talk)
     trial.must_fit()
     bounds = looks(len(trial.order)) if contest.sequential else [len(trial.order)]
-    shares = {limit: levels(bounds, limit.level) for limit in gate.limits}
+    shares = {limit: _shares(limit, bounds) for limit in gate.limits}
     done: dict[Limit, Result] = {}
     parts: list[SampleTable] = []
     evidence = Evidence(target=contest.candidate.name, place=str(contest.candidate))
@@ -206,27 +152,39 @@ def gate_models(contest: Contest, gate: Gate, talk: Talk | None = None) -> Verdi
         parts.append(trial.answers(start, end))
         evidence = replace(evidence, table=joined(parts))
         for limit in gate.limits:
-            if limit not in done or done[limit].outcome == "undecided":
+            open_ = limit not in done or done[limit].outcome == "undecided"
+            if open_ and shares[limit][turn]:
                 done[limit] = judge(limit, evidence, gate.slices, shares[limit][turn])
-        found = [done[limit].outcome for limit in gate.limits]
+        found = [done[limit].outcome if limit in done else "undecided" for limit in gate.limits]
         if "fail" in found or "undecided" not in found:
             break
     notes = []
     if contest.sequential:
         notes.append(f"sequential: looked at {end} of {bounds[-1]} samples, in {turn + 1} looks")
-    results = tuple(done[limit] for limit in gate.limits)
     if end < bounds[-1]:
-        results = tuple(r if r.outcome != "undecided" else _stopped(r) for r in results)
+        decided = {x for x, r in done.items() if r.outcome != "undecided"}
+        done |= {x: _stopped(x, evidence.target) for x in gate.limits if x not in decided}
+    results = tuple(done[limit] for limit in gate.limits)
     if any(r.outcome != "pass" for r in results) and (named := trial.suspects()):
         results = tuple(r if r.outcome == "pass" else replace(r, layers=named) for r in results)
     return Verdict(subject=contest.candidate.name, results=results, notes=tuple(notes))
 
 
-def _stopped(result: Result) -> Result:
-    """Return a result that is undecided because another limit failed before it could be decided."""
+def _shares(limit: Limit, bounds: Sequence[int]) -> list[float]:
+    """Return what each look may spend; nothing before the last for a part of the samples.
+
+    A class or a slice may lie wholly behind an early look, which must not pass it.
+    """
+    if limit.by is None and limit.part is None:
+        return levels(bounds, limit.level)
+    return [0.0] * (len(bounds) - 1) + [limit.level]
+
+
+def _stopped(limit: Limit, target: str) -> Result:
+    """Return what a limit came to that was open when another one failed and the gate stopped."""
     why = "not decided: another limit failed, and the gate stopped"
-    judged = replace(result.judged, low=math.nan, high=math.nan, needed=None, because=why)
-    return replace(result, judged=judged, parts=())
+    judged = Judged(outcome="undecided", value=math.nan, because=why)
+    return Result(limit=limit, target=target, judged=judged)
 
 
 def _refuse_kinds(gate: Gate) -> None:
@@ -236,106 +194,3 @@ def _refuse_kinds(gate: Gate) -> None:
                 f"{limit.place}: {limit.measure} is of a run, and two models have only what their "
                 "answers show. Give --run, or remove the limit."
             )
-
-
-@dataclass(kw_only=True)
-class _Trial:
-    """Both models and the data, open."""
-
-    contest: Contest
-    raw: Any
-    plain: Any
-    rival: Candidate
-    data: Any
-    order: list[int]
-    rows: int
-    bad: list[tuple[str, str]]
-    talk: Talk
-
-    @classmethod
-    def open(cls, contest: Contest, talk: Talk) -> "_Trial":
-        with talk.stage("load"):
-            raw = load(contest.reference)
-            graph = Graph(raw, "reference", contest.reference)
-            inputs, outputs = ([str(v.name) for v in vs] for vs in (graph.inputs, graph.outputs))
-            rival = open_candidate(
-                contest.candidate, inputs, outputs, contest.runtime, contest.threads
-            )
-            plain = open_session(raw, threads=contest.threads)
-        specs = input_specs(graph)
-        labels: Any = contest.labels
-        if labels not in (None, "folders"):
-            labels = Path(labels)
-        data = open_data(contest.data, specs, contest.preprocess, labels)
-        wanted = contest.samples if contest.samples is not None else len(data)
-        left = split(len(data), max(contest.calibrated, 1), len(data), contest.seed)[1]
-        kept = left if contest.calibrated else list(range(len(data)))
-        words = np.random.PCG64(contest.seed).random_raw(len(kept))
-        order = [kept[int(i)] for i in np.argsort(words, kind="stable")][:wanted]
-        fixed = [s.shape[0] for s in specs if s.shape and s.shape[0] is not None]
-        rows = fixed[0] if fixed else rival.batch or ROWS
-        if rival.batch not in (None, rows):
-            raise InputError(
-                f"{contest.candidate}: it takes batches of {rival.batch}, and the reference of "
-                f"{rows}. Export both with a free batch axis."
-            )
-        return cls(
-            contest=contest, raw=raw, plain=plain, rival=rival, data=data, order=order,
-            rows=rows, bad=[], talk=talk,
-        )  # fmt: skip
-
-    def _stream(self, start: int, end: int) -> Iterator[Batch]:
-        indices = self.order[start:end]
-        yield from batches(
-            self.data, indices, self.rows, bad=self.bad, max_bad=self.contest.max_bad
-        )
-
-    def must_fit(self) -> None:
-        """Run one batch of both; raises InputError where their outputs cannot be compared."""
-        first = next(self._stream(0, self.rows))
-        outputs = self.raw.graph.outputs
-        names = [str(v.name) for v in outputs]
-        pairs = zip(
-            self.plain.run(names, first.feeds), self.rival.run(names, first.feeds), strict=True
-        )
-        for value, (a, b) in zip(outputs, pairs, strict=True):
-            fixed = [isinstance(d, int) for d in value.shape] if value.shape is not None else []
-            differ = [x != y for x, y in zip(a.shape[1:], b.shape[1:], strict=False)]
-            if a.ndim != b.ndim or any(f and d for f, d in zip(fixed[1:], differ, strict=False)):
-                raise InputError(
-                    f"{self.contest.candidate}: output '{value.name}' has the reference's shape, "
-                    f"saw {_by(b.shape)}, wanted {_by(a.shape)}. Export both from one network."
-                )
-            if a.dtype.kind == "f" and a.size and not np.isfinite(a).any():
-                raise InputError(
-                    f"{self.contest.reference}, output '{value.name}': the reference must give "
-                    f"numbers, and none of its first {a.size} is finite. Check the preprocessing, "
-                    "or mend the model."
-                )
-
-    def answers(self, start: int, end: int) -> SampleTable:
-        """Return both models' answers to the samples from `start` to before `end`."""
-        metrics = [find_metric(name) for name in self.contest.metrics]
-        total = -(-(end - start) // self.rows)
-        shown = self.talk.bar(self._stream(start, end), total, "measure")
-        with self.talk.stage("measure"):
-            found = compare(self.plain, {"candidate": self.rival}, shown, metrics)["candidate"]
-        assert found.table is not None
-        return found.table
-
-    def suspects(self) -> tuple[tuple[str, str], ...]:
-        """Return the layers that go wrong, where the two graphs share the names of tensors."""
-        model = self.rival.model
-        if model is None:
-            return ()
-        some = list(self._stream(0, TRACED))
-        threads = self.contest.threads
-        with suppress(QuantError):  # the graph that layers of ours are named after
-            graph = prepare(self.raw, "reference", self.contest.reference)
-            if found := suspects(graph.model, model, some, threads):
-                return found
-        return suspects(self.raw, model, some, threads)
-
-
-def _by(shape: Sequence[int]) -> str:
-    return "x".join(map(str, shape)) or "a number"

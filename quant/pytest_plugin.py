@@ -29,7 +29,7 @@ def quant_gate() -> GateCheck:
     """Return a function that fails the test, with the table of limits, when a gate does not pass.
 
     Keywords: `run`, `baseline`; or `reference`, `candidate`, `data`, and any field of
-    `quant.gating.Contest`, with `preprocess` a Preprocess or the path of a TOML file; `config`, or
+    `quant.trial.Contest`, with `preprocess` a Preprocess or the path of a TOML file; `config`, or
     `max_drop`, `min_agreement`, `min_sqnr`; `confidence`, `undecided`. It returns the Verdict of a
     gate that passes.
     """
@@ -67,8 +67,8 @@ def _path(given: str | Path | None) -> Path | None:
 
 
 def _contest(options: dict[str, Any]) -> Any:
-    from quant.gating import Contest
     from quant.preprocess import Preprocess
+    from quant.trial import Contest
 
     missing = [name for name in CONTEST if name not in options]
     if missing:

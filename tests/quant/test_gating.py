@@ -16,14 +16,15 @@ from quant.cli import main
 from quant.demo import DemoFiles, unpack
 from quant.errors import InputError
 from quant.flow import calibrate
-from quant.gate_file import Gate
-from quant.gating import Contest, chosen_gate, gate_models, gate_run, keep_baseline, quick_limits
+from quant.gate_file import Gate, Slice
+from quant.gating import chosen_gate, gate_models, gate_run, keep_baseline, quick_limits
 from quant.job import Job
 from quant.plan_file import load_plan, save_plan
 from quant.preprocess import Preprocess
 from quant.run_evidence import read_run
 from quant.suspects import suspects
 from quant.talk import Talk
+from quant.trial import Contest
 
 openvino = pytest.mark.skipif(
     not __import__("importlib.util").util.find_spec("openvino"),
@@ -202,6 +203,36 @@ def test_a_limit_that_is_open_when_the_gate_stops_says_so(
 
     assert open_.outcome == "undecided"
     assert open_.because == "not decided: another limit failed, and the gate stopped"
+
+
+def test_a_part_of_the_samples_is_not_decided_before_the_end(run: Path, files: DemoFiles) -> None:
+    """A class may lie wholly behind an early look, and a slice that is empty there is no mistake."""
+    gate = limits(min_agreement=0.5)
+    (whole,) = gate.limits
+    late = Slice(name="late", match="49[5-9].png")
+    parts = (replace(whole, bound=0.3, by="class"), replace(whole, bound=0.3, part="late"))
+    gate = replace(gate, limits=(whole, *parts), slices={"late": late})
+    rival = contest(files, files.model, run / "onnxruntime" / "model.onnx", sequential=True)
+    verdict = gate_models(rival, gate)
+
+    assert verdict.results[0].judged.samples < 440
+    assert len(verdict.results[1].parts) == 10
+    assert sum(p.samples for p in verdict.results[1].parts) == 440
+    assert 0 < verdict.results[2].judged.samples <= 5
+
+
+def test_a_candidate_that_is_not_finite_fails(files: DemoFiles, tmp_path: Path) -> None:
+    """Its first class is not the float network's, whatever argmax says of NaN."""
+    nan = not_a_number(files.model, tmp_path)
+    verdict = gate_models(
+        contest(files, files.model, nan), limits(min_agreement=0.01, min_sqnr=-99)
+    )
+
+    assert [r.outcome for r in verdict.results] == ["fail", "fail"]
+    assert verdict.results[0].judged.value == 0
+    assert verdict.results[1].judged.because == (
+        "440 of 440 samples gave numbers that are not finite"
+    )
 
 
 @openvino
