@@ -4,9 +4,9 @@
 
 Two made-up classifiers answer the same samples; the share that only float gets right exceeds the
 share that only the quantized one gets right by the true drop. The gate's limit is 1 point. Each row
-is as many independent decisions as asked for: *wrong* is a pass beyond the limit, a fail within it, and on the limit
-itself, the hardest place, either one. "bare" compares two accuracies, as most gates do; it is never
-undecided, and on the limit it must be wrong one way or the other.
+is as many independent decisions as asked for: *wrong* is a pass beyond the limit, a fail within it,
+and on the limit itself, the hardest place, either one. "bare" compares two accuracies, as most
+gates do; it is never undecided, and on the limit it must be wrong one way or the other.
 """
 
 __all__ = ["main"]

@@ -57,6 +57,8 @@ def suspects(
     far = [n for n in near if found[n] < middle - STANDS_OUT_DB] or ranked[:1]
     values = named_values(reference)
     said = f"the median of {len(ranked)} tensors is {middle:.1f} dB"
+    if math.isinf(middle):
+        said = f"most of the {len(ranked)} tensors are exact"
     named: dict[str, str] = {}
     for name in far:
         named.setdefault(_layer(values[name]), f"{found[name]:.1f} dB at exact inputs, {said}")

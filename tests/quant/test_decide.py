@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from quant.decide import decide_drop, decide_mean, decide_share, decide_sqnr, drop_outcome
 from quant.paired import Paired
@@ -55,6 +56,9 @@ def test_a_share_is_decided_by_the_exact_binomial_test() -> None:
     assert decide_share(299, 299, 0.99, 0.05).outcome == "pass"
     assert decide_share(298, 298, 0.99, 0.05).outcome == "undecided"
     assert decide_share(298, 298, 0.99, 0.05).needed == 1
+    found = decide_share(290, 300, 0.9, 0.05)  # Clopper and Pearson, by the beta distribution
+    assert found.low == pytest.approx(stats.beta.ppf(0.05, 290, 11))
+    assert found.high == pytest.approx(stats.beta.ppf(0.95, 291, 10))
     assert decide_share(270, 300, 0.99, 0.05).outcome == "fail"
     assert decide_share(0, 0, 0.99, 0.05).outcome == "undecided"
 

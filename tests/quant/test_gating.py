@@ -281,7 +281,10 @@ def test_a_baseline_holds_its_own_run_and_says_what_changed(run: Path, copy: Pat
     )
     then = load_baseline(path)
     right = {"onnxruntime": {"top1": "f" * len(then.right["onnxruntime"]["top1"])}}
+    numbers = {"onnxruntime": {**then.numbers["onnxruntime"], "sqnr_db": 90.0, "size_mb": 1e-3}}
+    layers = {"onnxruntime": {k: v + 7 for k, v in then.layers["onnxruntime"].items()}}
     better = replace(then, version="0.0.1", plans={"onnxruntime": "0"}, right=right)
+    better = replace(better, numbers=numbers, layers=layers)
     _rewritten(path, better)
     changed = gate_run(run, Gate(), path)
     lost = changed.results[0].judged
@@ -295,6 +298,13 @@ def test_a_baseline_holds_its_own_run_and_says_what_changed(run: Path, copy: Pat
     facts = json.loads((run / "run.json").read_text())
     score = facts["targets"]["onnxruntime"]["integer"]["scores"]["top1"]
     assert lost.value == pytest.approx(1 - score)
+    told = facts["targets"]["onnxruntime"]["integer"]["sqnr_db"]
+    size = (run / "onnxruntime" / "model.onnx").stat().st_size / 1e3
+    assert changed.results[1].judged.value == pytest.approx(90 - told)
+    assert changed.results[2].judged.value == pytest.approx(size - 1)
+    layer = replace(changed.results[0].limit, measure="baseline_layer_loss_db", bound=6.0)
+    (losses,) = gate_run(run, Gate(limits=(layer,)), path).results[:1]
+    assert (losses.outcome, losses.judged.value) == ("fail", pytest.approx(7))
 
 
 def test_other_samples_make_a_baseline_unfair(run: Path, copy: Path) -> None:

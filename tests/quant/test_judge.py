@@ -122,6 +122,10 @@ def test_what_is_not_finite_fails() -> None:
         table=replace(good, signal={"a": np.full(2000, np.nan)}, noise={"a": np.full(2000, np.nan)})
     )
 
+    lost = replace(
+        good, before=np.where(good.labels < 2, -1, 2), after=np.where(good.labels < 2, -1, 2)
+    )
+    assert judged(limit("agreement", 0.5), evidence(table=lost)).judged.value == 0.8
     first = judged(limit("sqnr_db", -99.0), broken).judged
     assert (first.outcome, first.because) == (
         "fail",
