@@ -21,6 +21,7 @@ from quant.errors import InputError
 from quant.evidence import Evidence
 from quant.gate import Judged, Limit, Result, Verdict
 from quant.gate_file import Gate, load_gate
+from quant.gate_rules import limit_of
 from quant.judge import judge
 from quant.run_evidence import read_run
 from quant.samples import SampleTable, joined
@@ -42,10 +43,14 @@ SINCE: Mapping[str, float] = {
 
 
 def quick_limits(options: Mapping[str, float | None]) -> tuple[Limit, ...]:
-    """Return the limits that flags name: max_drop, min_agreement and min_sqnr."""
+    """Return the limits that flags name: max_drop, min_agreement and min_sqnr.
+
+    Raises:
+        InputError: The number is none, or nothing could show it.
+    """
     given = {flag: value for flag in QUICK if (value := options.get(flag)) is not None}
     return tuple(
-        Limit(measure=QUICK[flag], bound=value, place=f"--{flag.replace('_', '-')}")
+        limit_of({"measure": QUICK[flag], flag[:3]: value}, f"--{flag.replace('_', '-')}", ())
         for flag, value in given.items()
     )
 

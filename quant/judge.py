@@ -16,7 +16,7 @@ from quant.evidence import Evidence
 from quant.gate import RANK, Judged, Limit, Result
 from quant.gate_file import Slice
 from quant.judge_layers import judge_layers
-from quant.paired import Paired
+from quant.paired import Paired, mcnemar, wilson
 from quant.samples import SampleTable
 
 F64 = NDArray[np.float64]
@@ -147,9 +147,21 @@ def _score(
         value, low, high = -judged.value, -judged.high, -judged.low
         return [replace(judged, value=value, low=low, high=high)]
     if pair is not None:
-        return [decide_drop(pair, limit.bound, level, parts)]
+        found = decide_drop(pair, limit.bound, level, parts)
+        return [replace(found, because=_counts(pair, before, after))]
     sign = 1.0 if rows.better[name] == "higher" else -1.0
     return [decide_mean(sign * (before - after), limit.bound, level, parts)]
+
+
+def _counts(pair: Paired, before: F64, after: F64) -> str:
+    """Return the counts behind a drop, and both accuracies as one knows them apart."""
+    n = pair.samples
+    low, high = wilson(int(after.sum()), n)
+    return (
+        f"{pair.lost} lost, {pair.won} won, McNemar's p {mcnemar(pair):.2g}; right: float "
+        f"{100 * before.mean():.2f} %, quantized {100 * after.mean():.2f} %, by Wilson "
+        f"{100 * low:.2f} to {100 * high:.2f}"
+    )
 
 
 def _metric(limit: Limit, seen: Evidence, rows: SampleTable) -> str:

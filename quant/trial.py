@@ -49,6 +49,9 @@ class Contest:
         threads: Threads inside one operator; 0 for all cores.
         max_bad: Greatest share of unreadable samples.
         sequential: Look early, and stop once the answer is certain.
+
+    Raises:
+        InputError: A number is out of its range.
     """
 
     reference: str
@@ -64,6 +67,17 @@ class Contest:
     threads: int = 0
     max_bad: float = 0.05
     sequential: bool = False
+
+    def __post_init__(self) -> None:
+        least = {"samples": 1, "calibrated": 0, "seed": 0, "threads": 0}
+        for name, bound in least.items():
+            seen = getattr(self, name)
+            if seen is not None and seen < bound:
+                raise InputError(f"--{name}: must be {bound} or more, saw {seen}. Raise it.")
+        if not 0 <= self.max_bad <= 1:
+            raise InputError(
+                f"--max-bad: must be from 0 to 1, saw {self.max_bad}. Write 0.05 for 5 %."
+            )
 
 
 @dataclass(kw_only=True)
@@ -109,6 +123,11 @@ class Trial:
             labels = Path(labels)
         data = open_data(contest.data, specs, contest.preprocess, labels)
         wanted = contest.samples if contest.samples is not None else len(data)
+        if contest.calibrated >= len(data):
+            raise InputError(
+                f"--calibrated: {contest.calibrated} of the {len(data)} samples of {contest.data} "
+                "calibrated, and none is left to judge. Give more data."
+            )
         left = split(len(data), max(contest.calibrated, 1), len(data), contest.seed)[1]
         kept = left if contest.calibrated else list(range(len(data)))
         words = np.random.PCG64(contest.seed).random_raw(len(kept))
@@ -133,7 +152,11 @@ class Trial:
 
     def must_fit(self) -> None:
         """Run one batch of both; raises InputError where their outputs cannot be compared."""
-        first = next(self._stream(0, self.rows))
+        first = next(self._stream(0, len(self.order)), None)
+        if first is None:
+            raise InputError(
+                f"--data {self.contest.data}: none of its samples can be read. Give others."
+            )
         outputs = self.raw.graph.outputs
         names = [str(v.name) for v in outputs]
         pairs = zip(

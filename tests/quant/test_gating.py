@@ -514,6 +514,45 @@ def test_files_that_do_not_belong_together_are_refused(copy: Path) -> None:
     )
 
 
+def test_baselines_and_plans_that_cannot_be_read_cost_one_sentence(run: Path, copy: Path) -> None:
+    path = copy / "baseline.json"
+    path.write_text('{"schema": 2, "version": "9"}')
+    with pytest.raises(InputError) as caught:
+        gate_run(run, Gate(), path)
+    assert str(caught.value) == (
+        f"{path}: a baseline of schema 1 has version, model, preprocess, calibration, data, plans, "
+        "numbers, layers, right, saw version. Write it anew with quant gate --update-baseline."
+    )
+    (copy / "onnxruntime" / "plan.json").unlink()
+    with pytest.raises(InputError) as caught:
+        read_run(copy)
+    assert str(caught.value) == (
+        f"{copy / 'onnxruntime' / 'plan.json'}: cannot be read: No such file or directory. Run quant "
+        "calibrate again."
+    )
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "said"),
+    [
+        ("max_drop", float("nan"), "--max-drop: max is a number, saw 'nan'. Write one."),
+        (
+            "min_agreement",
+            98,
+            (
+                "--min-agreement: agreement is a share and cannot be more than 1, saw 98. Write 0.98 "
+                "for 98 %."
+            ),
+        ),
+    ],
+)
+def test_flags_are_held_to_the_rules_of_the_file(flag: str, value: float, said: str) -> None:
+    with pytest.raises(InputError) as caught:
+        limits(**{flag: value})
+
+    assert str(caught.value) == said
+
+
 def test_exit_codes_json_and_githubs_files(
     run: Path,
     tmp_path: Path,
