@@ -26,6 +26,7 @@ from typing import Any
 
 import click
 
+from quant.cli_gate import gate, verify
 from quant.errors import GateError, InputError, QuantError
 from quant.options import (
     chip_options,
@@ -327,6 +328,10 @@ def list_parts(kind: str, as_json: bool) -> None:
         return
     for name, about in rows:
         click.echo(f"{name:14} {about}")
+
+
+quant.add_command(gate)
+quant.add_command(verify)
 
 
 def main() -> None:

@@ -4,14 +4,16 @@ __all__ = ["Comparison", "OutputError", "Samples", "compare", "float_outputs"]
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quant.errors import InputError
+from quant.gathering import Gathering
 from quant.metrics import Metric, cosine, sqnr_of_sums
+from quant.samples import SampleTable
 
 Array = NDArray[Any]
 
@@ -27,6 +29,16 @@ class Samples(Protocol):
     @property
     def labels(self) -> tuple[int | None, ...]:
         """A class or None for each sample."""
+        ...
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Who each sample is."""
+        ...
+
+    @property
+    def digests(self) -> tuple[int, ...]:
+        """SHA-256 of each sample's content, as an integer."""
         ...
 
     @property
@@ -65,6 +77,7 @@ class Comparison:
         float_scores: By metric name the mean of the float graph.
         milliseconds: Time of a sample in the candidate, and `float_milliseconds` in float: of one
             interleaved run on this machine.
+        table: The answers to each sample, which a gate decides on.
     """
 
     samples: int
@@ -74,6 +87,7 @@ class Comparison:
     float_scores: dict[str, float]
     milliseconds: float
     float_milliseconds: float
+    table: SampleTable | None = field(default=None, repr=False, compare=False)
 
     @property
     def sqnr_db(self) -> float:
@@ -94,6 +108,7 @@ class _Candidate:
     agreed: int = 0
     seconds: float = 0.0
     scores: dict[str, list[Array]] = field(default_factory=dict)
+    each: Gathering = field(default_factory=Gathering)
 
 
 def compare(
@@ -118,23 +133,33 @@ def compare(
     plain = _Candidate(reference)
     samples, classes = 0, True
     kept: list[int] = []
+    told: list[tuple[str, str, int | None]] = []
     for batch in batches:
         want = _run(plain, batch, names)
         kept = kept or float_outputs(want)
         samples += batch.count
         classes = classes and _of_classes(want[0], batch.count)
         labels = _labels(batch)
+        digests = [f"{digest:064x}"[:16] for digest in batch.digests]
+        told += zip(batch.keys, digests, batch.labels, strict=True)
         _judge(plain, names, want, labels, metrics)
         for run in runs.values():
             got = _run(run, batch, names)
             _judge(run, names, got, labels, metrics)
-            _gather(run, [want[i] for i in kept], [got[i] for i in kept])
+            pair = [want[i] for i in kept], [got[i] for i in kept]
+            _gather(run, *pair)
+            run.each.see(*pair, batch.count)
             if classes:
+                run.each.see_classes(want[0], got[0])
                 run.agreed += int(np.sum(want[0].argmax(axis=1) == got[0].argmax(axis=1)))
     if not samples:
         raise InputError("comparison: no sample arrived, wanted at least 1. Check --data.")
     judged = [names[i] for i in kept]
-    return {name: _result(run, plain, judged, samples, classes) for name, run in runs.items()}
+    found = {}
+    for name, run in runs.items():
+        table = run.each.table(judged, told, run.scores, plain.scores, metrics)
+        found[name] = replace(_result(run, plain, judged, samples, classes), table=table)
+    return found
 
 
 def _of_classes(output: Array, count: int) -> bool:

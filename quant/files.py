@@ -1,6 +1,6 @@
 """Files that are written whole or not at all."""
 
-__all__ = ["atomic", "staged", "write_json", "write_text"]
+__all__ = ["atomic", "finite", "staged", "write_json", "write_text"]
 
 import json
 import os
@@ -87,15 +87,15 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: object) -> None:
     """Write JSON, two spaces, keys in the order given, floats exact; non-finite ones become null."""
-    write_text(path, json.dumps(_finite(value), indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps(finite(value), indent=2, ensure_ascii=False) + "\n")
 
 
-def _finite(value: object) -> object:
+def finite(value: object) -> object:
     """Return `value` with every non-finite float as None: JSON has no word for them."""
     if isinstance(value, dict):
-        return {str(k): _finite(v) for k, v in value.items()}
+        return {str(k): finite(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
+        return [finite(v) for v in value]
     if isinstance(value, float) and not -float("inf") < value < float("inf"):
         return None
     return value

@@ -26,6 +26,7 @@ from quant.pick import pick_plan
 from quant.plan import Plan
 from quant.profile import Profile
 from quant.recipe import NOTHING, Recipe, load_recipe
+from quant.samples import samples_csv
 from quant.session import open_session
 from quant.ship import Shipped, refused_layers, ship, with_fallback
 from quant.simulate import open_simulation, quantize_graph
@@ -178,6 +179,12 @@ def _measure(
             if outcome.integer is not None:
                 twin = {"integer": sessions[f"{name} integer"]}
                 outcome.parity = compare(sessions[name], twin, some)["integer"]
+            for run, file in (
+                (outcome.simulated, "samples.csv"),
+                (outcome.integer, "samples_integer.csv"),
+            ):
+                if run is not None and run.table is not None:
+                    write_text(job.out / name / file, samples_csv(run.table))
 
 
 def _warn_of_float(outcomes: dict[str, Outcome], talk: Talk) -> None:

@@ -1,11 +1,15 @@
 """LayerError: one row of the layer table, and the table as CSV."""
 
-__all__ = ["COLUMNS", "LayerError", "layer_csv"]
+__all__ = ["COLUMNS", "LayerError", "layer_csv", "read_layers"]
 
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from quant.errors import InputError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +44,9 @@ class LayerError:
     because: str
 
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""What a spreadsheet takes for the beginning of a formula."""
+
 COLUMNS = tuple(LayerError.__dataclass_fields__)
 
 
@@ -64,4 +71,30 @@ def _cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     text = str(value)
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r", "\n") else text
+    return f"'{text}" if text[:1] in FORMULA and text else text
+
+
+def read_layers(path: Path) -> tuple[LayerError, ...]:
+    """Read what `layer_csv` returned, a leading apostrophe taken off again.
+
+    Raises:
+        InputError: The file is missing, or is no such table.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return tuple(_row(row) for row in csv.DictReader(file, strict=True))
+    except (OSError, UnicodeDecodeError, csv.Error, KeyError, TypeError, ValueError) as error:
+        said = f"{type(error).__name__}: {error}".rstrip(".")
+        raise InputError(
+            f"{path}: not a readable table of layers: {said}. Run quant calibrate again."
+        ) from error
+
+
+def _row(row: dict[str, str]) -> LayerError:
+    made: dict[str, Any] = {}
+    for column in fields(LayerError):
+        text = row[column.name]
+        guarded = text[:1] == "'" and text[1:2] in FORMULA
+        kind: Any = column.type
+        made[column.name] = kind(text[1:] if guarded else text)
+    return LayerError(**made)

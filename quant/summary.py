@@ -5,8 +5,10 @@
 
 __all__ = ["summary", "summary_text"]
 
+import hashlib
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import quant
@@ -59,7 +61,9 @@ def summary(
             "metrics": list(job.metrics),
             "layer_samples": job.layer_samples,
         },
-        "targets": {name: _target(outcome, material) for name, outcome in outcomes.items()},
+        "targets": {
+            name: _target(outcome, material, job.out / name) for name, outcome in outcomes.items()
+        },
         "warnings": talk.warnings,
     }
 
@@ -68,7 +72,7 @@ def _measured(outcomes: Mapping[str, Any]) -> int:
     return next((o.simulated.samples for o in outcomes.values() if o.simulated), 0)
 
 
-def _target(outcome: Any, material: Material) -> dict[str, Any]:
+def _target(outcome: Any, material: Material, folder: Path) -> dict[str, Any]:
     plan = outcome.plan
     weighted = {str(n.name) for n in material.graph.nodes if weight_of(n) is not None}
     integer = [p for p in plan.layers.values() if p.quantized]
@@ -85,6 +89,7 @@ def _target(outcome: Any, material: Material) -> dict[str, Any]:
         "simulated": _comparison(outcome.simulated),
         "observers_db": outcome.observers,
         "files": list(outcome.shipped.exported.files),
+        "plan_sha256": hashlib.sha256((folder / "plan.json").read_bytes()).hexdigest(),
         "check": {
             name: sum(f.severity == name for f in outcome.shipped.findings)
             for name in ("error", "warning", "info")

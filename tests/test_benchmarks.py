@@ -28,7 +28,7 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", ["profile.py", "observers.py", "targets.py"])
+@pytest.mark.parametrize("name", ["gate_errors.py", "profile.py", "observers.py", "targets.py"])
 def test_help_explains_the_measurement(name: str) -> None:
     """A number nobody knows the meaning of is worse than none."""
     done = run(name, "--help")
@@ -110,3 +110,20 @@ def test_targets_print_a_row_each(net: Path) -> None:
     assert lines[2].startswith("| net | onnxruntime | 3 int8 | ")
     assert lines[3].startswith("| net | tensorrt | 3 int8 | ")
     assert (net / "out" / "0-net" / "tensorrt" / "plan.json").exists()
+
+
+def test_wrong_verdicts_are_counted_on_both_sides_of_the_limit() -> None:
+    """Few decisions, just to see that the gate is undecided where a bare comparison is wrong."""
+    done = run("gate_errors.py", "--decisions", "20", "--json")
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    on = {
+        r["gate"]: r
+        for r in rows
+        if r["drop"] == 0.01 and (r["samples"], r["discordant"]) == (500, 0.04)
+    }
+
+    assert on["bare"]["wrong_pass"] + on["bare"]["wrong_fail"] == 1
+    assert on["bare"]["undecided"] == 0
+    assert on["gate"]["undecided"] > 0.5
+    assert {r["gate"] for r in rows} == {"bare", "gate", "sequential", "bootstrap"}

@@ -1,6 +1,7 @@
 """The main job on the demo's network: what it leaves, that it repeats, and that it resumes."""
 
 import csv
+import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from quant.flow import Run, calibrate
 from quant.job import Job
 from quant.layer_error import COLUMNS
 from quant.preprocess import Preprocess
+from quant.samples import read_samples
 from quant.talk import T, Talk
 
 
@@ -80,6 +82,41 @@ def test_reported_errors_are_those_of_the_files(run: Run, job: Job) -> None:
     assert found["agreement"] == (a.argmax(1) == b.argmax(1)).mean()
     labels = np.array([material.data.label(i) for i in material.measured])
     assert found["float_scores"]["top1"] == pytest.approx((a.argmax(1) == labels).mean())
+
+
+def test_answers_to_each_sample_are_those_of_the_files(run: Run, job: Job) -> None:
+    """The table that a gate decides on, against stock ONNX Runtime and numpy.
+
+    Its sums make up the numbers of run.json.
+    """
+    material = run.material
+    feeds = [material.data.read(i) for i in material.measured]
+    (name,) = feeds[0]
+    x = np.stack([f[name] for f in feeds])
+    outputs = []
+    for file in ("prepared.onnx", "onnxruntime/model.onnx"):
+        session = ort.InferenceSession(job.out / file, providers=["CPUExecutionProvider"])
+        outputs.append(session.run(None, {name: x})[0].astype(np.float64))
+    a, b = outputs
+    labels = np.array([material.data.label(i) for i in material.measured])
+    table = read_samples(job.out / "onnxruntime" / "samples_integer.csv")
+    told = run.facts["targets"]["onnxruntime"]
+
+    assert table.keys == tuple(material.data.key(i) for i in material.measured)
+    assert len(set(table.digests)) == len(table) == 200
+    np.testing.assert_array_equal(table.labels, labels)
+    np.testing.assert_array_equal(table.before, a.argmax(1))
+    np.testing.assert_array_equal(table.after, b.argmax(1))
+    np.testing.assert_array_equal(table.float_scores["top1"], a.argmax(1) == labels)
+    np.testing.assert_allclose(table.signal["logits"], (a**2).sum(1), rtol=1e-5)
+    np.testing.assert_allclose(table.noise["logits"], ((a - b) ** 2).sum(1), rtol=1e-3)
+    simulated = read_samples(job.out / "onnxruntime" / "samples.csv")
+    for found, kind in ((table, "integer"), (simulated, "simulated")):
+        sums = found.signal["logits"].sum(), found.noise["logits"].sum()
+        assert 10 * np.log10(sums[0] / sums[1]) == pytest.approx(told[kind]["sqnr_db"], abs=1e-9)
+        assert (found.before == found.after).mean() == told[kind]["agreement"]
+    plan = (job.out / "onnxruntime" / "plan.json").read_bytes()
+    assert told["plan_sha256"] == hashlib.sha256(plan).hexdigest()
 
 
 def test_layer_table_has_a_row_for_each_layer(run: Run, job: Job) -> None:

@@ -3,10 +3,12 @@
 import csv
 import io
 import math
+from pathlib import Path
 
 import pytest
 
-from quant.layer_error import COLUMNS, LayerError, layer_csv
+from quant.errors import InputError
+from quant.layer_error import COLUMNS, LayerError, layer_csv, read_layers
 
 
 def row(layer: str, **numbers: float) -> LayerError:
@@ -56,3 +58,26 @@ def test_numbers_have_six_digits_and_no_apostrophe() -> None:
 
 def test_no_layers_give_the_header() -> None:
     assert layer_csv([]) == ",".join(COLUMNS) + "\n"
+
+
+def test_a_table_is_read_back(tmp_path: Path) -> None:
+    """A gate reads the layers of a run that is long over; numbers keep their six digits."""
+    rows = (
+        row("=1+1", isolated_sqnr_db=-math.inf, cosine=0.25),
+        row("two\nlines", cumulative_sqnr_db=math.inf),
+    )
+    path = tmp_path / "layers.csv"
+    path.write_text(layer_csv(rows), encoding="utf-8", newline="\n")
+
+    assert read_layers(path) == rows
+
+
+def test_what_is_no_table_costs_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "layers.csv"
+    path.write_text("layer,op\nconv,Conv\n")
+    with pytest.raises(InputError) as caught:
+        read_layers(path)
+
+    assert str(caught.value) == (
+        f"{path}: not a readable table of layers: KeyError: 'precision'. Run quant calibrate again."
+    )
