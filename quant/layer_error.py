@@ -89,7 +89,12 @@ def _row(cells: dict[str, str]) -> LayerError:
 
 
 def _plain(text: str) -> str:
-    return text[1:] if text[:1] == "'" and text[1:2] in FORMULA else text
+    return text[1:] if text[:1] == "'" and _formula(text) else text
+
+
+def _formula(text: str) -> bool:
+    """Tell whether a text is taken for a formula, or for one that was made safe."""
+    return text.lstrip("'").startswith(FORMULA)
 
 
 def _line(cells: Sequence[str]) -> str:
@@ -103,4 +108,4 @@ def _cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     text = str(value)
-    return f"'{text}" if text[:1] in FORMULA else text
+    return f"'{text}" if _formula(text) else text
