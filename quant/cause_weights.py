@@ -80,7 +80,7 @@ def _depthwise(layer: Layer) -> bool:
 def _outlier(array: NDArray[np.float32], known: TensorPlan, layer: Layer) -> Cause | None:
     """Compare the largest weight that each scale has to cover with the typical one."""
     number, params = known.number, known.params
-    axis = number.axis if number is not None else None
+    axis = weight_axis(layer.node)  # channels that are unequal are another cause
     rows = _rows(array, axis) if axis is not None else array.reshape(1, -1).astype(np.float64)
     power = float(np.mean(rows**2)) if rows.size else 0.0
     if power <= 0 or number is None:

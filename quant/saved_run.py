@@ -93,7 +93,8 @@ def load_run(folder: Path) -> SavedRun:
 def _facts(path: Path) -> dict[str, Any]:
     """Read `run.json`."""
     try:
-        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        facts: dict[str, Any] = json.loads(text, parse_constant=lambda _: None)
     except (OSError, ValueError) as error:
         said = error.strerror if isinstance(error, OSError) else str(error)
         raise InputError(
