@@ -29,6 +29,7 @@ from quant.pick import pick_plan
 from quant.plan import Plan
 from quant.profile import Profile
 from quant.recipe import NOTHING, Recipe, load_recipe
+from quant.reporting import write_overview
 from quant.session import open_session
 from quant.ship import Shipped, refused_layers, ship, with_fallback
 from quant.simulate import open_simulation, quantize_graph
@@ -36,7 +37,6 @@ from quant.stages import Material, allowance, deployment_of, find_metric, gather
 from quant.summary import summary
 from quant.talk import Talk
 from quant.target import TARGETS, Target
-from quant.visualize.heatmap import heatmap
 
 PICK = 16
 """Batches on which observers are tried: what saturates is rare, and few samples would miss it."""
@@ -127,9 +127,9 @@ def calibrate(job: Job, talk: Talk | None = None) -> Run:
         _layers(job, material, profile, outcome, some, talk)
     facts = summary(job, material, profile, outcomes, talk)
     with talk.stage("write"):
-        tables = {name: o.rows for name, o in outcomes.items()}
-        heatmap(tables, job.out / "figures" / "heatmap.png", f"{graph.name}: error by layer")
         write_json(job.out / "run.json", facts)
+    with talk.stage("report"):
+        write_overview(job.out)
     write_json(job.out / "timing.json", _timing(talk, outcomes))
     return Run(out=job.out, material=material, profile=profile, outcomes=outcomes, facts=facts)
 
