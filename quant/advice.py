@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from quant.cause import KINDS, Cause, recipe_of
 from quant.layer_error import LayerError
+from quant.metrics import METRICS
 from quant.saved_run import SavedTarget
 
 WORTH = 0.002
@@ -69,11 +70,23 @@ def verdict(facts: Mapping[str, Any]) -> Verdict:
     """Judge a target by what was measured of its simulation: scores, agreement, or SQNR."""
     seen = facts.get("simulated") or {}
     scores, before = seen.get("scores") or {}, seen.get("float_scores") or {}
-    drops = [(before[k] - v, k) for k, v in scores.items() if k in before and v is not None]
+    known = {m: METRICS[m] for m in METRICS}
+    drops = [
+        (before[k] - v, k)
+        for k, v in scores.items()
+        if before.get(k) is not None
+        and v is not None
+        and (k not in known or (known[k].better == "higher" and not known[k].against_float))
+    ]
     if drops:
         drop, name = max(drops)
         words = f"{name} {100 * scores[name]:.1f} %, float {100 * before[name]:.1f} %"
         return Verdict(level=_level(-drop, *(-x for x in LEVELS["scores"])), words=words)
+    alike = [(v, k) for k, v in scores.items() if k in known and known[k].better == "higher"]
+    if alike:
+        value, name = min(alike)
+        words = f"{name} {100 * value:.1f} %, {known[name].unit}"
+        return Verdict(level=_level(value, *LEVELS["agreement"]), words=words)
     if seen.get("agreement") is not None:
         share = float(seen["agreement"])
         words = f"{100 * share:.1f} % of the answers are float's"

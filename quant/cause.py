@@ -23,7 +23,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "mixed-head": "different quantities in one tensor",
         "tail": "a softmax or sigmoid tail that rounds to zero",
         "first": "first layer",
-        "last": "last layer",
+        "last": "last layer, or a head",
         "rounding": "rounding noise",
     }
 )

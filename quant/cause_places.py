@@ -5,11 +5,12 @@ __all__ = ["head_cause", "neighbour_causes", "place_cause"]
 from collections.abc import Sequence
 
 import numpy as np
-import onnx_ir as ir
 
 from quant.cause import Cause, bits_left
 from quant.cause_inputs import Seen
-from quant.graph import WEIGHTED, Graph, weight_of
+from quant.errors import few
+from quant.graph import Graph, weight_of
+from quant.heads import ends, heads
 from quant.layers import Layer, source_of
 from quant.plan import Plan, TensorPlan
 from quant.profile import Profile
@@ -41,7 +42,7 @@ def neighbour_causes(
     widest = max(others, key=lambda name: others[name], default=None)
     if widest is None or others[widest] <= own:
         return [_wasted(graph, seen)]
-    head = layer.op == "Concat" and _ends(layer.output)
+    head = layer.op == "Concat" and ends(layer.output)
     said = "detector head: its input" if head else "its input"
     return [
         Cause(
@@ -84,7 +85,7 @@ def head_cause(graph: Graph, plan: Plan, profile: Profile, layer: Layer) -> Caus
     name = str(layer.output.name)
     known = next((t for t in plan.quantized if t.tensor == name), None)
     seen = profile.tensors.get(source_of(graph, name))
-    if known is None or seen is None or weight_of(layer.node) is None or not _ends(layer.output):
+    if known is None or seen is None or weight_of(layer.node) is None or not ends(layer.output):
         return None
     top = np.maximum(np.abs(seen.channel_low), np.abs(seen.channel_high)).astype(np.float64)
     live = top[np.isfinite(top) & (top > 0)]
@@ -105,21 +106,6 @@ def head_cause(graph: Graph, plan: Plan, profile: Profile, layer: Layer) -> Caus
     )
 
 
-def _ends(value: ir.Value) -> bool:
-    """Tell whether a tensor reaches the outputs without another weighted layer."""
-    queue, known = [value], {id(value)}
-    while queue:
-        one = queue.pop()
-        for use in one.uses():
-            if use.node.op_type in WEIGHTED and weight_of(use.node) is not None:
-                return False
-            for made in use.node.outputs:
-                if id(made) not in known:
-                    known.add(id(made))
-                    queue.append(made)
-    return True
-
-
 def place_cause(graph: Graph, every: Sequence[Layer], layer: Layer) -> Cause | None:
     """Name the first weighted layers and those behind which there is none."""
     if weight_of(layer.node) is None:
@@ -128,9 +114,17 @@ def place_cause(graph: Graph, every: Sequence[Layer], layer: Layer) -> Cause | N
     if any(source_of(graph, str(v.name)) in inputs for v in layer.data):
         return _end(layer, "first", "first layer: it sees the image at 8 bits")
     last = [x for x in every if weight_of(x.node) is not None][-1]
-    if last is layer or _ends(layer.output):
-        return _end(layer, "last", "last layer: nothing behind it averages its error out")
-    return None
+    if not ends(layer.output):
+        behind = "last layer" if last is layer else ""
+    else:
+        every_head = heads(graph)
+        made = few(every_head.get(layer.name, ()), 2)
+        behind = (
+            "last layer" if len(every_head) == 1 else f"one of {len(every_head)} heads, of {made}"
+        )
+    if not behind:
+        return None
+    return _end(layer, "last", f"{behind}: nothing behind it averages its error out")
 
 
 def _end(layer: Layer, kind: str, words: str) -> Cause:

@@ -237,8 +237,12 @@ def _grids(run: SavedRun, target: SavedTarget, layer: str) -> dict[str, str]:
         known = target.plan.grid(str(value.name), layer) if value is not None else None
         if known is None or known.number is None or value is None:
             continue
-        what = "weight" if value is weight else f"input '{value.name}'"
-        found[what] = f"{known.number.name}, {known.because}"
+        if value is weight:
+            found["weight"] = f"{known.number.name}, {known.because}"
+            continue
+        low, high = known.number.span(known.params)
+        ends = f"[{float(low.min()):.4g}, {float(high.max()):.4g}]"
+        found[f"input '{value.name}'"] = f"{known.number.name} over {ends}"
     return found
 
 

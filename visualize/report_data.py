@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from quant.advice import actions, noise_shares, verdict
 from quant.graph import Graph
+from quant.heads import heads
 from quant.layers import Layer, layers
 from quant.saved_run import SavedRun, SavedTarget
 from quant.visualize.graph_layout import lay_out
@@ -21,7 +22,7 @@ def report_data(run: SavedRun) -> dict[str, Any]:
 
     Keys: `model`, `version`, `data`, `preprocess`, `warnings`, `names`, `ops` and `macs` of all
     layers that any target has a row for, `images`, `targets` (each with `rows` by position in
-    `names`) and `graph`.
+    `names`), `heads` (position and outputs) and `graph`.
     """
     rows = {r.layer: r for t in reversed(run.targets) for r in t.rows}
     order = [layer.name for layer in layers(run.graph) if layer.name in rows]
@@ -39,6 +40,7 @@ def report_data(run: SavedRun) -> dict[str, Any]:
         "ops": [rows[name].op for name in names],
         "macs": [rows[name].macs for name in names],
         "images": list(images),
+        "heads": [[names.index(n), list(o)] for n, o in heads(run.graph).items() if n in rows],
         "targets": [_target(run, target, names, many) for target in run.targets],
         "graph": _graph(run.graph, {name: i for i, name in enumerate(names)}),
     }
