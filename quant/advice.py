@@ -8,7 +8,7 @@ __all__ = ["Action", "Verdict", "actions", "noise_shares", "verdict"]
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from quant.cause import KINDS, Cause, recipe_of
@@ -18,6 +18,9 @@ from quant.saved_run import SavedTarget
 
 WORTH = 0.002
 """The least share of the noise at the outputs for which a rule is written."""
+
+SENSITIVE = 0.1
+"""Share of all noise from which one layer is worth keeping in float, whatever its cause."""
 
 LEVELS: Mapping[str, tuple[float, float]] = {
     "scores": (0.01, 0.03),
@@ -124,10 +127,19 @@ def actions(target: SavedTarget, *, only: str = "") -> list[Action]:
     for name in sorted(shares, key=lambda n: -shares[n]):
         causes = target.causes.get(name) or []
         if causes and shares[name] >= WORTH:
-            key = (causes[0].kind, causes[0].key, causes[0].value)
-            groups.setdefault(key, []).append((name, causes[0]))
+            cause = _sensitive(causes[0], name, shares[name])
+            key = (cause.kind, cause.key, cause.value)
+            groups.setdefault(key, []).append((name, cause))
     found = [_action(key[0], some, shares, only) for key, some in groups.items()]
     return sorted(found, key=lambda a: -a.share)
+
+
+def _sensitive(cause: Cause, layer: str, share: float) -> Cause:
+    """Give rounding noise that nothing explains a remedy where one layer makes much of all."""
+    if cause.kind != "rounding" or cause.key or share < SENSITIVE:
+        return cause
+    said = "rounding noise of a layer that the outputs hang on"
+    return replace(cause, evidence=said, key="precision", value="float", place=layer)
 
 
 def _action(

@@ -10,11 +10,12 @@ from types import MappingProxyType
 
 import numpy as np
 
+from quant.errors import few
+
 KINDS: Mapping[str, str] = MappingProxyType(
     {
         "weight-scale": "one scale for unequal weight channels",
         "weight-outlier": "outliers in the weight",
-        "bias-room": "a bias that stretches the weight's grid",
         "outlier": "outliers in the activation",
         "saturation": "values beyond the grid",
         "wasted-range": "a grid wider than its values",
@@ -42,6 +43,8 @@ class Cause:
         value: And what about it.
         place: The node, or the network input, that the rule is about.
         here: Whether that is the layer itself.
+        also: Other nodes that need the same rule: the maker of an input, whose kernel can only write
+            integers, or the readers of a Concat, who would put it on one grid again.
     """
 
     kind: str
@@ -51,12 +54,15 @@ class Cause:
     value: str = ""
     place: str = ""
     here: bool = True
+    also: tuple[str, ...] = ()
 
     @property
     def remedy(self) -> str:
         """The rule's line, and where it is about another node, its name."""
         if not self.key:
             return ""
+        if self.also:
+            return f'{self.key} = "{self.value}" for it and {few(self.also, 2)}'
         return f'{self.key} = "{self.value}"' + ("" if self.here else f" for '{self.place}'")
 
     @property
@@ -65,8 +71,11 @@ class Cause:
         return "; ".join(part for part in (self.evidence, self.remedy) if part)
 
     def recipe(self, target: str = "") -> str:
-        """Return the rule to paste, for one target or for all; "" without a remedy."""
-        return rule_text(self.place, self.key, self.value, target) if self.key else ""
+        """Return the rules to paste, for one target or for all; "" without a remedy."""
+        if not self.key:
+            return ""
+        rules = (rule_text(p, self.key, self.value, target) for p in (self.place, *self.also))
+        return "\n".join(rules)
 
 
 def rule_text(place: str, key: str, value: str, target: str = "") -> str:

@@ -3,7 +3,7 @@
 __all__ = ["Seen", "input_causes", "saturation_cause"]
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,9 +29,9 @@ CHANNEL_SPREAD = 4.0
 """What 99.9 % of the elements keep to, over the largest value of the median channel; two bits, as
 for weights. With the very largest value above it, layers of a classifier have 1 to 3.1."""
 
-DEAD_TAIL = 0.25
-"""Share of the elements that are not zero and round to it. Of a softmax over many classes nearly
-all do; of a sigmoid gate that is mostly closed, half."""
+SURVIVORS = 4 / 3
+"""Elements that are not zero, over those of them that do not round to it: a quarter is lost. Of a
+softmax over many classes nearly all are; of a sigmoid gate that is mostly closed, half."""
 
 PROBABILITIES = ("Softmax", "Sigmoid", "HardSigmoid", "LogSoftmax", "Exp")
 
@@ -65,7 +65,10 @@ def input_causes(graph: Graph, layer: Layer, seen: Seen) -> list[Cause]:
     """Return what is wrong with one input on its grid, what a neighbour does to it left out."""
     maker = maker_of(graph, seen.grid.tensor)
     found = [_outlier(layer, seen, maker), _channels(layer, seen), _tail(graph, layer, seen)]
-    return [f for f in found if f is not None and f.strength > 1]
+    causes = [f for f in found if f is not None and f.strength > 1]
+    if causes and causes[-1].kind == "tail":  # it is what makes the others, and says more
+        return [replace(causes[-1], strength=max(c.strength for c in causes))]
+    return causes
 
 
 def _outlier(layer: Layer, seen: Seen, maker: str) -> Cause | None:
@@ -148,7 +151,7 @@ def _tail(graph: Graph, layer: Layer, seen: Seen) -> Cause | None:
     share = float(counts[lost].sum() / counts.sum()) if counts.sum() else 0.0
     return Cause(
         kind="tail",
-        strength=share / DEAD_TAIL,
+        strength=1 / max(1 - share, 1e-6) / SURVIVORS,
         evidence=f"its input comes out of a {maker.op_type}, and {100 * share:.2g} % of the "
         "elements that are not zero round to it",
         key="precision",

@@ -53,8 +53,15 @@ def neighbour_causes(
             key="precision",
             value="float",
             place=layer.name,
+            also=_integer_readers(plan, layer) if layer.op == "Concat" else (),
         )
     ]
+
+
+def _integer_readers(plan: Plan, layer: Layer) -> tuple[str, ...]:
+    """Return the layers that read a layer's output on a grid."""
+    readers = dict.fromkeys(str(use.node.name) for use in layer.output.uses())
+    return tuple(n for n in readers if n in plan.layers and plan.layers[n].quantized)
 
 
 def _wasted(graph: Graph, seen: Seen) -> Cause:

@@ -1,4 +1,4 @@
-"""Causes in a layer's weight: one scale for all, outliers, and a bias that needs room."""
+"""Causes in a layer's weight: one scale for all of it, and outliers."""
 
 __all__ = ["weight_causes"]
 
@@ -25,9 +25,6 @@ WEIGHT_PEAK = 12.0
 MSE_HELPS = 1.0
 """In dB; below it the weight observer is no remedy."""
 
-BIAS_ROOM = 4.0
-"""The weight's squared error over what it is without the room for its bias; 4 is a bit."""
-
 
 def weight_causes(graph: Graph, plan: Plan, layer: Layer) -> list[Cause]:
     """Return what is wrong with a layer's weight on its grid."""
@@ -36,11 +33,7 @@ def weight_causes(graph: Graph, plan: Plan, layer: Layer) -> list[Cause]:
     if known is None or not isinstance(known.number, Integer | Float8):
         return []  # a logarithmic grid has no use for a scale a channel
     array = graph.array(known.tensor).astype(np.float32)
-    found = [
-        _scale(array, known, layer),
-        _outlier(array, known, layer),
-        _room(array, known, layer),
-    ]
+    found = [_scale(array, known, layer), _outlier(array, known, layer)]
     return [f for f in found if f is not None and f.strength > 1]
 
 
@@ -100,32 +93,5 @@ def _outlier(array: NDArray[np.float32], known: TensorPlan, layer: Layer) -> Cau
         f"of its channel, and typical weights get {bits_left(peak / 3)} of 8 bits",
         key=key,
         value=value,
-        place=layer.name,
-    )
-
-
-def _room(array: NDArray[np.float32], known: TensorPlan, layer: Layer) -> Cause | None:
-    """Find channels whose scale is raised because their bias would overflow int32."""
-    number, params = known.number, known.params
-    if not isinstance(number, Integer) or not isinstance(params, Params) or number.axis is None:
-        return None
-    if "so that the bias fits" not in known.because:
-        return None
-    need = np.abs(_rows(array, number.axis)).max(axis=1, initial=0.0) / number.qmax
-    live = need > 0
-    ratio = params.scale.astype(np.float64)[live] / need[live]
-    noise, least = (
-        float(np.sum((number.fake_quantize(array, p).astype(np.float64) - array) ** 2))
-        for p in (params, weight_range(array, number))
-    )
-    if not live.any() or noise <= 0:
-        return None
-    return Cause(
-        kind="bias-room",
-        strength=min(noise / max(least, 1e-300), 1e6) / BIAS_ROOM,
-        evidence=f"the bias of {int((ratio > 1.5).sum())} channels is so large beside their "
-        f"weights that holding it in int32 stretches the weight grid up to {ratio.max():.3g} times",
-        key="precision",
-        value="float",
         place=layer.name,
     )

@@ -4,7 +4,6 @@
     weight-scale    the median channel's weights are much smaller than   weights = "per-channel"
                     the largest, on one scale
     weight-outlier  a few weights stretch the scale of their channel     weight_observer = "mse"
-    bias-room       a bias too large for int32 stretches the scale       precision = "float"
     outlier         few elements stretch the activation's grid           observer = "percentile"
     saturation      elements beyond the range of the grid                observer = "minmax"
     wasted-range    the grid is wider than all that was seen             observer = "minmax"
@@ -20,12 +19,15 @@ Every piece of evidence is a ratio, and has a threshold; its strength is ratio /
 strongest above 1 is the likely cause. Ties go to the order of the table. A cause in the weight is
 dropped where the weight makes under a fifth of the layer's noise, and one in the input where it
 does: `quant/local.py` measures that. A remedy is a line for a recipe, for the layer itself unless
-it names another node: the one that makes the activation.
+it names another node: the one that makes the activation. Where that one's kernel can only write
+integers, the rule for float names both.
 """
 
 __all__ = ["find_causes", "likely_cause"]
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 
 from quant.analysis import LayerAnalysis
 from quant.cause import Cause
@@ -37,6 +39,8 @@ from quant.layer_error import LayerError
 from quant.layers import Layer, layers, source_of
 from quant.plan import Plan
 from quant.profile import Profile
+from quant.target import TARGETS
+from quant.tensor_stats import maker_of
 
 COSTLY_DB = 25.0
 """A layer whose own error leaves less than this at the outputs is worth keeping in float."""
@@ -44,7 +48,8 @@ COSTLY_DB = 25.0
 GUILTY = 0.2
 """The least share of a layer's noise that weights, or activations, make to be blamed for it."""
 
-OF_WEIGHT = ("weight-scale", "weight-outlier", "bias-room")
+OF_WEIGHT = ("weight-scale", "weight-outlier")
+OF_INPUT = ("outlier", "channels", "tail")
 OF_PLACE = ("first", "last", "mixed-head")
 
 
@@ -100,8 +105,25 @@ def find_causes(
         found += neighbour_causes(graph, plan, profile, layer, seen)
     found += [head_cause(graph, plan, profile, layer), place_cause(graph, every, layer)]
     causes = [c for c in found if c is not None and _guilty(c, measured)]
+    causes = [_with_maker(c, graph, plan, layer, pairs) for c in causes]
     causes.sort(key=lambda c: -c.strength)  # stable: ties stay in the order of the table
     return causes or [_rounding(row)]
+
+
+def _with_maker(
+    cause: Cause, graph: Graph, plan: Plan, layer: Layer, pairs: Sequence[Seen]
+) -> Cause:
+    """Have the maker of a bad input in float too, where its kernel can only write integers."""
+    if cause.kind not in OF_INPUT or (cause.key, cause.value) != ("precision", "float"):
+        return cause
+    writes = TARGETS[plan.target].outputs if plan.target in set(TARGETS) else frozenset()
+    for seen in pairs:
+        maker = maker_of(graph, seen.grid.tensor)
+        node = next((n for n in graph.nodes if str(n.name) == maker), None)
+        known = plan.layers.get(maker)
+        if node is not None and known is not None and known.quantized and node.op_type in writes:
+            return replace(cause, also=(maker,))
+    return cause
 
 
 def _inputs(graph: Graph, plan: Plan, profile: Profile, layer: Layer) -> list[Seen]:
