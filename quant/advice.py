@@ -101,6 +101,7 @@ def verdict(facts: Mapping[str, Any]) -> Verdict:
 
 
 def _level(value: float, good: float, fair: float) -> Level:
+    value += 1e-9  # on a limit is within it, whatever 0.8 - 0.79 is
     return "good" if value >= good else "fair" if value >= fair else "bad"
 
 

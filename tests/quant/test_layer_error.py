@@ -3,10 +3,12 @@
 import csv
 import io
 import math
+from pathlib import Path
 
 import pytest
 
-from quant.layer_error import COLUMNS, LayerError, layer_csv
+from quant.errors import InputError
+from quant.layer_error import COLUMNS, LayerError, layer_csv, load_layers
 
 
 def row(layer: str, **numbers: float) -> LayerError:
@@ -56,3 +58,44 @@ def test_numbers_have_six_digits_and_no_apostrophe() -> None:
 
 def test_no_layers_give_the_header() -> None:
     assert layer_csv([]) == ",".join(COLUMNS) + "\n"
+
+
+def test_the_table_reads_back_as_it_was_written(tmp_path: Path) -> None:
+    """Names that were made safe for a spreadsheet are themselves again."""
+    rows = [
+        LayerError(
+            layer=name,
+            op="Conv",
+            precision="int8",
+            isolated_sqnr_db=20.5,
+            cumulative_sqnr_db=math.inf,
+            cosine=0.5,
+            weight_sqnr_db=math.inf,
+            saturation=0.25,
+            macs=7,
+            because="a, b",
+        )
+        for name in ("=1+1", "'=1+1", "''@x", "'quoted'", "line\nbreak", 'comma, "quote"')
+    ]
+    path = tmp_path / "layers.csv"
+    path.write_text(layer_csv(rows), encoding="utf-8", newline="\n")
+
+    assert load_layers(path) == rows
+
+
+def test_a_broken_table_costs_one_sentence(tmp_path: Path) -> None:
+    """It may have been edited by hand."""
+    path = tmp_path / "layers.csv"
+    with pytest.raises(InputError) as missing:
+        load_layers(path)
+    path.write_text("layer,op\na,b\n")
+    with pytest.raises(InputError) as short:
+        load_layers(path)
+
+    assert str(missing.value) == (
+        f"{path}: not a readable layer table: No such file or directory. Run quant calibrate again."
+    )
+    assert str(short.value) == (
+        f"{path}: not a readable layer table: KeyError('precision') where a number belongs. Run "
+        "quant calibrate again."
+    )

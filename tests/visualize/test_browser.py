@@ -184,7 +184,7 @@ def test_the_network_is_searched_and_zoomed(loaded: Any) -> None:
     after = graph.get_dom_attribute("viewBox")
     assert float(after.split()[2]) < float(before.split()[2])
     loaded.execute_script("arguments[0].focus()", graph)
-    graph.send_keys(Keys.ENTER)
+    loaded.switch_to.active_element.send_keys(Keys.ENTER)
 
     assert "Gemm" in loaded.find_element(By.CSS_SELECTOR, "#drawer .d-sub").text
 

@@ -108,7 +108,7 @@ const wireGraph = () => {
     if (by) { e.preventDefault(); view.x += by[0] * view.w * 0.12; view.y += by[1] * view.h * 0.2; showView(); }
     if (e.key === "+" || e.key === "=") zoom(0.8);
     if (e.key === "-") zoom(1.25);
-    if (e.key === "Enter") { const at = nodes.findIndex((n) => n.classList.contains("hit")), index = at < 0 ? -1 : G.nodes[at][4]; if (index >= 0) openLayer(index, box); }
+    if (e.key === "Enter") { e.preventDefault(); const at = nodes.findIndex((n) => n.classList.contains("hit")), index = at < 0 ? -1 : G.nodes[at][4]; if (index >= 0) openLayer(index, box); }
   });
   const jump = (e) => { if (!e.buttons && e.type !== "click") return; const at = $("mini").getBoundingClientRect(); view.y = whole.y + ((e.clientY - at.top) / at.height) * whole.h - view.h / 2; view.x = whole.x + ((e.clientX - at.left) / at.width) * whole.w - view.w / 2; showView(); };
   $("mini").addEventListener("pointerdown", jump); $("mini").addEventListener("pointermove", jump);
