@@ -28,7 +28,7 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", ["profile.py", "observers.py", "targets.py"])
+@pytest.mark.parametrize("name", ["analysis.py", "profile.py", "observers.py", "targets.py"])
 def test_help_explains_the_measurement(name: str) -> None:
     """A number nobody knows the meaning of is worse than none."""
     done = run(name, "--help")
@@ -110,3 +110,15 @@ def test_targets_print_a_row_each(net: Path) -> None:
     assert lines[2].startswith("| net | onnxruntime | 3 int8 | ")
     assert lines[3].startswith("| net | tensorrt | 3 int8 | ")
     assert (net / "out" / "0-net" / "tensorrt" / "plan.json").exists()
+
+
+def test_analysis_is_measured_against_its_floor(net: Path) -> None:
+    """layers x images / 2 float runs; every part is named."""
+    given = [str(net / "net.onnx"), "--data", str(net / "x.npy"), "--samples", "4", "--json"]
+    done = run("analysis.py", *given)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+
+    assert found["images"] == 4
+    assert set(found["seconds"]) == {"isolated", "cumulative", "local", "statistics", "total"}
+    assert found["ratio"] == pytest.approx(found["seconds"]["total"] / found["floor_seconds"])
