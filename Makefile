@@ -36,7 +36,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP)
 	$(BIN)/quant demo --out $(OUT)
-	@echo "Look at $(OUT)/figures/heatmap.png; the graphs are $(OUT)/*/model.onnx"
+	@echo "Look at $(OUT)/report.html; the graphs are $(OUT)/*/model.onnx"
 
 test: lint
 	$(BIN)/python -m pytest -n 2 --doctest-modules quant tests

@@ -8,12 +8,14 @@ __all__ = [
     "check",
     "choose",
     "demo",
+    "diff",
     "export",
     "list_parts",
     "main",
     "merge",
     "profile",
     "quant",
+    "report",
     "simulate",
 ]
 
@@ -125,13 +127,16 @@ def _calibrate(job: Any, quiet: bool, as_json: bool) -> None:
     timing = json.loads((run.out / "timing.json").read_text(encoding="utf-8"))
     for name, outcome in run.outcomes.items():
         graph, plan, profile = run.material.graph, outcome.plan, run.profile
-        causes = {r.layer: likely_cause(graph, plan, profile, r) for r in outcome.rows}
+        known = outcome.analysis.layers if outcome.analysis is not None else {}
+        causes = {
+            r.layer: likely_cause(graph, plan, profile, r, known.get(r.layer)) for r in outcome.rows
+        }
         click.echo(f"\nworst layers for {name}, each quantized alone:")
         click.echo(worst_layers(outcome.rows, causes))
     click.echo("\n" + summary_text(run.facts, timing))
     spent = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in talk.seconds.items())
     click.echo(f"time: {spent}")
-    click.echo(f"look: {run.out / 'figures' / 'heatmap.png'}; numbers: {run.out / 'run.json'}")
+    click.echo(f"look: {run.out / 'report.html'}; numbers: {run.out / 'run.json'}")
     _warnings(talk.warnings)
 
 
@@ -309,6 +314,49 @@ def _refused(found: dict[str, Any]) -> str:
 
     counts = {name: len(errors(findings)) for name, findings in found.items()}
     return ", ".join(f"{n} errors for {name}" for name, n in counts.items() if n)
+
+
+@quant.command()
+@click.argument("run", type=EXISTING)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["html", "markdown", "model-explorer", "netron"]),
+    default="html",
+    show_default=True,
+)
+@click.option("--out", type=EXISTING, help="Another file, or folder for the viewers' formats.")
+def report(run: Path, form: str, out: Path | None) -> None:
+    """Redo the report and the figures of a run from its folder, or in another format.
+
+    \b
+    quant report quant-out/net
+    quant report quant-out/net --format markdown --out comment.md
+    quant report quant-out/net --format model-explorer
+    """
+    from quant.reporting import report_run
+
+    for path in report_run(run, form, out):
+        click.echo(str(path))
+
+
+@quant.command()
+@click.argument("before", type=EXISTING)
+@click.argument("after", type=EXISTING)
+@click.option("--html", type=EXISTING, help="Write a page too.")
+@json_option
+def diff(before: Path, after: Path, html: Path | None, as_json: bool) -> None:
+    """Compare two runs layer by layer: what is better, what is worse, what the plans changed.
+
+    \b
+    quant diff quant-out/net quant-out/net-percentile
+    quant diff quant-out/net quant-out/net-percentile --html diff.html
+    """
+    from quant.files import json_text
+    from quant.reporting import diff_runs
+
+    text, found = diff_runs(before, after, html)
+    click.echo(json_text(found) if as_json else text)
 
 
 @quant.command("list")

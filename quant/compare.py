@@ -123,7 +123,8 @@ def compare(
         reference: ONNX Runtime session of the prepared graph.
         candidates: Sessions by name; their outputs have the reference's names and order.
         batches: The samples.
-        metrics: Judged for float and candidates where every sample has a label.
+        metrics: Judged for float and candidates, where every sample has a label or the metric needs
+            none.
 
     Raises:
         InputError: No sample arrived.
@@ -142,10 +143,10 @@ def compare(
         labels = _labels(batch)
         digests = [f"{digest:064x}"[:16] for digest in batch.digests]
         told += zip(batch.keys, digests, batch.labels, strict=True)
-        _judge(plain, names, want, labels, metrics)
+        _judge(plain, batch.count, names, want, want, labels, metrics)
         for run in runs.values():
             got = _run(run, batch, names)
-            _judge(run, names, got, labels, metrics)
+            _judge(run, batch.count, names, got, want, labels, metrics)
             pair = [want[i] for i in kept], [got[i] for i in kept]
             _gather(run, *pair)
             run.each.see(*pair, batch.count)
@@ -195,17 +196,20 @@ def _labels(batch: Samples) -> Array | None:
 
 def _judge(
     run: _Candidate,
+    count: int,
     names: Sequence[str],
     outputs: Sequence[Array],
+    reference: Sequence[Array],
     labels: Array | None,
     metrics: Sequence[Metric],
 ) -> None:
-    if labels is None:
-        return
     for metric in metrics:
+        if labels is None and not metric.against_float:
+            continue
+        other = dict(zip(names, reference, strict=True)) if metric.against_float else labels
         try:
             scores = np.asarray(
-                metric.score(dict(zip(names, outputs, strict=True)), labels), np.float64
+                metric.score(dict(zip(names, outputs, strict=True)), other), np.float64
             )
         except Exception as error:
             raise InputError(
@@ -213,9 +217,9 @@ def _judge(
                 f"{[o.shape for o in outputs]}: {type(error).__name__}: {error}. Check --labels, or "
                 "choose another --metric."
             ) from error
-        if scores.shape != labels.shape:
+        if scores.shape != (count,):
             raise InputError(
-                f"metric '{metric.name}': it must give one number for each of the {len(labels)} "
+                f"metric '{metric.name}': it must give one number for each of the {count} "
                 f"samples, saw the shape {scores.shape}. Return an array of that length."
             )
         run.scores.setdefault(metric.name, []).append(scores)

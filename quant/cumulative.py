@@ -1,18 +1,16 @@
 """Cumulative error: all layers quantized, the error at each layer's own output.
 
 One graph holds the float network and the quantized one side by side and reduces their difference
-to three numbers a layer, so that no activation leaves ONNX Runtime.
+to sums of squares by image and channel, so that no activation leaves ONNX Runtime.
 """
 
 __all__ = ["LayerSums", "cumulative"]
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from quant.compare import Samples
 from quant.graph import Graph, named_values
@@ -21,17 +19,22 @@ from quant.layers import Layer
 from quant.metrics import cosine, sqnr_of_sums
 from quant.opset import level_with
 from quant.simulate import open_simulation
+from quant.sums import Rows, Sums, append_node, append_sums
 
 PREFIX = "quantized/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerSums:
-    """Sums of squares at one layer's output: float, quantized, and their difference."""
+    """Sums of squares at one layer's output: float, quantized, and their difference.
+
+    `parts` has the first and the last by image and by channel.
+    """
 
     signal: float
     other: float
     noise: float
+    parts: Sums = field(default_factory=Sums, compare=False)
 
     @property
     def sqnr_db(self) -> float:
@@ -57,23 +60,32 @@ def cumulative(
         graph: The prepared graph.
         quantized: What `quantize_graph` made of it.
         measured: Layers of `graph`.
-        batches: Samples; a padded batch counts its padding, so batches must be full.
+        batches: Samples; padding is not counted.
         threads: Threads inside one operator; 0 for all cores.
     """
     session = open_simulation(_joint(graph, quantized, measured), threads)
-    total: NDArray[np.float64] = np.zeros((len(measured), 3))
+    parts = [Sums() for _ in measured]
+    others = np.zeros(len(measured))
     for batch in batches:
-        (sums,) = session.run(["quant.sums"], dict(batch.feeds))
-        rows = sums.astype(np.float64).reshape(-1, 3)
-        total += np.where(np.isfinite(rows).all(axis=1, keepdims=True), rows, 0)
+        made, rows = session.run(None, dict(batch.feeds)), Rows.of(batch)
+        for number, part in enumerate(parts):
+            signal, other, noise = made[3 * number : 3 * number + 3]
+            part.add(signal, noise, rows)
+            squares = rows.cut(np.atleast_2d(other.astype(np.float64)))
+            others[number] += squares[np.isfinite(squares)].sum()
     return {
-        layer.name: LayerSums(signal=float(a), other=float(b), noise=float(c))
-        for layer, (a, b, c) in zip(measured, total, strict=True)
+        layer.name: LayerSums(
+            signal=float(part.signal.sum()),
+            other=float(other),
+            noise=float(part.noise.sum()),
+            parts=part,
+        )
+        for layer, part, other in zip(measured, parts, others, strict=True)
     }
 
 
 def _joint(graph: Graph, quantized: ir.Model, measured: Sequence[Layer]) -> ir.Model:
-    """Return one model with both networks; its output is float32 `[3 * layers]`."""
+    """Return one model with both networks; its outputs are three of `append_sums` a layer."""
     joint = level_with(graph.clone(), quantized)
     other = quantized.clone()
     values = named_values(joint)
@@ -95,36 +107,14 @@ def _joint(graph: Graph, quantized: ir.Model, measured: Sequence[Layer]) -> ir.M
     for node in nodes:
         node.name = f"{PREFIX}{node.name}"
     joint.graph.extend(nodes)
-    found = []
-    for layer in measured:
+    found: list[ir.Value] = []
+    for number, layer in enumerate(measured):
         name = str(layer.output.name)
-        found += _sums(joint.graph, values[name], behind_grid(twins[name]))
-    flat = [_reshape(joint.graph, value) for value in found]
-    result = _append(joint.graph, "Concat", flat, {"axis": 0})
-    result.name, result.dtype = "quant.sums", ir.DataType.FLOAT
+        a, b = values[name], behind_grid(twins[name])
+        rank = len(layer.output.shape) if layer.output.shape is not None else None
+        for value in (a, b, append_node(joint.graph, "Sub", [a, b])):
+            found.append(append_sums(joint, value, rank, f"quant.sums.{number}.{len(found)}"))
     joint.graph.outputs.clear()
-    joint.graph.outputs.append(result)
+    joint.graph.outputs.extend(found)
     joint.graph.sort()
     return joint
-
-
-def _sums(graph: ir.Graph, a: ir.Value, b: ir.Value) -> list[ir.Value]:
-    """Append the three sums of squares."""
-    difference = _append(graph, "Sub", [a, b], {})
-    return [_append(graph, "ReduceSumSquare", [v], {"keepdims": 0}) for v in (a, b, difference)]
-
-
-def _append(
-    graph: ir.Graph, op: str, inputs: Sequence[ir.Value], attributes: dict[str, Any]
-) -> ir.Value:
-    node = ir.node(op, list(inputs), attributes)
-    graph.append(node)
-    return node.outputs[0]
-
-
-def _reshape(graph: ir.Graph, value: ir.Value) -> ir.Value:
-    one = graph.initializers.get("quant.one")
-    if one is None:
-        one = ir.Value(name="quant.one", const_value=ir.tensor(np.array([1]), name="quant.one"))
-        graph.register_initializer(one)
-    return _append(graph, "Reshape", [value, one], {})

@@ -1,6 +1,6 @@
 """Files that are written whole or not at all."""
 
-__all__ = ["atomic", "finite", "staged", "write_json", "write_text"]
+__all__ = ["atomic", "finite", "json_text", "staged", "write_json", "write_text"]
 
 import json
 import os
@@ -87,7 +87,12 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: object) -> None:
     """Write JSON, two spaces, keys in the order given, floats exact; non-finite ones become null."""
-    write_text(path, json.dumps(finite(value), indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json_text(value) + "\n")
+
+
+def json_text(value: object) -> str:
+    """Return JSON as `write_json` writes it, without the last line break."""
+    return json.dumps(finite(value), indent=2, ensure_ascii=False)
 
 
 def finite(value: object) -> object:

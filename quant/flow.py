@@ -9,6 +9,8 @@ from typing import Any
 
 import onnx_ir as ir
 
+from quant.analysis import Analysis, analyse
+from quant.analysis_file import analysis_csv, save_analysis
 from quant.calibration import Batch, batches
 from quant.choose import choose, node_types
 from quant.compare import Comparison, compare
@@ -16,16 +18,18 @@ from quant.cumulative import cumulative
 from quant.files import write_json, write_text
 from quant.finding import errors
 from quant.improve import correct_bias
-from quant.isolated import isolated
+from quant.isolated import isolated_errors
 from quant.job import Job
 from quant.layer_error import LayerError, layer_csv
 from quant.layer_table import layer_macs, layer_table, measured_layers
+from quant.local import local_errors
 from quant.metrics import Metric
 from quant.observers import OBSERVERS
 from quant.pick import pick_plan
 from quant.plan import Plan
 from quant.profile import Profile
 from quant.recipe import NOTHING, Recipe, load_recipe
+from quant.reporting import write_overview
 from quant.samples import samples_csv
 from quant.session import open_session
 from quant.ship import Shipped, refused_layers, ship, with_fallback
@@ -34,7 +38,6 @@ from quant.stages import Material, allowance, deployment_of, find_metric, gather
 from quant.summary import summary
 from quant.talk import Talk
 from quant.target import TARGETS, Target
-from quant.visualize.heatmap import heatmap
 
 PICK = 16
 """Batches on which observers are tried: what saturates is rare, and few samples would miss it."""
@@ -53,6 +56,7 @@ class Outcome:
     shipped: Shipped
     observers: dict[str, float] = field(default_factory=dict)
     rows: list[LayerError] = field(default_factory=list)
+    analysis: Analysis | None = None
     simulated: Comparison | None = None
     integer: Comparison | None = None
     parity: Comparison | None = None
@@ -124,9 +128,9 @@ def calibrate(job: Job, talk: Talk | None = None) -> Run:
         _layers(job, material, profile, outcome, some, talk)
     facts = summary(job, material, profile, outcomes, talk)
     with talk.stage("write"):
-        tables = {name: o.rows for name, o in outcomes.items()}
-        heatmap(tables, job.out / "figures" / "heatmap.png", f"{graph.name}: error by layer")
         write_json(job.out / "run.json", facts)
+    with talk.stage("report"):
+        write_overview(job.out)
     write_json(job.out / "timing.json", _timing(talk, outcomes))
     return Run(out=job.out, material=material, profile=profile, outcomes=outcomes, facts=facts)
 
@@ -216,13 +220,22 @@ def _layers(
     layers = measured_layers(graph, plan)
     full = [b for b in some if b.count == material.batch] or some[:1]  # padding would count twice
     read = full[: -(-job.layer_samples // material.batch)]
-    alone, together = {}, {}
+    alone, together, local = {}, {}, {}
     if read:
         with talk.stage("layers"):
             model = _simulated(material, outcome)
             together = cumulative(graph, model, layers, read, job.threads)
+            local = local_errors(graph, model, layers, read, job.threads)
             shown = talk.bar(read, len(read), f"layers of {outcome.target.name}")
-            alone = isolated(graph, model, layers, shown, job.threads)
+            errors_alone = isolated_errors(graph, model, layers, shown, job.threads)
+            keys = [key for batch in read for key in batch.keys]
+            outcome.analysis = analyse(
+                graph, plan, profile, layers, keys, errors_alone, together, local
+            )
+            alone = {name: error.sqnr_db for name, error in errors_alone.items()}
+            folder = job.out / outcome.target.name
+            save_analysis(outcome.analysis, folder / "analysis.safetensors")
+            write_text(folder / "analysis.csv", analysis_csv(outcome.analysis))
     sizes = {str(k): tuple(v.shape) for b in some[:1] for k, v in b.feeds.items()}
     outcome.rows = layer_table(graph, plan, profile, alone, together, layer_macs(graph, sizes))
     write_text(job.out / outcome.target.name / "layers.csv", layer_csv(outcome.rows))

@@ -7,8 +7,9 @@ of the run is an ONNX `If` whose branches are the float and the quantized layer,
 input says whose turn it is. Only one micro-batch of activations is ever in memory.
 """
 
-__all__ = ["isolated"]
+__all__ = ["IsolatedError", "isolated", "isolated_errors"]
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,10 +21,10 @@ from numpy.typing import NDArray
 from quant.compare import Samples
 from quant.graph import Graph, named_values
 from quant.layers import Layer
-from quant.metrics import sqnr_of_sums
 from quant.opset import level_with
 from quant.session import open_session
 from quant.simulate import open_simulation
+from quant.sums import Rows, Sums
 from quant.switch import add_switches
 
 SEGMENTS = 6
@@ -33,6 +34,20 @@ TURN = "quant.turn"
 Array = NDArray[Any]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IsolatedError:
+    """What one layer's quantization does at the network's outputs.
+
+    Attributes:
+        sqnr_db: At the worst output, in dB.
+        by_image: float64 `[images]`, the same for each image; nan where no output has an axis of
+            images.
+    """
+
+    sqnr_db: float
+    by_image: NDArray[np.float64]
+
+
 def isolated(
     graph: Graph,
     quantized: ir.Model,
@@ -40,6 +55,18 @@ def isolated(
     batches: Iterable[Samples],
     threads: int = 0,
 ) -> dict[str, float]:
+    """Return `isolated_errors` over all images together."""
+    found = isolated_errors(graph, quantized, measured, batches, threads)
+    return {name: error.sqnr_db for name, error in found.items()}
+
+
+def isolated_errors(
+    graph: Graph,
+    quantized: ir.Model,
+    measured: Sequence[Layer],
+    batches: Iterable[Samples],
+    threads: int = 0,
+) -> dict[str, IsolatedError]:
     """Return for each layer the SQNR in dB at the worst network output when only it is quantized.
 
     Quantized are the layer's inputs that have a grid, its weight and bias, and its output if that
@@ -49,7 +76,7 @@ def isolated(
         graph: The prepared graph.
         quantized: What `quantize_graph` made of it.
         measured: Layers that are integer in the plan, in topological order.
-        batches: Samples; a padded batch counts its padding, so batches must be full.
+        batches: Samples; padding is not counted.
         threads: Threads inside one operator; 0 for all cores.
     """
     graph = Graph(level_with(graph.clone(), quantized), graph.name)
@@ -58,33 +85,53 @@ def isolated(
     outputs = floats or [str(v.name) for v in graph.outputs]
     cuts = sorted({name for s in segments for name in s.cut})
     prefix = open_session(graph.with_outputs([*outputs, *cuts]), threads=threads)
-    signal = np.zeros(len(outputs))
-    noise = np.zeros((len(measured), len(outputs)))
+    errors = [[Sums() for _ in outputs] for _ in measured]
+    broken: set[tuple[int, int]] = set()
     for batch in batches:
         values = dict(batch.feeds)
         fresh = [n for n in dict.fromkeys([*outputs, *cuts]) if n not in values]
         values |= dict(zip(fresh, prefix.run(fresh, dict(batch.feeds)), strict=True))
         wanted = [values[n].astype(np.float64) for n in outputs]
-        finite = [np.isfinite(x) for x in wanted]
-        wanted = [np.where(good, x, 0) for good, x in zip(finite, wanted, strict=True)]
-        signal += [np.vdot(x, x) for x in wanted]
+        signal = [_squares(np.where(np.isfinite(x), x, 0)) for x in wanted]
+        rows = Rows.of(batch)
         for segment in segments:
             feeds = {name: values[name] for name in segment.cut}
             for offset, row in enumerate(segment.rows):
                 feeds[TURN] = np.array(offset, np.int64)
                 for column, got in enumerate(segment.session.run(outputs, feeds)):
-                    if got.shape != wanted[column].shape:
-                        noise[row, column] = np.nan
-                        continue
-                    error = np.where(finite[column], got, 0) - wanted[column]
-                    noise[row, column] += np.vdot(error, error)
-    return {layer.name: _worst(signal, row) for layer, row in zip(measured, noise, strict=True)}
+                    noise = _noise(wanted[column], got)
+                    if not np.all(np.isfinite(noise)):
+                        broken.add((row, column))
+                    errors[row][column].add(signal[column], noise, rows)
+    return {
+        layer.name: _worst([e for column, e in enumerate(row) if (number, column) not in broken])
+        for number, (layer, row) in enumerate(zip(measured, errors, strict=True))
+    }
 
 
-def _worst(signal: Array, noise: Array) -> float:
-    """Return the SQNR of the worst output that could be compared, nan when none could."""
-    found = [sqnr_of_sums(float(s), float(n)) for s, n in zip(signal, noise, strict=True)]
-    return min((x for x in found if not np.isnan(x)), default=float("nan"))
+def _squares(x: Array) -> Array:
+    """Return the sum of squares of each row, `[rows, 1]`."""
+    flat = x.reshape(len(x) if x.ndim else 1, -1)
+    squares: Array = np.einsum("ij,ij->i", flat, flat)
+    return squares[:, None]
+
+
+def _noise(want: Array, got: Array) -> Array:
+    """Return the squares of a difference; nan for shapes that differ, as for boxes of any number."""
+    if got.shape != want.shape:
+        return np.full((len(want) if want.ndim else 1, 1), np.nan)
+    return _squares(np.where(np.isfinite(want), got - np.where(np.isfinite(want), want, 0), 0))
+
+
+def _worst(errors: Sequence[Sums]) -> IsolatedError:
+    """Return the error at the worst output that could be compared, nan when none could."""
+    every = [e.sqnr_db for e in errors if not np.isnan(e.sqnr_db)]
+    by_image = np.zeros(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # an image that no output tells apart
+        if errors:
+            by_image = np.nanmin([e.by_image for e in errors], axis=0)
+    return IsolatedError(sqnr_db=min(every, default=float("nan")), by_image=by_image)
 
 
 @dataclass(frozen=True, slots=True)

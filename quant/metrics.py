@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from quant.detections import agreement
 from quant.registry import Registry
 
 Array = NDArray[Any]
@@ -73,12 +74,15 @@ class Metric:
         better: Which direction is good.
         score: (outputs by name `[samples, ...]`, labels int64 `[samples]`) -> float64 `[samples]`,
             one number for each sample; the metric is their mean.
+        against_float: Its second argument is not labels, which it does without, but the float
+            network's outputs by name.
     """
 
     name: str
     unit: str
     better: Literal["higher", "lower"]
-    score: Callable[[Mapping[str, Array], Array], Scores]
+    score: Callable[[Mapping[str, Array], Any], Scores]
+    against_float: bool = False
 
 
 METRICS: Registry[Metric] = Registry("metric", "quant.metrics")
@@ -109,5 +113,33 @@ def _top5(outputs: Mapping[str, Array], labels: Array) -> Scores:
     return _within(outputs, labels, 5)
 
 
+def _cosine(outputs: Mapping[str, Array], reference: Mapping[str, Array]) -> Scores:
+    """Return each sample's cosine with float, of the worst output: what embeddings are compared by."""
+    found = []
+    for name, want in reference.items():
+        if want.dtype.kind == "f" and want.ndim:
+            a, b = (x.reshape(len(want), -1).astype(np.float64) for x in (want, outputs[name]))
+            sums = [np.einsum("ij,ij->i", x, y) for x, y in ((a, a), (b, b), (a - b, a - b))]
+            found.append([cosine(*row) for row in np.stack(sums, axis=1).tolist()])
+    if not found:
+        raise ValueError("one output must be floats, with an axis of samples")
+    return np.asarray(np.min(found, axis=0), np.float64)
+
+
+def _part(name: str) -> Callable[[Mapping[str, Array], Any], Scores]:
+    return lambda outputs, reference: np.asarray(
+        getattr(agreement(outputs, reference), name), np.float64
+    )
+
+
+for _name, _unit, _better, _score in (
+    ("cosine", "cosine with float", "higher", _cosine),
+    ("detections", "F1 against float", "higher", _part("f1")),
+    ("boxes", "mean IoU with float", "higher", _part("iou")),
+    ("score_gap", "score", "lower", _part("gap")),
+):
+    METRICS.add(_name)(
+        Metric(name=_name, unit=_unit, better=_better, score=_score, against_float=True)  # type: ignore[arg-type]
+    )
 METRICS.add("top1")(Metric(name="top1", unit="share", better="higher", score=_top1))
 METRICS.add("top5")(Metric(name="top5", unit="share", better="higher", score=_top5))

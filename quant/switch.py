@@ -1,6 +1,6 @@
 """Switch: a layer as an ONNX `If` between its float and its quantized form."""
 
-__all__ = ["add_switches"]
+__all__ = ["add_switches", "copied_chain", "copied_node", "outer_twin", "producer_of"]
 
 from collections.abc import Sequence
 
@@ -68,11 +68,11 @@ def _branch(
     after: Sequence[ir.Node] = (),
 ) -> ir.Graph:
     """Return a subgraph with copies of a layer's nodes; what it reads belongs to the outer graph."""
-    first = _copy(node, inputs, f"{tag}.{node.outputs[0].name}")
+    first = copied_node(node, inputs, f"{tag}.{node.outputs[0].name}")
     made = [*before, first]
     if behind is not None:
         rest = [first.outputs[0], *behind.inputs[1:]]
-        made.append(_copy(behind, rest, f"{tag}.{behind.outputs[0].name}"))
+        made.append(copied_node(behind, rest, f"{tag}.{behind.outputs[0].name}"))
     output = made[-1].outputs[0]
     for tail in after:
         tail.replace_input_with(0, output)
@@ -84,7 +84,8 @@ def _branch(
     return ir.Graph([], outputs, nodes=made, name=f"{tag} {node.name}")
 
 
-def _copy(node: ir.Node, inputs: Sequence[ir.Value | None], output: str) -> ir.Node:
+def copied_node(node: ir.Node, inputs: Sequence[ir.Value | None], output: str) -> ir.Node:
+    """Return a node of the same operator and attributes; its outputs are named after `output`."""
     made = ir.node(
         node.op_type,
         list(inputs),
@@ -106,20 +107,20 @@ def _quantized_branch(
     graph: ir.Graph,
 ) -> ir.Graph:
     """Return the layer as the quantized graph has it, its quantizers inside the branch."""
-    twin = _producer(quantized, str(node.outputs[0].name))
+    twin = producer_of(quantized, str(node.outputs[0].name))
     tag = "quantized"
     before: list[ir.Node] = []
     inputs: list[ir.Value | None] = []
     for index, value in enumerate(twin.inputs):
         chain = grid_chain(value)
         if not chain:
-            inputs.append(_outer(value, values, graph))
+            inputs.append(outer_twin(value, values, graph))
             continue
         source = chain[0].inputs[0]
         stored = chain[0].op_type == "DequantizeLinear"  # of a weight or bias kept as integers
-        feed = _outer(source, values, graph) if stored else node.inputs[index]
+        feed = outer_twin(source, values, graph) if stored else node.inputs[index]
         name = f"{tag}.{node.outputs[0].name}.input{index}"
-        copies = _chain(chain, feed, name, values, graph)
+        copies = copied_chain(chain, feed, name, values, graph)
         before += copies
         inputs.append(copies[-1].outputs[0])
     after: list[ir.Node] = []
@@ -133,10 +134,10 @@ def _output_grid(
     quantized: dict[str, ir.Value], name: str, values: dict[str, ir.Value], graph: ir.Graph
 ) -> list[ir.Node]:
     """Return copies of the quantizers on an output of the network, unconnected."""
-    return _chain(grid_chain(quantized[name]), None, f"quantized.{name}", values, graph)
+    return copied_chain(grid_chain(quantized[name]), None, f"quantized.{name}", values, graph)
 
 
-def _chain(
+def copied_chain(
     chain: Sequence[ir.Node],
     feed: ir.Value | None,
     name: str,
@@ -146,13 +147,13 @@ def _chain(
     """Return copies of grid nodes, the first fed with `feed`."""
     copies: list[ir.Node] = []
     for number, one in enumerate(chain):
-        grid = [_outer(v, values, graph) for v in one.inputs[1:]]
-        copies.append(_copy(one, [feed, *grid], f"{name}.grid{number}"))
+        grid = [outer_twin(v, values, graph) for v in one.inputs[1:]]
+        copies.append(copied_node(one, [feed, *grid], f"{name}.grid{number}"))
         feed = copies[-1].outputs[0]
     return copies
 
 
-def _producer(quantized: dict[str, ir.Value], name: str) -> ir.Node:
+def producer_of(quantized: dict[str, ir.Value], name: str) -> ir.Node:
     """Return the node that makes a tensor in the quantized graph, in front of its quantizer."""
     chain = grid_chain(quantized[name])
     value = chain[0].inputs[0] if chain else quantized[name]
@@ -162,7 +163,9 @@ def _producer(quantized: dict[str, ir.Value], name: str) -> ir.Node:
     return node
 
 
-def _outer(value: ir.Value | None, values: dict[str, ir.Value], graph: ir.Graph) -> ir.Value | None:
+def outer_twin(
+    value: ir.Value | None, values: dict[str, ir.Value], graph: ir.Graph
+) -> ir.Value | None:
     """Return the outer graph's twin of a constant, registering it on first use."""
     if value is None or value.const_value is None:
         return value

@@ -24,6 +24,7 @@ ROOF = {
     "quant/gating.py",
     "quant/listing.py",
     "quant/pytest_plugin.py",
+    "quant/reporting.py",
     "quant/stages.py",
     "quant/trial.py",
     "quant/verifying.py",

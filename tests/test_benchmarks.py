@@ -28,7 +28,9 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", ["gate_errors.py", "profile.py", "observers.py", "targets.py"])
+@pytest.mark.parametrize(
+    "name", ["analysis.py", "gate_errors.py", "profile.py", "observers.py", "targets.py"]
+)
 def test_help_explains_the_measurement(name: str) -> None:
     """A number nobody knows the meaning of is worse than none."""
     done = run(name, "--help")
@@ -127,3 +129,15 @@ def test_wrong_verdicts_are_counted_on_both_sides_of_the_limit() -> None:
     assert on["bare"]["undecided"] == 0
     assert on["gate"]["undecided"] > 0.5
     assert {r["gate"] for r in rows} == {"bare", "gate", "sequential", "bootstrap"}
+
+
+def test_analysis_is_measured_against_its_floor(net: Path) -> None:
+    """Layers x images / 2 float runs; every part is named."""
+    given = [str(net / "net.onnx"), "--data", str(net / "x.npy"), "--samples", "4", "--json"]
+    done = run("analysis.py", *given)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+
+    assert found["images"] == 4
+    assert set(found["seconds"]) == {"isolated", "cumulative", "local", "statistics", "total"}
+    assert found["ratio"] == pytest.approx(found["seconds"]["total"] / found["floor_seconds"])

@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from matplotlib import style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from quant.files import atomic
 from quant.layer_error import LayerError
+from quant.visualize.figure_file import drawing, save_figure
 from quant.visualize.heatmap_grid import COLUMNS, Grid
 from quant.visualize.heatmap_page import ALARM, CELL, INK, QUIET, STRIP, Page, draw_panel, plain
 from quant.visualize.label import cells
@@ -21,7 +20,6 @@ WITH_NUMBERS = 60
 """Up to this many layers every cell has its number printed."""
 NAME, OP = 46, 12
 """The most characters of a layer's name and of its operator."""
-DPI = 150
 TALLEST = 45.0
 """Inches of the tallest body: 6750 pixels, which every viewer opens."""
 SMALLEST = 0.105
@@ -33,7 +31,7 @@ BETWEEN = 0.42
 
 
 def heatmap(tables: Mapping[str, Sequence[LayerError]], path: Path, title: str) -> None:
-    """Write a PNG of layers x metrics, one panel for each target, side by side.
+    """Write a PNG and an SVG of layers x metrics, one panel for each target, side by side.
 
     In each column darker is worse, from the best to the worst value that any target has there; the
     scale is drawn under the column's title. What was not measured is hatched, and infinite SQNR,
@@ -44,14 +42,12 @@ def heatmap(tables: Mapping[str, Sequence[LayerError]], path: Path, title: str) 
 
     Args:
         tables: Rows by target name, in the order of the layers; the rows of a layer meet by name.
-        path: Written atomically; equal tables give equal bytes.
+        path: Of the PNG, written atomically; the SVG stands beside it. Equal tables give equal bytes.
         title: Whatever it says is drawn as plain text.
     """
     sheet = _Sheet(Grid.of(tables), title)
-    with style.context("default"):  # whatever the user's matplotlibrc says
-        figure = sheet.drawn()
-        with atomic(path) as scratch:
-            figure.savefig(scratch, format="png", dpi=DPI, metadata={"Software": None})
+    with drawing():
+        save_figure(sheet.drawn(), path)
 
 
 @dataclass(frozen=True, slots=True)

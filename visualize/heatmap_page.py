@@ -1,6 +1,6 @@
 """How the heatmap is drawn: a page in inches, its colours and texts, and the cells of a target."""
 
-__all__ = ["ALARM", "CELL", "INK", "QUIET", "STRIP", "Page", "draw_panel", "plain"]
+__all__ = ["ALARM", "CELL", "INK", "QUIET", "STRIP", "Page", "colours", "draw_panel", "plain"]
 
 import math
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ def plain(text: str, most: int) -> str:
 
 
 @cache
-def _colours(neutral: bool) -> LinearSegmentedColormap:
+def colours(neutral: bool = False) -> LinearSegmentedColormap:
     """Return a map from 0 (good) to 1 (bad) whose lightness falls evenly: one hue, for any eye."""
     steps = ["#f6f7f8", "#c3cad3", "#8b96a5", "#55606f", "#2b333d"]
     if not neutral:
@@ -89,7 +89,7 @@ class Page:
             self.text(middle, base + 0.38, column.unit, size=6.5, color=QUIET, ha="center")
             bar = self.axes(middle - CELL / 2 + 0.04, base + 0.08, CELL - 0.08, 0.07)
             bar.imshow(
-                _colours(column.neutral)(np.linspace(0, 1, 64))[None],
+                colours(column.neutral)(np.linspace(0, 1, 64))[None],
                 aspect="auto",
                 interpolation="none",
             )
@@ -102,13 +102,13 @@ class Page:
     def legend(self, left: float, y: float) -> None:
         """Say what colours, hatches and the F mean."""
         bar = self.axes(left, y - 0.05, 0.9, 0.11)
-        bar.imshow(_colours(False)(np.linspace(0, 1, 64))[None], aspect="auto")
+        bar.imshow(colours(False)(np.linspace(0, 1, 64))[None], aspect="auto")
         self.text(left, y - 0.18, "best", size=6.5, color=QUIET)
         self.text(left + 0.9, y - 0.18, "worst", size=6.5, color=QUIET, ha="right")
         x = left + 1.2
         for face, hatch, words in (
             (HOLE, "/////", "not measured"),
-            (_colours(False)(0.0), "....", "inf: lossless"),
+            (colours(False)(0.0), "....", "inf: lossless"),
             (FLOAT, "", "F: stays float32"),
         ):
             box = self.axes(x, y - 0.05, 0.17, 0.11)
@@ -147,7 +147,7 @@ def draw_panel(
         known = values[:, x]
         with np.errstate(invalid="ignore", divide="ignore"):
             bad = scale.share(column.badness(known))
-        shades = _colours(column.neutral)(np.nan_to_num(bad)[:, None])
+        shades = colours(column.neutral)(np.nan_to_num(bad)[:, None])
         axes.imshow(
             shades, extent=(left, left + CELL, count, 0), aspect="auto", interpolation="none"
         )

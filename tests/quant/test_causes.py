@@ -143,7 +143,7 @@ def test_a_channel_that_fills_the_grid_alone_is_named() -> None:
     said = likely_cause(graph, planned(graph, found), found, row("conv2"))
 
     assert said.startswith("channel 2 of its input reaches")
-    assert said.endswith('precision = "float"')
+    assert said.endswith("precision = \"float\" for it and 'conv1'")
 
 
 def test_a_shared_grid_is_named_with_the_neighbour() -> None:
@@ -158,7 +158,7 @@ def test_a_shared_grid_is_named_with_the_neighbour() -> None:
     said = likely_cause(graph, replace(plan, tensors=tensors), found, row("concat", op="Concat"))
 
     assert said.startswith("its input 'b' shares a grid with 'd', whose range is ")
-    assert said.endswith('precision = "float"')
+    assert said.endswith("precision = \"float\" for it and 'mix'")
 
 
 def test_first_and_last_layer_are_named_only_without_evidence() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from quant.errors import InputError
-from quant.layer_error import COLUMNS, LayerError, layer_csv, read_layers
+from quant.layer_error import COLUMNS, LayerError, layer_csv, load_layers
 
 
 def row(layer: str, **numbers: float) -> LayerError:
@@ -60,24 +60,42 @@ def test_no_layers_give_the_header() -> None:
     assert layer_csv([]) == ",".join(COLUMNS) + "\n"
 
 
-def test_a_table_is_read_back(tmp_path: Path) -> None:
-    """A gate reads the layers of a run that is long over; numbers keep their six digits."""
-    rows = (
-        row("=1+1", isolated_sqnr_db=-math.inf, cosine=0.25),
-        row("two\nlines", cumulative_sqnr_db=math.inf),
-    )
+def test_the_table_reads_back_as_it_was_written(tmp_path: Path) -> None:
+    """Names that were made safe for a spreadsheet are themselves again."""
+    rows = [
+        LayerError(
+            layer=name,
+            op="Conv",
+            precision="int8",
+            isolated_sqnr_db=20.5,
+            cumulative_sqnr_db=math.inf,
+            cosine=0.5,
+            weight_sqnr_db=math.inf,
+            saturation=0.25,
+            macs=7,
+            because="a, b",
+        )
+        for name in ("=1+1", "'=1+1", "''@x", "'quoted'", "line\nbreak", 'comma, "quote"')
+    ]
     path = tmp_path / "layers.csv"
     path.write_text(layer_csv(rows), encoding="utf-8", newline="\n")
 
-    assert read_layers(path) == rows
+    assert load_layers(path) == rows
 
 
-def test_what_is_no_table_costs_one_sentence(tmp_path: Path) -> None:
+def test_a_broken_table_costs_one_sentence(tmp_path: Path) -> None:
+    """It may have been edited by hand."""
     path = tmp_path / "layers.csv"
-    path.write_text("layer,op\nconv,Conv\n")
-    with pytest.raises(InputError) as caught:
-        read_layers(path)
+    with pytest.raises(InputError) as missing:
+        load_layers(path)
+    path.write_text("layer,op\na,b\n")
+    with pytest.raises(InputError) as short:
+        load_layers(path)
 
-    assert str(caught.value) == (
-        f"{path}: not a readable table of layers: KeyError: 'precision'. Run quant calibrate again."
+    assert str(missing.value) == (
+        f"{path}: not a readable layer table: No such file or directory. Run quant calibrate again."
+    )
+    assert str(short.value) == (
+        f"{path}: not a readable layer table: KeyError('precision') where a number belongs. Run "
+        "quant calibrate again."
     )

@@ -1,0 +1,132 @@
+"""SavedRun: what a run left in its folder, read back, with the causes of each layer's error."""
+
+__all__ = ["SavedRun", "SavedTarget", "load_run"]
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+
+from quant.analysis import Analysis
+from quant.analysis_file import load_analysis
+from quant.cause import Cause
+from quant.causes import find_causes
+from quant.errors import InputError
+from quant.graph import Graph
+from quant.layer_error import LayerError, load_layers
+from quant.plan import Plan
+from quant.plan_file import load_plan
+from quant.profile import Profile
+from quant.profile_file import load_profile
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedTarget:
+    """One target's part of a run.
+
+    Attributes:
+        name: Of the target.
+        facts: Its part of `run.json`.
+        plan: As it was simulated.
+        rows: The layer table.
+        analysis: Empty where no layer was measured.
+        causes: By layer, the likeliest first.
+    """
+
+    name: str
+    facts: Mapping[str, Any]
+    plan: Plan
+    rows: tuple[LayerError, ...]
+    analysis: Analysis
+    causes: Mapping[str, list[Cause]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedRun:
+    """A run's folder.
+
+    Attributes:
+        folder: Where it lies.
+        facts: `run.json`.
+        graph: `prepared.onnx`.
+        profile: Of it.
+        targets: In the order of `run.json`.
+    """
+
+    folder: Path
+    facts: Mapping[str, Any]
+    graph: Graph
+    profile: Profile
+    targets: tuple[SavedTarget, ...]
+
+
+def load_run(folder: Path) -> SavedRun:
+    """Read a run.
+
+    Raises:
+        InputError: It is no folder of a run, or one of its files is missing or of another version.
+    """
+    facts = _facts(folder / "run.json")
+    model = facts["model"]
+    path = folder / "prepared.onnx"
+    try:
+        loaded = ir.load(path)
+    except Exception as error:  # protobuf and onnx_ir raise whatever they like
+        raise InputError(
+            f"{path}: not a readable graph: {type(error).__name__}. Run quant calibrate again."
+        ) from error
+    graph = Graph(loaded, str(model["name"]), str(model.get("source", "")))
+    profile = load_profile(folder / "profile.safetensors")
+    profile.must_match(place=str(folder / "profile.safetensors"), graph=graph.fingerprint)
+    targets = tuple(
+        _target(folder / name, name, told, graph, profile)
+        for name, told in facts["targets"].items()
+    )
+    return SavedRun(folder=folder, facts=facts, graph=graph, profile=profile, targets=targets)
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    """Read `run.json`."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        facts: dict[str, Any] = json.loads(text, parse_constant=lambda _: None)
+    except (OSError, ValueError) as error:
+        said = error.strerror if isinstance(error, OSError) else str(error)
+        raise InputError(
+            f"{path}: not a readable summary of a run: {said}. Give the --out folder of quant "
+            "calibrate."
+        ) from error
+    seen = facts.get("schema") if isinstance(facts, dict) else None
+    if seen != SCHEMA:
+        raise InputError(
+            f"{path}: a run of another version: saw schema {seen}, wanted {SCHEMA}. Run quant "
+            "calibrate again."
+        )
+    if not isinstance(facts.get("model"), dict) or not isinstance(facts.get("targets"), dict):
+        raise InputError(
+            f"{path}: a run has a model and targets, saw only {', '.join(sorted(facts))}. Run quant "
+            "calibrate again."
+        )
+    return facts
+
+
+def _target(
+    folder: Path, name: str, facts: Mapping[str, Any], graph: Graph, profile: Profile
+) -> SavedTarget:
+    plan = load_plan(folder / "plan.json")
+    rows = tuple(load_layers(folder / "layers.csv"))
+    path = folder / "analysis.safetensors"
+    empty = Analysis(target=name, images=(), layers={})
+    analysis = load_analysis(path) if path.exists() else empty
+    causes = {
+        row.layer: find_causes(graph, plan, profile, row, analysis.layers.get(row.layer))
+        for row in rows
+    }
+    return SavedTarget(
+        name=name, facts=facts, plan=plan, rows=rows, analysis=analysis, causes=causes
+    )
