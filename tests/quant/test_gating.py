@@ -17,7 +17,8 @@ from quant.demo import DemoFiles, unpack
 from quant.errors import InputError
 from quant.flow import calibrate
 from quant.gate_file import Gate, Slice
-from quant.gating import chosen_gate, gate_models, gate_run, keep_baseline, quick_limits
+from quant.gate_models import gate_models
+from quant.gating import chosen_gate, gate_run, keep_baseline, quick_limits
 from quant.job import Job
 from quant.plan_file import load_plan, save_plan
 from quant.preprocess import Preprocess
