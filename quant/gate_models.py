@@ -50,6 +50,13 @@ def gate_models(contest: Contest, gate: Gate, talk: Talk | None = None) -> Verdi
     if end < bounds[-1]:
         decided = {x for x, r in done.items() if r.outcome != "undecided"}
         done |= {x: _stopped(x, evidence.target) for x in gate.limits if x not in decided}
+    if evidence.table is not None and evidence.table.copies:
+        notes.append(evidence.table.copies)
+    if bad := dict(trial.bad):
+        key, why = next(iter(bad.items()))
+        notes.append(
+            f"left out, for they cannot be read: {len(bad)} samples, first '{key}' ({why})"
+        )
     results = tuple(done[limit] for limit in gate.limits)
     if any(r.outcome != "pass" for r in results) and (named := trial.suspects()):
         results = tuple(r if r.outcome == "pass" else replace(r, layers=named) for r in results)

@@ -110,6 +110,7 @@ def gate_run(folder: Path, gate: Gate, baseline: Path | None = None) -> Verdict:
     for limit in limits:
         for evidence in _meant(limit, seen, folder):
             results.append(judge(limit, evidence, gate.slices))
+    notes += dict.fromkeys(e.table.copies for e in seen.values() if e.table and e.table.copies)
     return Verdict(
         subject=str(run.facts["model"]["name"]), results=tuple(results), notes=tuple(notes)
     )
