@@ -18,6 +18,8 @@ F64 = NDArray[np.float64]
 FEWEST = 30
 """Below this many samples a bootstrap says too little of the tails to decide anything."""
 DRAWS = 4999
+BEYOND = 5
+"""Draws that must lie beyond a bound for it to be known; a smaller level has no bounds but infinity."""
 SEED = 20240801
 """Fixed, so that the same samples give the same verdict."""
 EXACT = 4000
@@ -34,6 +36,8 @@ def mean_bounds(values: F64, level: float) -> tuple[float, float]:
         values: One for each sample, `[n]`, finite.
         level: 0 to 0.5.
     """
+    if level * DRAWS < BEYOND:
+        return -np.inf, np.inf
     if _constant(values):
         return float(values[0]), float(values[0])
     return _bounds((values,), np.mean, level)
@@ -47,6 +51,8 @@ def sqnr_bounds(signal: F64, noise: F64, level: float) -> tuple[float, float]:
         noise: The same of the difference to the candidate's.
         level: 0 to 0.5.
     """
+    if level * DRAWS < BEYOND:
+        return -np.inf, np.inf
     total = float(noise.sum())
     if total == 0:
         return np.inf, np.inf

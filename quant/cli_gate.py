@@ -133,7 +133,7 @@ def _run(run: Path, options: Mapping[str, Any]) -> "Verdict | None":
 
 
 def _models(options: dict[str, Any], quiet: bool) -> "Verdict":
-    from quant.gating import gate_models
+    from quant.gate_models import gate_models
     from quant.runtimes import RUNTIMES
     from quant.talk import Talk
     from quant.trial import Contest

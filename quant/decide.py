@@ -133,7 +133,12 @@ def _resampled(
         outcome = "fail"
     wanted = _wanted(spread, value - bound, level)
     needed = _more(outcome, wanted, n)
-    return Judged(outcome=outcome, value=value, low=low, high=high, samples=n, needed=needed)
+    why = ""
+    if low == -math.inf < high == math.inf:
+        needed, why = None, "a bootstrap does not resolve so high a confidence"
+    return Judged(
+        outcome=outcome, value=value, low=low, high=high, samples=n, needed=needed, because=why
+    )
 
 
 def _wanted(spread: float, away: float, level: float) -> float:

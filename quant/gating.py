@@ -1,33 +1,26 @@
-"""Gating: a gate over the folder of a run, or over two models and the data to judge them on."""
+"""Gating: the gate of files and flags, and what it says of the folder of a run."""
 
 __all__ = [
     "chosen_gate",
-    "gate_models",
     "gate_run",
     "keep_baseline",
     "quick_limits",
 ]
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from quant.baseline import Baseline, load_baseline, save_baseline, with_baseline
 from quant.errors import InputError
 from quant.evidence import Evidence
-from quant.gate import Judged, Limit, Result, Verdict
+from quant.gate import Limit, Result, Verdict
 from quant.gate_file import Gate, load_gate
 from quant.gate_rules import limit_of
 from quant.judge import judge
 from quant.run_evidence import read_run
-from quant.samples import SampleTable, joined
-from quant.sequential import levels, looks
-from quant.talk import Talk
-from quant.trial import Contest, Trial
 
 QUICK: Mapping[str, str] = {
     "max_drop": "accuracy_drop",
@@ -117,6 +110,7 @@ def gate_run(folder: Path, gate: Gate, baseline: Path | None = None) -> Verdict:
     for limit in limits:
         for evidence in _meant(limit, seen, folder):
             results.append(judge(limit, evidence, gate.slices))
+    notes += dict.fromkeys(e.table.copies for e in seen.values() if e.table and e.table.copies)
     return Verdict(
         subject=str(run.facts["model"]["name"]), results=tuple(results), notes=tuple(notes)
     )
@@ -135,67 +129,3 @@ def _meant(limit: Limit, seen: Mapping[str, Evidence], folder: Path) -> list[Evi
             f"{', '.join(seen) or 'it has none'}. Mend the pattern, or remove the limit."
         )
     return found
-
-
-def gate_models(contest: Contest, gate: Gate, talk: Talk | None = None) -> Verdict:
-    """Return the verdict over a quantized model that anybody made.
-
-    Raises:
-        InputError: A model, the data, the labels or a limit is wrong.
-        UnsupportedError: A runtime refuses a model, or is not installed.
-    """
-    talk = talk or Talk(quiet=True)
-    _refuse_kinds(gate)
-    trial = Trial.open(contest, talk)
-    trial.must_fit()
-    bounds = looks(len(trial.order)) if contest.sequential else [len(trial.order)]
-    shares = {limit: _shares(limit, bounds) for limit in gate.limits}
-    done: dict[Limit, Result] = {}
-    parts: list[SampleTable] = []
-    evidence = Evidence(target=contest.candidate.name, place=str(contest.candidate))
-    for turn, (start, end) in enumerate(pairwise([0, *bounds])):
-        parts.append(trial.answers(start, end))
-        evidence = replace(evidence, table=joined(parts))
-        for limit in gate.limits:
-            open_ = limit not in done or done[limit].outcome == "undecided"
-            if open_ and shares[limit][turn]:
-                done[limit] = judge(limit, evidence, gate.slices, shares[limit][turn])
-        found = [done[limit].outcome if limit in done else "undecided" for limit in gate.limits]
-        if "fail" in found or "undecided" not in found:
-            break
-    notes = []
-    if contest.sequential:
-        notes.append(f"sequential: looked at {end} of {bounds[-1]} samples, in {turn + 1} looks")
-    if end < bounds[-1]:
-        decided = {x for x, r in done.items() if r.outcome != "undecided"}
-        done |= {x: _stopped(x, evidence.target) for x in gate.limits if x not in decided}
-    results = tuple(done[limit] for limit in gate.limits)
-    if any(r.outcome != "pass" for r in results) and (named := trial.suspects()):
-        results = tuple(r if r.outcome == "pass" else replace(r, layers=named) for r in results)
-    return Verdict(subject=contest.candidate.name, results=results, notes=tuple(notes))
-
-
-def _shares(limit: Limit, bounds: Sequence[int]) -> list[float]:
-    """Return what each look may spend; nothing before the last for a part of the samples.
-
-    A class or a slice may lie wholly behind an early look, which must not pass it.
-    """
-    if limit.by is None and limit.part is None:
-        return levels(bounds, limit.level)
-    return [0.0] * (len(bounds) - 1) + [limit.level]
-
-
-def _stopped(limit: Limit, target: str) -> Result:
-    """Return what a limit came to that was open when another one failed and the gate stopped."""
-    why = "not decided: another limit failed, and the gate stopped"
-    judged = Judged(outcome="undecided", value=math.nan, because=why)
-    return Result(limit=limit, target=target, judged=judged)
-
-
-def _refuse_kinds(gate: Gate) -> None:
-    for limit in gate.limits:
-        if limit.about.kind != "samples" or limit.measure.startswith("baseline_"):
-            raise InputError(
-                f"{limit.place}: {limit.measure} is of a run, and two models have only what their "
-                "answers show. Give --run, or remove the limit."
-            )

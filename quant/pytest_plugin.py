@@ -44,7 +44,7 @@ def _check(
     **options: Any,
 ) -> "Verdict":
     from quant.errors import QuantError
-    from quant.gating import QUICK, chosen_gate, gate_models, gate_run, quick_limits
+    from quant.gating import QUICK, chosen_gate, gate_run, quick_limits
     from quant.visualize.verdict import verdict_text
 
     quick = quick_limits({flag: options.pop(flag, None) for flag in QUICK})
@@ -54,6 +54,8 @@ def _check(
         if run is not None:
             verdict = gate_run(Path(run), gate, _path(baseline), **options)
         else:
+            from quant.gate_models import gate_models
+
             verdict = gate_models(_contest(options), gate)
     except QuantError as error:
         pytest.fail(f"quant gate: {error}", pytrace=False)

@@ -57,6 +57,21 @@ class SampleTable:
     def __len__(self) -> int:
         return len(self.keys)
 
+    @property
+    def copies(self) -> str:
+        """A sentence if some samples have the content of others; "" without.
+
+        Statistics take every sample for a new one.
+        """
+        known = [digest for digest in self.digests if digest]
+        count = len(known) - len(set(known))
+        if not count:
+            return ""
+        return (
+            f"{count} of the {len(self)} samples are copies of others and say nothing new; the "
+            "intervals count them all, and are too narrow"
+        )
+
     def rows(self, chosen: NDArray[np.bool_]) -> "SampleTable":
         """Return the rows where `chosen`, bool `[n]`, is true."""
         picked = np.flatnonzero(chosen)

@@ -17,7 +17,8 @@ from quant.demo import DemoFiles, unpack
 from quant.errors import InputError
 from quant.flow import calibrate
 from quant.gate_file import Gate, Slice
-from quant.gating import chosen_gate, gate_models, gate_run, keep_baseline, quick_limits
+from quant.gate_models import gate_models
+from quant.gating import chosen_gate, gate_run, keep_baseline, quick_limits
 from quant.job import Job
 from quant.plan_file import load_plan, save_plan
 from quant.preprocess import Preprocess
@@ -203,6 +204,31 @@ def test_a_limit_that_is_open_when_the_gate_stops_says_so(
 
     assert open_.outcome == "undecided"
     assert open_.because == "not decided: another limit failed, and the gate stopped"
+
+
+def test_copies_and_broken_files_among_the_samples_are_noted(
+    run: Path, files: DemoFiles, tmp_path: Path
+) -> None:
+    """Of a run, and of two models."""
+    name = "000.png"
+    for copy_ in range(3):
+        shutil.copy(files.images / name, tmp_path / f"{copy_}.png")
+    (tmp_path / "labels.csv").write_text("file,label\n0.png,0\n1.png,0\n2.png,0\nbroken.png,0\n")
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    where = {
+        "max_bad": 0.5,
+        "data": str(tmp_path),
+        "labels": str(tmp_path / "labels.csv"),
+        "calibrated": 0,
+    }
+    rival = contest(files, files.model, run / "onnxruntime" / "model.onnx", **where)
+    verdict = gate_models(rival, limits(max_drop=0.9))
+
+    assert verdict.notes[0].startswith("2 of the 3 samples are copies of others")
+    assert verdict.notes[1].startswith(
+        "left out, for they cannot be read: 1 samples, first 'broken.png' ("
+    )
+    assert gate_run(run, limits(max_drop=0.02)).notes == ()
 
 
 def test_a_part_of_the_samples_is_not_decided_before_the_end(run: Path, files: DemoFiles) -> None:

@@ -1,6 +1,6 @@
 """The table of samples survives its file, whatever names strangers chose."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +49,17 @@ def test_a_table_is_read_back_exactly(tmp_path: Path) -> None:
 
     same(read_samples(path), table())
     assert not any(line.startswith(("=", "-")) for line in samples_csv(table()).splitlines())
+
+
+def test_copies_are_said() -> None:
+    """Ten images a hundred times over are not a thousand images."""
+    whole = table()
+    assert whole.copies == ""
+    assert replace(whole, digests=("",) * 7).copies == ""
+    assert replace(whole, digests=("a", "b", "a", "a", "c", "c", "d")).copies == (
+        "3 of the 7 samples are copies of others and say nothing new; the intervals count them all, "
+        "and are too narrow"
+    )
 
 
 def test_parts_join_to_the_whole() -> None:
