@@ -113,7 +113,7 @@ def test_targets_print_a_row_each(net: Path) -> None:
 
 
 def test_analysis_is_measured_against_its_floor(net: Path) -> None:
-    """layers x images / 2 float runs; every part is named."""
+    """Layers x images / 2 float runs; every part is named."""
     given = [str(net / "net.onnx"), "--data", str(net / "x.npy"), "--samples", "4", "--json"]
     done = run("analysis.py", *given)
     assert done.returncode == 0, done.stderr
