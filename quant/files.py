@@ -1,6 +1,6 @@
 """Files that are written whole or not at all."""
 
-__all__ = ["atomic", "json_text", "staged", "write_json", "write_text"]
+__all__ = ["atomic", "finite", "json_text", "staged", "write_json", "write_text"]
 
 import json
 import os
@@ -92,15 +92,15 @@ def write_json(path: Path, value: object) -> None:
 
 def json_text(value: object) -> str:
     """Return JSON as `write_json` writes it, without the last line break."""
-    return json.dumps(_finite(value), indent=2, ensure_ascii=False)
+    return json.dumps(finite(value), indent=2, ensure_ascii=False)
 
 
-def _finite(value: object) -> object:
+def finite(value: object) -> object:
     """Return `value` with every non-finite float as None: JSON has no word for them."""
     if isinstance(value, dict):
-        return {str(k): _finite(v) for k, v in value.items()}
+        return {str(k): finite(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
+        return [finite(v) for v in value]
     if isinstance(value, float) and not -float("inf") < value < float("inf"):
         return None
     return value
