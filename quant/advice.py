@@ -8,7 +8,7 @@ __all__ = ["Action", "Verdict", "actions", "noise_shares", "verdict"]
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from quant.cause import KINDS, Cause, recipe_of
@@ -139,8 +139,15 @@ def _sensitive(cause: Cause, layer: str, share: float) -> Cause:
     """Give rounding noise that nothing explains a remedy where one layer makes much of all."""
     if cause.kind != "rounding" or cause.key or share < SENSITIVE:
         return cause
-    said = "rounding noise of a layer that the outputs hang on"
-    return replace(cause, evidence=said, key="precision", value="float", place=layer)
+    said = "nothing is wrong with it, and still its rounding noise is what the outputs see most of"
+    return Cause(
+        kind="sensitive",
+        strength=0.0,
+        evidence=said,
+        key="precision",
+        value="float",
+        place=layer,
+    )
 
 
 def _action(

@@ -1,18 +1,15 @@
 """LayerError: one row of the layer table, and the table as CSV."""
 
-__all__ = ["COLUMNS", "LayerError", "csv_lines", "layer_csv", "load_layers"]
+__all__ = ["COLUMNS", "LayerError", "csv_lines", "layer_csv", "read_layers"]
 
 import csv
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from quant.errors import InputError
-
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""What makes a spreadsheet take a cell for a formula."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +44,9 @@ class LayerError:
     because: str
 
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""What a spreadsheet takes for the beginning of a formula."""
+
 COLUMNS = tuple(LayerError.__dataclass_fields__)
 
 
@@ -56,45 +56,12 @@ def layer_csv(rows: Sequence[LayerError]) -> str:
     A cell that a spreadsheet would take for a formula (it begins with = + - @) gets a leading
     apostrophe: node names come out of files that strangers made.
     """
-    return csv_lines([COLUMNS, *([getattr(row, c) for c in COLUMNS] for row in rows)])
+    return csv_lines([COLUMNS, *([getattr(row, column) for column in COLUMNS] for row in rows)])
 
 
 def csv_lines(rows: Iterable[Sequence[object]]) -> str:
     """Return CSV of any rows, numbers and names as `layer_csv` writes them."""
     return "".join(_line([_cell(value) for value in cells]) for cells in rows)
-
-
-def load_layers(path: Path) -> list[LayerError]:
-    """Read `layers.csv` back.
-
-    Raises:
-        InputError: It is missing, or lacks a column.
-    """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return [_row(cells) for cells in csv.DictReader(file)]
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        said = error.strerror if isinstance(error, OSError) else f"{error!r} where a number belongs"
-        raise InputError(
-            f"{path}: not a readable layer table: {said}. Run quant calibrate again."
-        ) from error
-
-
-def _row(cells: dict[str, str]) -> LayerError:
-    """Return a row of text as numbers; the apostrophe of a name that looks like a formula goes."""
-    words = ("layer", "op", "precision", "because")
-    found: dict[str, Any] = {k: _plain(cells[k]) for k in words}
-    found |= {k: float(cells[k]) for k in COLUMNS if k not in words and k != "macs"}
-    return LayerError(**found, macs=int(cells["macs"]))
-
-
-def _plain(text: str) -> str:
-    return text[1:] if text[:1] == "'" and _formula(text) else text
-
-
-def _formula(text: str) -> bool:
-    """Tell whether a text is taken for a formula, or for one that was made safe."""
-    return text.lstrip("'").startswith(FORMULA)
 
 
 def _line(cells: Sequence[str]) -> str:
@@ -109,3 +76,34 @@ def _cell(value: object) -> str:
         return f"{value:.6g}"
     text = str(value)
     return f"'{text}" if _formula(text) else text
+
+
+def _formula(text: str) -> bool:
+    """Tell whether a text is taken for a formula, or looks like one that was made safe."""
+    return text.lstrip("'").startswith(FORMULA)
+
+
+def read_layers(path: Path) -> tuple[LayerError, ...]:
+    """Read what `layer_csv` returned, a leading apostrophe taken off again.
+
+    Raises:
+        InputError: The file is missing, or is no such table.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return tuple(_row(row) for row in csv.DictReader(file, strict=True))
+    except (OSError, UnicodeDecodeError, csv.Error, KeyError, TypeError, ValueError) as error:
+        said = f"{type(error).__name__}: {error}".rstrip(".")
+        raise InputError(
+            f"{path}: not a readable table of layers: {said}. Run quant calibrate again."
+        ) from error
+
+
+def _row(row: dict[str, str]) -> LayerError:
+    made: dict[str, Any] = {}
+    for column in fields(LayerError):
+        text = row[column.name]
+        guarded = text[:1] == "'" and _formula(text)
+        kind: Any = column.type
+        made[column.name] = kind(text[1:] if guarded else text)
+    return LayerError(**made)

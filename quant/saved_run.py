@@ -16,7 +16,7 @@ from quant.cause import Cause
 from quant.causes import find_causes
 from quant.errors import InputError
 from quant.graph import Graph
-from quant.layer_error import LayerError, load_layers
+from quant.layer_error import LayerError, read_layers
 from quant.plan import Plan
 from quant.plan_file import load_plan
 from quant.profile import Profile
@@ -119,7 +119,7 @@ def _target(
     folder: Path, name: str, facts: Mapping[str, Any], graph: Graph, profile: Profile
 ) -> SavedTarget:
     plan = load_plan(folder / "plan.json")
-    rows = tuple(load_layers(folder / "layers.csv"))
+    rows = read_layers(folder / "layers.csv")
     path = folder / "analysis.safetensors"
     empty = Analysis(target=name, images=(), layers={})
     analysis = load_analysis(path) if path.exists() else empty

@@ -129,9 +129,9 @@ def test_a_cell_of_a_heatmap_opens_its_layer(loaded: Any, tab: int) -> None:
     loaded.execute_script(
         "const b = arguments[0].getBoundingClientRect();"
         "arguments[0].dispatchEvent(new MouseEvent('click', {bubbles: true,"
-        "clientX: b.left + 246, clientY: b.top + (arguments[1] === 2 ? 30 : 158)}))",
+        "clientX: b.left + Number(arguments[0].dataset.left) + 3,"
+        "clientY: b.top + Number(arguments[0].dataset.top) + 3}))",
         canvas,
-        tab,
     )
     assert loaded.find_element(By.ID, "d-name").text.startswith(names[0][:5])
     assert loaded.get_log("browser") == []

@@ -84,6 +84,11 @@ def test_the_page_says_what_was_measured(run: Path) -> None:
             )
             known = target.analysis.layers[row.layer]
             assert told["channels"]["n"] == known.noise.size
+            if known.weight is not None:
+                assert min(told["weight"]["low"]) == pytest.approx(known.weight.low.min(), rel=0.01)
+                assert max(told["weight"]["high"]) == pytest.approx(
+                    known.weight.high.max(), rel=0.01
+                )
             assert len(told["img"]) == len(target.analysis.images) == 8
         parts = [told["share"] for told in shown["rows"] if told and told["share"] is not None]
         assert sum(parts) == pytest.approx(1.0, abs=0.01)

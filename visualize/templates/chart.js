@@ -35,7 +35,7 @@ const bars = (values, options) => {
   const box = frame(wide, tall, options.label);
   for (const share of [0, 0.5, 1]) {
     const v = least + (most - least) * share;
-    box.append(svg("line", { x1: 0, x2: wide, y1: y(v), y2: y(v), class: "grid-line" }), text(wide, y(v) - 3, `${short(v)} ${options.unit}`, "end"));
+    box.append(svg("line", { x1: 0, x2: wide, y1: y(v), y2: y(v), class: "grid-line" }));
   }
   values.forEach((v, i) => {
     if (v === null) return;
@@ -44,18 +44,19 @@ const bars = (values, options) => {
     if (paint) bar.style.fill = css(paint);
     box.append(bar);
   });
+  for (const share of [0.5, 1]) box.append(text(wide, y(least + (most - least) * share) - 3, `${short(least + (most - least) * share)} ${options.unit}`, "end"));
   box.append(text(0, tall - 6, options.first), text(wide, tall - 6, options.last, "end"));
   return box;
 };
 
 const ranges = (weight) => {
   const wide = narrowScreen() ? 330 : 500, tall = 104, base = 48;
-  const most = Math.max(...weight.low, ...weight.high, 1e-12), step = wide / weight.low.length;
+  const most = Math.max(...weight.low.map((v) => -v), ...weight.high, 1e-12), step = wide / weight.low.length;
   const box = frame(wide, tall, "Range of each weight channel");
   box.append(svg("line", { x1: 0, x2: wide, y1: base, y2: base, class: "grid-line" }));
   weight.low.forEach((low, i) => {
-    const up = (weight.high[i] / most) * 42, down = (low / most) * 42;
-    box.append(svg("rect", { x: i * step + step * 0.1, y: base - up, width: Math.max(0.6, step * 0.8), height: Math.max(1, up + down), class: "bar-fill" }, svg("title", {}, `−${short(low)} to ${short(weight.high[i])}`)));
+    const up = (weight.high[i] / most) * 42, down = (-low / most) * 42;
+    box.append(svg("rect", { x: i * step + step * 0.1, y: base - up, width: Math.max(0.6, step * 0.8), height: Math.max(1, up + down), class: "bar-fill" }, svg("title", {}, `${short(low)} to ${short(weight.high[i])}`)));
   });
   box.append(text(0, 10, short(most)), text(0, 92, `−${short(most)}`), text(wide, tall - 2, `${weight.n} output channels`, "end"));
   return box;

@@ -35,7 +35,7 @@ const picturesOf = (r) => {
     + `Largest value over the 99.9 % range: ${short(input.outlier)}; loudest channel over the median: ${short(input.spread)}`
     + `${input.dead ? `; ${input.dead} of ${input.channels} channels never change` : ""}.`));
   if (r.weight) found.push(figure("Weight by output channel", ranges(r.weight),
-    `${r.weight.scales} scale${r.weight.scales === 1 ? "" : "s"} for ${r.weight.n} channels. Largest over the median channel: ${short(r.weight.spread)}; largest weight over the root mean square of its channel: ${short(r.weight.peak)}${r.weight.dead ? `; ${r.weight.dead} channels are all zero` : ""}.`));
+    `${r.weight.scales} scale${r.weight.scales === 1 ? "" : "s"} for ${r.weight.n} channels. Largest over the median channel: ${short(r.weight.spread)}; largest weight over the root mean square of its channel: ${short(r.weight.peak)}${r.weight.dead ? `; ${r.weight.dead} of them all zero` : ""}.`));
   const c = r.channels;
   if (c && c.n > 1) {
     const per = c.n > c.db.length ? `${c.n} channels in ${c.db.length} buckets` : `${c.n} channels`;

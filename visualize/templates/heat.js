@@ -1,9 +1,9 @@
 // heat: layers down, something across; one canvas, every cell opens its layer
 const MAPS = [
-  { title: "Metrics", hint: "Each column has its own scale, written above it; darker is worse. Hatched: not measured.",
+  { title: "Metrics", hint: "Each column has its own scale, written above it; the stronger the colour, the worse. Hatched: not measured.",
     columns: () => METRICS.map((m) => `${m.title} (${m.ends})`),
     at: (r, x) => ({ bad: METRICS[x].bad(METRICS[x].get(r) ?? null), words: `${METRICS[x].title}: ${METRICS[x].show(METRICS[x].get(r) ?? null)} ${METRICS[x].unit}` }) },
-  { title: "Images", hint: "SQNR at the outputs with only this layer quantized, image by image, 50 to 10 dB. A dark column is an image that breaks many layers.",
+  { title: "Images", hint: "SQNR at the outputs with only this layer quantized, image by image, 50 to 10 dB. A column that stands out is an image that breaks many layers.",
     columns: () => D.images,
     at: (r, x) => ({ bad: METRICS[0].bad(r.img?.[x] ?? null), words: `${safe(D.images[x])}: ${decibel(r.img?.[x])} dB` }) },
   { title: "Channels", hint: "SQNR of each output channel of a layer on float inputs, 50 to 10 dB; wide layers are put into 96 buckets, the worst channel of each. Hatched: a channel that is silent.",
@@ -23,12 +23,13 @@ const drawMap = () => {
   const m = MAPS[map], columns = m.columns(), shown = D.names.map((_, i) => i).filter((i) => rows()[i]);
   $("map-hint").textContent = m.hint;
   const room = Math.max(280, $("map").clientWidth - 24), narrow = room < 600;
-  const left = narrow ? 110 : 240, top = map === 2 ? 22 : 150;
+  const left = narrow ? 110 : 240, top = map === 2 ? 22 : 30 + Math.min(120, 4.9 * Math.max(...columns.map((c) => brief(c, 34).length)));
   const wide = Math.max(map === 2 ? 4 : 16, Math.min(map === 0 ? 72 : 40, (room - left - 50) / columns.length)), tall = shown.length > 120 ? 9 : shown.length > 60 ? 12 : 16;
   grid = { shown, columns, left, top, wide, tall };
   const dpr = Math.min(2, devicePixelRatio || 1), width = Math.ceil(left + wide * columns.length + (map === 2 ? 12 : 108)), height = Math.ceil(top + tall * shown.length + 4);
   const canvas = el("canvas", { tabindex: 0, role: "application", "aria-label": `${m.title}: ${shown.length} layers by ${columns.length}. Arrow keys move, Enter opens the layer.` });
   canvas.width = width * dpr; canvas.height = height * dpr;
+  canvas.dataset.left = left; canvas.dataset.top = top;
   canvas.style.width = `${width}px`; canvas.style.height = `${height}px`;
   canvas.addEventListener("mousemove", (e) => { const at = cellAt(e); tip(at ? `${safe(D.names[at.layer])}\n${at.seen.words}` : "", e); });
   canvas.addEventListener("mouseleave", () => tip(""));
