@@ -12,7 +12,7 @@ from typing import Any
 
 from quant.errors import InputError
 from quant.evidence import Evidence
-from quant.layer_error import load_layers
+from quant.layer_error import read_layers
 from quant.samples import read_samples
 
 AGAIN = "Run quant calibrate again"
@@ -103,7 +103,7 @@ def _evidence(
         place=str(place),
         table=table,
         numbers=_numbers(folder, name, said, timing),
-        layers=tuple(load_layers(place / "layers.csv")),
+        layers=tuple(read_layers(place / "layers.csv")),
     )
 
 
