@@ -6,6 +6,7 @@ from pathlib import Path
 
 from quant.deploy import Deployment
 from quant.export.atlas_check import RULES, check_export, check_model
+from quant.export.atlas_fallback import settled
 from quant.export.atlas_simulate import simulated
 from quant.export.atlas_write import write_folder
 from quant.formats import INT32, Integer
@@ -53,6 +54,7 @@ ATLAS = Target(
     simulate=simulated,
     check_model=check_model,
     check_export=check_export,
+    settle=settled,
     rules=RULES,
 )
 TARGETS.add("atlas")(ATLAS)

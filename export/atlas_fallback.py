@@ -1,15 +1,16 @@
 """Layers that Atlas cannot run in INT8 stay float, where the user allows it."""
 
-__all__ = ["without_refused"]
-
-from dataclasses import replace
+__all__ = ["settled", "without_refused"]
 
 from quant.errors import UnsupportedError
 from quant.export.atlas_edit import corrected
 from quant.export.atlas_limits import INTEGER_OPS
 from quant.export.atlas_numbers import integer_layer
+from quant.fallback import kept_float
 from quant.graph import Graph
-from quant.plan import Plan, TensorPlan
+from quant.plan import Plan
+
+BECAUSE = "Atlas cannot run it in INT8"
 
 
 def without_refused(graph: Graph, plan: Plan) -> tuple[Plan, dict[str, str]]:
@@ -26,39 +27,9 @@ def without_refused(graph: Graph, plan: Plan) -> tuple[Plan, dict[str, str]]:
             integer_layer(node, plan)
         except UnsupportedError as error:
             why[str(node.name)] = str(error)
-    if not why:
-        return plan, why
-    layers = {
-        name: replace(layer, precision="float16", because="Atlas cannot run it in INT8")
-        if name in why
-        else layer
-        for name, layer in plan.layers.items()
-    }
-    readers = _readers(graph, plan)
-    tensors = {
-        name: kept
-        for name, tensor in plan.tensors.items()
-        if (kept := _without(tensor, readers[name], set(why))) is not None
-    }
-    shifts = {name: shift for name, shift in plan.shifts.items() if name not in why}
-    return replace(plan, layers=layers, tensors=tensors, shifts=shifts), why
+    return kept_float(graph, plan, dict.fromkeys(why, BECAUSE), "float16"), why
 
 
-def _readers(graph: Graph, plan: Plan) -> dict[str, tuple[tuple[str, int], ...]]:
-    """Return who sees each grid, every INT8 reader where the plan says everybody."""
-    found: dict[str, tuple[tuple[str, int], ...]] = {}
-    for name, tensor in plan.tensors.items():
-        uses = graph.values[name].uses() if name in graph.values else []
-        every = tuple((str(use.node.name), use.idx) for use in uses)
-        found[name] = every if tensor.readers is None else tensor.readers
-    return found
-
-
-def _without(
-    tensor: TensorPlan, readers: tuple[tuple[str, int], ...], refused: set[str]
-) -> TensorPlan | None:
-    """Return a tensor's plan without some readers; None when nobody is left."""
-    kept = tuple(reader for reader in readers if reader[0] not in refused)
-    if len(kept) == len(readers):
-        return tensor
-    return replace(tensor, readers=kept) if kept else None
+def settled(graph: Graph, plan: Plan) -> Plan:
+    """Return the plan that is written with `allow_fallback`."""
+    return without_refused(graph, plan)[0]

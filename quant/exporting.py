@@ -14,9 +14,10 @@ from quant.finding import Finding
 from quant.job import Job
 from quant.onnx_file import read_proto
 from quant.options import preprocess_of
+from quant.plan_check import check_whole
 from quant.plan_file import load_plan
 from quant.profile_file import load_profile
-from quant.ship import Shipped, refused_layers, ship
+from quant.ship import Shipped, fallen_back, planned_floats, refused_layers, ship
 from quant.stages import deployment_of, gather, open_graph
 from quant.talk import Talk
 from quant.target import TARGETS
@@ -49,7 +50,9 @@ def export_plan(
     if profile is not None:
         profile.must_match(place=str(profile_path), graph=graph.fingerprint)
     deployment = deployment_of(job, profile, material)
-    refused_layers(graph, target, deployment)
+    check_whole(plan, graph, target)
+    refused = refused_layers(graph, target, deployment, planned_floats(plan))
+    plan = fallen_back(graph, plan, refused, target)
     return ship(graph, plan, target, out, deployment)
 
 

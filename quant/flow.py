@@ -32,7 +32,7 @@ from quant.recipe import NOTHING, Recipe, load_recipe
 from quant.reporting import write_overview
 from quant.samples import samples_csv
 from quant.session import open_session
-from quant.ship import Shipped, refused_layers, ship, with_fallback
+from quant.ship import Shipped, refused_layers, ship, wanted_floats, with_fallback
 from quant.simulate import open_simulation, quantize_graph
 from quant.stages import Material, allowance, deployment_of, find_metric, gather, profile_samples
 from quant.summary import summary
@@ -91,9 +91,11 @@ def calibrate(job: Job, talk: Talk | None = None) -> Run:
     graph = material.graph
     recipe.check(node_types(graph))  # what can be refused is refused before the long work
     deployment = deployment_of(job, material=material)
-    recipes = {
-        t.name: with_fallback(recipe, refused_layers(graph, t, deployment), t) for t in targets
-    }
+    recipes = {}
+    for target in targets:
+        floats = wanted_floats(graph, target, recipe)
+        refused = refused_layers(graph, target, deployment, floats)
+        recipes[target.name] = with_fallback(recipe, refused, target)
     with talk.stage("write"):
         graph.save(job.out / "prepared.onnx")
     plain = open_session(graph.model, threads=job.threads)
@@ -112,7 +114,9 @@ def calibrate(job: Job, talk: Talk | None = None) -> Run:
             )
         with talk.stage("write"):
             shipped = ship(graph, plan, target, job.out / target.name, deployment)
-        outcomes[target.name] = Outcome(target=target, plan=plan, shipped=shipped, observers=picked)
+        outcomes[target.name] = Outcome(
+            target=target, plan=shipped.plan, shipped=shipped, observers=picked
+        )
     _measure(job, material, outcomes, metrics, plain, some[:2], talk)
     judged = any(o.simulated is not None and o.simulated.scores for o in outcomes.values())
     if job.metrics != ("top1",) and not judged:

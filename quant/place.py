@@ -110,17 +110,36 @@ class _Quantizers:
         for layer in reversed(self.every):  # a view follows what its own readers need
             if not self.integer(layer):
                 continue
+            view = layer.op in self.target.views
+            if view and any(self._feeds_float(v) for v in layer.outputs):
+                self._keep_float(layer, "a float layer reads it")
+                continue
             grids = [name for v in layer.outputs for name in self._grids(v)]
             if weight_of(layer.node) is None and not grids and not self.target.everywhere:
-                plain = {"precision": self.target.floats[0], "because": "its readers are float"}
-                self.plans[layer.name] = replace(self.plans[layer.name], **plain)
+                self._keep_float(layer, "its readers are float")
                 continue
             for index in self._operands(layer):
                 operand = str(layer.node.inputs[index].name)  # type: ignore[union-attr]
                 because = f"read by the integer {layer.op} '{layer.name}'"
                 self._add(operand, (layer.name, index), because)
-            if layer.op in self.target.views | self.target.joined:
+            if view or layer.op in self.target.joined:
                 self.joins += [(str(v.name), name) for v in layer.data for name in grids]
+
+    def _keep_float(self, layer: Layer, because: str) -> None:
+        plain = {"precision": self.target.floats[0], "because": because}
+        self.plans[layer.name] = replace(self.plans[layer.name], **plain)
+
+    def _feeds_float(self, value: ir.Value) -> bool:
+        """Tell whether a float weighted layer reads a value, views passed: it would see integers."""
+        for use in value.uses():
+            if use.node.op_type in VIEWS | self.target.views:
+                if self._feeds_float(use.node.outputs[0]):
+                    return True
+                continue
+            known = self.plans.get(str(use.node.name))
+            if weight_of(use.node) is not None and known is not None and not known.quantized:
+                return True
+        return False
 
     def _add(self, name: str, reader: tuple[str, int] | None, because: str) -> None:
         if reader is None:

@@ -8,6 +8,7 @@ __all__ = ["PRECISIONS", "LayerPlan", "Plan", "TensorPlan", "tensor_key"]
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,8 +97,14 @@ class Plan:
         return found
 
 
-def tensor_key(tensor: TensorPlan, taken: Mapping[str, object]) -> str:
-    """Return the tensor's name, or "name for reader" where that is taken by another grid of it."""
-    if tensor.tensor not in taken or not tensor.readers:
-        return tensor.tensor
-    return f"{tensor.tensor} for {tensor.readers[0][0]}"
+def tensor_key(tensor: TensorPlan, taken: Mapping[str, Any]) -> str:
+    """Return the tensor's name, or "name for reader" where another grid of it has that.
+
+    A key that another tensor has, for names may be anything, gets a "_".
+    """
+    key = tensor.tensor
+    if tensor.readers and key in taken and taken[key].tensor == key:
+        key = f"{key} for {tensor.readers[0][0]}"
+    while key in taken and taken[key].tensor != tensor.tensor:
+        key += "_"
+    return key

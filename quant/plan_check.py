@@ -1,6 +1,6 @@
 """Check of a plan against its graph: what a person's edit can get wrong, each in one sentence."""
 
-__all__ = ["check_plan"]
+__all__ = ["check_plan", "check_whole"]
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from quant.errors import InputError
 from quant.floats import FLOAT16, Float16
 from quant.formats import Integer, NumberFormat
 from quant.graph import Graph, weight_of
-from quant.layers import weight_axis
+from quant.layers import Layer, layers, weight_axis
 from quant.plan import Plan, TensorPlan
 from quant.target import Target
 
@@ -19,8 +19,8 @@ def check_plan(plan: Plan, graph: Graph, target: Target) -> None:
     Raises:
         InputError: The plan is of another graph; a tensor or layer is not in it; a weight is called
             an activation or the other way round; scales do not fit the axis; a format
-            is not the target's; a layer is float32
-            but reads a weight that has a grid; or a bias shift is not finite or has another length.
+            is not the target's; a float layer reads a weight that has a grid; or a bias shift is
+            not finite or has another length.
     """
     place = f"plan for '{plan.target}'"
     if plan.graph != graph.fingerprint:
@@ -53,6 +53,57 @@ def check_plan(plan: Plan, graph: Graph, target: Target) -> None:
             raise InputError(
                 f"{place}: layer '{name}' is {layer.precision}, but its weight '{grid.tensor}' has "
                 "a grid. Give the weight and the layer's inputs the format float32, or use a recipe."
+            )
+
+
+def check_whole(plan: Plan, graph: Graph, target: Target) -> None:
+    """Refuse a plan that does not fit its graph or says too little to be exported.
+
+    A chip's tool computes a layer on integers whether its grids are known or not.
+
+    Raises:
+        InputError: As `check_plan`; a layer is missing, or is not in the graph, or has a precision
+            that the target lacks; or a layer on grids reads a weight or data that have
+            none, or one of another precision.
+    """
+    check_plan(plan, graph, target)
+    place = f"plan for '{plan.target}'"
+    every = layers(graph)
+    for name in sorted(plan.layers.keys() - {layer.name for layer in every}):
+        raise InputError(
+            f"{place}: it names layer '{name}', which the graph does not have. Remove the entry."
+        )
+    for layer in every:
+        _check_layer(place, plan, layer, target)
+
+
+def _check_layer(place: str, plan: Plan, layer: Layer, target: Target) -> None:
+    known = plan.layers.get(layer.name)
+    if known is None:
+        raise InputError(
+            f"{place}: it says nothing of layer '{layer.name}'. Put its entry back, or choose again."
+        )
+    held = (*target.formats, *target.floats)
+    if known.precision not in held:
+        raise InputError(
+            f"{place}: layer '{layer.name}' is {known.precision}, and {target.title} has "
+            f"{', '.join(held)}. Choose one of them."
+        )
+    weight = weight_of(layer.node)
+    if weight is None or not known.quantized:
+        return
+    for value in (weight, *layer.data):
+        grid = plan.grid(str(value.name), layer.name)
+        if grid is None:
+            raise InputError(
+                f"{place}: layer '{layer.name}' is {known.precision}, but '{value.name}', which it "
+                "reads, has no grid. Give it one, or keep the layer float with a recipe."
+            )
+        wanted = target.formats[known.precision][value is weight]
+        if grid.number is not None and not _akin(grid.number, wanted):
+            raise InputError(
+                f"{place}: layer '{layer.name}' is {known.precision}, but '{value.name}', which it "
+                f"reads, is {grid.number.name}, wanted {_told(wanted)}. Mend one of the two."
             )
 
 

@@ -1,21 +1,32 @@
 """Ship: everything that a target's folder holds, whole or not at all."""
 
-__all__ = ["Shipped", "refused_layers", "ship", "simulated", "with_fallback"]
+__all__ = [
+    "Shipped",
+    "fallen_back",
+    "planned_floats",
+    "refused_layers",
+    "ship",
+    "simulated",
+    "wanted_floats",
+    "with_fallback",
+]
 
 import glob
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import onnx_ir as ir
 
 from quant.deploy import Deployment
 from quant.errors import InputError
+from quant.fallback import kept_float
 from quant.files import staged, write_json
 from quant.finding import Finding, errors, findings_json
 from quant.graph import Graph, save_model
 from quant.layers import layers
 from quant.plan import Plan
+from quant.plan_check import check_plan, check_whole
 from quant.plan_file import save_plan
 from quant.recipe import Recipe, Rule
 from quant.simulate import quantize_graph
@@ -27,16 +38,23 @@ class Shipped:
     """What was written for one target.
 
     Attributes:
+        plan: As it was written: with `allow_fallback` some layers of the given one may be float.
         exported: By the target's own writer.
         findings: Of the checks of the graph and of the files.
     """
 
+    plan: Plan = field(compare=False)
     exported: Exported
     findings: tuple[Finding, ...]
 
 
 def simulated(graph: Graph, plan: Plan, target: Target) -> ir.Model:
-    """Return the graph that computes in ONNX Runtime what the target will compute."""
+    """Return the graph that computes in ONNX Runtime what the target will compute.
+
+    Raises:
+        InputError: The plan does not fit the graph.
+    """
+    check_plan(plan, graph, target)
     if target.simulate is not None:
         return target.simulate(graph, plan)
     return quantize_graph(graph, plan, target, weight_form="integer")
@@ -50,25 +68,65 @@ def ship(graph: Graph, plan: Plan, target: Target, folder: Path, deployment: Dep
     Raises:
         InputError: The plan does not fit, or the folder cannot be written to.
     """
+    check_whole(plan, graph, target)
     with staged(folder) as scratch:
         exported = target.write(graph, plan, scratch, deployment)
+        if deployment.allow_fallback and target.settle is not None:
+            plan = target.settle(graph, plan)
         save_plan(plan, scratch / "plan.json")
         save_model(simulated(graph, plan, target), scratch / "simulated.onnx")
-        found = _findings(graph, target, scratch, deployment)
+        found = _findings(graph, plan, target, scratch, deployment)
         write_json(scratch / "check.json", findings_json(target.name, found))
-    return Shipped(exported=exported, findings=tuple(found))
+    return Shipped(plan=plan, exported=exported, findings=tuple(found))
 
 
-def _findings(graph: Graph, target: Target, folder: Path, deployment: Deployment) -> list[Finding]:
+def _findings(
+    graph: Graph, plan: Plan, target: Target, folder: Path, deployment: Deployment
+) -> list[Finding]:
     """Return what the checks find in the files, and of the model what the files do not show."""
     after = target.check_export(folder, deployment) if target.check_export is not None else []
-    before = target.check_model(graph, deployment) if target.check_model is not None else []
+    before = _of_model(graph, target, deployment, planned_floats(plan))
     shown = {(f.rule, f.layer, f.saw) for f in after}
     return [*(f for f in before if (f.rule, f.layer, f.saw) not in shown), *after]
 
 
-def refused_layers(graph: Graph, target: Target, deployment: Deployment) -> Mapping[str, str]:
+def _of_model(
+    graph: Graph, target: Target, deployment: Deployment, floats: Collection[str]
+) -> list[Finding]:
+    """Return the findings of a model; what is float has fallen back, whether that was allowed or not."""
+    if target.check_model is None:
+        return []
+    found = target.check_model(graph, deployment)
+    if target.fallback is not None or deployment.allow_fallback or not floats:
+        return found  # to leave the chip takes more than to be float
+    mild = target.check_model(graph, replace(deployment, allow_fallback=True))
+    fallen = {(f.rule, f.layer, f.saw): f for f in mild if f.layer in floats}
+    return [fallen.get((f.rule, f.layer, f.saw), f) for f in found]
+
+
+def planned_floats(plan: Plan) -> frozenset[str]:
+    """Return the layers that a plan keeps float."""
+    return frozenset(name for name, layer in plan.layers.items() if not layer.quantized)
+
+
+def wanted_floats(graph: Graph, target: Target, recipe: Recipe) -> frozenset[str]:
+    """Return the layers that the user's rules keep float."""
+    rules, words = recipe.of(target.name), ("float", *target.floats)
+    return frozenset(
+        x.name for x in layers(graph) if rules.wants(x.name, x.op, "precision") in words
+    )
+
+
+def refused_layers(
+    graph: Graph, target: Target, deployment: Deployment, floats: Collection[str] = ()
+) -> Mapping[str, str]:
     """Return the layers that the target cannot take and that fall back, each with what was seen.
+
+    Args:
+        graph: The prepared graph.
+        target: The table.
+        deployment: Says whether layers may fall back.
+        floats: Layers that are float whatever is said here.
 
     Raises:
         InputError: There are some and `allow_fallback` is off, or one of them cannot fall back.
@@ -76,7 +134,7 @@ def refused_layers(graph: Graph, target: Target, deployment: Deployment) -> Mapp
     if target.check_model is None:
         return {}
     strict = errors(target.check_model(graph, replace(deployment, allow_fallback=False)))
-    left = errors(target.check_model(graph, deployment))
+    left = errors(_of_model(graph, target, deployment, floats))
     if left:
         more = f" ({len(left) - 1} more; quant check --target {target.name} lists them)"
         hint = "" if deployment.allow_fallback else " Or give --allow-fallback, where it helps."
@@ -91,11 +149,17 @@ def with_fallback(recipe: Recipe, refused: Mapping[str, str], target: Target) ->
     """Return the recipe with a rule in front for each layer that falls back."""
     rules = tuple(
         Rule(
-            match=glob.escape(name),
-            target=target.name,
-            precision=target.floats[0],
-            because=f"{target.title} cannot take it: {saw}",
+            match=glob.escape(name), target=target.name, precision=target.floats[0], because=because
         )
-        for name, saw in refused.items()
+        for name, because in _reasons(refused, target).items()
     )
     return replace(recipe, rules=(*rules, *recipe.rules))
+
+
+def fallen_back(graph: Graph, plan: Plan, refused: Mapping[str, str], target: Target) -> Plan:
+    """Return a plan that was chosen before it was known what falls back, with those layers float."""
+    return kept_float(graph, plan, _reasons(refused, target), target.floats[0])
+
+
+def _reasons(refused: Mapping[str, str], target: Target) -> dict[str, str]:
+    return {name: f"{target.title} cannot take it: {saw}" for name, saw in refused.items()}

@@ -66,6 +66,8 @@ class Target:
         check_model: What the target will not take of a graph, before anything is written.
         check_export: What it will not take of an export: a folder, or one file.
         fallback: Names of the layers that leave the chip where some are refused; None: just those.
+        settle: With `allow_fallback` the plan without the layers whose numbers the chip cannot
+            hold, which only the plan shows: (graph, plan) -> plan. `write` does the same by itself.
         rules: The rules of the checks: name and one line each.
         native: The ONNX Runtime at hand is the target itself, so that `model.onnx` can be run.
     """
@@ -95,6 +97,7 @@ class Target:
     check_model: Callable[[Graph, Deployment], list[Finding]] | None = None
     check_export: Callable[[Path, Deployment], list[Finding]] | None = None
     fallback: Callable[[Graph, Deployment], Collection[str]] | None = None
+    settle: Callable[[Graph, Plan], Plan] | None = None
     rules: Mapping[str, str] = field(default_factory=dict)
     native: bool = False
 

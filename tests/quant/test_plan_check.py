@@ -1,5 +1,6 @@
 """A plan edited by hand: each mistake is one sentence, and nothing is exported."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,10 +10,10 @@ import pytest
 from quant.errors import InputError
 from quant.formats import Integer, Params
 from quant.plan import Plan
-from quant.plan_check import check_plan
+from quant.plan_check import check_plan, check_whole
 from quant.target import TARGETS
 from tests.chosen import chosen
-from tests.models import gemm_net
+from tests.models import conv_relu_net, gemm_net
 
 GRAPH, PLAN = chosen(gemm_net())
 (WEIGHT, *_) = [t.tensor for t in PLAN.quantized if t.kind == "weight"]
@@ -100,4 +101,64 @@ def test_a_plan_of_one_target_is_not_exported_for_another(tmp_path: Path) -> Non
     assert str(caught.value) == (
         f"plan for 'tensorrt': tensor '{DATA}' is uint8, and TensorRT takes symmetric int8 or "
         "float8e4m3fn or float16 for an activation. Choose again for this target."
+    )
+
+
+MEND = "Give it one, or keep the layer float with a recipe."
+
+
+def without(plan: Plan, *tensors: str) -> Plan:
+    return replace(plan, tensors={k: t for k, t in plan.tensors.items() if k not in tensors})
+
+
+def told(plan: Plan, **layer: str) -> Plan:
+    known = plan.layers["conv2"]
+    return replace(plan, layers={**plan.layers, "conv2": replace(known, **layer)})
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (
+            lambda p: replace(p, layers={k: x for k, x in p.layers.items() if k != "conv2"}),
+            "it says nothing of layer 'conv2'. Put its entry back, or choose again.",
+        ),
+        (
+            lambda p: replace(p, layers={**p.layers, "x": p.layers["conv2"]}),
+            "it names layer 'x', which the graph does not have. Remove the entry.",
+        ),
+        (
+            lambda p: told(p, precision="int16"),
+            "layer 'conv2' is int16, and ONNX Runtime has int8, float32. Choose one of them.",
+        ),
+        (
+            lambda p: without(p, "b"),
+            "layer 'conv2' is int8, but 'b', which it reads, has no grid. " + MEND,
+        ),
+        (
+            lambda p: without(p, "w2"),
+            "layer 'conv2' is int8, but 'w2', which it reads, has no grid. " + MEND,
+        ),
+    ],
+    ids=["missing", "unknown", "precision", "data", "weight"],
+)
+def test_what_is_exported_is_told_of_every_layer(edit: Callable[[Plan], Plan], said: str) -> None:
+    """The tools of a chip compute the layer on integers whether we know its grids or not."""
+    graph, plan = chosen(conv_relu_net())
+    check_whole(plan, graph, TARGETS["onnxruntime"])
+    with pytest.raises(InputError) as caught:
+        check_whole(edit(plan), graph, TARGETS["onnxruntime"])
+
+    assert str(caught.value) == f"plan for 'onnxruntime': {said}"
+
+
+def test_a_layers_grids_are_of_its_precision() -> None:
+    """On NNIE the mapper would compute it in 16 bit, and the simulation in 8."""
+    graph, plan = chosen(conv_relu_net(), "nnie")
+    with pytest.raises(InputError) as caught:
+        check_whole(told(plan, precision="int16"), graph, TARGETS["nnie"])
+
+    assert str(caught.value) == (
+        "plan for 'nnie': layer 'conv2' is int16, but 'w2', which it reads, is gfpq8, wanted "
+        "gfpq16. Mend one of the two."
     )

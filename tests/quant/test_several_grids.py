@@ -136,3 +136,53 @@ def test_what_has_no_float_unit_quantizes_what_follows_the_last_weight_too() -> 
     assert plan.grid("a", "p") is not None
     other = choose(graph, profiled(graph), TARGETS["tensorrt"])
     assert other.layers["p"].precision == "float32"
+
+
+def test_a_pool_that_a_float_layer_reads_is_float_itself() -> None:
+    """Behind a pool of integers the float layer would read integers, against its rule."""
+    w = weights(0, w1=(16, 3, 3, 3), w2=(16, 16, 3, 3), w3=(16, 16, 1, 1))
+    proto = model(
+        """g (float[N,3,16,16] input) => (float[N,16,8,8] y, float[N,16,8,8] z) {
+            [c1] a = Conv<pads=[1,1,1,1]>(input, w1)
+            [r] b = Relu(a)
+            [p] m = MaxPool<kernel_shape=[2,2], strides=[2,2]>(b)
+            [q] n = MaxPool<kernel_shape=[1,1]>(m)
+            [c2] y = Conv<pads=[1,1,1,1]>(n, w2)
+            [c3] d = Conv(m, w3)
+            [c4] z = Conv(d, w4)
+        }""",
+        w | {"w4": w["w2"].reshape(16, 16, 3, 3)[:, :, :1, :1].copy()},
+    )
+    graph = prepared(proto)
+    recipe = Recipe(rules=(Rule(match="c2", precision="float"),))
+    plan = choose(graph, profiled(graph), TARGETS["tensorrt"], recipe=recipe)
+
+    assert [plan.layers[n].precision for n in ("p", "q", "c2")] == ["float32"] * 3
+    assert plan.layers["p"].because == "a float layer reads it"
+    assert plan.grid("m", "c3") is not None
+    assert plan.grid("b", "p") is None
+
+
+@pytest.mark.parametrize("second", ["c2", "c3"])
+def test_a_tensor_named_like_another_ones_second_grid_keeps_its_own(
+    second: str, tmp_path: Path
+) -> None:
+    """Names may be anything; a grid that is overwritten is a layer that reads floats."""
+    proto = model(
+        """g (float[N,3,16,16] x) => (float[N,3,16,16] y, float[N,3,16,16] z) {
+            [c1] a = Conv(x, w1)
+            [c2] z = Conv(a, w1)
+            [c3] y = Conv(a, w1)
+        }""",
+        weights(0, w1=(3, 3, 1, 1)),
+    )
+    odd = f"a for {second}"
+    proto.graph.input[0].name = proto.graph.node[0].input[0] = odd
+    graph = prepared(proto)
+    recipe = Recipe(rules=(Rule(match="c2", precision="int16"),))
+    plan = choose(graph, profiled(graph), NNIE, recipe=recipe)
+    save_plan(plan, tmp_path / "plan.json")
+
+    for one in (plan, load_plan(tmp_path / "plan.json")):
+        grids = [one.grid(*pair) for pair in ((odd, "c1"), ("a", "c2"), ("a", "c3"))]
+        assert [g.number for g in grids if g is not None] == [GFPQ8, GFPQ16, GFPQ8]
