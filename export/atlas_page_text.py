@@ -98,10 +98,11 @@ def preprocessing(preprocess: Preprocess | None, aipp: Aipp | str) -> str:
     if preprocess is None:
         return "None: the inputs are no images."
     told = preprocess.describe()
-    host = (
-        f"- Host: resize {told['resize']} with short side {told['short_side']}, crop "
-        f"{told['crop']}, {told['interpolation']}, to {told['size']} (width, height)."
-    )
+    if told["resize"] == "letterbox":
+        how = f"letterbox with bars of {told['pad']}"
+    else:
+        how = f"{told['resize']} with short side {told['short_side']}, crop {told['crop']}"
+    host = f"- Host: resize {how}, {told['interpolation']}, to {told['size']} (width, height)."
     tensor = (
         f"- Tensor: {told['channels']}, {told['layout']}, mean {told['mean']}, std {told['std']} in "
         "0..255 units: (pixel - mean) / std."

@@ -91,8 +91,9 @@ def _precision(story: Story) -> str:
         lines.append(f"- In 16 bit: {listed(sorted(chosen.high))}.")
     if chosen.raised:
         lines.append(f"- Planned in float, which NNIE lacks, so 16 bit: {listed(chosen.raised)}.")
-    if story.custom or story.tail:
-        lines.append(f"- In float on the CPU: {listed([*story.custom, *story.tail])}.")
+    away = [*story.custom, *story.tail]
+    if away:
+        lines.append(f"- In float on the CPU: {listed(away, len(away))}.")
     return "\n".join(lines)
 
 

@@ -52,7 +52,7 @@ def write(graph: Graph, plan: Plan, folder: Path, deployment: Deployment) -> Exp
         )
     feeds = choose_feeds(graph, deployment)
     split = divide(graph, {f.input: f.shape for f in feeds}, deployment.allow_fallback)
-    chosen = precision_of(plan, {str(node.name) for node in split.head.nodes})
+    chosen = precision_of(plan, {str(node.name) for node in split.head.nodes} - split.custom)
     caffe = _converted(split, feeds, chosen, plan)
     feeds = [feed for feed in feeds if feed.input in caffe.inputs]
     name = _stem(graph.name)

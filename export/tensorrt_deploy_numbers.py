@@ -32,13 +32,14 @@ def preprocessing(deployment: Deployment) -> list[str]:
     told = deployment.preprocess.describe()
     size = "x".join(map(str, told["size"])) if isinstance(told["size"], list) else "as it comes"
     layout = "1CHW" if told["layout"] == "NCHW" else "1HWC"
+    if told["resize"] == "letterbox":
+        how = f"letterbox, bars of {told['pad']}"
+    else:
+        how = f"{told['resize']}, shorter side {told['short_side']}; crop: {told['crop']}"
     return [
         "## Preprocessing",
         "",
-        (
-            f"- size (width x height): {size}; resize: {told['resize']}, shorter side "
-            f"{told['short_side']}; crop: {told['crop']}; {told['interpolation']}"
-        ),
+        f"- size (width x height): {size}; resize: {how}; {told['interpolation']}",
         f"- channels: {told['channels']}; layout: {told['layout']} ({layout}, float32)",
         f"- mean (0..255): {told['mean']}; std: {told['std']}",
         "- tensor = (pixel - mean) / std",

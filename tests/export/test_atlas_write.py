@@ -483,3 +483,12 @@ def test_the_simulation_and_the_written_model_agree_on_an_export(tmp_path: Path)
     assert errors(found) == []
     x = np.zeros((1, 3, 16, 16), np.float32)
     assert np.isfinite(run_simulated(simulated(graph, plan), {"input": x})[0]).all()
+
+
+def test_a_letterbox_tells_what_its_bars_hold(tmp_path: Path) -> None:
+    """Without the number nobody can prepare a picture as the calibration did."""
+    boxed = Preprocess(size=(16, 16), resize="letterbox", crop="none", pad=99)
+    exported(tmp_path, preprocess=boxed)
+    page = (tmp_path / "DEPLOY.md").read_text()
+
+    assert "resize letterbox with bars of 99, bilinear" in page

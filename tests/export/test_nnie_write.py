@@ -297,6 +297,43 @@ def test_a_tail_that_nnie_lacks_is_cut_off_and_the_two_make_the_whole(tmp_path: 
     assert "- In float on the CPU: `erf`, `pool`, `flat`." in text
 
 
+WEIGHTED_BETWEEN = """[mul] c = MatMul(b, m) [conv2] d = Conv(c, w2)
+    [pool] e = GlobalAveragePool(d) [flat] output = Flatten(e)"""
+
+
+def test_a_weighted_layer_on_the_cpu_is_not_told_as_16_bit(tmp_path: Path) -> None:
+    """It would be promised to the chip in one line and to the CPU in the next."""
+    proto = model(
+        f"""g (float[N,3,16,16] input) => (float[N,4] output) {{
+            [conv1] a = Conv<strides=[4,4]>(input, w1)
+            [relu1] b = Relu(a)
+            {WEIGHTED_BETWEEN}
+        }}""",
+        weights(0, w1=(4, 3, 4, 4), w2=(4, 4, 1, 1), m=(4, 4)),
+    )
+    _, exported, _ = written(proto, tmp_path, SIZED, floats=("mul",), allow_fallback=True)
+    text = (tmp_path / "DEPLOY.md").read_text(encoding="utf-8")
+
+    assert exported.facts["custom_nodes"] == ["mul"]
+    assert exported.facts["raised_layers"] == []
+    assert cfg_of(tmp_path)["compile_mode"] == "0"
+    assert "16 bit" not in text
+    assert "- In float on the CPU: `mul`." in text
+
+
+def test_every_layer_that_the_cpu_must_compute_is_named(tmp_path: Path) -> None:
+    """The page is a to-do list: who types it cannot guess the rest of "and 2 more"."""
+    names = [f"erf{i}" for i in range(10)]
+    chain = " ".join(f"[{n}] x{i + 1} = Erf(x{i})" for i, n in enumerate(names))
+    middle = f"[id] x0 = Relu(b) {chain} [conv2] d = Conv(x10, w2) " + (
+        "[pool] e = GlobalAveragePool(d) [flat] output = Flatten(e)"
+    )
+    written(odd_tail(middle), tmp_path, SIZED, allow_fallback=True)
+    text = (tmp_path / "DEPLOY.md").read_text(encoding="utf-8")
+
+    assert text.count(", ".join(f"`{n}`" for n in names)) == 2
+
+
 def test_an_input_that_only_the_tail_reads_is_not_fed(tmp_path: Path) -> None:
     """The sizes of pictures, say, which decoding boxes needs and the chip does not."""
     proto = model(

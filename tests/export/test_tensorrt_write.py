@@ -684,3 +684,13 @@ def test_the_page_has_its_sections_and_names_every_file(version: str, tmp_path: 
     assert "`flat` (Flatten, float32): TensorRT computes Flatten in float" in page
     assert ("sh build.sh implicit" in page) == (version != "11")
     assert len(page.splitlines()) < 100
+
+
+def test_a_letterbox_tells_what_its_bars_hold(tmp_path: Path) -> None:
+    """Without the number nobody can prepare a picture as the calibration did."""
+    graph, plan = chosen(residual_net(), "tensorrt")
+    boxed = Preprocess(size=(16, 16), resize="letterbox", crop="none", pad=99)
+    write(graph, plan, tmp_path, Deployment(preprocess=boxed))
+    text = (tmp_path / "DEPLOY.md").read_text(encoding="utf-8")
+
+    assert "resize: letterbox, bars of 99; bilinear" in text
