@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError
 
 from quant.deploy import Deployment
 from quant.errors import InputError
+from quant.export.atlas_bound import bound_graph
 from quant.export.atlas_check_files import (
     aipp_findings,
     external_findings,
@@ -92,7 +93,7 @@ def check_export(path: Path, deployment: Deployment) -> list[Finding]:
 
 def check_model(graph: Graph, deployment: Deployment) -> list[Finding]:
     """Say what of a prepared graph Atlas will not take, before anything is written."""
-    return list(model_findings(graph, deployment))
+    return list(model_findings(bound_graph(graph, deployment), deployment))
 
 
 def _external(path: Path) -> bool:

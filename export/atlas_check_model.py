@@ -98,7 +98,7 @@ def _input(value: ir.Value) -> Found:
     sizes: list[Any] = list(value.shape) if value.shape is not None else []
     told = [s if isinstance(s, int) else str(s) for s in sizes]
     if not sizes or not all(isinstance(s, int) for s in sizes[1:]):
-        mend = "Export the model with fixed sizes behind the batch."
+        mend = "Give --size, or export the model with fixed sizes behind the batch."
         yield found(24, "error", place, f"sizes {told}", "fixed sizes behind the batch", mend)
     elif not isinstance(sizes[0], int):
         mend = "atc.sh compiles for batch 1; edit its --input_shape for another."

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from quant.deploy import Deployment
 from quant.errors import UnsupportedError
 from quant.export.atlas_aipp import aipp_of, aipp_text
+from quant.export.atlas_bound import bound_graph, bound_plan
 from quant.export.atlas_config import keep_dtype_text, quant_cfg_text
 from quant.export.atlas_deploy import deploy_model
 from quant.export.atlas_edit import corrected
@@ -38,6 +39,8 @@ def write_folder(graph: Graph, plan: Plan, folder: Path, deployment: Deployment)
             opset up to 18, or an input has a size or a name that ATC does not take.
     """
     place = graph.source or graph.name
+    whole = bound_graph(graph, deployment)
+    graph, plan = whole, bound_plan(plan, graph, whole)
     refused: dict[str, str] = {}
     if deployment.allow_fallback:
         plan, refused = without_refused(graph, plan)

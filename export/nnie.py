@@ -4,10 +4,9 @@ __all__ = ["NNIE", "write"]
 
 from collections.abc import Collection
 
-from quant.deploy import Deployment
+from quant.deploy import Deployment, sample_shapes
 from quant.export.nnie_check import RULES, check_export
 from quant.export.nnie_check_model import check_model
-from quant.export.nnie_feeds import shapes_of
 from quant.export.nnie_mapper import write
 from quant.export.nnie_split import divide
 from quant.gfpq import GFPQ8, GFPQ16
@@ -17,7 +16,7 @@ from quant.target import TARGETS, Target
 
 def _on_the_host(graph: Graph, deployment: Deployment) -> Collection[str]:
     """Return the nodes that the host's CPU computes, behind NNIE or in between."""
-    sizes = {name: shape for name, shape in shapes_of(graph, deployment).items() if all(shape)}
+    sizes = {name: shape for name, shape in sample_shapes(graph, deployment).items() if all(shape)}
     split = divide(graph, sizes, fallback=True)
     kept = {str(node.name) for node in split.head.nodes} - split.custom
     return [str(node.name) for node in graph.nodes if str(node.name) not in kept]

@@ -2,15 +2,16 @@
 
 __all__ = ["check_model"]
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from quant.deploy import Deployment
-from quant.export.caffe import refusals
+from quant.deploy import Deployment, sample_shapes
+from quant.errors import UnsupportedError
+from quant.export.caffe import convert, refusals
 from quant.export.nnie_check_speed import check_speed, convolving_nodes
-from quant.export.nnie_feeds import FEWEST, LARGEST, MOST, SMALLEST, shapes_of
+from quant.export.nnie_feeds import FEWEST, LARGEST, MOST, SMALLEST
 from quant.export.nnie_rules import finding
-from quant.export.nnie_split import divide
+from quant.export.nnie_split import Split, divide
 from quant.finding import Finding
 from quant.graph import Graph
 
@@ -26,7 +27,7 @@ def check_model(graph: Graph, deployment: Deployment) -> list[Finding]:
     Raises:
         InputError: A sample's shape is not the model's.
     """
-    shapes = shapes_of(graph, deployment)
+    shapes = sample_shapes(graph, deployment)
     known = {name: shape for name, shape in shapes.items() if all(shape)}
     found = list(refusals(graph, known))
     if deployment.allow_fallback and found:
@@ -35,12 +36,23 @@ def check_model(graph: Graph, deployment: Deployment) -> list[Finding]:
         if split.tail is None:
             mend = "It becomes a Custom layer: the CPU computes it between two runs of NNIE."
         found = [_allowed(one, mend) for one in found]
+        found += _left(split, known)
     if deployment.samples is None:
         saw, wanted = "no calibration samples", f"{FEWEST} to {MOST}, for the mapper calibrates"
         found.append(finding(28, "warning", "the data", saw, wanted, "Give --data."))
     for name, shape in shapes.items():
         found += _input(graph, deployment, name, shape)
     return [*found, *check_speed("the model", convolving_nodes(graph), whole=False)]
+
+
+def _left(split: Split, sizes: Mapping[str, tuple[int, ...]]) -> list[Finding]:
+    """Try the conversion of what stays: a blob beside a Custom layer has limits too."""
+    try:
+        convert(split.head, sizes=sizes if split.tail is None else {}, custom=split.custom)
+    except UnsupportedError as error:
+        saw = "a rest, beside what falls back, that does not convert"
+        return [finding(10, "error", "the model", saw, "a form in NNIE's Caffe", str(error))]
+    return []
 
 
 def _allowed(one: Finding, mend: str) -> Finding:

@@ -8,7 +8,6 @@ __all__ = [
     "Feed",
     "choose_feeds",
     "pixels_of",
-    "shapes_of",
 ]
 
 from collections.abc import Iterator, Mapping
@@ -85,25 +84,6 @@ def choose_feeds(graph: Graph, deployment: Deployment) -> list[Feed]:
             )
         )
     return feeds
-
-
-def shapes_of(graph: Graph, deployment: Deployment) -> dict[str, tuple[int, ...]]:
-    """Return the shape of one sample of each input, without batch axis.
-
-    From the first calibration sample; without one, from the graph, and what is open there from
-    the preprocessing; 0 for a length that nobody knows.
-    """
-    for _, feeds in _some(deployment, 1):
-        return {name: array.shape for name, array in feeds.items()}
-    made = deployment.preprocess.tensor_shape if deployment.preprocess else ()
-    found = {}
-    for value in graph.inputs:
-        dims = list(value.shape)[1:] if value.shape is not None else []
-        known = made if len(made) == len(dims) else [None] * len(dims)
-        found[str(value.name)] = tuple(
-            d if isinstance(d, int) else m or 0 for d, m in zip(dims, known, strict=True)
-        )
-    return found
 
 
 def _some(deployment: Deployment, count: int) -> Iterator[tuple[str, Mapping[str, NDArray[Any]]]]:

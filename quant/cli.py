@@ -272,11 +272,13 @@ def export(plan_path: Path, profile_path: Path | None, out: Path, **options: Any
     quant export --model net.onnx --plan plan.json --profile all.safetensors --out tensorrt/
     """
     from quant.exporting import export_plan
-    from quant.finding import findings_text
+    from quant.finding import errors, findings_text
 
     shipped = export_plan(plan_path, profile_path, out, options)
     click.echo(f"{out}: {', '.join(shipped.exported.files)}")
     click.echo(findings_text(shipped.findings))
+    if errors(shipped.findings):
+        raise GateError(f"{out}: {_refused({'this export': shipped.findings})}. See check.json.")
 
 
 @quant.command()
@@ -313,7 +315,7 @@ def _refused(found: dict[str, Any]) -> str:
     from quant.finding import errors
 
     counts = {name: len(errors(findings)) for name, findings in found.items()}
-    return ", ".join(f"{n} errors for {name}" for name, n in counts.items() if n)
+    return ", ".join(f"{n} error{'s' * (n != 1)} for {name}" for name, n in counts.items() if n)
 
 
 @quant.command()

@@ -1,6 +1,6 @@
 """Deployment: what a target's files must know besides the graph and the plan."""
 
-__all__ = ["Deployment", "Samples"]
+__all__ = ["Deployment", "Samples", "sample_shapes"]
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from quant.graph import Graph
 from quant.preprocess import Preprocess
 from quant.profile import Profile
 
@@ -45,3 +46,23 @@ class Deployment:
             return None
         told = self.preprocess.describe()
         return np.array([told["mean"], told["std"]], np.float64)
+
+
+def sample_shapes(graph: Graph, deployment: Deployment) -> dict[str, tuple[int, ...]]:
+    """Return the shape of one sample of each input, without batch axis.
+
+    From the first calibration sample; without one, from the graph, and what is open there from
+    the preprocessing; 0 for a length that nobody knows.
+    """
+    if deployment.samples is not None:
+        for _, feeds in deployment.samples(1):
+            return {name: array.shape for name, array in feeds.items()}
+    made = deployment.preprocess.tensor_shape if deployment.preprocess else ()
+    found = {}
+    for value in graph.inputs:
+        dims = list(value.shape)[1:] if value.shape is not None else []
+        known = made if len(made) == len(dims) else [None] * len(dims)
+        found[str(value.name)] = tuple(
+            d if isinstance(d, int) else m or 0 for d, m in zip(dims, known, strict=True)
+        )
+    return found

@@ -43,6 +43,9 @@ PICK = 16
 """Batches on which observers are tried: what saturates is rare, and few samples would miss it."""
 
 
+NOISY_DB = 10.0
+"""An output SQNR below this is 10 % noise and more: Hailo's profiler draws the line there too."""
+
 POOR = 0.2
 """A float top-1 below this is a mistake in the preprocessing or the labels, not a network."""
 
@@ -125,6 +128,7 @@ def calibrate(job: Job, talk: Talk | None = None) -> Run:
             "Give --labels."
         )
     _warn_of_float(outcomes, talk)
+    _warn_of_noise(outcomes, talk)
     for name, outcome in outcomes.items():
         for finding in errors(outcome.shipped.findings):
             talk.warn(f"{name}/check.json: {finding}")
@@ -204,6 +208,18 @@ def _warn_of_float(outcomes: dict[str, Outcome], talk: Talk) -> None:
             f"the float network's own top1 is {100 * top1:.1f} %. Check --mean, --std, --size, "
             "--channels and the order of the classes in --labels before you believe anything here."
         )
+
+
+def _warn_of_noise(outcomes: dict[str, Outcome], talk: Talk) -> None:
+    """Warn where quantization has ruined the outputs: nobody should have to find that on a board."""
+    for name, outcome in outcomes.items():
+        found = outcome.simulated
+        if found is not None and found.sqnr_db < NOISY_DB:
+            talk.warn(
+                f"{name}: the noise is {found.sqnr_db:.1f} dB below the signal at the worst output, "
+                f"under {NOISY_DB:g} dB. report.html names the layers and what helps; see too that "
+                "the samples are what the network was trained for."
+            )
 
 
 def _stream(job: Job, material: Material, indices: Sequence[int]) -> Iterator[Batch]:

@@ -137,12 +137,21 @@ def refused_layers(
     left = errors(_of_model(graph, target, deployment, floats))
     if left:
         more = f" ({len(left) - 1} more; quant check --target {target.name} lists them)"
-        hint = "" if deployment.allow_fallback else " Or give --allow-fallback, where it helps."
+        hint = "" if deployment.allow_fallback else _hint(graph, target, deployment, len(left))
         raise InputError(f"{graph.source}: {left[0]}{more if len(left) > 1 else ''}{hint}")
     seen = {f.layer: f.saw for f in strict if f.layer is not None}
     leaving = target.fallback(graph, deployment) if target.fallback is not None and seen else seen
     names = {layer.name for layer in layers(graph)}
     return {n: seen.get(n, "it follows a refused layer") for n in leaving if n in names}
+
+
+def _hint(graph: Graph, target: Target, deployment: Deployment, count: int) -> str:
+    """Return what --allow-fallback would do for the refused layers; nothing where it does not help."""
+    mild = errors(_of_model(graph, target, replace(deployment, allow_fallback=True), ()))
+    if len(mild) == count:
+        return ""
+    where = "are cut to the CPU" if target.fallback is not None else "stay float"
+    return f" Or give --allow-fallback: such layers {where}."
 
 
 def with_fallback(recipe: Recipe, refused: Mapping[str, str], target: Target) -> Recipe:

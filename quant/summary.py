@@ -146,7 +146,7 @@ def summary_text(facts: Mapping[str, Any], timing: Mapping[str, Any]) -> str:
             tried = ", ".join(f"{k} {v:.1f} dB" for k, v in target["observers_db"].items())
             lines.append(f"  observers   {tried}")
         lines.append(f"  simulation  {_line(target['simulated'])}")
-        if said := [f"{n} {kind}s" for kind, n in target["check"].items() if n]:
+        if said := [f"{n} {kind}{'s' * (n != 1)}" for kind, n in target["check"].items() if n]:
             lines.append(f"  check       {', '.join(said)}: see {name}/check.json")
         if "integer" in target:
             lines.append(f"  integer run {_line(target['integer'])}")

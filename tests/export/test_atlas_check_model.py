@@ -149,7 +149,7 @@ def test_inputs_are_float32_of_fixed_sizes_with_names_that_atc_can_read() -> Non
 
     assert str(size) == (
         "atlas-24 error, tensor 'x': saw sizes [1, 3, 'H', 8], wanted fixed sizes behind the batch. "
-        "Export the model with fixed sizes behind the batch."
+        "Give --size, or export the model with fixed sizes behind the batch."
     )
     assert [(f.rule, f.severity, f.saw) for f in found] == [
         ("atlas-24", "error", "a graph input of type FLOAT16"),

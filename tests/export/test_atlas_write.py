@@ -15,12 +15,14 @@ import onnxruntime as ort
 import pytest
 from PIL import Image
 
+from quant.choose import choose
 from quant.deploy import Deployment
 from quant.errors import UnsupportedError
 from quant.export import atlas_write
 from quant.export.atlas import ATLAS, write
 from quant.export.atlas_check import check_export
 from quant.export.atlas_fallback import without_refused
+from quant.export.atlas_interpret import interpret
 from quant.export.atlas_opset import lowered
 from quant.export.atlas_record import parse_record
 from quant.export.atlas_simulate import simulated
@@ -30,7 +32,7 @@ from quant.plan import Plan
 from quant.plan_check import check_plan
 from quant.preprocess import Preprocess
 from tests.atlas import atlas_plan, by_hand, run_simulated
-from tests.chosen import prepared
+from tests.chosen import prepared, profiled
 from tests.models import conv_relu_net, gemm_net, model, residual_net, weights
 
 RGB = Preprocess(size=(16, 16), mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
@@ -298,6 +300,36 @@ def test_a_dynamic_size_behind_the_batch_is_refused(tmp_path: Path) -> None:
         "net.onnx, input 'x': ATC compiles for fixed sizes, saw ['N', '3', 'H', '8']. Export the "
         "model with fixed sizes behind the batch."
     )
+
+
+def test_open_sizes_are_bound_to_the_samples(tmp_path: Path) -> None:
+    """Detectors are exported with open sizes, and --size says at which one they run."""
+    graph = prepared(
+        model(
+            """g (float[N,3,H,W] x) => (float[N,2,h,w] y) {
+                [c] a = Conv(x, w1)
+                [s] b = Shape<start=2>(x)
+                [d] d = Conv<strides=[2,2], pads=[1,1,1,1]>(a, w2)
+                [n] nc = Shape<start=0, end=1>(x)
+                [k] whole = Concat<axis=0>(nc, two, b)
+                [r] y = Resize<mode="nearest">(d, , , whole)
+            }""",
+            {**weights(0, w1=(4, 3, 1, 1), w2=(2, 4, 3, 3)), "two": np.array([2], np.int64)},
+        )
+    )
+    feeds = {"x": np.random.default_rng(0).normal(size=(1, 3, 12, 20)).astype(np.float32)}
+    plan = choose(graph, profiled(graph, feeds), ATLAS, observer="minmax")
+    told = Deployment(preprocess=Preprocess(size=(20, 12)))
+    write(graph, plan, tmp_path, told)
+    save_model(simulated(graph, plan), tmp_path / "simulated.onnx")
+    deployed = onnx.load(tmp_path / "deploy_model.onnx")
+    made = interpret(deployed, feeds)["y"]
+
+    dims = deployed.graph.input[0].type.tensor_type.shape.dim
+    assert [d.dim_value for d in dims] == [1, 3, 12, 20]
+    assert "--input_shape=x:1,3,12,20" in (tmp_path / "atc.sh").read_text()
+    assert errors(check_export(tmp_path, told)) == []
+    np.testing.assert_array_equal(made, run_simulated(simulated(graph, plan), feeds)[0])
 
 
 def aipp_values(folder: Path) -> dict[str, str]:

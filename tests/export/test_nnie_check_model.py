@@ -50,6 +50,27 @@ def test_a_layer_that_caffe_lacks_is_an_error_at_its_node() -> None:
     assert (one.rule, one.layer, one.place) == ("nnie-1", "odd", "node 'odd'")
 
 
+def test_what_stays_beside_a_custom_layer_must_convert_too() -> None:
+    """It was found only after the long work, when the files were written."""
+    proto = model(
+        """g (float[N,3,16,16] input) => (float[N,4200,1] output) {
+            [conv1] a = Conv(input, w1)
+            [odd] b = Erf(a)
+            [pool] c = GlobalAveragePool(b)
+            [wide] d = Conv(c, w2)
+            [flat] output = Reshape(d, shape)
+        }""",
+        {
+            **weights(0, w1=(4, 3, 3, 3), w2=(4200, 4, 1, 1)),
+            "shape": np.array([0, 4200, 1], np.int64),
+        },
+    )
+    found = errors(check_model(prepared(proto), deployed(allow_fallback=True)))
+
+    assert [f.rule for f in found] == ["nnie-10"]
+    assert "4200" in found[0].mend
+
+
 def test_with_fallback_it_is_a_warning_that_says_who_computes_it() -> None:
     for tail, mend in (
         ("output", "It is cut off: the CPU computes it from tail.onnx."),

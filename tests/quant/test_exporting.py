@@ -90,7 +90,7 @@ def test_a_model_is_checked_before_and_an_export_after(
     told = capsys.readouterr()
     assert "tensorrt-11 error" in told.out
     assert told.err == (
-        f"error: {tmp_path / 'new.onnx'}: 1 errors for tensorrt. Mend what is named above.\n"
+        f"error: {tmp_path / 'new.onnx'}: 1 error for tensorrt. Mend what is named above.\n"
     )
 
 

@@ -47,8 +47,8 @@ def test_a_refused_layer_is_said_before_the_work() -> None:
 
     assert str(caught.value) == (
         "net.onnx: chip-1 error, node 'conv2': saw a kernel of 31, wanted at most 11. Use two "
-        "layers. (1 more; quant check --target tensorrt lists them) Or give --allow-fallback, "
-        "where it helps."
+        "layers. (1 more; quant check --target tensorrt lists them) Or give --allow-fallback: "
+        "such layers stay float."
     )
 
 
