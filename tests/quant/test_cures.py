@@ -285,16 +285,24 @@ def test_the_first_and_the_last_layer(tmp_path: Path) -> None:
         assert case.gain(cause, tmp_path, IMAGES) > 0.2
 
 
-def test_a_cause_in_the_weight_is_dropped_where_the_activations_make_the_noise() -> None:
+def test_the_strongest_cause_goes_first_and_the_innocent_half_is_left_out() -> None:
     """Evidence without effect sends people the wrong way."""
     rule = Rule(match="conv1", weights="per-tensor")
-    images = IMAGES.copy()
-    images[3, 1, 5, 5] = 400
-    case = Case(
-        changed(models.conv_relu_net(), "w1", loud(8, 0, 5)), Recipe(rules=(rule,)), images=images
-    )
+    case = Case(changed(models.conv_relu_net(), "w1", loud(8, 0, 20)), Recipe(rules=(rule,)))
+    batch = batch_of({"input": IMAGES}, len(IMAGES))
+    rows, analysis = measured(case.graph, case.plan, case.profile, [batch])
+    row = replace(next(r for r in rows if r.layer == "conv1"), saturation=0.5)
 
-    assert case.cause("conv1").kind == "outlier"
+    def kinds(share: float) -> list[str]:
+        known = replace(analysis.layers["conv1"], weight_share=share)
+        found = find_causes(case.graph, case.plan, case.profile, row, known)
+        assert [c.strength for c in found] == sorted((c.strength for c in found), reverse=True)
+        return [c.kind for c in found]
+
+    assert kinds(0.5) == ["saturation", "weight-scale", "first"]
+    assert kinds(0.1) == ["saturation", "first"]
+    assert kinds(0.9) == ["weight-scale", "first"]
+    assert kinds(float("nan")) == ["saturation", "weight-scale", "first"]
 
 
 def test_a_rule_is_written_for_any_name(tmp_path: Path) -> None:
