@@ -139,7 +139,7 @@ def test_a_cell_of_a_heatmap_opens_its_layer(loaded: Any, tab: int) -> None:
         "clientY: b.top + Number(arguments[0].dataset.top) + 2.5 * arguments[0].dataset.tall}))",
         canvas,
     )
-    assert loaded.find_element(By.ID, "d-name").text.startswith(names[2][:5])
+    assert loaded.find_element(By.ID, "d-name").text.startswith(names[2][:4])
     assert loaded.get_log("browser") == []
 
 
