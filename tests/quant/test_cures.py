@@ -8,6 +8,7 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
+from quant import causes
 from quant.cause import Cause
 from quant.causes import find_causes
 from quant.choose import choose
@@ -303,6 +304,24 @@ def test_the_strongest_cause_goes_first_and_the_innocent_half_is_left_out() -> N
     assert kinds(0.1) == ["saturation", "first"]
     assert kinds(0.9) == ["weight-scale", "first"]
     assert kinds(float("nan")) == ["saturation", "weight-scale", "first"]
+
+
+def test_a_remedy_is_one_that_the_target_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chip with one scale a weight, or one observer, is not told to use another."""
+    factor = loud(12, 0, 100)
+    weight = Case(
+        changed(models.depthwise_net(), "w2", factor),
+        Recipe(rules=(Rule(match="depthwise", weights="per-tensor"),)),
+    )
+    range_ = Case(models.conv_relu_net())
+    range_.edited("input", 40)
+    chip = replace(TARGETS["onnxruntime"], observers=("entropy",), per_tensor=frozenset({"Conv"}))
+    monkeypatch.setattr(causes, "TARGETS", {"onnxruntime": chip})
+
+    found = [weight.cause("depthwise"), range_.cause("conv1")]
+    assert [c.kind for c in found] == ["weight-scale", "wasted-range"]
+    assert [c.remedy for c in found] == ['precision = "float"'] * 2
+    assert [c.place for c in found] == ["depthwise", "conv1"]
 
 
 def test_a_rule_is_written_for_any_name(tmp_path: Path) -> None:
