@@ -20,7 +20,8 @@ strongest above 1 is the likely cause. Ties go to the order of the table. A caus
 dropped where the weight makes under a fifth of the layer's noise, and one in the input where it
 does: `quant/local.py` measures that. A remedy is a line for a recipe, for the layer itself unless
 it names another node: the one that makes the activation. Where that one's kernel can only write
-integers, the rule for float names both.
+integers, the rule for float names both; where a target has one scale or one observer only, the
+remedy is float too.
 """
 
 __all__ = ["find_causes", "likely_cause"]
@@ -39,7 +40,7 @@ from quant.layer_error import LayerError
 from quant.layers import Layer, layers, source_of
 from quant.plan import Plan
 from quant.profile import Profile
-from quant.target import TARGETS
+from quant.target import TARGETS, Target
 from quant.tensor_stats import maker_of
 
 COSTLY_DB = 25.0
@@ -105,23 +106,39 @@ def find_causes(
         found += neighbour_causes(graph, plan, profile, layer, seen)
     found += [head_cause(graph, plan, profile, layer), place_cause(graph, every, layer)]
     causes = [c for c in found if c is not None and _guilty(c, measured)]
-    causes = [_with_maker(c, graph, plan, layer, pairs) for c in causes]
+    target = TARGETS[plan.target] if plan.target in set(TARGETS) else None
+    if target is not None:
+        causes = [_possible(c, target, layer) for c in causes]
+        causes = [_with_maker(c, target, graph, plan, pairs) for c in causes]
     causes.sort(key=lambda c: -c.strength)  # stable: ties stay in the order of the table
     return causes or [_rounding(row)]
 
 
+def _possible(cause: Cause, target: Target, layer: Layer) -> Cause:
+    """Have the layer in float where the target leaves no choice of scales or observers."""
+    fixed = cause.key == "observer" and target.observers and cause.value not in target.observers
+    scale = cause.key == "weights" and (layer.op in target.per_tensor or target.grouped)
+    if not (fixed or scale):
+        return cause
+    return replace(cause, key="precision", value="float", place=layer.name, here=True)
+
+
 def _with_maker(
-    cause: Cause, graph: Graph, plan: Plan, layer: Layer, pairs: Sequence[Seen]
+    cause: Cause, target: Target, graph: Graph, plan: Plan, pairs: Sequence[Seen]
 ) -> Cause:
     """Have the maker of a bad input in float too, where its kernel can only write integers."""
     if cause.kind not in OF_INPUT or (cause.key, cause.value) != ("precision", "float"):
         return cause
-    writes = TARGETS[plan.target].outputs if plan.target in set(TARGETS) else frozenset()
     for seen in pairs:
         maker = maker_of(graph, seen.grid.tensor)
         node = next((n for n in graph.nodes if str(n.name) == maker), None)
         known = plan.layers.get(maker)
-        if node is not None and known is not None and known.quantized and node.op_type in writes:
+        if (
+            node is not None
+            and known is not None
+            and known.quantized
+            and node.op_type in target.outputs
+        ):
             return replace(cause, also=(maker,))
     return cause
 

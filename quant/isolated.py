@@ -104,8 +104,8 @@ def isolated_errors(
                         broken.add((row, column))
                     errors[row][column].add(signal[column], noise, rows)
     return {
-        layer.name: _worst([e for column, e in enumerate(row) if (number, column) not in broken])
-        for number, (layer, row) in enumerate(zip(measured, errors, strict=True))
+        layer.name: _worst(row, [column for column in range(len(row)) if (n, column) in broken])
+        for n, (layer, row) in enumerate(zip(measured, errors, strict=True))
     }
 
 
@@ -123,14 +123,14 @@ def _noise(want: Array, got: Array) -> Array:
     return _squares(np.where(np.isfinite(want), got - np.where(np.isfinite(want), want, 0), 0))
 
 
-def _worst(errors: Sequence[Sums]) -> IsolatedError:
+def _worst(errors: Sequence[Sums], broken: Sequence[int]) -> IsolatedError:
     """Return the error at the worst output that could be compared, nan when none could."""
-    every = [e.sqnr_db for e in errors if not np.isnan(e.sqnr_db)]
-    by_image = np.zeros(0)
+    known = [e for column, e in enumerate(errors) if column not in broken]
+    every = [e.sqnr_db for e in known if not np.isnan(e.sqnr_db)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # an image that no output tells apart
-        if errors:
-            by_image = np.nanmin([e.by_image for e in errors], axis=0)
+        nothing = np.full(errors[0].by_image.shape, np.nan)
+        by_image = np.nanmin([nothing, *(e.by_image for e in known)], axis=0)
     return IsolatedError(sqnr_db=min(every, default=float("nan")), by_image=by_image)
 
 

@@ -63,6 +63,7 @@ def measured(
     alone = isolated_errors(graph, model, layers, batches, 1)
     local = local_errors(graph, model, layers, batches, 1)
     keys = [key for batch in batches for key in batch.keys]
+    keys = [f"{key} {HOSTILE[n % len(HOSTILE)]}.jpg" for n, key in enumerate(keys)]
     found = analyse(graph, plan, profile, layers, keys, alone, together, local)
     sizes = {str(k): tuple(v.shape) for k, v in batches[0].feeds.items()}
     by_name = {name: error.sqnr_db for name, error in alone.items()}

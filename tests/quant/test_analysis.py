@@ -21,6 +21,7 @@ from quant.plan import Plan
 from quant.simulate import open_simulation, quantize_graph
 from quant.sums import Rows, Sums
 from quant.target import TARGETS
+from tests import models
 from tests.chosen import batch_of, chosen, inputs, prepared, profiled
 from tests.models import concat_net, conv_relu_net, depthwise_net, image, residual_net
 from tests.runs import measured
@@ -223,3 +224,28 @@ def test_layers_without_a_weight_have_no_share() -> None:
 
     assert math.isnan(found.weight_db)
     assert math.isnan(found.weight_share)
+
+
+ROOT = """
+g (float[N,3,16,16] input) => (float[N,3,16,16] y) {
+    [keep] t = Conv <kernel_shape=[1,1]> (input, w1)
+    [log] y = Log (t)
+}
+"""
+
+
+def test_an_output_that_is_broken_by_quantization_is_no_number(tmp_path: Path) -> None:
+    """Small numbers become zero, and their logarithm infinite; the analysis is kept all the same."""
+    x = np.full((4, 3, 16, 16), 1e-4, np.float32)
+    x[:, :, 0] = 3
+    proto = models.model(ROOT, {"w1": np.eye(3, dtype=np.float32).reshape(3, 3, 1, 1)})
+    graph = prepared(proto)
+    profile = profiled(graph, {"input": x})
+    plan = choose(graph, profile, TARGETS["onnxruntime"], observer="minmax")
+    rows, found = measured(graph, plan, profile, [batch_of({"input": x}, 4)])
+    save_analysis(found, tmp_path / "a")
+
+    assert math.isnan(rows[0].isolated_sqnr_db)
+    back = load_analysis(tmp_path / "a").layers["keep"].isolated_by_image
+    assert back.shape == (4,)
+    assert np.isnan(back).all()

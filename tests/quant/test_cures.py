@@ -8,6 +8,7 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
+from quant import causes
 from quant.cause import Cause
 from quant.causes import find_causes
 from quant.choose import choose
@@ -285,16 +286,42 @@ def test_the_first_and_the_last_layer(tmp_path: Path) -> None:
         assert case.gain(cause, tmp_path, IMAGES) > 0.2
 
 
-def test_a_cause_in_the_weight_is_dropped_where_the_activations_make_the_noise() -> None:
+def test_the_strongest_cause_goes_first_and_the_innocent_half_is_left_out() -> None:
     """Evidence without effect sends people the wrong way."""
     rule = Rule(match="conv1", weights="per-tensor")
-    images = IMAGES.copy()
-    images[3, 1, 5, 5] = 400
-    case = Case(
-        changed(models.conv_relu_net(), "w1", loud(8, 0, 5)), Recipe(rules=(rule,)), images=images
-    )
+    case = Case(changed(models.conv_relu_net(), "w1", loud(8, 0, 20)), Recipe(rules=(rule,)))
+    batch = batch_of({"input": IMAGES}, len(IMAGES))
+    rows, analysis = measured(case.graph, case.plan, case.profile, [batch])
+    row = replace(next(r for r in rows if r.layer == "conv1"), saturation=0.5)
 
-    assert case.cause("conv1").kind == "outlier"
+    def kinds(share: float) -> list[str]:
+        known = replace(analysis.layers["conv1"], weight_share=share)
+        found = find_causes(case.graph, case.plan, case.profile, row, known)
+        assert [c.strength for c in found] == sorted((c.strength for c in found), reverse=True)
+        return [c.kind for c in found]
+
+    assert kinds(0.5) == ["saturation", "weight-scale", "first"]
+    assert kinds(0.1) == ["saturation", "first"]
+    assert kinds(0.9) == ["weight-scale", "first"]
+    assert kinds(float("nan")) == ["saturation", "weight-scale", "first"]
+
+
+def test_a_remedy_is_one_that_the_target_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chip with one scale a weight, or one observer, is not told to use another."""
+    factor = loud(12, 0, 100)
+    weight = Case(
+        changed(models.depthwise_net(), "w2", factor),
+        Recipe(rules=(Rule(match="depthwise", weights="per-tensor"),)),
+    )
+    range_ = Case(models.conv_relu_net())
+    range_.edited("input", 40)
+    chip = replace(TARGETS["onnxruntime"], observers=("entropy",), per_tensor=frozenset({"Conv"}))
+    monkeypatch.setattr(causes, "TARGETS", {"onnxruntime": chip})
+
+    found = [weight.cause("depthwise"), range_.cause("conv1")]
+    assert [c.kind for c in found] == ["weight-scale", "wasted-range"]
+    assert [c.remedy for c in found] == ['precision = "float"'] * 2
+    assert [c.place for c in found] == ["depthwise", "conv1"]
 
 
 def test_a_rule_is_written_for_any_name(tmp_path: Path) -> None:

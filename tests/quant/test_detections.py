@@ -50,6 +50,17 @@ def test_a_box_that_is_lost_or_changes_its_class_is_no_match() -> None:
     assert agreement(outputs(scores=other), outputs()).f1[0] == pytest.approx(0.5)
 
 
+def test_a_box_matches_once() -> None:
+    """One box between two of the float network stands for one of them: 75 of 125 is shared."""
+    want = np.array([[[0, 0, 10, 10], [5, 0, 15, 10]]], float)
+    got = np.array([[[2.5, 0, 12.5, 10], [90, 90, 99, 99]]], float)
+    scores, faint = np.array([[[0.9], [0.8]]]), np.array([[[0.9], [0.1]]])
+    found = agreement(outputs(got, faint), outputs(want, scores))
+
+    assert found.f1[0] == pytest.approx(2 * 1 / 3)
+    assert found.iou[0] == pytest.approx(0.6 / 2)
+
+
 def test_an_image_without_boxes_is_right_if_none_is_found() -> None:
     """Else a set of empty images would spoil the mean."""
     none = outputs(scores=SCORES * 0.1)

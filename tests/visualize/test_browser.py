@@ -9,7 +9,7 @@ import pytest
 from quant.saved_run import load_run
 from quant.visualize.report import write_report
 from tests import models
-from tests.runs import hostile, make_run
+from tests.runs import HOSTILE, hostile, make_run
 
 selenium = pytest.importorskip("selenium", reason="selenium is not installed")
 
@@ -44,7 +44,13 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
-    run = make_run(folder, hostile(models.depthwise_net()))
+    run = make_run(
+        folder,
+        hostile(models.depthwise_net()),
+        settings={"recipe": HOSTILE[0]},
+        warnings=list(HOSTILE),
+        preprocess={HOSTILE[1]: HOSTILE[2]},
+    )
     path = folder / "<img src=x onerror=alert(1)> report.html"
     write_report(load_run(run), path)
     return path
@@ -130,10 +136,10 @@ def test_a_cell_of_a_heatmap_opens_its_layer(loaded: Any, tab: int) -> None:
         "const b = arguments[0].getBoundingClientRect();"
         "arguments[0].dispatchEvent(new MouseEvent('click', {bubbles: true,"
         "clientX: b.left + Number(arguments[0].dataset.left) + 3,"
-        "clientY: b.top + Number(arguments[0].dataset.top) + 3}))",
+        "clientY: b.top + Number(arguments[0].dataset.top) + 2.5 * arguments[0].dataset.tall}))",
         canvas,
     )
-    assert loaded.find_element(By.ID, "d-name").text.startswith(names[0][:5])
+    assert loaded.find_element(By.ID, "d-name").text.startswith(names[2][:4])
     assert loaded.get_log("browser") == []
 
 

@@ -23,7 +23,13 @@ from tests.runs import HOSTILE, hostile, make_run
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_run(tmp_path_factory.mktemp("run"), hostile(models.depthwise_net()))
+    return make_run(
+        tmp_path_factory.mktemp("run"),
+        hostile(models.depthwise_net()),
+        settings={"recipe": HOSTILE[0]},
+        warnings=list(HOSTILE),
+        preprocess={HOSTILE[1]: HOSTILE[2]},
+    )
 
 
 class Elements(HTMLParser):
@@ -181,7 +187,9 @@ def test_model_explorer_data_are_by_node_name(run: Path, tmp_path: Path) -> None
     assert set(data["results"]) == {
         r.layer for r in saved.targets[0].rows if not np.isnan(r.isolated_sqnr_db)
     }
-    assert all(isinstance(x["value"], float) for x in data["results"].values())
+    for row in saved.targets[0].rows:
+        wanted = min(row.isolated_sqnr_db, 200.0)
+        assert data["results"][row.layer]["value"] == pytest.approx(wanted, abs=0.01)
     ends = [x["value"] for x in data["thresholds"]]
     assert ends == sorted(ends)
 

@@ -29,7 +29,7 @@ const drawMap = () => {
   const dpr = Math.min(2, devicePixelRatio || 1), width = Math.ceil(left + wide * columns.length + (map === 2 ? 12 : 108)), height = Math.ceil(top + tall * shown.length + 4);
   const canvas = el("canvas", { tabindex: 0, role: "application", "aria-label": `${m.title}: ${shown.length} layers by ${columns.length}. Arrow keys move, Enter opens the layer.` });
   canvas.width = width * dpr; canvas.height = height * dpr;
-  canvas.dataset.left = left; canvas.dataset.top = top;
+  canvas.dataset.left = left; canvas.dataset.top = top; canvas.dataset.tall = tall;
   canvas.style.width = `${width}px`; canvas.style.height = `${height}px`;
   canvas.addEventListener("mousemove", (e) => { const at = cellAt(e); tip(at ? `${safe(D.names[at.layer])}\n${at.seen.words}` : "", e); });
   canvas.addEventListener("mouseleave", () => tip(""));
