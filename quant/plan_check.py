@@ -57,7 +57,7 @@ def check_plan(plan: Plan, graph: Graph, target: Target) -> None:
 
 
 def _check_format(place: str, tensor: TensorPlan, target: Target) -> None:
-    known = [pair[tensor.kind == "weight"] for pair in target.formats.values()]
+    known = [pair[tensor.kind == "weight"] for pair in target.known.values()]
     if target.typed and "float16" in target.floats:
         known.append(FLOAT16)
     number = tensor.number
@@ -96,12 +96,10 @@ def _check_tensor(place: str, tensor: TensorPlan, graph: Graph) -> None:
             f"{place}: tensor '{tensor.tensor}' is called {tensor.kind} and is an {kind}. "
             "Mend its kind."
         )
-    opset = graph.model.opset_imports.get("", 0)
-    integer = isinstance(number, Integer) and number.bits != 8
-    if integer and (number.bits not in (16, 4) or opset < 21):
+    if isinstance(number, Integer) and number.bits > 16:
         raise InputError(
-            f"{place}: tensor '{tensor.tensor}' has the format {number.name}, which ONNX of opset "
-            f"{opset} cannot hold. Use int8 or uint8."
+            f"{place}: tensor '{tensor.tensor}' has the format {number.name}, and a grid has 16 "
+            "bits at most. Use int8 or uint8."
         )
     if number.axis is None:
         return
