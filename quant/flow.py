@@ -10,11 +10,15 @@ from typing import Any
 import onnx_ir as ir
 
 from quant.calibration import Batch, batches
+from quant.calibration.profiling import profile as profile_again
 from quant.choose import choose, node_types
 from quant.compare import Comparison, compare
 from quant.cumulative import cumulative
+from quant.deploy import Deployment
+from quant.effort import Rung, affordable, climb
 from quant.files import write_json, write_text
 from quant.finding import errors
+from quant.graph import Graph
 from quant.improve import correct_bias
 from quant.isolated import isolated
 from quant.job import Job
@@ -50,7 +54,9 @@ class Outcome:
     target: Target
     plan: Plan
     shipped: Shipped
+    graph: Graph
     observers: dict[str, float] = field(default_factory=dict)
+    rungs: tuple[Rung, ...] = ()
     rows: list[LayerError] = field(default_factory=list)
     simulated: Comparison | None = None
     integer: Comparison | None = None
@@ -99,6 +105,8 @@ def calibrate(job: Job, talk: Talk | None = None) -> Run:
     with talk.stage("data"):
         wanted = max(job.layer_samples, PICK * material.batch)
         some = list(_stream(job, material, material.calibrated[:wanted]))
+        afford = affordable(profile) if job.effort != "fast" else 0
+        learnt = list(_stream(job, material, material.calibrated[:afford]))
     outcomes = {}
     for target in targets:
         with talk.stage("choose"):
@@ -107,7 +115,9 @@ def calibrate(job: Job, talk: Talk | None = None) -> Run:
             )
         with talk.stage("write"):
             shipped = ship(graph, plan, target, job.out / target.name, deployment)
-        outcomes[target.name] = Outcome(target=target, plan=plan, shipped=shipped, observers=picked)
+        outcome = Outcome(target=target, plan=plan, shipped=shipped, graph=graph, observers=picked)
+        outcomes[target.name] = outcome
+        _improve(job, material, outcome, recipes[target.name], learnt, plain, deployment, talk)
     _measure(job, material, outcomes, metrics, plain, some[:2], talk)
     judged = any(o.simulated is not None and o.simulated.scores for o in outcomes.values())
     if job.metrics != ("top1",) and not judged:
@@ -147,8 +157,49 @@ def _choose(
     return correct_bias(plan, graph, profile, recipe), {}
 
 
-def _simulated(material: Material, outcome: Outcome) -> ir.Model:
-    return quantize_graph(material.graph, outcome.plan, outcome.target, weight_form="integer")
+def _improve(
+    job: Job,
+    material: Material,
+    outcome: Outcome,
+    recipe: Recipe,
+    samples: Sequence[Batch],
+    plain: Any,
+    deployment: Deployment,
+    talk: Talk,
+) -> None:
+    """Climb the ladder, and write what is better at once: a killed run leaves the best so far."""
+
+    def keep(graph: Graph, plan: Plan) -> None:
+        told = deployment
+        if graph.fingerprint != material.graph.fingerprint:
+            again = _stream(job, material, material.calibrated)
+            seen = profile_again(
+                graph, again, preprocess=job.preprocess.fingerprint, threads=job.threads
+            )
+            told = replace(deployment, profile=seen)
+        folder = job.out / outcome.target.name
+        outcome.shipped = ship(graph, plan, outcome.target, folder, told, material.graph)
+        outcome.graph, outcome.plan = graph, plan
+
+    if not samples:
+        return
+    with talk.stage("improve"):
+        climbed = climb(
+            job.effort,
+            outcome.graph,
+            outcome.plan,
+            outcome.target,
+            recipe,
+            samples,
+            plain,
+            threads=job.threads,
+            keep=keep,
+        )
+    outcome.rungs = climbed.rungs
+
+
+def _simulated(outcome: Outcome) -> ir.Model:
+    return quantize_graph(outcome.graph, outcome.plan, outcome.target, weight_form="integer")
 
 
 def _measure(
@@ -212,7 +263,7 @@ def _layers(
     alone, together = {}, {}
     if read:
         with talk.stage("layers"):
-            model = _simulated(material, outcome)
+            model = _simulated(outcome)
             together = cumulative(graph, model, layers, read, job.threads)
             shown = talk.bar(read, len(read), f"layers of {outcome.target.name}")
             alone = isolated(graph, model, layers, shown, job.threads)

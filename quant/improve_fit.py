@@ -35,7 +35,6 @@ DAMP = 0.1
 """The same, for the rounding: with less, errors are spread over directions that few rows decide."""
 
 
-
 @dataclass(frozen=True, slots=True)
 class Rows:
     """What the weights of a layer see, and what they should make of it.
@@ -64,8 +63,12 @@ def windows(x: Tensor, node: ir.Node, kernel: Sequence[int], where: Tensor) -> T
     steps = list(attributes.get_ints("dilations", [1, 1]))
     groups = attributes.get_int("group", 1)
     x = functional.pad(x, [pads[1], pads[3], pads[0], pads[2]])
-    down = (where[:, 0] * strides[0])[:, None, None] + (torch.arange(kernel[0]) * steps[0])[None, :, None]
-    across = (where[:, 1] * strides[1])[:, None, None] + (torch.arange(kernel[1]) * steps[1])[None, None, :]
+    down = (where[:, 0] * strides[0])[:, None, None] + (torch.arange(kernel[0]) * steps[0])[
+        None, :, None
+    ]
+    across = (where[:, 1] * strides[1])[:, None, None] + (torch.arange(kernel[1]) * steps[1])[
+        None, None, :
+    ]
     taken = x[:, :, down, across]  # [N, C, P, kh, kw]
     n, c, p = taken.shape[:3]
     taken = taken.reshape(n, groups, c // groups, p, -1)
@@ -96,10 +99,11 @@ def rows_of(walk: Walk, node: ir.Node, most: int, seed: int) -> Rows:
     ys: list[Tensor] = []
     per = max(1, most // walk.samples)
     where: Tensor | None = None
-    for rows in walk.chunks():
-        seen = walk.read(node, 0, quantized=True, rows=rows)
-        plain = walk.read(node, 0, quantized=False, rows=rows)
-        assert seen is not None and plain is not None
+    for chunk in walk.chunks():
+        seen = walk.read(node, 0, quantized=True, chunk=chunk)
+        plain = walk.read(node, 0, quantized=False, chunk=chunk)
+        assert seen is not None
+        assert plain is not None
         if node.op_type == "Conv":
             if where is None:
                 height, width = _size(node, seen.shape[2:], weight.shape[2:])
@@ -164,7 +168,9 @@ def _ridge(x: Tensor, y: Tensor, x1: Tensor, y1: Tensor, w: Tensor) -> float | N
 def _shift(hessian: Tensor, x: Tensor, y: Tensor, w: Tensor, ridge: float) -> Tensor:
     """Return W* - W0."""
     left = x.transpose(1, 2) @ (y - x @ w.transpose(1, 2))
-    return torch.cholesky_solve(left, torch.linalg.cholesky(_damped(hessian, ridge))).transpose(1, 2)
+    return torch.cholesky_solve(left, torch.linalg.cholesky(_damped(hessian, ridge))).transpose(
+        1, 2
+    )
 
 
 def _damped(hessian: Tensor, ridge: float) -> Tensor:
@@ -184,10 +190,14 @@ def rounded(w: Tensor, hessian: Tensor, scale: Tensor, qmin: int, qmax: int) -> 
         qmax: Greatest integer.
     """
     groups, _, k = w.shape
-    order = torch.argsort(torch.diagonal(hessian, dim1=1, dim2=2), dim=1, descending=True, stable=True)
+    order = torch.argsort(
+        torch.diagonal(hessian, dim1=1, dim2=2), dim=1, descending=True, stable=True
+    )
     w = torch.gather(w, 2, order[:, None, :].expand_as(w)).clone()
     turned = torch.stack([hessian[g][order[g]][:, order[g]] for g in range(groups)])
-    factor = torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(turned)), upper=True)
+    factor = torch.linalg.cholesky(
+        torch.cholesky_inverse(torch.linalg.cholesky(turned)), upper=True
+    )
     made = torch.empty_like(w)
     step = 64
     for first in range(0, k, step):
@@ -227,7 +237,11 @@ def fit_layer(
     off = many - q * tried[:, :, None]
     error = ((off @ hessian) * off).sum(2).reshape(groups, len(factors), count)
     best = error.argmin(1, keepdim=True)
-    q = torch.gather(q.reshape(groups, len(factors), count, -1), 1, best[..., None].expand(-1, -1, -1, q.shape[2]))[:, 0]
+    q = torch.gather(
+        q.reshape(groups, len(factors), count, -1),
+        1,
+        best[..., None].expand(-1, -1, -1, q.shape[2]),
+    )[:, 0]
     kept = torch.gather(tried.reshape(groups, len(factors), count), 1, best)[:, 0].float()
     made = q * kept.double()[:, :, None]
     return q, kept, mean_y - (made @ mean_x[:, :, None])[:, :, 0]

@@ -103,7 +103,9 @@ class _Work:
             return
         if not _rowed(node, weight) or not _own_bias(node):
             return
-        wants = {k: self.recipe.wants(name, node.op_type, k) for k in ("rounding", "bias_correction")}
+        wants = {
+            k: self.recipe.wants(name, node.op_type, k) for k in ("rounding", "bias_correction")
+        }
         fits = self.rounding and wants["rounding"] != "nearest" and _integers(grid, weight)
         corrects = wants["bias_correction"] != "off" and node.op_type != "MatMul"
         if not (fits or corrects):
@@ -118,7 +120,8 @@ class _Work:
             made = _matrix(node, fake_quantize(self.walk.constant(weight), grid)).double()
             short = rows.y.double().mean(1) - (made @ rows.x.double().mean(1)[..., None])[..., 0]
         if corrects:
-            bias = self.walk.constant(node.inputs[2]) if _has_bias(node) else torch.zeros(1)
+            old = node.inputs[2] if _has_bias(node) else None
+            bias = self.walk.constant(old) if old is not None else torch.zeros(1)
             self.biases[name] = (bias.double() + short.reshape(-1)).float()
             self.walk.weights[name, 2] = self.biases[name]
 
@@ -127,7 +130,8 @@ class _Work:
     ) -> tuple[Tensor, Tensor]:
         """Fit the integers of a layer; return its weights `[G, M, K]` and what the bias is short of."""
         number, params = grid.number, grid.params
-        assert isinstance(number, Integer) and isinstance(params, Params)
+        assert isinstance(number, Integer)
+        assert isinstance(params, Params)
         groups, count, _ = matrix.shape
         flat = np.broadcast_to(params.scale, (groups * count,)).copy()
         factors = FACTORS[number.bits < 8] if number.axis is not None else (1.0,)
@@ -199,10 +203,11 @@ def _own_bias(node: ir.Node) -> bool:
     if not _has_bias(node):
         return True
     bias, weight = node.inputs[2], node.inputs[1]
-    assert bias is not None and weight is not None
+    assert bias is not None
+    assert weight is not None
     if not bias.is_initializer() or bias.shape is None or weight.shape is None:
         return False
-    axis = 0 if node.op_type == "Conv" or node.attributes.get_int("transB", 0) else 1
+    axis = 0 if node.op_type == "Conv" or _across(node) else 1
     return len(bias.shape) == 1 and bias.shape[0] == weight.shape[axis]
 
 
@@ -212,21 +217,25 @@ def _integers(grid: TensorPlan, weight: ir.Value) -> bool:
     return isinstance(number, Integer) and number.symmetric and number.signed and number.bits <= 8
 
 
+def _across(node: ir.Node) -> bool:
+    """Tell whether a matrix has its outputs along axis 0."""
+    turned: int = node.attributes.get_int("transB", 0)
+    return node.op_type == "Gemm" and turned == 1
+
+
 def _matrix(node: ir.Node, weight: Tensor) -> Tensor:
     """Return a weight as `[G, M, K]`: groups, their outputs, the inputs of each."""
     if node.op_type == "Conv":
         groups = node.attributes.get_int("group", 1)
         return weight.reshape(groups, weight.shape[0] // groups, -1)
-    across = node.op_type == "Gemm" and node.attributes.get_int("transB", 0)
-    return (weight if across else weight.T)[None]
+    return (weight if _across(node) else weight.T)[None]
 
 
 def _unmatrix(node: ir.Node, matrix: Tensor, like: Tensor) -> Tensor:
     """Return `[G, M, K]` in the weight's own layout."""
     if node.op_type == "Conv":
         return matrix.reshape(like.shape)
-    across = node.op_type == "Gemm" and node.attributes.get_int("transB", 0)
-    return matrix[0] if across else matrix[0].T.contiguous()
+    return matrix[0] if _across(node) else matrix[0].T.contiguous()
 
 
 def _stored(name: str, array: Tensor) -> ir.TensorProtocol:

@@ -29,7 +29,8 @@ def _padded(x: Tensor, node: ir.Node, fill: float = 0.0) -> tuple[Tensor, list[i
 
 
 def _conv(node: ir.Node, x: Inputs) -> Tensor:
-    assert x[0] is not None and x[1] is not None
+    assert x[0] is not None
+    assert x[1] is not None
     data, pads = _padded(x[0], node)
     rank = data.dim() - 2
     call: Any = (functional.conv1d, functional.conv2d, functional.conv3d)[rank - 1]
@@ -47,7 +48,8 @@ def _conv(node: ir.Node, x: Inputs) -> Tensor:
 
 def _gemm(node: ir.Node, x: Inputs) -> Tensor:
     a, b = x[0], x[1]
-    assert a is not None and b is not None
+    assert a is not None
+    assert b is not None
     a = a.T if node.attributes.get_int("transA", 0) else a
     b = b.T if node.attributes.get_int("transB", 0) else b
     made = node.attributes.get_float("alpha", 1.0) * (a @ b)
@@ -90,7 +92,8 @@ def _global_pool(node: ir.Node, x: Inputs) -> Tensor:
 
 
 def _reshape(node: ir.Node, x: Inputs) -> Tensor:
-    assert x[0] is not None and x[1] is not None
+    assert x[0] is not None
+    assert x[1] is not None
     sizes = [int(s) for s in x[1].tolist()]
     sizes = [x[0].shape[i] if s == 0 else s for i, s in enumerate(sizes)]
     return x[0].reshape(sizes)
@@ -107,7 +110,8 @@ def _flatten(node: ir.Node, x: Inputs) -> Tensor:
 
 def _binary(call: Callable[[Tensor, Tensor], Tensor]) -> Callable[[ir.Node, Inputs], Tensor]:
     def made(node: ir.Node, x: Inputs) -> Tensor:
-        assert x[0] is not None and x[1] is not None
+        assert x[0] is not None
+        assert x[1] is not None
         return call(x[0], x[1])
 
     return made
@@ -138,7 +142,9 @@ def _hard_sigmoid(node: ir.Node, x: Inputs) -> Tensor:
 
 def _slice(node: ir.Node, x: Inputs) -> Tensor:
     data, starts, ends = x[0], x[1], x[2]
-    assert data is not None and starts is not None and ends is not None
+    assert data is not None
+    assert starts is not None
+    assert ends is not None
     axes = x[3].tolist() if len(x) > 3 and x[3] is not None else range(len(starts))
     steps = x[4].tolist() if len(x) > 4 and x[4] is not None else [1] * len(starts)
     where = [slice(None)] * data.dim()
@@ -149,7 +155,8 @@ def _slice(node: ir.Node, x: Inputs) -> Tensor:
 
 def _pad(node: ir.Node, x: Inputs) -> Tensor:
     data, pads = x[0], x[1]
-    assert data is not None and pads is not None
+    assert data is not None
+    assert pads is not None
     sizes: list[int] = pads.tolist()
     half = len(sizes) // 2
     flat = [sizes[i + side] for i in reversed(range(half)) for side in (0, half)]

@@ -7,7 +7,7 @@ node runs once; a tensor is dropped behind its last reader.
 
 __all__ = ["Walk", "fake_quantize", "forget", "spread_to"]
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -44,9 +44,11 @@ def fake_quantize(x: Tensor, grid: TensorPlan | None) -> Tensor:
     if not isinstance(number, Integer) or not isinstance(params, Params):
         return torch.from_numpy(number.fake_quantize(x.numpy(), params))
     scale = spread_to(torch.from_numpy(np.asarray(params.scale)), number.axis, x.dim())
-    zero = spread_to(torch.from_numpy(np.asarray(params.zero_point, np.float32)), number.axis, x.dim())
-    near = torch.round(x / scale).add_(zero).clamp_(number.qmin, number.qmax)
-    return near.sub_(zero).mul_(scale)
+    zero = torch.from_numpy(np.asarray(params.zero_point, np.float32))
+    zero = spread_to(zero, number.axis, x.dim())
+    near = torch.div(x, scale).round_()
+    # clip(n + z) - z, which is the same in whole numbers and reads the memory once less
+    return near.clamp_(number.qmin - zero, number.qmax - zero).mul_(scale)
 
 
 def forget(graph: Graph) -> dict[int, list[str]]:
@@ -70,35 +72,40 @@ class Walk:
     Attributes:
         graph: The prepared graph.
         plan: The grids; a step may put a better plan here on its way.
-        plain: Float values by name, all samples.
-        seen: Quantized values by name: what readers get before their own grid.
-        weights: By initializer what the quantized network uses instead, on its grid or a bias.
+        plain: Float values by name, in chunks of samples.
+        seen: Quantized values by name, on their grid where all readers see one.
+        weights: By node and input what the quantized network uses for a constant.
     """
 
     def __init__(self, graph: Graph, plan: Plan, feeds: Mapping[str, NDArray[Any]]) -> None:
         self.graph, self.plan = graph, plan
-        self.plain: dict[str, Tensor] = {}
-        for name, array in feeds.items():
-            self.plain[name] = _laid(torch.from_numpy(np.ascontiguousarray(array)))
-        self.seen = dict(self.plain)
+        self.samples = len(next(iter(feeds.values())))
+        self.plain: dict[str, list[Tensor]] = {
+            name: [_laid(torch.from_numpy(array[i : i + CHUNK])) for i in self._starts()]
+            for name, array in feeds.items()
+        }
+        self._one_grid = {
+            t.tensor: t for t in plan.quantized if t.kind == "activation" and t.readers is None
+        }
+        self.seen: dict[str, list[Tensor]] = {
+            name: [fake_quantize(x, self._one_grid.get(name)) for x in parts]
+            for name, parts in self.plain.items()
+        }
         self.weights: dict[tuple[str, int], Tensor] = {}
         self._constants = {
             name: torch.from_numpy(np.array(value.const_value.numpy()))
             for name, value in graph.model.graph.initializers.items()
             if value.const_value is not None
         }
-        self._foreign: dict[str, Callable[..., Tensor]] = {}
 
-    @property
-    def samples(self) -> int:
-        """How many samples walk."""
-        return len(next(iter(self.plain.values())))
+    def _starts(self) -> range:
+        return range(0, self.samples, CHUNK)
 
     def constant(self, value: ir.Value) -> Tensor:
         """Return an initializer as it is in the float graph."""
         return self._constants[str(value.name)]
 
-    def read(self, node: ir.Node, index: int, *, quantized: bool, rows: slice) -> Tensor | None:
+    def read(self, node: ir.Node, index: int, *, quantized: bool, chunk: int) -> Tensor | None:
         """Return what a node sees at an input."""
         value = node.inputs[index] if index < len(node.inputs) else None
         if value is None:
@@ -115,35 +122,41 @@ class Walk:
             self.weights[str(node.name), index] = made
             return made
         if not quantized:
-            return self.plain[name][rows]
-        return fake_quantize(self.seen[name][rows], self.plan.grid(name, str(node.name)))
+            return self.plain[name][chunk]
+        if name in self._one_grid:
+            return self.seen[name][chunk]
+        return fake_quantize(self.seen[name][chunk], self.plan.grid(name, str(node.name)))
 
-    def inputs(self, node: ir.Node, *, quantized: bool, rows: slice) -> list[Tensor | None]:
+    def inputs(self, node: ir.Node, *, quantized: bool, chunk: int) -> list[Tensor | None]:
         """Return all that a node sees."""
         count = len(node.inputs)
         if quantized and weight_of(node) is not None and str(node.name) in self.plan.shifts:
             count = max(count, 3)
-        found = [self.read(node, i, quantized=quantized, rows=rows) for i in range(count)]
-        if quantized and len(found) > 2 and found[2] is None and (str(node.name), 2) in self.weights:
+        found = [self.read(node, i, quantized=quantized, chunk=chunk) for i in range(count)]
+        if (
+            quantized
+            and len(found) > 2
+            and found[2] is None
+            and (str(node.name), 2) in self.weights
+        ):
             found[2] = self.weights[str(node.name), 2]
         elif quantized and count > len(node.inputs):
             found[2] = torch.from_numpy(self.plan.shifts[str(node.name)])
         return found
 
-    def chunks(self) -> Iterator[slice]:
-        """Yield the samples in runs."""
-        for start in range(0, self.samples, CHUNK):
-            yield slice(start, start + CHUNK)
+    def chunks(self) -> range:
+        """Return the numbers of the chunks."""
+        return range(len(self._starts()))
 
     def step(self, node: ir.Node, *, quantized: bool) -> None:
         """Run one node over all samples."""
         values = self.seen if quantized else self.plain
-        made: list[list[Tensor]] = []
-        for rows in self.chunks():
-            made.append(self._run(node, self.inputs(node, quantized=quantized, rows=rows)))
-        for value, parts in zip(node.outputs, zip(*made, strict=True), strict=True):
-            if value.name:
-                values[str(value.name)] = torch.cat(parts)
+        for chunk in self.chunks():
+            made = self._run(node, self.inputs(node, quantized=quantized, chunk=chunk))
+            for value, x in zip(node.outputs, made, strict=True):
+                name = str(value.name)
+                grid = self._one_grid.get(name) if quantized else None
+                values.setdefault(name, []).append(fake_quantize(x, grid))
 
     def _run(self, node: ir.Node, inputs: Sequence[Tensor | None]) -> list[Tensor]:
         if can_run(node):
@@ -169,7 +182,7 @@ def _alone(graph: Graph, node: ir.Node, inputs: Sequence[Tensor | None]) -> list
     copy = ir.node(
         node.op_type,
         [values.get(name) for name in names],
-        {a.name: a for a in node.attributes.values()},  # type: ignore[misc]
+        {a.name: a for a in node.attributes.values()},
         domain=node.domain,
         num_outputs=len(node.outputs),
     )

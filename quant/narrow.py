@@ -45,14 +45,19 @@ def uniform_function(opset: int) -> ir.Function:
     inputs = [ir.Value(name=n) for n in ("x", "scale", "zero_point", "least", "most")]
     x, scale, zero, least, most = inputs
     nodes = [ir.node("Div", [x, scale])]
-    for op, other in (("Round", None), ("Add", zero), ("Max", least), ("Min", most), ("Sub", zero), ("Mul", scale)):
+    for op, other in (
+        ("Round", None),
+        ("Add", zero),
+        ("Max", least),
+        ("Min", most),
+        ("Sub", zero),
+        ("Mul", scale),
+    ):
         before = nodes[-1].outputs[0]
         nodes.append(ir.node(op, [before] if other is None else [before, other]))
     return _function("Uniform", inputs, nodes, opset)
 
 
 def _function(name: str, inputs: list[ir.Value], nodes: list[ir.Node], opset: int) -> ir.Function:
-    graph = ir.Graph(
-        inputs, nodes[-1].outputs, nodes=nodes, opset_imports={"": opset}, name=name
-    )
+    graph = ir.Graph(inputs, nodes[-1].outputs, nodes=nodes, opset_imports={"": opset}, name=name)
     return ir.Function(DOMAIN, name, "", graph=graph, attributes=[])

@@ -134,14 +134,15 @@ class _Edit:
         value = self.values[tensor.tensor]
         steps = number.steps(params, len(value.shape) if value.shape is not None else 0)
         source = value
-        if tensor.kind == "weight" and (form == "integer" or len(steps) == 1):
-            array = value.const_value.numpy()  # type: ignore[union-attr]
+        array = value.const_value.numpy() if value.const_value is not None else None
+        if array is not None and (form == "integer" or len(steps) == 1):
             stored = number.stored(array, params)
             kept = number.fake_quantize(array, params) if stored is None else stored
             source = self._constant(f"{tensor.tensor}_quantized", kept)
             steps = [] if stored is None else steps[-1:]
-        elif tensor.kind == "weight" and len(steps) > 2:  # what is on the grid needs no bound
-            source = self._constant(f"{tensor.tensor}_on_grid", number.fake_quantize(value.const_value.numpy(), params))  # type: ignore[union-attr]
+        elif array is not None and len(steps) > 2:  # what is on the grid needs no bound
+            on_grid = number.fake_quantize(array, params)
+            source = self._constant(f"{tensor.tensor}_on_grid", on_grid)
             steps = steps[1:]
         made = self._steps(steps, source, tensor.tensor)
         seen = made[-1].outputs[0] if made else source
