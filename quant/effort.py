@@ -4,7 +4,7 @@ A part of the calibration samples is held aside: no step learns from it, and it 
 the plan that comes down from the ladder is never worse on it than the one that went up.
 """
 
-__all__ = ["Climbed", "Rung", "affordable", "climb", "held_aside"]
+__all__ = ["Climbed", "Ground", "Rung", "affordable", "climb", "held_aside"]
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,10 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quant.compare import Samples, compare
+from quant.compare import Samples
+from quant.equalize import equalize
 from quant.graph import Graph
+from quant.judge import Judge
+from quant.pixel_grid import on_pixel_grid
 from quant.plan import Plan
 from quant.profile import Profile
+from quant.range_search import search_ranges
 from quant.recipe import Recipe
 from quant.simulate import open_simulation, quantize_graph
 from quant.target import Target
@@ -33,11 +37,15 @@ ENOUGH = 8
 MOST = 256
 """Samples that steps see at most; more change little and cost as much again."""
 
+SEARCHED = 64
+"""Samples on which ranges are searched: the network runs over them some hundred times."""
+
 ROOM = 512 * 2**20
 """Bytes that one activation of all these samples may take: some four are in memory at a time."""
 
+PIXELS = "whole pixels"
+
 Feeds = Mapping[str, NDArray[Any]]
-Change = Callable[[Graph, Plan], tuple[Graph, Plan] | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +54,7 @@ class Rung:
 
     Attributes:
         step: Its name.
-        sqnr_db: SQNR of the worst output on the samples held aside, with the step, in dB.
+        sqnr_db: Mean SQNR in dB of a sample held aside, at the worst output, with the step.
         kept: Whether the plan has it.
     """
 
@@ -60,14 +68,51 @@ class Climbed:
     """What the ladder led to.
 
     Attributes:
-        graph: The graph that the plan is about: the prepared one, or with other weights.
+        base: The prepared graph, or one that computes the same float function with other numbers.
+        rough: The plan of `base` as an observer and nearest rounding make it.
+        graph: The graph that `plan` is about: `base`, or with weights and biases fitted to the plan.
         plan: The best that was measured.
         rungs: Every step in the order it was tried, "fast" first.
     """
 
+    base: Graph
+    rough: Plan
     graph: Graph
     plan: Plan
     rungs: tuple[Rung, ...] = ()
+
+
+Step = Callable[[Climbed], Climbed | None]
+"""From the best so far to what a step makes of it; None where there is nothing to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What a ladder stands on.
+
+    Attributes:
+        target: The table.
+        recipe: The target's rules.
+        profile: Of the prepared graph.
+        samples: Calibration samples in memory.
+        plain: ONNX Runtime session of the prepared graph.
+        pixels: float64 `[2, C]`, mean and std in 0..255 units; None where inputs are no pictures.
+        choose: Makes the rough plan of a graph from its profile.
+        watch: Makes the profile of a graph on some samples.
+        keep: Called with each better graph and plan as it is found: to write it.
+        threads: Threads inside one operator; 0 for all cores.
+    """
+
+    target: Target
+    recipe: Recipe
+    profile: Profile
+    samples: Sequence[Samples]
+    plain: Any
+    pixels: NDArray[np.float64] | None
+    choose: Callable[[Graph, Profile], Plan]
+    watch: Callable[[Graph, Sequence[Samples]], Profile]
+    keep: Callable[[Climbed], None] | None = None
+    threads: int = 0
 
 
 def affordable(profile: Profile) -> int:
@@ -92,115 +137,135 @@ def held_aside(samples: Sequence[Samples]) -> tuple[list[Samples], list[Samples]
     return [], []
 
 
-def climb(
-    effort: str,
-    graph: Graph,
-    plan: Plan,
-    target: Target,
-    recipe: Recipe,
-    samples: Sequence[Samples],
-    plain: Any,
-    *,
-    threads: int = 0,
-    keep: Callable[[Graph, Plan], None] | None = None,
-) -> Climbed:
+def climb(effort: str, graph: Graph, plan: Plan, ground: Ground) -> Climbed:
     """Return the best plan that the effort allows.
 
-    "fast" returns the plan as it is. "balanced" corrects biases and fits integers, layer by layer,
-    to what reaches each layer. "best" also looks for better ranges of activations by the error at
-    the network's outputs, and fits again behind them.
+    "fast" returns the plan as it is. "balanced" puts the input on whole pixels and fits integers
+    and biases, layer by layer, to what reaches each layer. "best" also looks for better ranges of
+    activations by the error at the network's outputs, fits again behind them, and tries all of it
+    once more on equalized channels.
 
     Args:
         effort: "fast", "balanced" or "best".
         graph: The prepared graph.
         plan: Its plan, as "fast" has it.
-        target: The table.
-        recipe: The target's rules.
-        samples: Calibration samples in memory.
-        plain: ONNX Runtime session of the prepared graph.
-        threads: Threads inside one operator; 0 for all cores.
-        keep: Called with each graph and plan that is better than all before: to write it.
+        ground: The rest.
     """
-    learnt, aside = held_aside(samples)
+    learnt, aside = held_aside(ground.samples)
+    best = Climbed(base=graph, rough=plan, graph=graph, plan=plan)
     if effort == "fast" or not aside:
-        return Climbed(graph=graph, plan=plan)
-    ladder = _Ladder(target, plain, aside, threads, keep)
-    best = Climbed(
-        graph=graph,
-        plan=plan,
-        rungs=(Rung(step="fast", sqnr_db=ladder.db(graph, plan), kept=True),),
-    )
-    for name, change in _steps(
-        effort, graph, target, recipe.of(target.name), learnt, plain, threads
-    ):
-        best = ladder.try_one(best, name, change)
+        return best
+    judge = Judge(ground.plain, aside)
+    first = Rung(step="fast", sqnr_db=_db(best, ground, judge), kept=True)
+    best = replace(best, rungs=(first,))
+    for name, step in _steps(effort, best, ground, learnt):
+        best = _try(best, name, step, ground, judge)
     return best
 
 
-@dataclass(frozen=True, slots=True)
-class _Ladder:
-    target: Target
-    plain: Any
-    aside: Sequence[Samples]
-    threads: int
-    keep: Callable[[Graph, Plan], None] | None
+def _db(state: Climbed, ground: Ground, judge: Judge) -> float:
+    """Return the mean SQNR of a sample held aside."""
+    model = quantize_graph(state.graph, state.plan, ground.target, weight_form="integer")
+    return judge.db(open_simulation(model, ground.threads))
 
-    def db(self, graph: Graph, plan: Plan) -> float:
-        """Return the SQNR of the worst output on the samples held aside."""
-        model = quantize_graph(graph, plan, self.target, weight_form="integer")
-        session = open_simulation(model, self.threads)
-        return compare(self.plain, {"": session}, self.aside)[""].sqnr_db
 
-    def try_one(self, best: Climbed, name: str, change: Change) -> Climbed:
-        """Return the better one of the best so far and what a step makes of it."""
-        made = change(best.graph, best.plan)
-        if made is None:
-            return best
-        found = self.db(*made)
-        top = max(r.sqnr_db for r in best.rungs if r.kept)
-        better = found >= top + LEAST_DB
-        rungs = (*best.rungs, Rung(step=name, sqnr_db=found, kept=better))
-        if not better:
-            return Climbed(graph=best.graph, plan=best.plan, rungs=rungs)
-        if self.keep is not None:
-            self.keep(*made)
-        return Climbed(graph=made[0], plan=made[1], rungs=rungs)
+def _try(best: Climbed, name: str, step: Step, ground: Ground, judge: Judge) -> Climbed:
+    """Return the better one of the best so far and what a step makes of it."""
+    made = step(best)
+    if made is None:
+        return best
+    found = _db(made, ground, judge)
+    top = max(r.sqnr_db for r in best.rungs if r.kept)
+    better = found >= top + LEAST_DB
+    rungs = (*best.rungs, Rung(step=name, sqnr_db=found, kept=better))
+    if not better:
+        return replace(best, rungs=rungs)
+    made = replace(made, rungs=rungs)
+    if ground.keep is not None:
+        ground.keep(made)
+    return made
 
 
 def _steps(
-    effort: str,
-    graph: Graph,
-    target: Target,
-    recipe: Recipe,
-    learnt: Sequence[Samples],
-    plain: Any,
-    threads: int,
-) -> Iterator[tuple[str, Change]]:
-    """Yield each step's name and what it does, cheapest first; every one starts from the best."""
-    feeds = _joined(learnt)
-
-    def bias(_: Graph, plan: Plan) -> tuple[Graph, Plan]:
-        return _fit(graph, plan, feeds, recipe, rounding=False)
-
-    def rounding(_: Graph, plan: Plan) -> tuple[Graph, Plan]:
-        return _fit(graph, _about(plan, graph), feeds, recipe, rounding=True)
-
+    effort: str, start: Climbed, ground: Ground, learnt: Sequence[Samples]
+) -> Iterator[tuple[str, Step]]:
+    """Yield each step's name and what it does, cheapest first."""
+    feeds, recipe = _joined(learnt), ground.recipe.of(ground.target.name)
+    yield PIXELS, lambda s: _pixels(s, ground, recipe)
     if effort == "best":
-        yield "bias correction in sequence", bias
-    yield "fitted integers", rounding
+        yield "biases in sequence", lambda s: _fitted(s, feeds, recipe, rounding=False)
+    yield "fitted integers", lambda s: _fitted(s, feeds, recipe, rounding=True)
+    if effort == "best":
+        yield "ranges", lambda s: _ranged(s, ground, learnt, recipe)
+        yield "fitted again", lambda s: _fitted(s, feeds, recipe, rounding=True)
+        yield "equalized and fitted", lambda s: _equalized(s, start.base, ground, learnt, feeds)
 
 
-def _about(plan: Plan, graph: Graph) -> Plan:
-    """Return the plan's grids as a plan of the prepared graph."""
-    return replace(plan, graph=graph.fingerprint)
+def _equalized(
+    state: Climbed, start: Graph, ground: Ground, learnt: Sequence[Samples], feeds: Feeds
+) -> Climbed | None:
+    """Begin again from the equalized graph: it needs a profile and a plan of its own."""
+    if ground.target.grouped:
+        return None
+    recipe = ground.recipe.of(ground.target.name)
+    off = {
+        str(n.name)
+        for n in start.nodes
+        if recipe.wants(str(n.name), n.op_type, "equalization") == "off"
+    }
+    graph = equalize(start, ground.profile, off)
+    if graph is None:
+        return None
+    plan = ground.choose(graph, ground.watch(graph, learnt))
+    made = replace(state, base=graph, rough=plan, graph=graph, plan=plan)
+    if any(r.kept and r.step == PIXELS for r in state.rungs):
+        made = _pixels(made, ground, recipe) or made
+    return _fitted(made, feeds, recipe, rounding=True)
 
 
-def _fit(
-    graph: Graph, plan: Plan, feeds: Feeds, recipe: Recipe, *, rounding: bool
-) -> tuple[Graph, Plan]:
+def _pixels(state: Climbed, ground: Ground, recipe: Recipe) -> Climbed | None:
+    name = str(state.base.inputs[0].name)
+    if ground.pixels is None or ground.target.everywhere:
+        return None  # a chip without a float unit takes the pixels in by itself
+    if recipe.wants(name, "Input", "pixel_grid") == "off":
+        return None
+    made = on_pixel_grid(state.base, state.rough, ground.pixels)
+    if made is None:
+        return None
+    return replace(state, base=made[0], rough=made[1], graph=made[0], plan=made[1])
+
+
+def _fitted(state: Climbed, feeds: Feeds, recipe: Recipe, *, rounding: bool) -> Climbed | None:
     from quant.improve_layers import fit_layers  # here, for it imports torch
 
-    return fit_layers(graph, plan, feeds, recipe, rounding=rounding)
+    graph, plan = fit_layers(state.base, state.rough, feeds, recipe, rounding=rounding)
+    if graph.fingerprint == state.graph.fingerprint:
+        return None
+    return replace(state, graph=graph, plan=plan)
+
+
+def _ranged(
+    state: Climbed, ground: Ground, learnt: Sequence[Samples], recipe: Recipe
+) -> Climbed | None:
+    """Search ranges in the fitted network, and put them into the rough plan too."""
+    some, count = [], 0
+    for batch in learnt:
+        if count < SEARCHED:
+            some.append(batch)
+            count += batch.count
+    fixed = {
+        str(v.name)
+        for n in state.base.nodes
+        for v in n.outputs
+        if recipe.wants(str(n.name), n.op_type, "range_search") == "off"
+    }
+    args = (ground.target, some, ground.plain, ground.threads, fixed)
+    plan = search_ranges(state.graph, state.plan, *args)
+    if plan is None:
+        return None
+    found = {k: t for k, t in plan.tensors.items() if t.kind == "activation"}
+    rough = replace(state.rough, tensors={**state.rough.tensors, **found})
+    return replace(state, rough=rough, plan=plan)
 
 
 def _joined(samples: Sequence[Samples]) -> Feeds:

@@ -2,7 +2,7 @@
 
 __all__ = ["Outcome", "Run", "calibrate"]
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from quant.choose import choose, node_types
 from quant.compare import Comparison, compare
 from quant.cumulative import cumulative
 from quant.deploy import Deployment
-from quant.effort import Rung, affordable, climb
+from quant.effort import Climbed, Ground, Rung, affordable, climb
 from quant.files import write_json, write_text
 from quant.finding import errors
 from quant.graph import Graph
@@ -26,7 +26,7 @@ from quant.layer_error import LayerError, layer_csv
 from quant.layer_table import layer_macs, layer_table, measured_layers
 from quant.metrics import Metric
 from quant.observers import OBSERVERS
-from quant.pick import pick_plan
+from quant.pick import best_of, pick_plan
 from quant.plan import Plan
 from quant.profile import Profile
 from quant.recipe import NOTHING, Recipe, load_recipe
@@ -54,6 +54,7 @@ class Outcome:
     target: Target
     plan: Plan
     shipped: Shipped
+    base: Graph
     graph: Graph
     observers: dict[str, float] = field(default_factory=dict)
     rungs: tuple[Rung, ...] = ()
@@ -115,7 +116,14 @@ def calibrate(job: Job, talk: Talk | None = None) -> Run:
             )
         with talk.stage("write"):
             shipped = ship(graph, plan, target, job.out / target.name, deployment)
-        outcome = Outcome(target=target, plan=plan, shipped=shipped, graph=graph, observers=picked)
+        outcome = Outcome(
+            target=target,
+            plan=plan,
+            shipped=shipped,
+            base=graph,
+            graph=graph,
+            observers=picked,
+        )
         outcomes[target.name] = outcome
         _improve(job, material, outcome, recipes[target.name], learnt, plain, deployment, talk)
     _measure(job, material, outcomes, metrics, plain, some[:2], talk)
@@ -168,33 +176,43 @@ def _improve(
     talk: Talk,
 ) -> None:
     """Climb the ladder, and write what is better at once: a killed run leaves the best so far."""
-
-    def keep(graph: Graph, plan: Plan) -> None:
-        told = deployment
-        if graph.fingerprint != material.graph.fingerprint:
-            again = _stream(job, material, material.calibrated)
-            seen = profile_again(
-                graph, again, preprocess=job.preprocess.fingerprint, threads=job.threads
-            )
-            told = replace(deployment, profile=seen)
-        folder = job.out / outcome.target.name
-        outcome.shipped = ship(graph, plan, outcome.target, folder, told, material.graph)
-        outcome.graph, outcome.plan = graph, plan
-
-    if not samples:
+    target, profile = outcome.target, deployment.profile
+    if not samples or profile is None:
         return
-    with talk.stage("improve"):
-        climbed = climb(
-            job.effort,
-            outcome.graph,
-            outcome.plan,
-            outcome.target,
-            recipe,
-            samples,
-            plain,
-            threads=job.threads,
-            keep=keep,
+
+    def watch(graph: Graph, some: Iterable[Batch]) -> Profile:
+        return profile_again(
+            graph, some, preprocess=job.preprocess.fingerprint, threads=job.threads
         )
+
+    def again(graph: Graph, seen: Profile) -> Plan:
+        observer = job.observer or (best_of(outcome.observers) if outcome.observers else None)
+        plan = choose(graph, seen, target, recipe=recipe, observer=observer)
+        return correct_bias(plan, graph, seen, recipe)
+
+    def keep(found: Climbed) -> None:
+        told = deployment
+        if found.graph.fingerprint != material.graph.fingerprint:
+            seen = watch(found.graph, _stream(job, material, material.calibrated))
+            told = replace(deployment, profile=seen)
+        folder = job.out / target.name
+        outcome.shipped = ship(found.graph, found.plan, target, folder, told, material.graph)
+        outcome.base, outcome.graph, outcome.plan = found.base, found.graph, found.plan
+
+    with talk.stage("improve"):
+        ground = Ground(
+            target=target,
+            recipe=recipe,
+            profile=profile,
+            samples=samples,
+            plain=plain,
+            pixels=deployment.pixels,
+            choose=again,
+            watch=watch,  # type: ignore[arg-type]
+            keep=keep,
+            threads=job.threads,
+        )
+        climbed = climb(job.effort, outcome.graph, outcome.plan, ground)
     outcome.rungs = climbed.rungs
 
 
@@ -217,7 +235,7 @@ def _measure(
         for name, outcome in outcomes.items():
             model = ir.load(job.out / name / "simulated.onnx")
             sessions[name] = open_simulation(model, job.threads)
-            if outcome.target.native:
+            if outcome.target.native and outcome.shipped.exported.files:
                 model = ir.load(job.out / name / "model.onnx")
                 sessions[f"{name} integer"] = open_session(model, threads=job.threads)
         stream = _stream(job, material, material.measured)
@@ -256,7 +274,7 @@ def _layers(
     talk: Talk,
 ) -> None:
     """Measure each layer, alone and together, and write the table."""
-    graph, plan = material.graph, outcome.plan
+    graph, plan = outcome.base, outcome.plan
     layers = measured_layers(graph, plan)
     full = [b for b in some if b.count == material.batch] or some[:1]  # padding would count twice
     read = full[: -(-job.layer_samples // material.batch)]

@@ -67,7 +67,7 @@ def _first(graph: Graph) -> ir.Node | None:
     if len(graph.inputs) != 1:
         return None
     value = graph.inputs[0]
-    uses = value.uses()
+    uses = tuple(value.uses())
     if len(uses) != 1 or value.is_graph_output() or value.shape is None or len(value.shape) != 4:
         return None
     node = uses[0].node
@@ -163,16 +163,14 @@ class _Edit:
         return output
 
 
-def _planned(
-    graph: Graph, plan: Plan, name: str, before: TensorPlan, kernel: TensorPlan
-) -> Plan:
+def _planned(graph: Graph, plan: Plan, name: str, before: TensorPlan, kernel: TensorPlan) -> Plan:
     """Return the plan of the new graph."""
     node = next(n for n in graph.nodes if n.name == name)
     pixels = str(node.inputs[0].name)  # type: ignore[union-attr]
     number = before.number
     assert isinstance(number, Integer)
     zero = 0 if number.signed else MIDDLE
-    params = Params(scale=np.float32(1)[...], zero_point=np.array(zero, np.int32))
+    params = Params(scale=np.array(1, np.float32), zero_point=np.array(zero, np.int32))
     grid = replace(
         before,
         tensor=pixels,

@@ -11,7 +11,7 @@ Efficient Inference", section 3, with the error at the outputs instead of the te
 
 __all__ = ["search_ranges"]
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -45,6 +45,7 @@ def search_ranges(
     samples: Sequence[Samples],
     plain: Any,
     threads: int = 0,
+    fixed: Collection[str] = (),
 ) -> Plan | None:
     """Return the plan with better ranges of activations; None where no range can be searched.
 
@@ -58,6 +59,7 @@ def search_ranges(
         samples: To measure on; they are run some hundred times.
         plain: ONNX Runtime session of the float network.
         threads: Threads inside one operator; 0 for all cores.
+        fixed: Names of tensors whose range stays.
     """
     search = _Search(graph, plan, target, samples, plain, threads)
     if not search.groups:
@@ -65,6 +67,8 @@ def search_ranges(
     least = search.error({})
     changed: dict[str, Params] = {}
     for group in search.groups:
+        if any(t.tensor in fixed for t in group):
+            continue
         number, params = group[0].number, group[0].params
         assert isinstance(number, Integer)
         assert isinstance(params, Params)
