@@ -35,6 +35,10 @@ DAMP = 0.1
 """The same, for the rounding: with less, errors are spread over directions that few rows decide."""
 
 
+FEW = 10.0
+"""How much DAMP grows with inputs / rows: what few rows seem to correlate is mostly chance."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rows:
     """What the weights of a layer see, and what they should make of it.
@@ -145,7 +149,8 @@ def solved(rows: Rows, flat: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     hessian = x.transpose(1, 2) @ x
     if ridge is not None:
         w = w + _shift(hessian, x, y, w, ridge)
-    return w, _damped(hessian, DAMP), mean_x[:, 0], mean_y[:, 0]
+    damp = DAMP * (1 + FEW * x.shape[2] / x.shape[1])
+    return w, _damped(hessian, damp), mean_x[:, 0], mean_y[:, 0]
 
 
 def _ridge(x: Tensor, y: Tensor, x1: Tensor, y1: Tensor, w: Tensor) -> float | None:
