@@ -141,9 +141,9 @@ def climb(effort: str, graph: Graph, plan: Plan, ground: Ground) -> Climbed:
     """Return the best plan that the effort allows.
 
     "fast" returns the plan as it is. "balanced" puts the input on whole pixels and fits integers
-    and biases, layer by layer, to what reaches each layer. "best" also looks for better ranges of
-    activations by the error at the network's outputs, fits again behind them, and tries all of it
-    once more on equalized channels.
+    and biases, layer by layer, to what reaches each layer; it tries the same on channels that were
+    equalized, where that is exact. "best" also looks for better ranges of activations by the error
+    at the network's outputs and fits again behind them, and equalizes behind a Clip too.
 
     Args:
         effort: "fast", "balanced" or "best".
@@ -198,11 +198,17 @@ def _steps(
     if effort == "best":
         yield "ranges", lambda s: _ranged(s, ground, learnt, recipe)
         yield "fitted again", lambda s: _fitted(s, feeds, recipe, rounding=True)
-        yield "equalized and fitted", lambda s: _equalized(s, start.base, ground, learnt, feeds)
+    clips = effort == "best"
+    yield "equalized and fitted", lambda s: _equalized(s, start.base, ground, learnt, feeds, clips)
 
 
 def _equalized(
-    state: Climbed, start: Graph, ground: Ground, learnt: Sequence[Samples], feeds: Feeds
+    state: Climbed,
+    start: Graph,
+    ground: Ground,
+    learnt: Sequence[Samples],
+    feeds: Feeds,
+    clips: bool,
 ) -> Climbed | None:
     """Begin again from the equalized graph: it needs a profile and a plan of its own."""
     if ground.target.grouped:
@@ -213,7 +219,7 @@ def _equalized(
         for n in start.nodes
         if recipe.wants(str(n.name), n.op_type, "equalization") == "off"
     }
-    graph = equalize(start, ground.profile, off)
+    graph = equalize(start, ground.profile, off, clips=clips)
     if graph is None:
         return None
     plan = ground.choose(graph, ground.watch(graph, learnt))

@@ -62,7 +62,9 @@ class _Pair:
     total: F64
 
 
-def equalize(graph: Graph, profile: Profile, off: Collection[str] = ()) -> Graph | None:
+def equalize(
+    graph: Graph, profile: Profile, off: Collection[str] = (), *, clips: bool = True
+) -> Graph | None:
     """Return the graph with equalized channels; None where no two layers share any.
 
     Pairs are a Conv, alone or with the Relu or Clip from 0 that it absorbs, whose output a single
@@ -72,9 +74,11 @@ def equalize(graph: Graph, profile: Profile, off: Collection[str] = ()) -> Graph
         graph: The prepared graph.
         profile: Of it: how far the channels behind a Clip go.
         off: Names of nodes whose weights stay as they are.
+        clips: Take pairs with a Clip between them too, where it is the same on what was seen only.
     """
     mine = [x for x in layers(graph) if x.name not in off and not _readers(x) & set(off)]
     found = [p for p in (_pair(graph, profile, layer) for layer in mine) if p is not None]
+    found = [p for p in found if clips or p.high is None]
     if not found:
         return None
     names = {n for p in found for n in (p.first, p.bias, p.second) if n is not None}

@@ -57,7 +57,7 @@ def check_plan(plan: Plan, graph: Graph, target: Target) -> None:
 
 
 def _check_format(place: str, tensor: TensorPlan, target: Target) -> None:
-    known = [pair[tensor.kind == "weight"] for pair in target.known.values()]
+    known = [pair[tensor.kind == "weight"] for pair in target.formats.values()]
     if target.typed and "float16" in target.floats:
         known.append(FLOAT16)
     number = tensor.number

@@ -32,6 +32,9 @@ SHRINK = 0.93
 STEPS = 8
 """In one direction at most: 0.93 to the 8th is 0.56."""
 
+PATIENCE = 2
+"""Steps without a gain before a direction is given up: the error goes down unevenly."""
+
 GAIN = 0.999
 """The error must fall below this share of the least so far."""
 
@@ -78,14 +81,17 @@ def search_ranges(
                 continue
             if not ends[1 if shrink[1] else 0]:
                 continue  # that end is zero already
+            tried, failed = ends, 0
             for _ in range(STEPS):
-                tried = [end * SHRINK if s else end for end, s in zip(ends, shrink, strict=True)]
+                tried = [end * SHRINK if s else end for end, s in zip(tried, shrink, strict=True)]
                 fresh = number.parameters(*tried)
                 error = search.error({**changed, **{t.tensor: fresh for t in group}})
-                if not error < least * GAIN:
+                failed += 1
+                if error < least * GAIN:
+                    least, ends, failed = error, tried, 0
+                    changed |= {t.tensor: fresh for t in group}
+                if failed == PATIENCE:
                     break
-                least, ends = error, tried
-                changed |= {t.tensor: fresh for t in group}
     return _with(plan, changed)
 
 

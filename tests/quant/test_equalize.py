@@ -49,6 +49,12 @@ def test_a_clip_is_never_reached_by_a_channel_that_was_below_it() -> None:
     assert np.ptp(np.log(after)) < np.ptp(np.log(before))
 
 
+def test_pairs_with_a_clip_can_be_left_out() -> None:
+    graph = uneven(depthwise_net, "w1", "b1")
+
+    assert equalize(graph, profiled(graph), clips=False) is None
+
+
 def test_a_layer_that_is_switched_off_keeps_its_weights() -> None:
     graph = uneven(conv_relu_net, "w1", "b1")
 
