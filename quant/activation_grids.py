@@ -10,7 +10,7 @@ import numpy as np
 
 from quant.formats import NumberFormat
 from quant.graph import Graph
-from quant.layers import source_of
+from quant.layers import layers, source_of
 from quant.observers import OBSERVERS
 from quant.place import Placement, Readers
 from quant.plan import TensorPlan, tensor_key
@@ -62,16 +62,35 @@ def _by_format(
     for tensor in group:
         readers = placed.readers[tensor]
         if readers is None:
-            found.setdefault(target.activation, []).append((tensor, None))
+            found.setdefault(_shared(graph, placed, target, tensor), []).append((tensor, None))
             continue
         split: dict[NumberFormat, Readers] = {}
         for node, index in readers:
-            number = target.formats[placed.layers[node].precision][0]
+            number = target.known[placed.layers[node].precision][0]
             axis = _group_axis(graph, tensor, node, index) if target.grouped else None
             split.setdefault(number.along(axis), []).append((node, index))
         for number, some in split.items():
             found.setdefault(number, []).append((tensor, some))
     yield from found.items()
+
+
+def _shared(graph: Graph, placed: Placement, target: Target, tensor: str) -> NumberFormat:
+    """Return the format of a tensor that every reader sees: the finest that one of them wants.
+
+    Where no reader has grids, the tensor's maker decides.
+    """
+    value = graph.values[tensor]
+    names = [str(use.node.name) for use in value.uses()]
+    known = [placed.layers[n] for n in names if n in placed.layers]
+    made = [x for x in known if x.quantized and x.precision in target.known]
+    if not made:
+        made = [
+            placed.layers[x.name]
+            for x in layers(graph)
+            if tensor in {str(v.name) for v in x.outputs} and placed.layers[x.name].quantized
+        ]
+    formats = [target.known[x.precision][0] for x in made] or [target.activation]
+    return max(formats, key=lambda number: number.bits)
 
 
 def _group_axis(graph: Graph, tensor: str, node: str, index: int) -> int | None:

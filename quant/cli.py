@@ -70,6 +70,13 @@ def quant(debug: bool) -> None:
 @click.option("--metric", "metrics", multiple=True, default=("top1",), show_default=True)
 @observer_option
 @recipe_option
+@click.option(
+    "--effort",
+    type=click.Choice(["fast", "balanced", "best"]),
+    default="balanced",
+    show_default=True,
+    help="How much is tried to buy accuracy back.",
+)
 @chip_options
 @click.option("--layer-samples", type=int, default=8, show_default=True, help="For layers.csv.")
 @click.option("--out", type=EXISTING, help="Folder of the run.  [default: quant-out/<model>]")
@@ -245,12 +252,13 @@ def simulate(model: str, plan_path: Path, out: Path) -> None:
     """
     from quant.graph import save_model
     from quant.plan_file import load_plan
+    from quant.plan_graph import graph_for
     from quant.ship import simulated
     from quant.stages import open_graph
     from quant.target import TARGETS
 
     plan = load_plan(plan_path)
-    _, graph = open_graph(model)
+    graph = graph_for(plan, plan_path, open_graph(model)[1])
     save_model(simulated(graph, plan, TARGETS[plan.target]), out)
     click.echo(f"{out}: {len(plan.quantized)} tensors on a grid of {plan.target}")
 

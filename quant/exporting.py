@@ -16,8 +16,16 @@ from quant.onnx_file import read_proto
 from quant.options import preprocess_of
 from quant.plan_check import check_whole
 from quant.plan_file import load_plan
+from quant.plan_graph import graph_for
 from quant.profile_file import load_profile
-from quant.ship import Shipped, fallen_back, planned_floats, refused_layers, ship
+from quant.ship import (
+    Shipped,
+    fallen_back,
+    planned_floats,
+    refuse_narrow,
+    refused_layers,
+    ship,
+)
 from quant.stages import deployment_of, gather, open_graph
 from quant.talk import Talk
 from quant.target import TARGETS
@@ -46,14 +54,16 @@ def export_plan(
     data = options.pop("data")
     job = Job(preprocess=preprocess, out=out, data=data or "", holdout=0, **options)
     material = gather(job, Talk(quiet=True)) if data is not None else None
-    graph = material.graph if material is not None else open_graph(job.model)[1]
+    prepared = material.graph if material is not None else open_graph(job.model)[1]
+    graph = graph_for(plan, plan_path, prepared)
     if profile is not None:
         profile.must_match(place=str(profile_path), graph=graph.fingerprint)
     deployment = deployment_of(job, profile, material)
     check_whole(plan, graph, target)
     refused = refused_layers(graph, target, deployment, planned_floats(plan))
     plan = fallen_back(graph, plan, refused, target)
-    return ship(graph, plan, target, out, deployment)
+    refuse_narrow(plan, target)
+    return ship(graph, plan, target, out, deployment, prepared)
 
 
 def check_file(path: Path, name: str, options: Mapping[str, Any]) -> list[Finding]:

@@ -11,12 +11,9 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from quant.formats import SMALLEST_SCALE, Params, Step, spread
+from quant.formats import DOMAIN, SMALLEST_SCALE, Params, Step, spread
 
 F32 = NDArray[np.float32]
-
-DOMAIN = "quant"
-"""Of our model-local functions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

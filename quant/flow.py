@@ -2,7 +2,7 @@
 
 __all__ = ["Outcome", "Run", "calibrate"]
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,15 @@ import onnx_ir as ir
 from quant.analysis import Analysis, analyse
 from quant.analysis_file import analysis_csv, save_analysis
 from quant.calibration import Batch, batches
+from quant.calibration.profiling import profile as profile_again
 from quant.choose import choose, node_types
 from quant.compare import Comparison, compare
 from quant.cumulative import cumulative
+from quant.deploy import Deployment
+from quant.effort import Climbed, Ground, Rung, affordable, climb
 from quant.files import write_json, write_text
 from quant.finding import errors
+from quant.graph import Graph
 from quant.improve import correct_bias
 from quant.isolated import isolated_errors
 from quant.job import Job
@@ -25,7 +29,7 @@ from quant.layer_table import layer_macs, layer_table, measured_layers
 from quant.local import local_errors
 from quant.metrics import Metric
 from quant.observers import OBSERVERS
-from quant.pick import pick_plan
+from quant.pick import best_of, pick_plan
 from quant.plan import Plan
 from quant.profile import Profile
 from quant.recipe import NOTHING, Recipe, load_recipe
@@ -57,7 +61,10 @@ class Outcome:
     target: Target
     plan: Plan
     shipped: Shipped
+    base: Graph
+    graph: Graph
     observers: dict[str, float] = field(default_factory=dict)
+    rungs: tuple[Rung, ...] = ()
     rows: list[LayerError] = field(default_factory=list)
     analysis: Analysis | None = None
     simulated: Comparison | None = None
@@ -109,6 +116,8 @@ def calibrate(job: Job, talk: Talk | None = None) -> Run:
     with talk.stage("data"):
         wanted = max(job.layer_samples, PICK * material.batch)
         some = list(_stream(job, material, material.calibrated[:wanted]))
+        afford = affordable(profile) if job.effort != "fast" else 0
+        learnt = list(_stream(job, material, material.calibrated[:afford]))
     outcomes = {}
     for target in targets:
         with talk.stage("choose"):
@@ -117,9 +126,16 @@ def calibrate(job: Job, talk: Talk | None = None) -> Run:
             )
         with talk.stage("write"):
             shipped = ship(graph, plan, target, job.out / target.name, deployment)
-        outcomes[target.name] = Outcome(
-            target=target, plan=shipped.plan, shipped=shipped, observers=picked
+        outcome = Outcome(
+            target=target,
+            plan=shipped.plan,
+            shipped=shipped,
+            base=graph,
+            graph=graph,
+            observers=picked,
         )
+        outcomes[target.name] = outcome
+        _improve(job, material, outcome, recipes[target.name], learnt, plain, deployment, talk)
     _measure(job, material, outcomes, metrics, plain, some[:2], talk)
     judged = any(o.simulated is not None and o.simulated.scores for o in outcomes.values())
     if job.metrics != ("top1",) and not judged:
@@ -160,8 +176,59 @@ def _choose(
     return correct_bias(plan, graph, profile, recipe), {}
 
 
-def _simulated(material: Material, outcome: Outcome) -> ir.Model:
-    return quantize_graph(material.graph, outcome.plan, outcome.target, weight_form="integer")
+def _improve(
+    job: Job,
+    material: Material,
+    outcome: Outcome,
+    recipe: Recipe,
+    samples: Sequence[Batch],
+    plain: Any,
+    deployment: Deployment,
+    talk: Talk,
+) -> None:
+    """Climb the ladder, and write what is better at once: a killed run leaves the best so far."""
+    target, profile = outcome.target, deployment.profile
+    if not samples or profile is None:
+        return
+
+    def watch(graph: Graph, some: Iterable[Batch]) -> Profile:
+        return profile_again(
+            graph, some, preprocess=job.preprocess.fingerprint, threads=job.threads
+        )
+
+    def again(graph: Graph, seen: Profile) -> Plan:
+        observer = job.observer or (best_of(outcome.observers) if outcome.observers else None)
+        plan = choose(graph, seen, target, recipe=recipe, observer=observer)
+        return correct_bias(plan, graph, seen, recipe)
+
+    def keep(found: Climbed) -> None:
+        told = deployment
+        if found.graph.fingerprint != material.graph.fingerprint:
+            seen = watch(found.graph, _stream(job, material, material.calibrated))
+            told = replace(deployment, profile=seen)
+        folder = job.out / target.name
+        outcome.shipped = ship(found.graph, found.plan, target, folder, told, material.graph)
+        outcome.base, outcome.graph, outcome.plan = found.base, found.graph, found.plan
+
+    with talk.stage("improve"):
+        ground = Ground(
+            target=target,
+            recipe=recipe,
+            profile=profile,
+            samples=samples,
+            plain=plain,
+            pixels=deployment.pixels,
+            choose=again,
+            watch=watch,  # type: ignore[arg-type]
+            keep=keep,
+            threads=job.threads,
+        )
+        climbed = climb(job.effort, outcome.graph, outcome.plan, ground)
+    outcome.rungs = climbed.rungs
+
+
+def _simulated(outcome: Outcome) -> ir.Model:
+    return quantize_graph(outcome.graph, outcome.plan, outcome.target, weight_form="integer")
 
 
 def _measure(
@@ -179,7 +246,7 @@ def _measure(
         for name, outcome in outcomes.items():
             model = ir.load(job.out / name / "simulated.onnx")
             sessions[name] = open_simulation(model, job.threads)
-            if outcome.target.native:
+            if outcome.target.native and outcome.shipped.exported.files:
                 model = ir.load(job.out / name / "model.onnx")
                 sessions[f"{name} integer"] = open_session(model, threads=job.threads)
         stream = _stream(job, material, material.measured)
@@ -236,14 +303,14 @@ def _layers(
     talk: Talk,
 ) -> None:
     """Measure each layer, alone and together, and write the table."""
-    graph, plan = material.graph, outcome.plan
+    graph, plan = outcome.base, outcome.plan
     layers = measured_layers(graph, plan)
     full = [b for b in some if b.count == material.batch] or some[:1]  # padding would count twice
     read = full[: -(-job.layer_samples // material.batch)]
     alone, together, local = {}, {}, {}
     if read:
         with talk.stage("layers"):
-            model = _simulated(material, outcome)
+            model = _simulated(outcome)
             together = cumulative(graph, model, layers, read, job.threads)
             local = local_errors(graph, model, layers, read, job.threads)
             shown = talk.bar(read, len(read), f"layers of {outcome.target.name}")

@@ -36,6 +36,9 @@ from numpy.typing import NDArray
 F32 = NDArray[np.float32]
 I32 = NDArray[np.int32]
 
+DOMAIN = "quant"
+"""Of our model-local functions."""
+
 SMALLEST_SCALE = float(np.finfo(np.float32).tiny)
 """A scale below this is subnormal: chips flush it to zero, TensorRT refuses it. Ours."""
 
@@ -190,8 +193,11 @@ class Integer:
 
     @property
     def dtype(self) -> ir.DataType:
-        """The ONNX type that stores it: the smallest that has room."""
-        width = next(w for w in (4, 8, 16, 32) if w >= self.bits)
+        """The ONNX type that stores it: the smallest of whole bytes that has room.
+
+        Four bits lie in eight: ONNX before opset 21 has no smaller type, and kernels read bytes.
+        """
+        width = next(w for w in (8, 16, 32) if w >= self.bits)
         return ir.DataType[f"{'INT' if self.signed else 'UINT'}{width}"]
 
     def along(self, axis: int | None) -> "Integer":
@@ -260,8 +266,10 @@ class Integer:
         """
         return self.dequantize(self.quantize(x, params), params)
 
-    def stored(self, x: NDArray[Any], params: Params) -> NDArray[Any]:
-        """Return the integers in the type that ONNX stores them in."""
+    def stored(self, x: NDArray[Any], params: Params) -> NDArray[Any] | None:
+        """Return the integers in the type that ONNX stores them in; None over 8 and to 16 bits."""
+        if 8 < self.bits <= 16:
+            return None
         return self.quantize(x, params).astype(self.dtype.numpy())
 
     def span(self, params: Params) -> tuple[F32, F32]:
@@ -276,15 +284,37 @@ class Integer:
         return np.asarray(low - half, np.float32), np.asarray(high + half, np.float32)
 
     def steps(self, params: Params, rank: int) -> list[Step]:
-        """Return QuantizeLinear and DequantizeLinear."""
+        """Return QuantizeLinear and DequantizeLinear.
+
+        Under 8 bits a function `Bound` clips to the span before them, for their integers have 8;
+        with 9 to 16 bits one function `Uniform` does it all in floats, for opsets under 21 have no
+        such QuantizeLinear. Both are in `quant/narrow.py`.
+        """
+        if 8 < self.bits <= 16:
+            return [self._uniform(params, rank)]
         zero = params.zero_point.astype(self.dtype.numpy())
         constants = {"scale": params.scale, "zero_point": zero}
         attributes = {} if self.axis is None else {"axis": self.axis}
         both: dict[str, Any] = {"constants": constants, "attributes": attributes}
-        return [
+        pair = [
             Step(op="QuantizeLinear", dtype=self.dtype, **both),
             Step(op="DequantizeLinear", **both),
         ]
+        if self.bits == 8 or self.bits > 16:
+            return pair
+        low, high = (spread(x, self.axis, rank) for x in self.span(params))
+        return [Step(op="Bound", domain=DOMAIN, constants={"low": low, "high": high}), *pair]
+
+    def _uniform(self, params: Params, rank: int) -> Step:
+        """Return the one node that rounds to more than 8 bits."""
+        scale, zero = (spread(x, self.axis, rank) for x in (params.scale, params.zero_point))
+        constants = {
+            "scale": scale,
+            "zero_point": zero.astype(np.float32),
+            "least": np.asarray(self.qmin, np.float32),
+            "most": np.asarray(self.qmax, np.float32),
+        }
+        return Step(op="Uniform", domain=DOMAIN, constants=constants)
 
     def describe(self, params: Params) -> dict[str, Any]:
         """Return format, symmetric, narrow, axis, scale and zero_point."""

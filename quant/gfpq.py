@@ -27,8 +27,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from quant.floats import DOMAIN
-from quant.formats import Step, spread
+from quant.formats import DOMAIN, Step, spread
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]

@@ -4,7 +4,7 @@ __all__ = ["behind_grid", "grid_chain", "is_grid"]
 
 import onnx_ir as ir
 
-from quant.floats import DOMAIN
+from quant.formats import DOMAIN
 
 PAIR = ("QuantizeLinear", "DequantizeLinear")
 

@@ -1,6 +1,6 @@
 """Job: everything the main command was asked, as one value."""
 
-__all__ = ["Job"]
+__all__ = ["EFFORTS", "Job"]
 
 import os
 from dataclasses import dataclass
@@ -8,6 +8,8 @@ from pathlib import Path
 
 from quant.errors import InputError
 from quant.preprocess import Preprocess
+
+EFFORTS = ("fast", "balanced", "best")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +30,7 @@ class Job:
         metrics: Names of metrics or `module:function`; judged where there are labels.
         observer: Default observer, or None for the tool's.
         recipe: TOML file, or None.
+        effort: "fast", "balanced" or "best": how much is tried to buy accuracy back.
         threads: Threads inside one operator; 0 for all cores.
         max_bad: Greatest share of unreadable samples.
         trt_version: Major version of TensorRT that files are for.
@@ -49,6 +52,7 @@ class Job:
     metrics: tuple[str, ...] = ("top1",)
     observer: str | None = None
     recipe: Path | None = None
+    effort: str = "balanced"
     threads: int = 0
     max_bad: float = 0.05
     trt_version: str = "10"
@@ -62,6 +66,10 @@ class Job:
             if seen < least:
                 flag = name.replace("_", "-")
                 raise InputError(f"--{flag}: must be {least} or more, saw {seen}. Raise it.")
+        if self.effort not in EFFORTS:
+            raise InputError(
+                f"--effort: must be one of {', '.join(EFFORTS)}, saw '{self.effort}'. Choose one."
+            )
         most = 4 * (os.cpu_count() or 1)
         if self.threads > most:
             raise InputError(

@@ -5,7 +5,7 @@ one whose outliers are its signal (gates, hard-swish). So each is tried as a who
 of the calibration samples, by the error at the network's outputs.
 """
 
-__all__ = ["CANDIDATES", "pick_plan"]
+__all__ = ["CANDIDATES", "best_of", "pick_plan"]
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -60,11 +60,17 @@ def pick_plan(
     }
     found = compare(plain, sessions, samples)
     score = {name: found[name].sqnr_db for name in CANDIDATES}
+    best = best_of(score)
+    return _with_reason(plans[best], score, best), score
+
+
+def best_of(score: Mapping[str, float]) -> str:
+    """Return the observer of the highest score; a later candidate must lead by MARGIN_DB."""
     best = CANDIDATES[0]
     for name in CANDIDATES[1:]:
         if score[name] > score[best] + MARGIN_DB:
             best = name
-    return _with_reason(plans[best], score, best), score
+    return best
 
 
 def _with_reason(plan: Plan, score: Mapping[str, float], best: str) -> Plan:

@@ -17,8 +17,12 @@ from quant.formats import NumberFormat, Numbers
 
 F32 = NDArray[np.float32]
 
-PRECISIONS = ("int8", "int16", "fp8", "float16", "float32")
-"""What a layer may compute in; which of them a target has, its table says."""
+PRECISIONS = ("int8", "int16", "w4a8", "w4a4", "w8a16", "fp8", "float16", "float32")
+"""What a layer may compute in; which of them a target has, its table says.
+
+"w4a8" is int8 arithmetic on weights of 4 bits; "w4a4" and "w8a16" are simulated on every target of
+integers, whether or not its kernels have them.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -83,7 +83,7 @@ def _check_layer(place: str, plan: Plan, layer: Layer, target: Target) -> None:
         raise InputError(
             f"{place}: it says nothing of layer '{layer.name}'. Put its entry back, or choose again."
         )
-    held = (*target.formats, *target.floats)
+    held = (*target.known, *target.floats)
     if known.precision not in held:
         raise InputError(
             f"{place}: layer '{layer.name}' is {known.precision}, and {target.title} has "
@@ -99,7 +99,7 @@ def _check_layer(place: str, plan: Plan, layer: Layer, target: Target) -> None:
                 f"{place}: layer '{layer.name}' is {known.precision}, but '{value.name}', which it "
                 "reads, has no grid. Give it one, or keep the layer float with a recipe."
             )
-        wanted = target.formats[known.precision][value is weight]
+        wanted = target.known[known.precision][value is weight]
         if grid.number is not None and not _akin(grid.number, wanted):
             raise InputError(
                 f"{place}: layer '{layer.name}' is {known.precision}, but '{value.name}', which it "
@@ -147,12 +147,10 @@ def _check_tensor(place: str, tensor: TensorPlan, graph: Graph) -> None:
             f"{place}: tensor '{tensor.tensor}' is called {tensor.kind} and is an {kind}. "
             "Mend its kind."
         )
-    opset = graph.model.opset_imports.get("", 0)
-    integer = isinstance(number, Integer) and number.bits != 8
-    if integer and (number.bits not in (16, 4) or opset < 21):
+    if isinstance(number, Integer) and number.bits > 16:
         raise InputError(
-            f"{place}: tensor '{tensor.tensor}' has the format {number.name}, which ONNX of opset "
-            f"{opset} cannot hold. Use int8 or uint8."
+            f"{place}: tensor '{tensor.tensor}' has the format {number.name}, and a grid has 16 "
+            "bits at most. Use int8 or uint8."
         )
     if number.axis is None:
         return

@@ -77,7 +77,7 @@ def _wanted(layer: Layer, target: Target, recipe: Recipe) -> str:
         return target.precision
     if said == "float":
         return target.best if target.best in target.formats else _floats(layer, target, recipe)
-    known = (*target.formats, *target.floats)
+    known = (*target.known, *target.floats)
     if said not in known:
         raise InputError(
             f"{recipe.path}: precision '{said}' for layer '{layer.name}': {target.title} has "
@@ -108,7 +108,7 @@ def _weighted(
     """Return why a layer with a weight stays float, or None."""
     if layer.op not in target.weighted:
         return f"{target.title} has no integer {layer.op}"
-    if wanted not in target.formats:
+    if wanted not in target.known:
         return kept
     if len(layer.data) > 1:
         return "its bias is no constant"
@@ -145,7 +145,7 @@ def _other(
     """
     if layer.op not in target.others | target.views | target.joined:
         return f"{target.title} computes {layer.op} in float"
-    if wanted not in target.formats:
+    if wanted not in target.known:
         return kept
     if live is not None and not any(str(v.name) in live for v in layer.outputs):
         return "no integer layer follows"

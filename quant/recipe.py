@@ -25,13 +25,18 @@ from pathlib import Path
 from typing import Any
 
 from quant.errors import InputError
+from quant.plan import PRECISIONS
 
 CHOICES: dict[str, tuple[str, ...]] = {
-    "precision": ("int8", "int16", "fp8", "float", "float16", "float32"),
+    "precision": (*PRECISIONS, "float"),
     "float_precision": ("float16", "float32"),
     "weights": ("per-channel", "per-tensor"),
     "weight_observer": ("minmax", "mse"),
     "bias_correction": ("on", "off"),
+    "rounding": ("fitted", "nearest"),
+    "equalization": ("on", "off"),
+    "pixel_grid": ("on", "off"),
+    "range_search": ("on", "off"),
 }
 
 
@@ -43,13 +48,17 @@ class Rule:
         match: Glob over node names; a graph input counts as a node of its own name.
         op: Glob over operator types.
         target: Glob over names of targets.
-        precision: "int8", "int16" (NNIE), "fp8" (TensorRT), "float16", "float32", or "float": the
-            best that the target has.
+        precision: "int8", "int16" (NNIE), "w4a8" (weights of 4 bits), "w4a4" and "w8a16" (simulated
+            only), "fp8" (TensorRT), "float16", "float32", or "float": the best of the target.
         float_precision: What the layer computes in if it gets no grids: "float16" or "float32".
         observer: Of the activations that the node makes.
         weights: "per-channel" or "per-tensor".
         weight_observer: "minmax" or "mse".
         bias_correction: "on" or "off".
+        rounding: Of weights to integers: "fitted" to the layer's output, or "nearest".
+        equalization: "on" or "off", for the node's channels with its neighbours.
+        pixel_grid: "on" or "off", for the input.
+        range_search: "on" or "off", for the activations that the node makes.
         because: The reason in a plan; a rule of a file has none of its own.
         line: Where the rule stands in its file.
     """
@@ -63,6 +72,10 @@ class Rule:
     weights: str | None = None
     weight_observer: str | None = None
     bias_correction: str | None = None
+    rounding: str | None = None
+    equalization: str | None = None
+    pixel_grid: str | None = None
+    range_search: str | None = None
     because: str = ""
     line: int = 0
 
@@ -147,7 +160,8 @@ def load_recipe(path: Path, observers: Sequence[str]) -> Recipe:
             raise InputError(
                 f"{path}:{line}: a rule must decide something, saw only "
                 f"{', '.join(sorted(row)) or 'nothing'}. Add precision, observer, weights, "
-                "weight_observer, bias_correction or float_precision."
+                "weight_observer, bias_correction, rounding, equalization, pixel_grid, range_search or "
+                "float_precision."
             )
     if {"match", "op", "target"} & set(table):
         raise InputError(f"{path}:1: match, op and target belong in a [[rule]]. Move them there.")

@@ -16,7 +16,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quant.errors import InputError, UnsupportedError, few
-from quant.floats import DOMAIN
+from quant.formats import DOMAIN
 from quant.onnx_file import read_proto
 from quant.session import FAILURES, open_session, reason
 from quant.simulate import open_simulation

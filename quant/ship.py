@@ -4,6 +4,7 @@ __all__ = [
     "Shipped",
     "fallen_back",
     "planned_floats",
+    "refuse_narrow",
     "refused_layers",
     "ship",
     "simulated",
@@ -12,7 +13,7 @@ __all__ = [
 ]
 
 import glob
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -25,9 +26,12 @@ from quant.files import staged, write_json
 from quant.finding import Finding, errors, findings_json
 from quant.graph import Graph, save_model
 from quant.layers import layers
+from quant.narrow import unexportable
 from quant.plan import Plan
 from quant.plan_check import check_plan, check_whole
 from quant.plan_file import save_plan
+from quant.plan_graph import GRAPH_FILE, save_graph
+from quant.profile_file import save_profile
 from quant.recipe import Recipe, Rule
 from quant.simulate import quantize_graph
 from quant.target import Exported, Target
@@ -60,17 +64,31 @@ def simulated(graph: Graph, plan: Plan, target: Target) -> ir.Model:
     return quantize_graph(graph, plan, target, weight_form="integer")
 
 
-def ship(graph: Graph, plan: Plan, target: Target, folder: Path, deployment: Deployment) -> Shipped:
+def ship(
+    graph: Graph,
+    plan: Plan,
+    target: Target,
+    folder: Path,
+    deployment: Deployment,
+    prepared: Graph | None = None,
+) -> Shipped:
     """Write plan, simulation, the target's own files and what the checks find in them.
 
-    Everything is written into a scratch folder beside `folder` and moved when it is complete.
+    Everything is written into a scratch folder beside `folder` and moved when it is complete. Where
+    `graph` has other weights than `prepared`, it is written too, with the deployment's profile, so
+    that the plan can be exported again. What the target has no kernels for is only simulated.
 
     Raises:
         InputError: The plan does not fit, or the folder cannot be written to.
     """
     check_whole(plan, graph, target)
     with staged(folder) as scratch:
-        exported = target.write(graph, plan, scratch, deployment)
+        narrow = _narrow(plan, target)
+        exported = Exported(files=()) if narrow else target.write(graph, plan, scratch, deployment)
+        if prepared is not None and prepared.fingerprint != graph.fingerprint:
+            save_graph(graph, prepared.fingerprint, scratch / GRAPH_FILE)
+            if deployment.profile is not None:
+                save_profile(deployment.profile, scratch / "profile.safetensors")
         if deployment.allow_fallback and target.settle is not None:
             plan = target.settle(graph, plan)
         save_plan(plan, scratch / "plan.json")
@@ -80,11 +98,42 @@ def ship(graph: Graph, plan: Plan, target: Target, folder: Path, deployment: Dep
     return Shipped(plan=plan, exported=exported, findings=tuple(found))
 
 
+def _narrow(plan: Plan, target: Target) -> list[str]:
+    return unexportable({x.precision for x in plan.layers.values()}, target.formats)
+
+
+def _simulated_only(narrow: Sequence[str], target: Target) -> Finding:
+    return Finding(
+        rule="precision",
+        severity="warning",
+        place="the plan",
+        saw=", ".join(narrow),
+        wanted=", ".join(target.formats),
+        mend=f"{target.title} has no kernels for it, so only its simulation was written.",
+    )
+
+
+def refuse_narrow(plan: Plan, target: Target) -> None:
+    """Refuse to export what a target can only be simulated in.
+
+    Raises:
+        InputError: A layer's precision has no kernels there.
+    """
+    if narrow := _narrow(plan, target):
+        raise InputError(
+            f"plan for '{target.name}': {target.title} has kernels for {', '.join(target.formats)}, "
+            f"saw {', '.join(narrow)}. Simulate it, or choose again with another precision."
+        )
+
+
 def _findings(
     graph: Graph, plan: Plan, target: Target, folder: Path, deployment: Deployment
 ) -> list[Finding]:
     """Return what the checks find in the files, and of the model what the files do not show."""
-    after = target.check_export(folder, deployment) if target.check_export is not None else []
+    narrow = _narrow(plan, target)
+    after = [_simulated_only(narrow, target)] if narrow else []
+    if target.check_export is not None and not narrow:
+        after = target.check_export(folder, deployment)
     before = _of_model(graph, target, deployment, planned_floats(plan))
     shown = {(f.rule, f.layer, f.saw) for f in after}
     return [*(f for f in before if (f.rule, f.layer, f.saw) not in shown), *after]

@@ -18,10 +18,11 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quant.errors import InputError
-from quant.floats import DOMAIN, float16_function
-from quant.formats import INT32, SMALLEST_SCALE, Params, Step
+from quant.floats import float16_function
+from quant.formats import DOMAIN, INT32, SMALLEST_SCALE, Params, Step
 from quant.gfpq import gfpq_function
 from quant.graph import WEIGHTED, Graph, weight_of
+from quant.narrow import bound_function, uniform_function
 from quant.opset import at_opset
 from quant.plan import Plan, TensorPlan
 from quant.plan_check import check_plan
@@ -43,9 +44,11 @@ others take the float8 zero point 0 for the least number and drop the Relu or Cl
 
 FUNCTIONS: Mapping[str, Callable[[int], ir.Function]] = MappingProxyType(
     {
+        "Bound": bound_function,
         "Float16": float16_function,
         "Gfpq8": partial(gfpq_function, bits=8),
         "Gfpq16": partial(gfpq_function, bits=16),
+        "Uniform": uniform_function,
     }
 )
 """Bodies of the operators that ONNX lacks, by name in our domain, for a model of an opset."""
@@ -131,12 +134,16 @@ class _Edit:
         value = self.values[tensor.tensor]
         steps = number.steps(params, len(value.shape) if value.shape is not None else 0)
         source = value
-        if tensor.kind == "weight" and (form == "integer" or len(steps) == 1):
-            array = value.const_value.numpy()  # type: ignore[union-attr]
+        array = value.const_value.numpy() if value.const_value is not None else None
+        if array is not None and (form == "integer" or len(steps) == 1):
             stored = number.stored(array, params)
             kept = number.fake_quantize(array, params) if stored is None else stored
             source = self._constant(f"{tensor.tensor}_quantized", kept)
             steps = [] if stored is None else steps[-1:]
+        elif array is not None and len(steps) > 2:  # what is on the grid needs no bound
+            on_grid = number.fake_quantize(array, params)
+            source = self._constant(f"{tensor.tensor}_on_grid", on_grid)
+            steps = steps[1:]
         made = self._steps(steps, source, tensor.tensor)
         seen = made[-1].outputs[0] if made else source
         self._redirect(value, tensor, seen, {id(n) for n in made})

@@ -7,7 +7,7 @@ __all__ = ["summary", "summary_text"]
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,7 @@ def summary(
             "seed": job.seed,
             "observer": job.observer,
             "recipe": str(job.recipe) if job.recipe else None,
+            "effort": job.effort,
             "labels": job.labels,
             "metrics": list(job.metrics),
             "layer_samples": job.layer_samples,
@@ -88,6 +89,7 @@ def _target(outcome: Any, material: Material, folder: Path) -> dict[str, Any]:
         },
         "simulated": _comparison(outcome.simulated),
         "observers_db": outcome.observers,
+        "effort": [{"step": r.step, "aside_db": r.sqnr_db, "kept": r.kept} for r in outcome.rungs],
         "files": list(outcome.shipped.exported.files),
         "plan_sha256": hashlib.sha256((folder / "plan.json").read_bytes()).hexdigest(),
         "check": {
@@ -145,6 +147,7 @@ def summary_text(facts: Mapping[str, Any], timing: Mapping[str, Any]) -> str:
         if target["observers_db"]:
             tried = ", ".join(f"{k} {v:.1f} dB" for k, v in target["observers_db"].items())
             lines.append(f"  observers   {tried}")
+        lines += _rungs(target["effort"])
         lines.append(f"  simulation  {_line(target['simulated'])}")
         if said := [f"{n} {kind}{'s' * (n != 1)}" for kind, n in target["check"].items() if n]:
             lines.append(f"  check       {', '.join(said)}: see {name}/check.json")
@@ -152,6 +155,18 @@ def summary_text(facts: Mapping[str, Any], timing: Mapping[str, Any]) -> str:
             lines.append(f"  integer run {_line(target['integer'])}")
             lines += _kernels(target, timing["milliseconds_per_sample"].get(name))
     return "\n".join(lines)
+
+
+def _rungs(rungs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say what each step bought on the samples held aside."""
+    if not rungs:
+        return []
+    top, said = rungs[0]["aside_db"], []
+    for rung in rungs[1:]:
+        gain = rung["aside_db"] - top
+        said.append(f"{rung['step']} {gain:+.1f} dB{'' if rung['kept'] else ' (not kept)'}")
+        top = rung["aside_db"] if rung["kept"] else top
+    return [f"  effort      {rungs[0]['aside_db']:.1f} dB held aside; {', '.join(said)}"]
 
 
 def _input(how: Mapping[str, Any]) -> str:

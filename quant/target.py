@@ -6,7 +6,8 @@ To add one: a file in `export/` that adds a `Target` to `TARGETS`. `tests/contra
 __all__ = ["TARGETS", "Exported", "Target"]
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from quant.deploy import Deployment
 from quant.finding import Finding
 from quant.formats import Integer, NumberFormat
 from quant.graph import Graph
+from quant.narrow import NARROW
 from quant.plan import Plan
 from quant.registry import Registry
 
@@ -33,7 +35,7 @@ class Exported:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Target:
     """One runtime as a table.
 
@@ -100,6 +102,22 @@ class Target:
     settle: Callable[[Graph, Plan], Plan] | None = None
     rules: Mapping[str, str] = field(default_factory=dict)
     native: bool = False
+
+    @cached_property
+    def known(self) -> Mapping[str, tuple[NumberFormat, NumberFormat]]:
+        """The formats, and for targets of 8-bit integers those of `NARROW` that are not among them.
+
+        A layer of "w4a8" runs on the kernels of "int8"; what else is not in `formats` can be
+        simulated and not exported.
+        """
+        activation, weight = self.formats[self.precision]
+        if self.grouped or not (isinstance(activation, Integer) and isinstance(weight, Integer)):
+            return self.formats
+        made: dict[str, tuple[NumberFormat, NumberFormat]] = {
+            name: (replace(activation, bits=a), replace(weight, bits=w))
+            for name, (w, a) in NARROW.items()
+        }
+        return {**self.formats, **{k: v for k, v in made.items() if k not in self.formats}}
 
     @property
     def precision(self) -> str:

@@ -43,11 +43,11 @@ def weight_grids(
     for layer in layers(graph):
         weight = weight_of(layer.node)
         precision = placed.layers[layer.name].precision
-        if weight is not None and precision in target.formats:
+        if weight is not None and precision in target.known:
             sharing.setdefault((str(weight.name), precision), []).append(layer)
     found: dict[str, TensorPlan] = {}
     for (name, precision), users in sharing.items():
-        number = target.formats[precision][1]
+        number = target.known[precision][1]
         made = _weight(graph, name, users, number, target, recipe, tensors)
         found[tensor_key(made, found)] = made
     return found

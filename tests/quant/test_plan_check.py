@@ -55,7 +55,7 @@ WIDE = Integer(bits=16, signed=True, symmetric=True)
         ),
         (
             with_tensor(DATA, number=WIDE),
-            "has the format int16, which ONNX of opset 17 cannot hold.",
+            "is int16, and ONNX Runtime takes asymmetric uint8 for an activation. Choose again for",
         ),
         (
             replace(PLAN, shifts={"gone": np.ones(3, np.float32)}),

@@ -96,38 +96,39 @@ def test_the_defaults_need_no_match_and_rules_that_match_pass() -> None:
             '[[rule]]\nmatch = "fc"',
             (
                 "{path}:1: a rule must decide something, saw only match. Add precision, observer, "
-                "weights, weight_observer, bias_correction or float_precision."
+                "weights, weight_observer, bias_correction, rounding, equalization, pixel_grid, "
+                "range_search or float_precision."
             ),
         ),
         (
             '[[rule]]\nmatch = "a"\nprecison = "float"',
             (
                 "{path}:1: a rule has no 'precison'. Did you mean 'precision'? Known: "
-                "bias_correction, float_precision, match, observer, op, precision, target, "
-                "weight_observer, weights."
+                "bias_correction, equalization, float_precision, match, observer, op, pixel_grid, "
+                "precision, range_search, rounding, target, weight_observer, weights."
             ),
         ),
         (
             "zzz = 1",
             (
                 "{path}:1: a rule has no 'zzz'. Known: "
-                "bias_correction, float_precision, match, observer, op, precision, target, "
-                "weight_observer, weights."
+                "bias_correction, equalization, float_precision, match, observer, op, pixel_grid, "
+                "precision, range_search, rounding, target, weight_observer, weights."
             ),
         ),
         (
             '\n\n[[rule]]\nline = "4"',
             (
                 "{path}:3: a rule has no 'line'. Known: "
-                "bias_correction, float_precision, match, observer, op, precision, target, "
-                "weight_observer, weights."
+                "bias_correction, equalization, float_precision, match, observer, op, pixel_grid, "
+                "precision, range_search, rounding, target, weight_observer, weights."
             ),
         ),
         (
             '[[rule]]\nprecision = "int4"',
             (
-                "{path}:1: precision is one of: float, float16, float32, fp8, int16, int8; saw "
-                "'int4'. Choose one of them."
+                "{path}:1: precision is one of: float, float16, float32, fp8, int16, int8, w4a4, "
+                "w4a8, w8a16; saw 'int4'. Choose one of them."
             ),
         ),
         (

@@ -1,0 +1,285 @@
+"""Effort: a ladder of steps that buy accuracy back; each is kept only if it measurably helps.
+
+A part of the calibration samples is held aside: no step learns from it, and it alone decides. So
+the plan that comes down from the ladder is never worse on it than the one that went up.
+"""
+
+__all__ = ["Climbed", "Ground", "Rung", "affordable", "climb", "held_aside"]
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quant.aside import Judge
+from quant.compare import Samples
+from quant.equalize import equalize
+from quant.graph import Graph
+from quant.pixel_grid import on_pixel_grid
+from quant.plan import Plan
+from quant.profile import Profile
+from quant.range_search import search_ranges
+from quant.recipe import Recipe
+from quant.simulate import open_simulation, quantize_graph
+from quant.target import Target
+
+LEAST_DB = 0.05
+"""A step that buys less is not kept: it would not show on other samples."""
+
+ASIDE = 64
+"""Samples held aside at most; a quarter of them where there are fewer than four times as many."""
+
+ENOUGH = 8
+"""Samples under which there is nothing to hold aside, and nothing is tried."""
+
+MOST = 256
+"""Samples that steps see at most; more change little and cost as much again."""
+
+SEARCHED = 64
+"""Samples on which ranges are searched: the network runs over them some hundred times."""
+
+ROOM = 512 * 2**20
+"""Bytes that one activation of all these samples may take: some four are in memory at a time."""
+
+PIXELS = "whole pixels"
+
+Feeds = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rung:
+    """One step of the ladder.
+
+    Attributes:
+        step: Its name.
+        sqnr_db: Mean SQNR in dB of a sample held aside, at the worst output, with the step.
+        kept: Whether the plan has it.
+    """
+
+    step: str
+    sqnr_db: float
+    kept: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Climbed:
+    """What the ladder led to.
+
+    Attributes:
+        base: The prepared graph, or one that computes the same float function with other numbers.
+        rough: The plan of `base` as an observer and nearest rounding make it.
+        graph: The graph that `plan` is about: `base`, or with weights and biases fitted to the plan.
+        plan: The best that was measured.
+        rungs: Every step in the order it was tried, "fast" first.
+    """
+
+    base: Graph
+    rough: Plan
+    graph: Graph
+    plan: Plan
+    rungs: tuple[Rung, ...] = ()
+
+
+Step = Callable[[Climbed], Climbed | None]
+"""From the best so far to what a step makes of it; None where there is nothing to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What a ladder stands on.
+
+    Attributes:
+        target: The table.
+        recipe: The target's rules.
+        profile: Of the prepared graph.
+        samples: Calibration samples in memory.
+        plain: ONNX Runtime session of the prepared graph.
+        pixels: float64 `[2, C]`, mean and std in 0..255 units; None where inputs are no pictures.
+        choose: Makes the rough plan of a graph from its profile.
+        watch: Makes the profile of a graph on some samples.
+        keep: Called with each better graph and plan as it is found: to write it.
+        threads: Threads inside one operator; 0 for all cores.
+    """
+
+    target: Target
+    recipe: Recipe
+    profile: Profile
+    samples: Sequence[Samples]
+    plain: Any
+    pixels: NDArray[np.float64] | None
+    choose: Callable[[Graph, Profile], Plan]
+    watch: Callable[[Graph, Sequence[Samples]], Profile]
+    keep: Callable[[Climbed], None] | None = None
+    threads: int = 0
+
+
+def affordable(profile: Profile) -> int:
+    """Return how many samples steps may hold in memory with their activations."""
+    most = max((t.count for t in profile.tensors.values()), default=0)
+    each = 4 * most / max(profile.provenance.samples, 1)
+    return max(1, min(MOST, int(ROOM / max(each, 1))))
+
+
+def held_aside(samples: Sequence[Samples]) -> tuple[list[Samples], list[Samples]]:
+    """Return the batches that steps learn from, and those that decide: the last ones.
+
+    Both are empty where there are fewer than 8 samples or 2 batches.
+    """
+    count = sum(b.count for b in samples)
+    wanted = min(ASIDE, count // 4)
+    taken = 0
+    for position in range(len(samples) - 1, 0, -1):
+        taken += samples[position].count
+        if count >= ENOUGH and taken >= wanted:
+            return list(samples[:position]), list(samples[position:])
+    return [], []
+
+
+def climb(effort: str, graph: Graph, plan: Plan, ground: Ground) -> Climbed:
+    """Return the best plan that the effort allows.
+
+    "fast" returns the plan as it is. "balanced" puts the input on whole pixels and fits integers
+    and biases, layer by layer, to what reaches each layer; it tries the same on channels that were
+    equalized, where that is exact. "best" also looks for better ranges of activations by the error
+    at the network's outputs and fits again behind them, and equalizes behind a Clip too.
+
+    Args:
+        effort: "fast", "balanced" or "best".
+        graph: The prepared graph.
+        plan: Its plan, as "fast" has it.
+        ground: The rest.
+    """
+    learnt, aside = held_aside(ground.samples)
+    best = Climbed(base=graph, rough=plan, graph=graph, plan=plan)
+    if effort == "fast" or not aside:
+        return best
+    judge = Judge(ground.plain, aside)
+    first = Rung(step="fast", sqnr_db=_db(best, ground, judge), kept=True)
+    best = replace(best, rungs=(first,))
+    for name, step in _steps(effort, best, ground, learnt):
+        best = _try(best, name, step, ground, judge)
+    return best
+
+
+def _db(state: Climbed, ground: Ground, judge: Judge) -> float:
+    """Return the mean SQNR of a sample held aside."""
+    model = quantize_graph(state.graph, state.plan, ground.target, weight_form="integer")
+    return judge.db(open_simulation(model, ground.threads))
+
+
+def _try(best: Climbed, name: str, step: Step, ground: Ground, judge: Judge) -> Climbed:
+    """Return the better one of the best so far and what a step makes of it."""
+    made = step(best)
+    if made is None:
+        return best
+    found = _db(made, ground, judge)
+    top = max(r.sqnr_db for r in best.rungs if r.kept)
+    better = found >= top + LEAST_DB
+    rungs = (*best.rungs, Rung(step=name, sqnr_db=found, kept=better))
+    if not better:
+        return replace(best, rungs=rungs)
+    made = replace(made, rungs=rungs)
+    if ground.keep is not None:
+        ground.keep(made)
+    return made
+
+
+def _steps(
+    effort: str, start: Climbed, ground: Ground, learnt: Sequence[Samples]
+) -> Iterator[tuple[str, Step]]:
+    """Yield each step's name and what it does, cheapest first."""
+    feeds, recipe = _joined(learnt), ground.recipe.of(ground.target.name)
+    yield PIXELS, lambda s: _pixels(s, ground, recipe)
+    if effort == "best":
+        yield "biases in sequence", lambda s: _fitted(s, feeds, recipe, rounding=False)
+    yield "fitted integers", lambda s: _fitted(s, feeds, recipe, rounding=True)
+    if effort == "best":
+        yield "ranges", lambda s: _ranged(s, ground, learnt, recipe)
+        yield "fitted again", lambda s: _fitted(s, feeds, recipe, rounding=True)
+    clips = effort == "best"
+    yield "equalized and fitted", lambda s: _equalized(s, start.base, ground, learnt, feeds, clips)
+
+
+def _equalized(
+    state: Climbed,
+    start: Graph,
+    ground: Ground,
+    learnt: Sequence[Samples],
+    feeds: Feeds,
+    clips: bool,
+) -> Climbed | None:
+    """Begin again from the equalized graph: it needs a profile and a plan of its own."""
+    if ground.target.grouped:
+        return None
+    recipe = ground.recipe.of(ground.target.name)
+    off = {
+        str(n.name)
+        for n in start.nodes
+        if recipe.wants(str(n.name), n.op_type, "equalization") == "off"
+    }
+    graph = equalize(start, ground.profile, off, clips=clips)
+    if graph is None:
+        return None
+    plan = ground.choose(graph, ground.watch(graph, learnt))
+    made = replace(state, base=graph, rough=plan, graph=graph, plan=plan)
+    if any(r.kept and r.step == PIXELS for r in state.rungs):
+        made = _pixels(made, ground, recipe) or made
+    return _fitted(made, feeds, recipe, rounding=True)
+
+
+def _pixels(state: Climbed, ground: Ground, recipe: Recipe) -> Climbed | None:
+    name = str(state.base.inputs[0].name)
+    if ground.pixels is None or ground.target.everywhere:
+        return None  # a chip without a float unit takes the pixels in by itself
+    if recipe.wants(name, "Input", "pixel_grid") == "off":
+        return None
+    made = on_pixel_grid(state.base, state.rough, ground.pixels)
+    if made is None:
+        return None
+    return replace(state, base=made[0], rough=made[1], graph=made[0], plan=made[1])
+
+
+def _fitted(state: Climbed, feeds: Feeds, recipe: Recipe, *, rounding: bool) -> Climbed | None:
+    from quant.improve_layers import fit_layers  # here, for it imports torch
+
+    graph, plan = fit_layers(state.base, state.rough, feeds, recipe, rounding=rounding)
+    if graph.fingerprint == state.graph.fingerprint:
+        return None
+    return replace(state, graph=graph, plan=plan)
+
+
+def _ranged(
+    state: Climbed, ground: Ground, learnt: Sequence[Samples], recipe: Recipe
+) -> Climbed | None:
+    """Search ranges in the fitted network, and put them into the rough plan too."""
+    some, count = [], 0
+    for batch in learnt:
+        if count < SEARCHED:
+            some.append(batch)
+            count += batch.count
+    fixed = {
+        str(v.name)
+        for n in state.base.nodes
+        for v in n.outputs
+        if recipe.wants(str(n.name), n.op_type, "range_search") == "off"
+    }
+    args = (ground.target, some, ground.plain, ground.threads, fixed)
+    plan = search_ranges(state.graph, state.plan, *args)
+    if plan is None:
+        return None
+    found = {k: t for k, t in plan.tensors.items() if t.kind == "activation"}
+    rough = replace(state.rough, tensors={**state.rough.tensors, **found})
+    return replace(state, rough=rough, plan=plan)
+
+
+def _joined(samples: Sequence[Samples]) -> Feeds:
+    """Return the samples of all batches as one, without padding."""
+    names = list(samples[0].feeds)
+    return {name: np.concatenate([_rows(b, name) for b in samples]) for name in names}
+
+
+def _rows(batch: Samples, name: str) -> NDArray[Any]:
+    array = batch.feeds[name]
+    return array[: batch.count] if len(array) > batch.count else array
