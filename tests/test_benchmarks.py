@@ -28,7 +28,7 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", ["profile.py", "observers.py", "targets.py"])
+@pytest.mark.parametrize("name", ["profile.py", "observers.py", "targets.py", "quality.py"])
 def test_help_explains_the_measurement(name: str) -> None:
     """A number nobody knows the meaning of is worse than none."""
     done = run(name, "--help")
