@@ -133,7 +133,7 @@ def _calibrate(job: Any, quiet: bool, as_json: bool) -> None:
         return
     timing = json.loads((run.out / "timing.json").read_text(encoding="utf-8"))
     for name, outcome in run.outcomes.items():
-        graph, plan, profile = run.material.graph, outcome.plan, run.profile
+        graph, plan, profile = outcome.graph, outcome.plan, outcome.profile
         known = outcome.analysis.layers if outcome.analysis is not None else {}
         causes = {
             r.layer: likely_cause(graph, plan, profile, r, known.get(r.layer)) for r in outcome.rows

@@ -193,11 +193,11 @@ def _steps(
     feeds, recipe = _joined(learnt), ground.recipe.of(ground.target.name)
     yield PIXELS, lambda s: _pixels(s, ground, recipe)
     if effort == "best":
-        yield "biases in sequence", lambda s: _fitted(s, feeds, recipe, rounding=False)
-    yield "fitted integers", lambda s: _fitted(s, feeds, recipe, rounding=True)
+        yield "biases in sequence", lambda s: _fitted(s, ground, feeds, recipe, rounding=False)
+    yield "fitted integers", lambda s: _fitted(s, ground, feeds, recipe, rounding=True)
     if effort == "best":
         yield "ranges", lambda s: _ranged(s, ground, learnt, recipe)
-        yield "fitted again", lambda s: _fitted(s, feeds, recipe, rounding=True)
+        yield "fitted again", lambda s: _fitted(s, ground, feeds, recipe, rounding=True)
     clips = effort == "best"
     yield "equalized and fitted", lambda s: _equalized(s, start.base, ground, learnt, feeds, clips)
 
@@ -226,7 +226,7 @@ def _equalized(
     made = replace(state, base=graph, rough=plan, graph=graph, plan=plan)
     if any(r.kept and r.step == PIXELS for r in state.rungs):
         made = _pixels(made, ground, recipe) or made
-    return _fitted(made, feeds, recipe, rounding=True)
+    return _fitted(made, ground, feeds, recipe, rounding=True)
 
 
 def _pixels(state: Climbed, ground: Ground, recipe: Recipe) -> Climbed | None:
@@ -241,10 +241,14 @@ def _pixels(state: Climbed, ground: Ground, recipe: Recipe) -> Climbed | None:
     return replace(state, base=made[0], rough=made[1], graph=made[0], plan=made[1])
 
 
-def _fitted(state: Climbed, feeds: Feeds, recipe: Recipe, *, rounding: bool) -> Climbed | None:
+def _fitted(
+    state: Climbed, ground: Ground, feeds: Feeds, recipe: Recipe, *, rounding: bool
+) -> Climbed | None:
     from quant.improve_layers import fit_layers  # here, for it imports torch
 
-    graph, plan = fit_layers(state.base, state.rough, feeds, recipe, rounding=rounding)
+    graph, plan = fit_layers(
+        state.base, state.rough, feeds, recipe, rounding=rounding, threads=ground.threads
+    )
     if graph.fingerprint == state.graph.fingerprint:
         return None
     return replace(state, graph=graph, plan=plan)

@@ -74,12 +74,11 @@ def equalize(
         graph: The prepared graph.
         profile: Of it: how far the channels behind a Clip go.
         off: Names of nodes whose weights stay as they are.
-        clips: Take pairs with a Clip between them too, where it is the same on what was seen only.
+        clips: Take a graph with a Clip between layers too: it is the same on what was seen only.
     """
     mine = [x for x in layers(graph) if x.name not in off and not _readers(x) & set(off)]
     found = [p for p in (_pair(graph, profile, layer) for layer in mine) if p is not None]
-    found = [p for p in found if clips or p.high is None]
-    if not found:
+    if not found or (not clips and any(p.high is not None for p in found)):
         return None
     names = {n for p in found for n in (p.first, p.bias, p.second) if n is not None}
     arrays = {n: graph.array(n).astype(np.float64) for n in names}

@@ -63,6 +63,7 @@ class Outcome:
     shipped: Shipped
     base: Graph
     graph: Graph
+    profile: Profile
     observers: dict[str, float] = field(default_factory=dict)
     rungs: tuple[Rung, ...] = ()
     rows: list[LayerError] = field(default_factory=list)
@@ -132,6 +133,7 @@ def calibrate(job: Job, talk: Talk | None = None) -> Run:
             shipped=shipped,
             base=graph,
             graph=graph,
+            profile=profile,
             observers=picked,
         )
         outcomes[target.name] = outcome
@@ -149,7 +151,7 @@ def calibrate(job: Job, talk: Talk | None = None) -> Run:
         for finding in errors(outcome.shipped.findings):
             talk.warn(f"{name}/check.json: {finding}")
     for outcome in outcomes.values():
-        _layers(job, material, profile, outcome, some, talk)
+        _layers(job, material, outcome, some, talk)
     facts = summary(job, material, profile, outcomes, talk)
     with talk.stage("write"):
         write_json(job.out / "run.json", facts)
@@ -208,7 +210,8 @@ def _improve(
             told = replace(deployment, profile=seen)
         folder = job.out / target.name
         outcome.shipped = ship(found.graph, found.plan, target, folder, told, material.graph)
-        outcome.base, outcome.graph, outcome.plan = found.base, found.graph, found.plan
+        outcome.base, outcome.graph, outcome.plan = found.base, found.graph, outcome.shipped.plan
+        outcome.profile = told.profile or profile
 
     with talk.stage("improve"):
         ground = Ground(
@@ -297,13 +300,12 @@ def _stream(job: Job, material: Material, indices: Sequence[int]) -> Iterator[Ba
 def _layers(
     job: Job,
     material: Material,
-    profile: Profile,
     outcome: Outcome,
     some: Sequence[Batch],
     talk: Talk,
 ) -> None:
     """Measure each layer, alone and together, and write the table."""
-    graph, plan = outcome.base, outcome.plan
+    graph, plan, profile = outcome.base, outcome.plan, outcome.profile
     layers = measured_layers(graph, plan)
     full = [b for b in some if b.count == material.batch] or some[:1]  # padding would count twice
     read = full[: -(-job.layer_samples // material.batch)]

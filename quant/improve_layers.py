@@ -48,6 +48,7 @@ def fit_layers(
     *,
     rounding: bool = True,
     seed: int = 0,
+    threads: int = 0,
 ) -> tuple[Graph, Plan]:
     """Return the graph with fitted weights and biases, and the plan that is about it.
 
@@ -68,7 +69,10 @@ def fit_layers(
         recipe: The target's rules.
         rounding: False corrects biases only.
         seed: Of the positions of convolutions that are looked at.
+        threads: Of torch; 0 for all cores.
     """
+    if threads:
+        torch.set_num_threads(threads)
     work = _Work(graph, plan, Walk(graph, plan, feeds), recipe.of(plan.target), rounding, seed)
     gone = forget(graph)
     with torch.no_grad():

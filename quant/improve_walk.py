@@ -79,9 +79,14 @@ class Walk:
 
     def __init__(self, graph: Graph, plan: Plan, feeds: Mapping[str, NDArray[Any]]) -> None:
         self.graph, self.plan = graph, plan
+        fixed = {v.shape[0] for v in graph.inputs if v.shape is not None and len(v.shape)}
+        sizes = [d for d in fixed if isinstance(d, int)]
+        self.chunk = sizes[0] if sizes else CHUNK
         self.samples = len(next(iter(feeds.values())))
+        if sizes:  # a graph of one batch size cannot run a remainder
+            self.samples -= self.samples % self.chunk
         self.plain: dict[str, list[Tensor]] = {
-            name: [_laid(torch.from_numpy(array[i : i + CHUNK])) for i in self._starts()]
+            name: [_laid(torch.from_numpy(array[i : i + self.chunk])) for i in self._starts()]
             for name, array in feeds.items()
         }
         self._one_grid = {
@@ -99,7 +104,7 @@ class Walk:
         }
 
     def _starts(self) -> range:
-        return range(0, self.samples, CHUNK)
+        return range(0, self.samples, self.chunk)
 
     def constant(self, value: ir.Value) -> Tensor:
         """Return an initializer as it is in the float graph."""

@@ -139,7 +139,7 @@ class _Search:
         self._numbers = {name: grids[name].number for name in self._inputs}
         self._names = [str(v.name) for v in graph.outputs]
         self._session = open_simulation(model, threads)
-        self._feeds = [{k: v[: b.count] for k, v in b.feeds.items()} for b in samples]
+        self._feeds = [dict(b.feeds) for b in samples]  # padding counts a sample again: harmless
         wanted = [plain.run(self._names, feeds) for feeds in self._feeds]
         self._kept = float_outputs(wanted[0])
         self._wanted = [[np.asarray(w[i], np.float64) for i in self._kept] for w in wanted]

@@ -19,6 +19,7 @@ from quant.graph import Graph
 from quant.layer_error import LayerError, read_layers
 from quant.plan import Plan
 from quant.plan_file import load_plan
+from quant.plan_graph import graph_for
 from quant.profile import Profile
 from quant.profile_file import load_profile
 
@@ -33,6 +34,8 @@ class SavedTarget:
         name: Of the target.
         facts: Its part of `run.json`.
         plan: As it was simulated.
+        graph: That the plan is about: `prepared.onnx`, or the target's own with better weights.
+        profile: Of that graph.
         rows: The layer table.
         analysis: Empty where no layer was measured.
         causes: By layer, the likeliest first.
@@ -41,6 +44,8 @@ class SavedTarget:
     name: str
     facts: Mapping[str, Any]
     plan: Plan
+    graph: Graph
+    profile: Profile
     rows: tuple[LayerError, ...]
     analysis: Analysis
     causes: Mapping[str, list[Cause]]
@@ -119,6 +124,9 @@ def _target(
     folder: Path, name: str, facts: Mapping[str, Any], graph: Graph, profile: Profile
 ) -> SavedTarget:
     plan = load_plan(folder / "plan.json")
+    graph = graph_for(plan, folder / "plan.json", graph)
+    if graph.fingerprint != profile.provenance.graph:
+        profile = load_profile(folder / "profile.safetensors")
     rows = read_layers(folder / "layers.csv")
     path = folder / "analysis.safetensors"
     empty = Analysis(target=name, images=(), layers={})
@@ -128,5 +136,12 @@ def _target(
         for row in rows
     }
     return SavedTarget(
-        name=name, facts=facts, plan=plan, rows=rows, analysis=analysis, causes=causes
+        name=name,
+        facts=facts,
+        plan=plan,
+        graph=graph,
+        profile=profile,
+        rows=rows,
+        analysis=analysis,
+        causes=causes,
     )

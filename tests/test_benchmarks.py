@@ -29,7 +29,11 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    "name", ["analysis.py", "gate_errors.py", "profile.py", "observers.py", "targets.py"]
+    "name",
+    [
+        *("analysis.py", "gate_errors.py", "profile.py", "observers.py", "quality.py"),
+        "targets.py",
+    ],
 )
 def test_help_explains_the_measurement(name: str) -> None:
     """A number nobody knows the meaning of is worse than none."""

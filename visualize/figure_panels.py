@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from quant.analysis import LayerAnalysis
 from quant.layers import source_of
 from quant.profile import TensorProfile
-from quant.saved_run import SavedRun
+from quant.saved_run import SavedTarget
 from quant.tensor_stats import InputStats
 from quant.visualize.heatmap_page import ALARM, QUIET, plain
 
@@ -35,14 +35,15 @@ def _panels(count: int, title: str, height: float) -> tuple[Figure, list[Axes]]:
     return figure, every[:count]
 
 
-def histogram_panels(run: SavedRun, worst: Sequence[LayerAnalysis], title: str) -> Figure:
+def histogram_panels(target: SavedTarget, worst: Sequence[LayerAnalysis], title: str) -> Figure:
     """Return a histogram of each layer's first input, with clip points and grid; counts are log."""
     shown = [x for x in worst if x.inputs]
     figure, every = _panels(len(shown), title, 2.3)
     for axes, layer in zip(every, shown, strict=True):
         one = layer.inputs[0]
-        known = one.tensor in run.graph.values
-        seen = run.profile.tensors.get(source_of(run.graph, one.tensor) if known else one.tensor)
+        known = one.tensor in target.graph.values
+        name = source_of(target.graph, one.tensor) if known else one.tensor
+        seen = target.profile.tensors.get(name)
         if seen is not None:
             _histogram(axes, seen, one)
         axes.set_title(plain(layer.layer, 54), size=9)

@@ -83,7 +83,7 @@ def _of_target(run: SavedRun, target: SavedTarget, folder: Path) -> None:
     worst = [known[n] for n in order]
     few = [x for x in worst if x.inputs][:WORST]
     title = f"{where}: what the worst layers read"
-    _save(histogram_panels(run, few, title), folder / "histograms.png", _histograms(run, few))
+    _save(histogram_panels(target, few, title), folder / "histograms.png", _histograms(target, few))
     weighted = [x for x in worst if x.weight is not None][:WORST]
     title = f"{where}: weights of the worst layers"
     _save(weight_panels(weighted, title), folder / "weights.png", _weights(weighted))
@@ -105,12 +105,12 @@ def _channels(layer: LayerAnalysis) -> NDArray[np.float64]:
     return found
 
 
-def _histograms(run: SavedRun, some: Sequence[LayerAnalysis]) -> list[list[object]]:
+def _histograms(target: SavedTarget, some: Sequence[LayerAnalysis]) -> list[list[object]]:
     """Return the bins of the inputs as they are in the profile."""
     rows: list[list[object]] = [["layer", "tensor", "grid_low", "grid_high", "value", "elements"]]
     for layer in some:
         one = layer.inputs[0]
-        seen = run.profile.tensors.get(one.tensor)
+        seen = target.profile.tensors.get(one.tensor)
         if seen is not None:
             for at in np.flatnonzero(seen.bins):
                 ends = (one.grid_low, one.grid_high)

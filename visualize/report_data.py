@@ -55,8 +55,8 @@ def _target(run: SavedRun, target: SavedTarget, names: list[str], many: bool) ->
             shares.get(row.layer),
             target.causes.get(row.layer) or [],
             target.analysis.layers.get(row.layer),
-            run.graph,
-            run.profile,
+            target.graph,
+            target.profile,
             only,
         )
         for row in target.rows

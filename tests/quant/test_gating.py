@@ -82,15 +82,18 @@ def limits(**flags: float) -> Gate:
 def planted(run: Path, tensor: str, factor: float, out: Path) -> Path:
     """Return a simulation in which the scale of one tensor is wrong."""
     from quant.graph import Graph, save_model
+    from quant.plan_graph import graph_for
     from quant.ship import simulated
     from quant.target import TARGETS
 
-    plan = json.loads((run / "onnxruntime" / "plan.json").read_text())
+    path = run / "onnxruntime" / "plan.json"
+    plan = json.loads(path.read_text())
     (row,) = [row for row in plan["tensors"] if row["tensor"] == tensor]
     scale = row["scale"]
     row["scale"] = [s * factor for s in scale] if isinstance(scale, list) else scale * factor
     (out / "plan.json").write_text(json.dumps(plan))
-    graph = Graph(ir.load(run / "prepared.onnx"), "digits")
+    prepared = Graph(ir.load(run / "prepared.onnx"), "digits")
+    graph = graph_for(load_plan(path), path, prepared)
     model = simulated(graph, load_plan(out / "plan.json"), TARGETS["onnxruntime"])
     save_model(model, out / "fault.onnx")
     return out / "fault.onnx"

@@ -17,7 +17,7 @@ from quant.recipe import Recipe, Rule
 from quant.simulate import quantize_graph
 from quant.target import TARGETS
 from tests.chosen import chosen, inputs, run
-from tests.models import concat_net, depthwise_net, gemm_net, residual_net
+from tests.models import concat_net, depthwise_net, gemm_net, model, residual_net, weights
 
 FOUR = Recipe(defaults=Rule(precision="w4a8"))
 
@@ -163,3 +163,19 @@ def test_a_bias_stays_inside_int32() -> None:
     step = fitted.tensors["w2"].params.scale * plan.grid("b", "conv1").params.scale  # type: ignore[union-attr]
 
     assert np.all(1e6 / step < 2.0**31)
+
+
+def test_a_graph_of_one_batch_size_is_walked_in_its_batches() -> None:
+    """A Reshape to [2, -1] cannot run sixteen samples, nor the one that is left over."""
+    proto = model(
+        """g (float[2,3,4,4] x) => (float[2,5] y) {
+            [c] a = Conv(x, w1, b1)
+            [r] b = Reshape(a, shape)
+            [f] y = Gemm<transB=1>(b, w2, b2)
+        }""",
+        {**weights(0, w1=(4, 3, 1, 1), b1=(4,), w2=(5, 64), b2=(5,)), "shape": np.array([2, -1])},
+    )
+    graph, plan = chosen(proto, recipe=FOUR)
+    better, _ = fit_layers(graph, plan, inputs(graph, 0, 7))
+
+    assert not np.array_equal(better.array("w2"), graph.array("w2"))
