@@ -201,7 +201,7 @@ def test_a_broken_tensor_is_named(
             {"layers": [{"layer": "c", "op": "Conv", "precision": "int9"}]},
             (
                 ", layer 'c': a layer needs layer, op and precision; saw ValueError: precision is one "
-                "of int8, int16, fp8, float16, float32, saw 'int9'. Mend the entry."
+                "of int8, int16, w4a8, w4a4, w8a16, fp8, float16, float32, saw 'int9'. Mend the entry."
             ),
         ),
         (

@@ -129,7 +129,7 @@ def told(plan: Plan, **layer: str) -> Plan:
         ),
         (
             lambda p: told(p, precision="int16"),
-            "layer 'conv2' is int16, and ONNX Runtime has int8, float32. Choose one of them.",
+            "layer 'conv2' is int16, and ONNX Runtime has int8, w4a8, w4a4, w8a16, float32. Choose one of them.",
         ),
         (
             lambda p: without(p, "b"),

@@ -128,8 +128,8 @@ def test_a_precision_that_a_target_lacks_is_refused_with_the_rule() -> None:
         place(GRAPH, TARGETS["tensorrt"], recipe, GRAPH.activations)
 
     assert str(caught.value) == (
-        "r.toml: precision 'int16' for layer 'fc': TensorRT has int8, fp8, float32, float16. "
-        "Choose one of them, or add target = to the rule."
+        "r.toml: precision 'int16' for layer 'fc': TensorRT has int8, fp8, w4a8, w4a4, "
+        "w8a16, float32, float16. Choose one of them, or add target = to the rule."
     )
 
 
