@@ -76,6 +76,8 @@ def gate(quiet: bool, as_json: bool, **options: Any) -> None:
         return
     if run is not None:
         write_json(run / "gate.json", verdict_json(verdict))
+        if (run / "report.html").exists():
+            _on_the_page(run)
     if options["junit"] is not None:
         write_text(options["junit"], junit_xml(verdict))
     if options["markdown"] is not None:
@@ -87,6 +89,14 @@ def gate(quiet: bool, as_json: bool, **options: Any) -> None:
         _tell_github(verdict)
     if not verdict.passed:
         sys.exit(1)
+
+
+def _on_the_page(run: Path) -> None:
+    """Put the verdict into the run's report."""
+    from quant.saved_run import load_run
+    from quant.visualize.report import write_report
+
+    write_report(load_run(run), run / "report.html")
 
 
 def _one_of_both(options: Mapping[str, Any]) -> None:

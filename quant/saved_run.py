@@ -61,6 +61,7 @@ class SavedRun:
         graph: `prepared.onnx`.
         profile: Of it.
         targets: In the order of `run.json`.
+        gate: `gate.json` of the last `quant gate`, None where there was none.
     """
 
     folder: Path
@@ -68,6 +69,7 @@ class SavedRun:
     graph: Graph
     profile: Profile
     targets: tuple[SavedTarget, ...]
+    gate: Mapping[str, Any] | None = None
 
 
 def load_run(folder: Path) -> SavedRun:
@@ -92,7 +94,23 @@ def load_run(folder: Path) -> SavedRun:
         _target(folder / name, name, told, graph, profile)
         for name, told in facts["targets"].items()
     )
-    return SavedRun(folder=folder, facts=facts, graph=graph, profile=profile, targets=targets)
+    return SavedRun(
+        folder=folder,
+        facts=facts,
+        graph=graph,
+        profile=profile,
+        targets=targets,
+        gate=_gate(folder / "gate.json"),
+    )
+
+
+def _gate(path: Path) -> dict[str, Any] | None:
+    """Read a verdict; a broken one is none, for `quant gate` writes it again."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and isinstance(found.get("results"), list) else None
 
 
 def _facts(path: Path) -> dict[str, Any]:

@@ -34,6 +34,7 @@ def report_html(run: SavedRun) -> str:
         "report.html",
         _script(),
         data=data,
+        gate=run.gate,
         worst=[_worst(data, target) for target in data["targets"]],
         json=Markup(json_for_html(data)),
     )

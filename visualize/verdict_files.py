@@ -37,6 +37,7 @@ def _result(result: Result) -> dict[str, Any]:
         "slice": limit.part,
         "confidence": limit.confidence,
         "place": limit.place,
+        "said": phrase(result),
         "outcome": result.outcome,
         "breached": result.breached,
         **_judged(result.judged),

@@ -36,7 +36,7 @@ def test_a_range_that_is_too_wide_is_found() -> None:
     target = TARGETS["onnxruntime"]
     graph, plan = chosen(residual_net())
     feeds = inputs(graph, 0, 16)
-    wide = alone(widened(plan, "d", 8.0), "b", "d")
+    wide = alone(widened(plan, "d", 24.0), "b", "d")
     plain = open_session(graph.model, threads=1)
     found = search_ranges(graph, wide, target, [batch_of(feeds, 16)], plain, 1, {"b"})
     assert found is not None

@@ -253,3 +253,32 @@ def test_what_is_no_run_costs_one_sentence(tmp_path: Path, run: Path) -> None:
         load_run(tmp_path)
     assert str(graph.value).startswith(f"{tmp_path / 'prepared.onnx'}: not a readable graph: ")
     assert str(graph.value).endswith(". Run quant calibrate again.")
+
+
+def test_the_verdict_of_a_gate_is_on_the_page_and_its_words_are_escaped(tmp_path: Path) -> None:
+    """Limits and layers come out of files that strangers made."""
+    folder = make_run(tmp_path, models.conv_relu_net())
+    said = {
+        "outcome": "fail",
+        "results": [
+            {
+                
+                    "outcome": "fail",
+                    "target": "onnxruntime",
+                    "limit": "<script>alert(1)</script>"
+                ,
+                "said": "saw 25 points & more",
+                "layers": [{"layer": "a<b", "because": "isolated 3 dB"}],
+            }
+        ],
+        "notes": ["an old baseline"],
+    }
+    (folder / "gate.json").write_text(json.dumps(said))
+    page = report_html(load_run(folder))
+
+    assert "<h2>Gate: fail</h2>" in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "<code>a&lt;b</code>: isolated 3 dB" in page
+    assert "saw 25 points &amp; more" in page
+    (folder / "gate.json").write_text("{")
+    assert "Gate:" not in report_html(load_run(folder))
