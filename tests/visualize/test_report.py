@@ -262,11 +262,9 @@ def test_the_verdict_of_a_gate_is_on_the_page_and_its_words_are_escaped(tmp_path
         "outcome": "fail",
         "results": [
             {
-                
-                    "outcome": "fail",
-                    "target": "onnxruntime",
-                    "limit": "<script>alert(1)</script>"
-                ,
+                "outcome": "fail",
+                "target": "onnxruntime",
+                "limit": "<script>alert(1)</script>",
                 "said": "saw 25 points & more",
                 "layers": [{"layer": "a<b", "because": "isolated 3 dB"}],
             }
