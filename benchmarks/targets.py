@@ -9,6 +9,7 @@ Each case of a TOML file is one run of `quant calibrate` with all targets; paths
     samples = 100                  # calibrate; default 100
     holdout = 300                  # measure; default 300
     fallback = true                # --allow-fallback; default false
+    effort = "fast"                # default balanced
     size = "224x224"               # and any other preprocessing flag
     mean = "127,127,127"
 
@@ -59,6 +60,7 @@ def job_of(row: Mapping[str, Any], folder: Path, out: Path, targets: tuple[str, 
         holdout=row.get("holdout", 300),
         labels=None if labels is None else str(folder / labels),
         allow_fallback=row.get("fallback", False),
+        effort=row.get("effort", "balanced"),
     )
 
 
