@@ -70,7 +70,8 @@ def _read(story: Story) -> str:
 
 def _between(story: Story) -> str:
     return f"""NNIE stops in front of each Custom layer and gives out what it reads. Compute the node of that
-name in `prepared.onnx` on the CPU, and hand the result to the next segment:
+name on the CPU (in the run's `prepared.onnx`, one folder up, or the model's own ONNX file), and hand
+the result to the next segment:
 {listed(story.custom, len(story.custom))}."""
 
 
