@@ -5,7 +5,7 @@ __all__ = ["choose", "node_types"]
 from quant.activation_grids import activation_grids
 from quant.errors import InputError
 from quant.graph import Graph, weight_of
-from quant.half_grids import float16_grids
+from quant.half_grids import float16_grids, float16_scales
 from quant.layers import Layer, layers, source_of
 from quant.place import Placement, place
 from quant.plan import Plan
@@ -54,7 +54,8 @@ def choose(
             f"stays float because {_first_reason(every, placed)}. Relax the recipe."
         )
     tensors |= weight_grids(graph, target, placed, recipe, tensors)
-    if target.typed:
+    if target.typed and any(x.precision == "float16" for x in placed.layers.values()):
+        tensors = float16_scales(tensors)
         tensors |= float16_grids(graph, placed, tensors)
     return Plan(target=target.name, graph=graph.fingerprint, layers=placed.layers, tensors=tensors)
 

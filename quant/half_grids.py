@@ -1,16 +1,41 @@
 """Half grids: the float16 that a layer of a mixed plan reads, for targets whose graphs hold it."""
 
-__all__ = ["float16_grids"]
+__all__ = ["float16_grids", "float16_scales"]
 
 from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
 
 from quant.floats import FLOAT16
+from quant.formats import Params
 from quant.graph import Graph, weight_of
 from quant.layers import layers
 from quant.place import Placement
 from quant.plan import TensorPlan, tensor_key
 
 NOTHING = FLOAT16.parameters(0, 0)
+
+CLOSE = 2.0**-9
+"""Relative change up to which a scale may be rounded to float16: beyond, it is subnormal there."""
+
+
+def float16_scales(tensors: Mapping[str, TensorPlan]) -> dict[str, TensorPlan]:
+    """Return the grids with the scales of activations as float16 holds them.
+
+    A strongly typed graph with float16 layers stores scales in float16; a plan that says the same
+    numbers is simulated as it is exported.
+    """
+    return {key: _rounded(t) if t.kind == "activation" else t for key, t in tensors.items()}
+
+
+def _rounded(tensor: TensorPlan) -> TensorPlan:
+    if not isinstance(tensor.params, Params):
+        return tensor
+    scale = FLOAT16.fake_quantize(tensor.params.scale)
+    if not np.all(np.abs(scale / tensor.params.scale - 1) <= CLOSE):
+        return tensor
+    return replace(tensor, params=replace(tensor.params, scale=scale))
 
 
 def float16_grids(

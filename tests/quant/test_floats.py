@@ -1,5 +1,6 @@
 """Short floats: numpy against ONNX Runtime's own conversions."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,9 @@ import onnx_ir as ir
 import pytest
 
 from quant.choose import choose
+from quant.deploy import Deployment
 from quant.floats import FLOAT8, FLOAT16, Float8
+from quant.formats import Params
 from quant.graph import Graph
 from quant.plan import Plan
 from quant.recipe import Recipe, Rule
@@ -129,3 +132,22 @@ def test_float16_layers_are_simulated_as_rounded_inputs_and_weights() -> None:
     made = run(quantize_graph(graph, plan, TARGETS["tensorrt"]), inputs(graph))[0]
     wanted = run(graph.model, inputs(graph))[0]
     assert ((made - wanted) ** 2).sum() / (wanted**2).sum() < 1e-2
+
+
+def test_beside_float16_layers_scales_are_what_the_typed_graph_stores(tmp_path: Path) -> None:
+    """Else the export rounds them, and is no longer what was simulated."""
+    recipe = Recipe(rules=(Rule(match="fc", precision="float16"),))
+    graph, plan = chosen(conv_relu_net(), "tensorrt", recipe)
+    scales = [t.params.scale for t in plan.quantized if isinstance(t.params, Params)]
+    assert len(scales) == 4
+    for tensor in plan.quantized:
+        if tensor.kind == "activation" and isinstance(tensor.params, Params):
+            scale = tensor.params.scale
+            np.testing.assert_array_equal(scale.astype(np.float16).astype(np.float32), scale)
+    TARGETS["tensorrt"].write(graph, plan, tmp_path, Deployment())
+    feeds = inputs(graph, seed=5)
+    simulated = open_simulation(quantize_graph(graph, plan, TARGETS["tensorrt"]), threads=1)
+    exported = open_simulation(ir.load(tmp_path / "model.onnx"), threads=1)
+    a, b = (session.run(None, feeds)[0] for session in (simulated, exported))
+
+    assert ((a - b) ** 2).sum() / (a**2).sum() < 2.0**-20  # float16 has 2**-11
