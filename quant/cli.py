@@ -20,6 +20,7 @@ __all__ = [
 ]
 
 import json
+import os
 import sys
 import traceback
 from collections import Counter
@@ -394,6 +395,8 @@ quant.add_command(verify)
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    # torch's threads would spin between two steps, against ONNX Runtime's: 87 s instead of 12
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     debug = "--debug" in sys.argv
     try:
         code = quant([word for word in sys.argv[1:] if word != "--debug"], standalone_mode=False)
