@@ -13,6 +13,7 @@ __all__ = [
 ]
 
 import glob
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -94,7 +95,11 @@ def ship(
         save_plan(plan, scratch / "plan.json")
         save_model(simulated(graph, plan, target), scratch / "simulated.onnx")
         found = _findings(graph, plan, target, scratch, deployment)
-        write_json(scratch / "check.json", findings_json(target.name, found))
+        told = findings_json(target.name, found) | {"files": sorted(exported.files)}
+        write_json(scratch / "check.json", told)
+        before = _earlier(folder)
+    for name in before - set(exported.files):
+        (folder / name).unlink(missing_ok=True)
     return Shipped(plan=plan, exported=exported, findings=tuple(found))
 
 
@@ -124,6 +129,22 @@ def refuse_narrow(plan: Plan, target: Target) -> None:
             f"plan for '{target.name}': {target.title} has kernels for {', '.join(target.formats)}, "
             f"saw {', '.join(narrow)}. Simulate it, or choose again with another precision."
         )
+
+
+def _earlier(folder: Path) -> set[str]:
+    """Return what the export before this one left in the folder, by its own list.
+
+    A calibration cache beside a graph for TensorRT 11, or the tail of another cut, would be taken for
+    part of the new export. What the list names outside the folder is not ours.
+    """
+    try:
+        told = json.loads((folder / "check.json").read_text(encoding="utf-8"))
+        names = [str(name) for name in told["files"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+    root = folder.resolve()
+    inside = (name for name in names if (folder / name).resolve().is_relative_to(root))
+    return {name for name in inside if (folder / name).is_file()}
 
 
 def _findings(

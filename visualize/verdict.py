@@ -1,6 +1,6 @@
-"""The verdict of a gate as text: for a terminal, for a job's summary in Markdown, and as HTML."""
+"""The verdict of a gate as text: for a terminal, and for a job's summary in Markdown."""
 
-__all__ = ["phrase", "verdict_html", "verdict_markdown", "verdict_text"]
+__all__ = ["phrase", "verdict_markdown", "verdict_text"]
 
 import html
 import math
@@ -116,20 +116,3 @@ def _plain(text: str) -> str:
     """Return text in which Markdown and HTML see no marks of theirs."""
     safe = html.escape(escaped(text), quote=False)
     return "".join(f"\\{c}" if c in "\\|`*_[]~#!" else c for c in safe)
-
-
-def verdict_html(verdict: Verdict) -> str:
-    """Return a `<section class="gate">` for a report: no script, no style, nothing from elsewhere."""
-    head = "".join(f"<th>{name}</th>" for name in HEAD)
-    body = ""
-    for result in verdict.results:
-        row = "".join(f"<td>{html.escape(cell)}</td>" for cell in _row(result))
-        body += f'<tr class="{result.outcome}">{row}</tr>\n'
-        if details := _details(result):
-            items = "".join(f"<li>{html.escape(line)}</li>" for line in details)
-            body += f'<tr><td></td><td colspan="{len(HEAD) - 1}"><ul>{items}</ul></td></tr>\n'
-    notes = "".join(f"<p>{html.escape(escaped(note))}</p>\n" for note in verdict.notes)
-    return (
-        f'<section class="gate {verdict.outcome}">\n<h2>{html.escape(_headline(verdict))}</h2>\n'
-        f"<table>\n<tr>{head}</tr>\n{body}</table>\n{notes}</section>\n"
-    )

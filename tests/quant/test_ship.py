@@ -1,5 +1,6 @@
 """Ship: a target's folder is whole or as it was; what a chip refuses is said before the work."""
 
+import json
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
@@ -8,14 +9,15 @@ import pytest
 
 from quant.deploy import Deployment
 from quant.errors import InputError
-from quant.finding import Finding
+from quant.export.tensorrt_check import check_export
+from quant.finding import Finding, errors
 from quant.graph import Graph
 from quant.place import place
 from quant.plan import Plan
 from quant.recipe import NOTHING, Recipe, Rule
 from quant.ship import refused_layers, ship, with_fallback
 from quant.target import TARGETS, Exported, Target
-from tests.chosen import chosen, prepared
+from tests.chosen import chosen, prepared, profiled
 from tests.models import conv_relu_net
 
 GRAPH, PLAN = chosen(conv_relu_net(), "tensorrt")
@@ -110,6 +112,26 @@ def test_a_second_export_replaces_its_files_and_leaves_others(tmp_path: Path) ->
 
     assert (tmp_path / "notes.txt").read_text() == "mine"
     assert (tmp_path / "check.json").exists()
+
+
+def test_what_an_export_before_this_one_left_is_gone(tmp_path: Path) -> None:
+    """A calibration cache beside a graph for TensorRT 11 is an error by our own rules."""
+    told = Deployment(profile=profiled(GRAPH), trt_version="10")
+    out = tmp_path / "out"
+    ship(GRAPH, PLAN, TARGETS["tensorrt"], out, told)
+    assert (out / "implicit" / "calibration.cache").exists()
+    (out / "notes.txt").write_text("mine")
+    (tmp_path / "theirs.txt").write_text("theirs")
+    listed = json.loads((out / "check.json").read_text())
+    listed["files"] += ["../theirs.txt", "../out/../theirs.txt"]
+    (out / "check.json").write_text(json.dumps(listed))
+    newer = replace(told, trt_version="11")
+    ship(GRAPH, PLAN, TARGETS["tensorrt"], out, newer)
+
+    assert not (out / "implicit" / "calibration.cache").exists()
+    assert [str(f) for f in errors(check_export(out, newer))] == []
+    assert (out / "notes.txt").read_text() == "mine"
+    assert (tmp_path / "theirs.txt").read_text() == "theirs"
 
 
 def test_a_file_where_the_folder_should_be_is_named(tmp_path: Path) -> None:

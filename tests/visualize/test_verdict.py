@@ -10,7 +10,7 @@ import xmlschema
 
 from quant.files import finite
 from quant.gate import Judged, Limit, Result, Verdict
-from quant.visualize.verdict import verdict_html, verdict_markdown, verdict_text
+from quant.visualize.verdict import verdict_markdown, verdict_text
 from quant.visualize.verdict_files import github_annotations, junit_xml, verdict_json
 
 SCHEMA = xmlschema.XMLSchema(Path(__file__).parents[1] / "golden" / "junit" / "junit.xsd")
@@ -186,22 +186,11 @@ def test_annotations_stay_on_their_line() -> None:
 
 
 def test_strangers_names_break_out_of_nothing() -> None:
-    """Neither out of a table of Markdown, nor into HTML, nor onto the terminal."""
+    """Neither out of a table of Markdown nor onto the terminal; the page has its own test."""
     hostile = verdict(passed(), failed(EVIL), subject=EVIL)
-    for text in (verdict_text(hostile), verdict_markdown(hostile), verdict_html(hostile)):
+    for text in (verdict_text(hostile), verdict_markdown(hostile)):
         assert "\x1b" not in text
         assert "\x00" not in text
     assert "<script>" not in verdict_markdown(hostile)
-    assert "<script>" not in verdict_html(hostile)
     rows = [line for line in verdict_markdown(hostile).splitlines() if line.startswith("| ")]
     assert {line.replace("\\|", "").count("|") for line in rows} == {7}
-
-
-def test_html_is_one_section_that_parses() -> None:
-    """report.html takes it as it is."""
-    from xml.etree import ElementTree
-
-    root = ElementTree.fromstring(verdict_html(verdict(*EVERY, failed(EVIL))))
-
-    assert (root.tag, root.attrib["class"]) == ("section", "gate fail")
-    assert len(root.findall(".//tr[@class='fail']")) == 3
