@@ -1,62 +1,109 @@
-"""Switch: a layer as an ONNX `If` between its float and its quantized form."""
+"""Switch: a layer as an ONNX `If` between its float form and its quantized ones."""
 
-__all__ = ["add_switches", "copied_chain", "copied_node", "outer_twin", "producer_of"]
+__all__ = ["Switch", "add_switches", "copied_chain", "copied_node", "outer_twin", "producer_of"]
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from quant.graph import named_values
 from quant.grid_nodes import grid_chain
 from quant.layers import Layer
 
 
-def add_switches(
-    model: ir.Model, run: Sequence[Layer], quantized: dict[str, ir.Value], turn_name: str
-) -> None:
-    """Replace each layer of a run by an If between its float and its quantized form.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Switch:
+    """What becomes of one layer, turn by turn.
+
+    Attributes:
+        layer: Of the float graph.
+        versions: For each quantized graph that it is taken from the values by name.
+        table: For each turn 0 for float, or k for `versions[k - 1]`.
+    """
+
+    layer: Layer
+    versions: Sequence[Mapping[str, ir.Value]]
+    table: Sequence[int]
+
+
+def add_switches(model: ir.Model, switches: Sequence[Switch], turn_name: str) -> None:
+    """Replace layers by an If between their float and their quantized forms.
 
     Args:
-        model: Edited in place; it holds the layers of `run` under their names.
-        run: Layers, in topological order.
-        quantized: The values of the quantized graph by name.
-        turn_name: Name of the int64 input that is added: the position in `run` of the layer that is
-            quantized.
+        model: Edited in place; it holds the layers under their names.
+        switches: In topological order.
+        turn_name: Name of the int64 input that is added: whose turn it is.
     """
     graph = model.graph
     turn = ir.Value(name=turn_name, type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape([]))
     graph.inputs.append(turn)
     nodes = {str(n.name): n for n in graph}
     values = named_values(model)
-    for offset, layer in enumerate(run):
-        number = ir.Value(
-            name=f"quant.turn.{offset}",
-            const_value=ir.tensor(np.array(offset, np.int64), name=f"quant.turn.{offset}"),
-        )
-        graph.register_initializer(number)
-        condition = ir.node("Equal", [turn, number])
-        old = nodes[layer.name]
-        behind = nodes[str(layer.activation.name)] if layer.activation is not None else None
+    for number, switch in enumerate(switches):
+        old = nodes[switch.layer.name]
+        activation = switch.layer.activation
+        behind = nodes[str(activation.name)] if activation is not None else None
+        table = _constant(graph, f"quant.turn.{number}", np.array(switch.table, np.int64))
+        state = ir.node("Gather", [table, turn])
+        graph.insert_before(old, [state])
+        made = _chosen(old, behind, switch, values, graph, state.outputs[0], 1)
+        graph.insert_before(old, list(made))
         last = behind or old
-        switch = ir.node(
-            "If",
-            [condition.outputs[0]],
-            {
-                "then_branch": _quantized_branch(old, behind, quantized, values, graph),
-                "else_branch": _branch(old, behind, list(old.inputs), "float"),
-            },
-            num_outputs=len(old.outputs),
-        )
-        graph.insert_before(old, [condition, switch])
         outputs = [last.outputs[0], *old.outputs[1:]]
-        for output, switched in zip(outputs, switch.outputs, strict=True):
+        for output, switched in zip(outputs, made[-1].outputs, strict=True):
             name = str(output.name)
             output.replace_all_uses_with(switched, replace_graph_outputs=True)
             switched.name, switched.type = name, ir.TensorType(ir.DataType.FLOAT)
             output.name = f"{name}.replaced"
             values[name] = switched
         graph.remove([n for n in (behind, old) if n is not None])
+
+
+def _chosen(
+    old: ir.Node,
+    behind: ir.Node | None,
+    switch: Switch,
+    values: dict[str, ir.Value],
+    graph: ir.Graph,
+    state: ir.Value,
+    version: int,
+) -> tuple[ir.Node, ir.Node]:
+    """Return the nodes that give version k where that is the state, and else a later one, or float."""
+    number = _constant(graph, f"quant.version.{version}", np.array(version, np.int64))
+    condition = ir.node("Equal", [state, number])
+    quantized = switch.versions[version - 1]
+    if version == len(switch.versions):
+        other = _branch(old, behind, list(old.inputs), "float")
+    else:
+        inner = _chosen(old, behind, switch, values, graph, state, version + 1)
+        for index, value in enumerate(inner[-1].outputs):
+            value.name = f"later.{version}.{old.outputs[0].name}.{index}"
+            value.type = ir.TensorType(ir.DataType.FLOAT)
+        inner[0].outputs[0].name = f"later.{version}.{old.outputs[0].name}.condition"
+        other = ir.Graph([], list(inner[-1].outputs), nodes=inner, name=f"later {old.name}")
+    chosen = ir.node(
+        "If",
+        [condition.outputs[0]],
+        {
+            "then_branch": _quantized_branch(old, behind, quantized, values, graph, version),
+            "else_branch": other,
+        },
+        num_outputs=len(old.outputs),
+    )
+    return condition, chosen
+
+
+def _constant(graph: ir.Graph, name: str, array: NDArray[Any]) -> ir.Value:
+    """Return an initializer, the one of that name where there is one."""
+    known = graph.initializers.get(name)
+    if known is None:
+        known = ir.Value(name=name, const_value=ir.tensor(array, name=name))
+        graph.register_initializer(known)
+    return known
 
 
 def _branch(
@@ -102,19 +149,21 @@ def copied_node(node: ir.Node, inputs: Sequence[ir.Value | None], output: str) -
 def _quantized_branch(
     node: ir.Node,
     behind: ir.Node | None,
-    quantized: dict[str, ir.Value],
+    quantized: Mapping[str, ir.Value],
     values: dict[str, ir.Value],
     graph: ir.Graph,
+    version: int,
 ) -> ir.Graph:
     """Return the layer as the quantized graph has it, its quantizers inside the branch."""
     twin = producer_of(quantized, str(node.outputs[0].name))
-    tag = "quantized"
+    tag = f"quantized.{version}"
     before: list[ir.Node] = []
     inputs: list[ir.Value | None] = []
     for index, value in enumerate(twin.inputs):
         chain = grid_chain(value)
         if not chain:
-            inputs.append(outer_twin(value, values, graph))
+            constant = value is None or value.const_value is not None
+            inputs.append(outer_twin(value, values, graph) if constant else node.inputs[index])
             continue
         source = chain[0].inputs[0]
         stored = chain[0].op_type == "DequantizeLinear"  # of a weight or bias kept as integers
@@ -126,15 +175,19 @@ def _quantized_branch(
     after: list[ir.Node] = []
     last = behind or node
     if last.outputs[0].is_graph_output():
-        after = _output_grid(quantized, str(last.outputs[0].name), values, graph)
+        after = _output_grid(quantized, str(last.outputs[0].name), tag, values, graph)
     return _branch(node, behind, inputs, tag, before, after)
 
 
 def _output_grid(
-    quantized: dict[str, ir.Value], name: str, values: dict[str, ir.Value], graph: ir.Graph
+    quantized: Mapping[str, ir.Value],
+    name: str,
+    tag: str,
+    values: dict[str, ir.Value],
+    graph: ir.Graph,
 ) -> list[ir.Node]:
     """Return copies of the quantizers on an output of the network, unconnected."""
-    return copied_chain(grid_chain(quantized[name]), None, f"quantized.{name}", values, graph)
+    return copied_chain(grid_chain(quantized[name]), None, f"{tag}.{name}", values, graph)
 
 
 def copied_chain(
@@ -153,7 +206,7 @@ def copied_chain(
     return copies
 
 
-def producer_of(quantized: dict[str, ir.Value], name: str) -> ir.Node:
+def producer_of(quantized: Mapping[str, ir.Value], name: str) -> ir.Node:
     """Return the node that makes a tensor in the quantized graph, in front of its quantizer."""
     chain = grid_chain(quantized[name])
     value = chain[0].inputs[0] if chain else quantized[name]
@@ -166,12 +219,26 @@ def producer_of(quantized: dict[str, ir.Value], name: str) -> ir.Node:
 def outer_twin(
     value: ir.Value | None, values: dict[str, ir.Value], graph: ir.Graph
 ) -> ir.Value | None:
-    """Return the outer graph's twin of a constant, registering it on first use."""
+    """Return the outer graph's twin of a constant, registering it on first use.
+
+    Two quantized graphs may hold different numbers under one name, as a fitted bias and the float
+    graph's own: then it gets another name.
+    """
     if value is None or value.const_value is None:
         return value
-    known = values.get(str(value.name))
-    if known is None:
-        known = ir.Value(name=value.name, const_value=value.const_value)
-        graph.register_initializer(known)
-        values[str(value.name)] = known
+    name = str(value.name)
+    while (known := values.get(name)) is not None:
+        if _same(known.const_value, value.const_value):
+            return known
+        name += "'"
+    known = ir.Value(name=name, const_value=value.const_value)
+    graph.register_initializer(known)
+    values[name] = known
     return known
+
+
+def _same(a: ir.TensorProtocol | None, b: ir.TensorProtocol) -> bool:
+    """Tell whether two constants hold the same bytes."""
+    if a is None or a is b:
+        return a is b
+    return (a.dtype, a.shape) == (b.dtype, b.shape) and a.tobytes() == b.tobytes()
