@@ -1,10 +1,12 @@
 """Keep what other libraries print, warn and log from the user: our notes and errors say it."""
 
-__all__ = ["silence"]
+__all__ = ["mute", "silence"]
 
 import contextlib
 import io
 import logging
+import os
+import sys
 import warnings
 from collections.abc import Iterator
 
@@ -25,3 +27,20 @@ def silence() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
+
+
+@contextlib.contextmanager
+def mute() -> Iterator[None]:
+    """Drop what C code writes to the process's standard output inside the block.
+
+    HiGHS 1.12 prints lines of its own there, in the middle of what `--json` promises.
+    """
+    sys.stdout.flush()
+    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)

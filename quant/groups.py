@@ -1,0 +1,87 @@
+"""Groups: layers that change their precision together.
+
+A quantizer between two layers that one kernel could have served costs more than it saves. So an
+operator without weight goes with what feeds it: the convolutions before one Concat or one residual
+Add are siblings, and a pooling is part of the chain that it ends.
+"""
+
+__all__ = ["Group", "groups_of", "merged"]
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from quant.graph import Graph, weight_of
+from quant.layers import Layer, layers, macs
+from quant.plan import LayerPlan
+from quant.precision import makers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Layers of one precision.
+
+    Attributes:
+        name: Of its first layer with a weight, or of its first layer.
+        layers: Node names in topological order.
+        macs: Multiply-accumulates of one sample.
+    """
+
+    name: str
+    layers: tuple[str, ...]
+    macs: int
+
+
+def groups_of(graph: Graph, plans: Mapping[str, LayerPlan]) -> list[Group]:
+    """Return the groups in topological order of their first layers.
+
+    Args:
+        graph: The prepared graph.
+        plans: Each layer's precision where all that may be quantized is; what is float here is in
+            no group.
+    """
+    every = [layer for layer in layers(graph) if plans[layer.name].quantized]
+    made = makers(every)
+    parent = {layer.name: layer.name for layer in every}
+
+    def root(name: str) -> str:
+        while parent[name] != name:
+            parent[name] = parent[parent[name]]
+            name = parent[name]
+        return name
+
+    for layer in every:
+        if weight_of(layer.node) is not None:
+            continue
+        for value in layer.data:
+            if (maker := made.get(str(value.name))) is not None:
+                parent[root(layer.name)] = root(maker.name)
+    found: dict[str, list[Layer]] = {}
+    for layer in every:
+        found.setdefault(root(layer.name), []).append(layer)
+    return [_group(members) for members in found.values()]
+
+
+def _group(members: Sequence[Layer]) -> Group:
+    first = next((x for x in members if weight_of(x.node) is not None), members[0])
+    return Group(
+        name=first.name, layers=tuple(x.name for x in members), macs=sum(macs(x) for x in members)
+    )
+
+
+def merged(groups: Sequence[Group], most: int, graph: Graph) -> list[Group]:
+    """Return at most `most` groups: those two neighbours become one that compute least together.
+
+    Args:
+        groups: In topological order of their first layers.
+        most: At least 1.
+        graph: Says in what order layers stand.
+    """
+    place = {str(node.name): index for index, node in enumerate(graph.nodes)}
+    found = list(groups)
+    while len(found) > max(most, 1):
+        pairs = range(len(found) - 1)
+        at = min(pairs, key=lambda i: found[i].macs + found[i + 1].macs)
+        one, other = found[at], found[at + 1]
+        both = sorted((*one.layers, *other.layers), key=lambda name: place[name])
+        found[at : at + 2] = [Group(name=one.name, layers=tuple(both), macs=one.macs + other.macs)]
+    return found
