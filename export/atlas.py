@@ -6,6 +6,7 @@ from pathlib import Path
 
 from quant.deploy import Deployment
 from quant.export.atlas_check import RULES, check_export, check_model
+from quant.export.atlas_devices import DEVICES
 from quant.export.atlas_fallback import settled
 from quant.export.atlas_simulate import simulated
 from quant.export.atlas_write import write_folder
@@ -56,5 +57,6 @@ ATLAS = Target(
     check_export=check_export,
     settle=settled,
     rules=RULES,
+    devices=DEVICES,
 )
 TARGETS.add("atlas")(ATLAS)

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from quant.deploy import Deployment, sample_shapes
 from quant.export.nnie_check import RULES, check_export
 from quant.export.nnie_check_model import check_model
+from quant.export.nnie_devices import DEVICES
 from quant.export.nnie_mapper import write
 from quant.export.nnie_split import divide
 from quant.gfpq import GFPQ8, GFPQ16
@@ -49,5 +50,6 @@ NNIE = Target(
     check_export=check_export,
     fallback=_on_the_host,
     rules=RULES,
+    devices=DEVICES,
 )
 TARGETS.add("nnie")(NNIE)

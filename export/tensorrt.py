@@ -6,6 +6,7 @@ from pathlib import Path
 
 from quant.deploy import Deployment
 from quant.export.tensorrt_check import RULES, check_export, check_model
+from quant.export.tensorrt_devices import DEVICES
 from quant.export.tensorrt_write import write_folder
 from quant.floats import FLOAT8
 from quant.formats import INT8, Integer
@@ -47,5 +48,6 @@ TENSORRT = Target(
     check_model=check_model,
     check_export=check_export,
     rules=RULES,
+    devices=DEVICES,
 )
 TARGETS.add("tensorrt")(TENSORRT)

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import onnx_ir as ir
 
 from quant.deploy import Deployment
+from quant.device import Device
 from quant.finding import Finding
 from quant.formats import Integer, NumberFormat
 from quant.graph import Graph
@@ -71,6 +72,7 @@ class Target:
         settle: With `allow_fallback` the plan without the layers whose numbers the chip cannot
             hold, which only the plan shows: (graph, plan) -> plan. `write` does the same by itself.
         rules: The rules of the checks: name and one line each.
+        devices: Chips whose public figures predict times, the default first.
         native: The ONNX Runtime at hand is the target itself, so that `model.onnx` can be run.
     """
 
@@ -101,6 +103,7 @@ class Target:
     fallback: Callable[[Graph, Deployment], Collection[str]] | None = None
     settle: Callable[[Graph, Plan], Plan] | None = None
     rules: Mapping[str, str] = field(default_factory=dict)
+    devices: tuple[Device, ...] = ()
     native: bool = False
 
     @cached_property
