@@ -30,6 +30,7 @@ TENSORRT = Target(
         "fp8": (FLOAT8, FLOAT8),
     },
     floats=("float32", "float16"),
+    searched=("int8", "float16", "float32"),
     typed=True,
     bias=None,
     weighted=frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"}),

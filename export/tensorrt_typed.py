@@ -8,11 +8,13 @@ __all__ = ["typed"]
 
 import onnx_ir as ir
 from onnx import version_converter
+from onnx_ir.passes.common import LiftConstantsToInitializersPass
 
 from quant.errors import UnsupportedError
 from quant.export.tensorrt_retype import Retype
 from quant.export.tensorrt_types import node_types
 from quant.graph import Graph
+from quant.names import name_nodes
 from quant.plan import Plan
 from quant.shapes import infer_shapes
 from quant.silence import silence
@@ -59,7 +61,7 @@ def typed(model: ir.Model, plan: Plan, graph: Graph) -> ir.Model:
 def _raised(model: ir.Model) -> ir.Model:
     try:
         with silence():
-            return through_proto(model, lambda p: version_converter.convert_version(p, OPSET))
+            made = through_proto(model, lambda p: version_converter.convert_version(p, OPSET))
     except (RuntimeError, ValueError, IndexError) as error:
         said = " ".join(str(error).split()).replace("'", '"').rstrip(".")[:120]
         raise UnsupportedError(
@@ -67,3 +69,6 @@ def _raised(model: ir.Model) -> ir.Model:
             f"converter said '{said}'. Export the model with opset {OPSET}, or give the layers "
             "float32."
         ) from error
+    LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(made)
+    name_nodes(made)  # the converter leaves its own without
+    return made

@@ -1,6 +1,6 @@
 """Choose: put numbers on a placement, every tensor's grid with a reason."""
 
-__all__ = ["choose", "node_types"]
+__all__ = ["choose", "node_types", "usable"]
 
 from quant.activation_grids import activation_grids
 from quant.errors import InputError
@@ -25,6 +25,7 @@ def choose(
     *,
     recipe: Recipe = NOTHING,
     observer: str | None = None,
+    all_float: bool = False,
 ) -> Plan:
     """Return the plan of one target.
 
@@ -34,6 +35,7 @@ def choose(
         target: The table.
         recipe: The user's rules; a rule that decides nothing is refused.
         observer: For what no rule decides; it goes before the recipe's own default.
+        all_float: Take a recipe that leaves no layer to quantize.
 
     Raises:
         InputError: The profile is of another graph, a rule matches nothing, an unknown observer,
@@ -42,13 +44,12 @@ def choose(
     profile.must_match(graph=graph.fingerprint)
     every = layers(graph)
     recipe.check(node_types(graph))
-    usable = [n for n in graph.activations if _usable(graph, profile, n)]
-    placed = place(graph, target, recipe, usable)
+    placed = place(graph, target, recipe, usable(graph, profile))
     default = observer or recipe.defaults.observer or OBSERVER
     recipe = recipe.of(target.name)
     tensors = activation_grids(graph, profile, target, placed, recipe, default)
     integer = [x for x in every if placed.layers[x.name].quantized]
-    if not any(weight_of(x.node) is not None for x in integer):
+    if not all_float and not any(weight_of(x.node) is not None for x in integer):
         raise InputError(
             f"plan for '{target.name}': no layer is left to quantize; the first weighted layer "
             f"stays float because {_first_reason(every, placed)}. Relax the recipe."
@@ -66,10 +67,12 @@ def node_types(graph: Graph) -> list[tuple[str, str]]:
     return inputs + [(layer.name, layer.op) for layer in layers(graph)]
 
 
-def _usable(graph: Graph, profile: Profile, name: str) -> bool:
-    """Tell whether a tensor was watched, itself or as a view, and held finite numbers."""
-    seen = profile.tensors.get(source_of(graph, name))
-    return seen is not None and seen.low <= seen.high
+def usable(graph: Graph, profile: Profile) -> list[str]:
+    """Return the tensors that were watched, themselves or as a view, and held finite numbers."""
+    seen = {name: profile.tensors.get(source_of(graph, name)) for name in graph.activations}
+    return [
+        name for name, tensor in seen.items() if tensor is not None and tensor.low <= tensor.high
+    ]
 
 
 def _first_reason(every: list[Layer], placed: Placement) -> str:

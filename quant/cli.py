@@ -16,6 +16,7 @@ __all__ = [
     "profile",
     "quant",
     "report",
+    "search",
     "simulate",
 ]
 
@@ -37,6 +38,7 @@ from quant.options import (
     job_of,
     model_option,
     preprocess_options,
+    search_options,
     target_option,
 )
 
@@ -47,6 +49,35 @@ quiet_option = click.option("--quiet", is_flag=True, help="No progress, only res
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 observer_option = click.option("--observer", metavar="NAME", help="Of activations.")
 recipe_option = click.option("--recipe", type=EXISTING, help="TOML file with rules for layers.")
+_MAIN: list[Any] = [
+    model_option,
+    data_options,
+    target_option,
+    click.option(
+        "--holdout", type=int, default=256, show_default=True, help="Others, to measure on."
+    ),
+    click.option("--labels", metavar="L", help="CSV with file,label; or `folders`: one a class."),
+    click.option("--metric", "metrics", multiple=True, default=("top1",), show_default=True),
+    observer_option,
+    recipe_option,
+    click.option(
+        "--effort",
+        type=click.Choice(["fast", "balanced", "best"]),
+        default="balanced",
+        show_default=True,
+        help="How much is tried to buy accuracy back.",
+    ),
+    chip_options,
+    click.option("--layer-samples", type=int, default=8, show_default=True, help="For layers.csv."),
+    click.option("--out", type=EXISTING, help="Folder of the run.  [default: quant-out/<model>]"),
+]
+
+
+def main_options(command: Any) -> Any:
+    """Add the options of the main job."""
+    for option in reversed(_MAIN):
+        command = option(command)
+    return command
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -63,28 +94,14 @@ def quant(debug: bool) -> None:
 
 
 @quant.command()
-@model_option
-@data_options
-@target_option
-@click.option("--holdout", type=int, default=256, show_default=True, help="Others, to measure on.")
-@click.option("--labels", metavar="L", help="CSV with file,label; or `folders`: one a class.")
-@click.option("--metric", "metrics", multiple=True, default=("top1",), show_default=True)
-@observer_option
-@recipe_option
-@click.option(
-    "--effort",
-    type=click.Choice(["fast", "balanced", "best"]),
-    default="balanced",
-    show_default=True,
-    help="How much is tried to buy accuracy back.",
-)
-@chip_options
-@click.option("--layer-samples", type=int, default=8, show_default=True, help="For layers.csv.")
-@click.option("--out", type=EXISTING, help="Folder of the run.  [default: quant-out/<model>]")
+@main_options
+@search_options
 @quiet_option
 @json_option
 def calibrate(quiet: bool, as_json: bool, **options: Any) -> None:
     """Do the main job, end to end: profile, choose, simulate, measure, export.
+
+    With --max-drop, --min-sqnr or --budget each layer's precision is searched too: `quant search`.
 
     \b
     quant calibrate --model net.onnx --data photos/ --size 224x224 --resize shorter --crop center \\
@@ -92,6 +109,26 @@ def calibrate(quiet: bool, as_json: bool, **options: Any) -> None:
         --target onnxruntime --target tensorrt
     """
     _calibrate(job_of(options), quiet or as_json, as_json)
+
+
+@quant.command()
+@main_options
+@search_options
+@quiet_option
+@json_option
+def search(quiet: bool, as_json: bool, **options: Any) -> None:
+    """Pick each layer's precision: the cheapest plan that is accurate enough, and the whole front.
+
+    It does all that `quant calibrate` does. Without a limit it looks for a drop of at most 1 %, or
+    20 dB where nothing names classes. Exit code 1 where no plan is within the limits.
+
+    \b
+    quant search --model net.onnx --data photos/ --size 224x224 --labels photos/labels.csv \\
+        --target tensorrt --max-drop 0.5%
+    quant search --model net.onnx --data photos/ --target nnie --min-sqnr 30
+    quant search --model net.onnx --data photos/ --target onnxruntime --budget size=60%
+    """
+    _calibrate(job_of({**options, "searching": True}), quiet or as_json, as_json)
 
 
 @quant.command()

@@ -4,7 +4,7 @@ A part of the calibration samples is held aside: no step learns from it, and it 
 the plan that comes down from the ladder is never worse on it than the one that went up.
 """
 
-__all__ = ["Climbed", "Ground", "Rung", "affordable", "climb", "held_aside"]
+__all__ = ["Climbed", "Ground", "Rung", "affordable", "climb", "held_aside", "joined"]
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -190,7 +190,7 @@ def _steps(
     effort: str, start: Climbed, ground: Ground, learnt: Sequence[Samples]
 ) -> Iterator[tuple[str, Step]]:
     """Yield each step's name and what it does, cheapest first."""
-    feeds, recipe = _joined(learnt), ground.recipe.of(ground.target.name)
+    feeds, recipe = joined(learnt), ground.recipe.of(ground.target.name)
     yield PIXELS, lambda s: _pixels(s, ground, recipe)
     if effort == "best":
         yield "biases in sequence", lambda s: _fitted(s, ground, feeds, recipe, rounding=False)
@@ -278,7 +278,7 @@ def _ranged(
     return replace(state, rough=rough, plan=plan)
 
 
-def _joined(samples: Sequence[Samples]) -> Feeds:
+def joined(samples: Sequence[Samples]) -> Feeds:
     """Return the samples of all batches as one, without padding."""
     names = list(samples[0].feeds)
     return {name: np.concatenate([_rows(b, name) for b in samples]) for name in names}

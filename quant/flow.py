@@ -15,6 +15,7 @@ from quant.calibration import Batch, batches
 from quant.calibration.profiling import profile as profile_again
 from quant.choose import choose, node_types
 from quant.compare import Comparison, compare
+from quant.cost_source import cost_table
 from quant.cumulative import cumulative
 from quant.deploy import Deployment
 from quant.effort import Climbed, Ground, Rung, affordable, climb
@@ -35,6 +36,7 @@ from quant.profile import Profile
 from quant.recipe import NOTHING, Recipe, load_recipe
 from quant.reporting import write_overview
 from quant.samples import samples_csv
+from quant.search_run import search_run
 from quant.session import open_session
 from quant.ship import Shipped, refused_layers, ship, wanted_floats, with_fallback
 from quant.simulate import open_simulation, quantize_graph
@@ -117,10 +119,26 @@ def calibrate(job: Job, talk: Talk | None = None) -> Run:
     with talk.stage("data"):
         wanted = max(job.layer_samples, PICK * material.batch)
         some = list(_stream(job, material, material.calibrated[:wanted]))
-        afford = affordable(profile) if job.effort != "fast" else 0
+        afford = affordable(profile) if job.effort != "fast" or job.goal is not None else 0
         learnt = list(_stream(job, material, material.calibrated[:afford]))
     outcomes = {}
+    searches = {}
     for target in targets:
+        if job.goal is not None:
+            with talk.stage("search"):
+                recipes[target.name], searches[target.name] = search_run(
+                    job,
+                    graph,
+                    target,
+                    recipes[target.name],
+                    profile,
+                    cost_table(graph, target, job.goal, learnt),
+                    learnt,
+                    plain,
+                    metrics,
+                    deployment,
+                    talk,
+                )
         with talk.stage("choose"):
             plan, picked = _choose(
                 target, job, material, profile, recipes[target.name], some, plain

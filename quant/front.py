@@ -1,6 +1,15 @@
 """Front: the assignments that no other one beats in both error and cost."""
 
-__all__ = ["Point", "by_sensitivity", "greedy", "pareto", "point", "undominated", "uniform"]
+__all__ = [
+    "Point",
+    "between",
+    "by_sensitivity",
+    "greedy",
+    "pareto",
+    "point",
+    "undominated",
+    "uniform",
+]
 
 import math
 from collections.abc import Iterable
@@ -12,6 +21,9 @@ from quant.knapsack import Assignment, Problem, solve
 
 POINTS = 64
 """Budgets that are tried, evenly from the cheapest plan to the most exact one."""
+
+BETWEEN = 16
+"""Budgets that are tried between two points of the front."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +68,16 @@ def pareto(problem: Problem, points: int = POINTS) -> list[Point]:
             found.setdefault(made.chosen, made)
             bound = min(bound, made.error)
     return undominated(found.values())
+
+
+def between(problem: Problem, low: Point, high: Point, points: int = BETWEEN) -> list[Point]:
+    """Return the front from one of its points to the next, both included, at finer budgets."""
+    found = [low, high]
+    for budget in np.linspace(low.cost, high.cost, points + 1)[1:-1].tolist():
+        best = solve(problem, most_cost=budget, most_error=low.error, cheapest=False)
+        made = _cheap(problem, best, budget)
+        found += [made] if made is not None else []
+    return undominated(found)
 
 
 def _exact(problem: Problem, chosen: Assignment | None, most: float) -> Point | None:

@@ -36,10 +36,10 @@ def groups_of(graph: Graph, plans: Mapping[str, LayerPlan]) -> list[Group]:
 
     Args:
         graph: The prepared graph.
-        plans: Each layer's precision where all that may be quantized is; what is float here is in
-            no group.
+        plans: Each layer's precision where all that may be quantized is; what is float here, or is
+            not here at all, is in no group.
     """
-    every = [layer for layer in layers(graph) if plans[layer.name].quantized]
+    every = [x for x in layers(graph) if x.name in plans and plans[x.name].quantized]
     made = makers(every)
     parent = {layer.name: layer.name for layer in every}
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quant.errors import InputError
+from quant.goal import Goal
 from quant.preprocess import Preprocess
 
 EFFORTS = ("fast", "balanced", "best")
@@ -37,6 +38,7 @@ class Job:
         soc_version: What Huawei's ATC compiles for.
         nnie_version: "1.1" or "1.2", by the HiSilicon chip.
         allow_fallback: Layers that a chip cannot take stay float, or are cut to the CPU.
+        goal: How accurate or cheap a mixed plan must be; None to search for none.
     """
 
     model: str
@@ -59,6 +61,7 @@ class Job:
     soc_version: str = "Ascend310"
     nnie_version: str = "1.2"
     allow_fallback: bool = False
+    goal: Goal | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("samples", 1), ("holdout", 0), ("layer_samples", 0), ("threads", 0)):

@@ -7,6 +7,7 @@ __all__ = [
     "model_option",
     "preprocess_of",
     "preprocess_options",
+    "search_options",
     "target_option",
 ]
 
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from quant.goal import Goal
     from quant.job import Job
     from quant.preprocess import Preprocess
 
@@ -106,6 +108,42 @@ _CHIP = [
 ]
 
 
+_SEARCH = [
+    click.option("--max-drop", metavar="P%", help="Most that the metric may lose, as 0.5%."),
+    click.option("--min-sqnr", type=float, metavar="DB", help="Least SQNR at the worst output."),
+    click.option(
+        "--budget",
+        "budgets",
+        multiple=True,
+        metavar="AXIS=MOST",
+        help="latency=2ms, size=3MB, ops=1.2G, or a share of the most exact plan: size=60%.",
+    ),
+    click.option(
+        "--precisions", metavar="P,P", help="To choose among, cheapest first, as int8,float16."
+    ),
+    click.option(
+        "--sensitivity",
+        default="nmse",
+        show_default=True,
+        metavar="NAME",
+        help="What a layer alone does: nmse, kl (classifiers), or a metric.",
+    ),
+    click.option(
+        "--search-samples",
+        type=int,
+        default=64,
+        show_default=True,
+        help="That sensitivities are measured on.",
+    ),
+    click.option("--groups", type=int, default=0, help="Most groups of layers; 0 for all."),
+    click.option(
+        "--time-budget", type=float, metavar="S", help="Seconds; then the best so far is kept."
+    ),
+    click.option("--device", metavar="D", help="Of `quant roofline`, or your own device.toml."),
+    click.option("--latency", metavar="CSV", help="Measured times: layer,precision,milliseconds."),
+]
+
+
 def chip_options(command: Command) -> Command:
     """Add what says which chip and version the files are for."""
     for option in reversed(_CHIP):
@@ -116,6 +154,13 @@ def chip_options(command: Command) -> Command:
 def preprocess_options(command: Command) -> Command:
     """Add the flags that say how an image becomes the input."""
     for option in reversed(_PREPROCESS):
+        command = option(command)
+    return command
+
+
+def search_options(command: Command) -> Command:
+    """Add what says how accurate or how cheap a mixed plan must be."""
+    for option in reversed(_SEARCH):
         command = option(command)
     return command
 
@@ -141,7 +186,34 @@ def job_of(options: dict[str, Any]) -> "Job":
     from quant.job import Job
 
     preprocess = preprocess_of(options)
+    goal = _goal(options)
     out = options.pop("out", None)
     if out is None:
         out = Path("quant-out") / (Path(options["model"].rsplit(":", 1)[-1]).stem or "model")
-    return Job(preprocess=preprocess, out=Path(out), **options)
+    return Job(preprocess=preprocess, out=Path(out), goal=goal, **options)
+
+
+def _goal(options: dict[str, Any]) -> "Goal | None":
+    """Take what is said of a search out of a command's options; None where nothing limits it."""
+    import math
+
+    from quant.goal import Goal, parse_budget, parse_drop
+
+    searching = options.pop("searching", False)
+    drop, least = options.pop("max_drop", None), options.pop("min_sqnr", None)
+    budgets = tuple(b for text in options.pop("budgets", ()) for b in parse_budget(text))
+    names = options.pop("precisions", None) or ""
+    seconds = options.pop("time_budget", None)
+    goal = Goal(
+        max_drop=parse_drop(drop) if drop is not None else None,
+        min_sqnr=least,
+        budgets=budgets,
+        precisions=tuple(name.strip() for name in names.split(",") if name.strip()),
+        sensitivity=options.pop("sensitivity", "nmse"),
+        samples=options.pop("search_samples", 64),
+        groups=options.pop("groups", 0),
+        seconds=math.inf if seconds is None else seconds,
+        device=options.pop("device", None),
+        latency=options.pop("latency", None),
+    )
+    return goal if goal.limited or searching else None

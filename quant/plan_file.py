@@ -1,6 +1,6 @@
 """Plan file: a plan as JSON, written and read back, also after a person has edited it."""
 
-__all__ = ["load_plan", "save_plan"]
+__all__ = ["load_plan", "plan_text", "save_plan"]
 
 import json
 from collections.abc import Callable, Mapping
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from quant.errors import InputError
-from quant.files import write_json
+from quant.files import json_text, write_text
 from quant.floats import FLOAT8, FLOAT16, Float8
 from quant.formats import Integer
 from quant.gfpq import Gfpq
@@ -46,20 +46,23 @@ def _exact(scale: Any) -> Any:
 
 def save_plan(plan: Plan, path: Path) -> None:
     """Write a plan as JSON."""
-    write_json(
-        path,
-        {
-            "version": VERSION,
-            "target": plan.target,
-            "graph": plan.graph,
-            "layers": [
-                {"layer": x.layer, "op": x.op, "precision": x.precision, "because": x.because}
-                for x in plan.layers.values()
-            ],
-            "tensors": [_tensor_out(t) for t in plan.tensors.values()],
-            "bias_shifts": {layer: _exact(shift) for layer, shift in plan.shifts.items()},
-        },
-    )
+    write_text(path, plan_text(plan))
+
+
+def plan_text(plan: Plan) -> str:
+    """Return a plan as JSON: equal plans have equal texts."""
+    told = {
+        "version": VERSION,
+        "target": plan.target,
+        "graph": plan.graph,
+        "layers": [
+            {"layer": x.layer, "op": x.op, "precision": x.precision, "because": x.because}
+            for x in plan.layers.values()
+        ],
+        "tensors": [_tensor_out(t) for t in plan.tensors.values()],
+        "bias_shifts": {layer: _exact(shift) for layer, shift in plan.shifts.items()},
+    }
+    return json_text(told) + "\n"
 
 
 def _tensor_in(row: dict[str, Any]) -> TensorPlan:

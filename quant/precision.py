@@ -36,7 +36,8 @@ def precisions(
     """
     recipe = recipe.of(target.name)
     wanted = {x.name: _wanted(x, target, recipe) for x in every}
-    kept = {x.name: recipe.reason(x.name, x.op) for x in every}
+    told = {x.name: recipe.reason(x.name, x.op) for x in every}
+    kept = {name: said or "the recipe keeps it float" for name, said in told.items()}
     refused = {
         x.name: _weighted(x, wanted[x.name], kept[x.name], target, seen)
         for x in every
@@ -61,7 +62,10 @@ def precisions(
             good = "between integer layers"
         precision = wanted[layer.name] if why is None else _float(layer, wanted, target, recipe)
         plans[layer.name] = LayerPlan(
-            layer=layer.name, op=layer.op, precision=precision, because=why or good
+            layer=layer.name,
+            op=layer.op,
+            precision=precision,
+            because=why or told[layer.name] or good,
         )
     return plans
 

@@ -106,9 +106,9 @@ class Recipe:
         return None
 
     def reason(self, name: str, op: str) -> str:
-        """Return why the rule that decides a node's precision says what it says."""
+        """Return why the rule that decides a node's precision says so; "" where none tells."""
         deciding = (r for r in self.rules if r.precision is not None and r.applies(name, op))
-        return next((rule.because for rule in deciding), "") or "the recipe keeps it float"
+        return next((rule.because for rule in deciding), "")
 
     def check(self, nodes: Sequence[tuple[str, str]]) -> None:
         """Refuse a rule that matches none of the graph's `(name, type)`.

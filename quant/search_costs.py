@@ -83,7 +83,7 @@ def costs_of(
     table: CostTable,
     groups: Sequence[Group],
     candidates: Sequence[str],
-    floats: Mapping[str, str],
+    others: Mapping[str, str],
 ) -> Costs:
     """Return the costs of the groups.
 
@@ -92,10 +92,10 @@ def costs_of(
         table: What each layer costs at each precision.
         groups: Those that choose.
         candidates: Among what.
-        floats: By layer name the precision of layers that are in no group.
+        others: By layer name the precision of layers that are in no group.
     """
     inside = {name: g for g, group in enumerate(groups) for name in group.layers}
-    fixed = {x.name: floats[x.name] for x in layers(graph) if x.name not in inside}
+    fixed = {x.name: others[x.name] for x in layers(graph) if x.name not in inside}
     extra = sorted(set(fixed.values()) | {IO})
     precisions = (*candidates, *(p for p in extra if p not in candidates))
     rows = {name: len(groups) + i for i, name in enumerate(extra)}

@@ -47,6 +47,8 @@ class Target:
             The axis of weights is set for each operator.
         floats: What a layer without grids computes in, the default first.
         best: What `precision = "float"` of a recipe means here.
+        searched: Among which precisions a search chooses, cheapest first; (): the default precision
+            and `best`.
         bias: The format of biases, at scale input * weight; None leaves them float.
         weighted: Operators with an integer kernel for a constant weight.
         per_tensor: Those of them whose weight has one scale only.
@@ -81,6 +83,7 @@ class Target:
     formats: Mapping[str, tuple[NumberFormat, NumberFormat]]
     floats: tuple[str, ...] = ("float32",)
     best: str = "float32"
+    searched: tuple[str, ...] = ()
     bias: Integer | None
     weighted: frozenset[str]
     per_tensor: frozenset[str] = frozenset()
@@ -121,6 +124,11 @@ class Target:
             for name, (w, a) in NARROW.items()
         }
         return {**self.formats, **{k: v for k, v in made.items() if k not in self.formats}}
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """Among which precisions a search chooses where nothing is said, cheapest first."""
+        return self.searched or (self.precision, self.best)
 
     @property
     def precision(self) -> str:

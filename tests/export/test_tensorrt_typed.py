@@ -403,6 +403,19 @@ def test_a_model_that_cannot_be_raised_is_refused(monkeypatch: pytest.MonkeyPatc
     )
 
 
+def test_what_the_converter_brings_has_names_and_no_constant_nodes() -> None:
+    """ReduceMean's axes become an input in opset 18: as a Constant node without a name."""
+    proto = with_node("[mean] b = ReduceMean<axes = [2, 3], keepdims = 1>(a)")
+    graph, plan = chosen(proto, "tensorrt")
+    names = [n for n, x in plan.layers.items() if x.quantized][:1]
+    plan = edited(graph, plan, *names)
+    made = typed(quantize_graph(graph, plan, TENSORRT, weight_form="integer"), plan, graph)
+    checked(made)
+
+    assert all(node.name for node in made.graph)
+    assert not [n for n in made.graph if n.op_type == "Constant"]
+
+
 def test_a_subgraph_goes_on_reading_float32() -> None:
     """The body of an If sees the values around it; its own nodes keep their types."""
     proto = with_node("[id] b = Relu(a)")
