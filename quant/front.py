@@ -17,7 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quant.knapsack import Assignment, Problem, solve
+from quant.knapsack import Assignment, Problem
+from quant.solve import solve
 
 POINTS = 64
 """Budgets that are tried, evenly from the cheapest plan to the most exact one."""
@@ -123,11 +124,11 @@ def greedy(problem: Problem) -> list[Point]:
         here = found[-1]
         steps = []
         for g, k in np.ndindex(*problem.errors.shape):
-            gain = problem.errors[g, here.chosen[g]] - problem.errors[g, k]
-            if not gain > 0:
+            if problem.errors[g, k] == math.inf or g >= len(here.chosen) - problem.fixed:
                 continue
             made = point(problem, (*here.chosen[:g], int(k), *here.chosen[g + 1 :]))
-            if problem.fits(made.chosen):
+            gain = here.error - made.error
+            if gain > 0 and problem.fits(made.chosen):
                 rise = made.cost - here.cost
                 steps.append((gain / rise if rise > 0 else math.inf, -rise, gain, made))
         if not steps:

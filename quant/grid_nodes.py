@@ -1,6 +1,6 @@
 """Grid nodes: the nodes of a simulated graph that put a tensor on its grid."""
 
-__all__ = ["behind_grid", "grid_chain", "is_grid"]
+__all__ = ["behind_grid", "grid_chain", "grid_of", "is_grid"]
 
 import onnx_ir as ir
 
@@ -31,3 +31,17 @@ def behind_grid(value: ir.Value) -> ir.Value:
         if is_grid(use.node) and use.idx == 0:
             return behind_grid(use.node.outputs[0])
     return value
+
+
+def grid_of(value: ir.Value) -> list[ir.Node]:
+    """Return the grid nodes of a tensor, first to last: before a network output, else behind it."""
+    if found := grid_chain(value):
+        return found
+    while (node := _next(value)) is not None:
+        found.append(node)
+        value = node.outputs[0]
+    return found
+
+
+def _next(value: ir.Value) -> ir.Node | None:
+    return next((u.node for u in value.uses() if is_grid(u.node) and u.idx == 0), None)

@@ -5,15 +5,16 @@ operator without weight goes with what feeds it: the convolutions before one Con
 Add are siblings, and a pooling is part of the chain that it ends.
 """
 
-__all__ = ["Group", "groups_of", "merged"]
+__all__ = ["Between", "Group", "between", "groups_of", "merged"]
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from quant.graph import Graph, weight_of
 from quant.layers import Layer, layers, macs
-from quant.plan import LayerPlan
+from quant.plan import LayerPlan, Plan
 from quant.precision import makers
+from quant.target import Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,56 @@ class Group:
     name: str
     layers: tuple[str, ...]
     macs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Between:
+    """A tensor that is quantized where it is made, for all that read it.
+
+    Attributes:
+        tensor: Its name.
+        groups: Numbers of the groups of which each alone has it quantized.
+    """
+
+    tensor: str
+    groups: tuple[int, ...]
+
+
+def between(
+    graph: Graph, target: Target, groups: Sequence[Group], plans: Sequence[Plan]
+) -> list[Between]:
+    """Return the tensors that are not one group's own affair, in topological order.
+
+    They are those which several groups have quantized, or that others read beside the group that
+    has them quantized. There are none where a chip quantizes a tensor for each reader apart.
+
+    Args:
+        graph: The prepared graph.
+        target: The table.
+        groups: The groups.
+        plans: One for each precision, all groups having it.
+    """
+    if target.quantizers != "producer":
+        return []
+    inside = {name: g for g, group in enumerate(groups) for name in group.layers}
+    every = layers(graph)
+    made = makers(every)
+    readers: dict[str, list[str]] = {}
+    for layer in every:
+        for value in layer.data:
+            readers.setdefault(str(value.name), []).append(layer.name)
+    common = {t.tensor for plan in plans for t in plan.quantized if t.readers is None}
+    found = []
+    for name in graph.activations:
+        maker = made.get(name)
+        writes = maker is not None and (weight_of(maker.node) is None or maker.op in target.outputs)
+        causes = [inside.get(x) for x in readers.get(name, [])]
+        causes += [inside.get(maker.name)] if writes and maker is not None else []
+        own = sorted({g for g in causes if g is not None})
+        alone = len(own) == 1 and all(inside.get(x) == own[0] for x in readers.get(name, []))
+        if name in common and own and not alone:
+            found.append(Between(tensor=name, groups=tuple(own)))
+    return found
 
 
 def groups_of(graph: Graph, plans: Mapping[str, LayerPlan]) -> list[Group]:

@@ -119,6 +119,11 @@ _SEARCH = [
         help="latency=2ms, size=3MB, ops=1.2G, or a share of the most exact plan: size=60%.",
     ),
     click.option(
+        "--cost",
+        type=click.Choice(["latency", "size", "ops"]),
+        help="What the front weighs against the error.  [default: the budget's, or latency]",
+    ),
+    click.option(
         "--precisions", metavar="P,P", help="To choose among, cheapest first, as int8,float16."
     ),
     click.option(
@@ -208,6 +213,7 @@ def _goal(options: dict[str, Any]) -> "Goal | None":
         max_drop=parse_drop(drop) if drop is not None else None,
         min_sqnr=least,
         budgets=budgets,
+        axis=options.pop("cost", None) or "",
         precisions=tuple(name.strip() for name in names.split(",") if name.strip()),
         sensitivity=options.pop("sensitivity", "nmse"),
         samples=options.pop("search_samples", 64),

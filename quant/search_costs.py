@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from quant.cost import CostTable, precision_bits
 from quant.goal import Budget
 from quant.graph import Graph
-from quant.groups import Group
-from quant.knapsack import Link, Problem
+from quant.groups import Between, Group
+from quant.knapsack import Link, Problem, Shared
 from quant.layers import VIEWS, layers, source_of
 
 F64 = NDArray[np.float64]
@@ -42,18 +42,25 @@ class Costs:
     links: tuple[Link, ...]
     fixed: Mapping[str, str]
 
-    def problem(self, errors: F64, axis: str, budgets: Sequence[Budget] = ()) -> Problem:
+    def problem(
+        self,
+        errors: F64,
+        axis: str,
+        budgets: Sequence[Budget] = (),
+        between: Sequence[Between] = (),
+    ) -> Problem:
         """Return the knapsack of one axis.
 
         Args:
-            errors: float64 `[G, candidates]`.
+            errors: float64 `[G + T, candidates]`: of the groups, and of the tensors between them.
             axis: The one that is weighed against the error.
             budgets: Limits on the other axes.
+            between: Those tensors.
         """
         count, every = len(self.groups), len(self.precisions)
         rows = len(self.axes[axis])
         full = np.full((rows, every), np.inf)
-        full[:count, : self.candidates] = np.maximum(errors, 0.0)
+        full[:count, : self.candidates] = np.maximum(errors[:count], 0.0)
         for row, name in enumerate(sorted(set(self.fixed.values()) | {IO}), count):
             full[row, self.precisions.index(name)] = 0.0
         others = tuple(
@@ -61,9 +68,18 @@ class Costs:
             for b in budgets
             if b.axis != axis
         )
-        links = self.links if axis == "latency" else ()
+        shared = []
+        for tensor, row in zip(between, errors[count:], strict=True):
+            wide = np.zeros(every)
+            wide[: self.candidates] = np.maximum(row, 0.0)
+            shared.append(Shared(tensor=tensor.tensor, groups=tensor.groups, errors=wide))
         return Problem(
-            errors=full, costs=self.axes[axis], links=links, others=others, fixed=rows - count
+            errors=full,
+            costs=self.axes[axis],
+            shared=tuple(shared),
+            links=self.links if axis == "latency" else (),
+            others=others,
+            fixed=rows - count,
         )
 
     def _whole(self, axis: str, errors: F64) -> float:

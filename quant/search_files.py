@@ -91,7 +91,7 @@ def _axis(made: Searched, point: Point, axis: str) -> float | None:
     """Return the cost on an axis, of all layers; None for a time that is not known."""
     if axis == made.axis:
         return point.cost
-    problem = made.costs.problem(made.sensitivity.error, axis)
+    problem = made.costs.problem(made.sensitivity.error, axis, between=made.sensitivity.between)
     found = problem.cost(point.chosen)
     return found if axis != "latency" or found > 0 else None
 

@@ -17,7 +17,7 @@ from quant.cost import CostTable
 from quant.errors import InputError
 from quant.goal import Goal
 from quant.graph import Graph
-from quant.groups import Group, groups_of, merged
+from quant.groups import Group, between, groups_of, merged
 from quant.knapsack import Assignment
 from quant.layers import layers
 from quant.metrics import Metric
@@ -161,7 +161,7 @@ def search_target(
     groups, others = _groups(ground)
     costs = costs_of(ground.graph, ground.table, groups, candidates, others)
     sensitivity = _sensitivity(ground, groups, candidates, talk)
-    problem = costs.problem(sensitivity.error, axis, goal.budgets)
+    problem = costs.problem(sensitivity.error, axis, goal.budgets, sensitivity.between)
     plain = [k for k, name in enumerate(costs.precisions) if name in target.floats]
     space = space_of(problem, plain)
     limits = _limits(goal, ground)
@@ -257,11 +257,12 @@ def _sensitivity(
     """Measure each group at each precision alone, or read what an earlier run measured."""
     goal = ground.goal
     versions: dict[int, ir.Model] = {}
-    texts = []
+    texts, plans = [], []
     for k, name in enumerate(candidates):
         recipe = with_assignment(ground.recipe, groups, [name] * len(groups), ground.target.name)
         graph, plan = ground.rough(recipe)
         texts += [graph.fingerprint, plan_text(plan)]
+        plans.append(plan)
         if plan.quantized:
             versions[k] = quantize_graph(graph, plan, ground.target, weight_form="integer")
     batches = _first(ground.samples, goal.samples)
@@ -273,6 +274,7 @@ def _sensitivity(
         *(f"{d:x}" for batch in batches for d in batch.digests),
     )
     path = ground.folder / "probes.safetensors"
+    tensors = between(ground.graph, ground.target, groups, plans)
     done = load_probes(path, key)
     shown = talk.bar(batches, len(batches), f"sensitivity for {ground.target.name}")
     found = probe(
@@ -281,12 +283,13 @@ def _sensitivity(
         groups,
         len(candidates),
         shown,
+        between=tensors,
         name=goal.sensitivity,
         threads=ground.threads,
         done=done,
         keep=lambda probes: save_probes(probes, path, key),
     )
-    return sensitivity_of(found, goal.sensitivity)
+    return sensitivity_of(found, tensors, goal.sensitivity)
 
 
 def _first(samples: Sequence[Samples], count: int) -> list[Samples]:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from quant.compare import Samples
 from quant.errors import InputError
 from quant.graph import Graph
-from quant.groups import Group
+from quant.groups import Between, Group
 from quant.layers import Layer, layers
 from quant.metrics import METRICS
 from quant.sums import Rows
@@ -38,8 +38,9 @@ class Probes:
 
     Attributes:
         signal: float64 `[B, O]`, sum of squares of each float output.
-        noise: float64 `[B, G, K, O]`, sum of squares of each output's error.
-        other: float64 `[B, G, K]`, sum over samples of the divergence, or of the metric's loss.
+        noise: float64 `[B, G + T, K, O]`, sum of squares of each output's error: for each group, and
+            behind them for each tensor that stands between groups.
+        other: float64 `[B, G + T, K]`, sum over samples of the divergence, or of the metric's loss.
         samples: int64 `[B]`.
     """
 
@@ -51,23 +52,29 @@ class Probes:
 
 @dataclass(frozen=True, kw_only=True)
 class Sensitivity:
-    """The error of each group at each precision, alone.
+    """The error of each group, and of each tensor between groups, at each precision, alone.
 
     Attributes:
         name: "nmse", "kl" or a metric's name.
-        error: float64 `[G, K]`, what is added up; lower is better.
-        nmse: float64 `[G, K, O]`, by output.
+        error: float64 `[G + T, K]`, what is added up; lower is better.
+        nmse: float64 `[G + T, K, O]`, by output.
+        between: The tensors.
         samples: How many it was measured on.
     """
 
     name: str
     error: F64
     nmse: F64
+    between: tuple[Between, ...]
     samples: int
 
     def predicted_db(self, chosen: Sequence[int]) -> float:
         """Return the SQNR in dB at the worst output if errors add up; inf without any."""
-        rows = [self.nmse[g, k] for g, k in zip(range(len(self.nmse)), chosen, strict=False)]
+        groups, count = len(self.nmse) - len(self.between), self.nmse.shape[1]
+        rows = [self.nmse[g, k] for g, k in zip(range(groups), chosen, strict=False)]
+        for number, tensor in enumerate(self.between, groups):
+            read = sorted({chosen[g] for g in tensor.groups})
+            rows += [self.nmse[number, k] for k in read if k < count]
         total = float(np.sum(rows, axis=0).max()) if rows else 0.0
         return float(-10 * np.log10(total)) if total > 0 else float("inf")
 
@@ -79,6 +86,7 @@ def probe(
     count: int,
     batches: Iterable[Samples],
     *,
+    between: Sequence[Between] = (),
     name: str = "nmse",
     threads: int = 0,
     done: Probes | None = None,
@@ -93,6 +101,7 @@ def probe(
         groups: The groups.
         count: How many precisions there are.
         batches: The samples, in the same order each time.
+        between: Tensors that are quantized for all their readers; no group quantizes them itself.
         name: "nmse", "kl" or a metric's name.
         threads: Threads inside one operator; 0 for all cores.
         done: What an earlier run has of the first batches: they are passed over.
@@ -103,15 +112,21 @@ def probe(
     """
     known = {layer.name: layer for layer in layers(graph)}
     order = sorted(versions)
-    spots = [(g, k) for g in range(len(groups)) for k in order]
-    turns = [Turn(layers=_members(groups[g], known), version=order.index(k)) for g, k in spots]
+    spots = [(row, k) for row in range(len(groups) + len(between)) for k in order]
+    turns = [
+        Turn(layers=_members(groups[row], known), version=order.index(k))
+        if row < len(groups)
+        else Turn(tensors=(between[row - len(groups)].tensor,), version=order.index(k))
+        for row, k in spots
+    ]
     table = Turntable(graph, [versions[k] for k in order], turns, threads) if turns else None
     parts = [] if done is None else [done]
     passed = 0 if done is None else len(done.samples)
     for number, batch in enumerate(batches):
         if number < passed or table is None:
             continue
-        parts.append(_of_batch(table, spots, batch, name, (len(groups), count)))
+        shape = (len(groups) + len(between), count)
+        parts.append(_of_batch(table, spots, batch, name, shape))
         if keep is not None:
             keep(_joined(parts))
     return _joined(parts)
@@ -196,7 +211,9 @@ def _log_softmax(x: F64) -> F64:
     return np.asarray(top - np.log(np.exp(top).sum(axis=-1, keepdims=True)))
 
 
-def sensitivity_of(probes: Probes, name: str = "nmse") -> Sensitivity:
+def sensitivity_of(
+    probes: Probes, between: Sequence[Between] = (), name: str = "nmse"
+) -> Sensitivity:
     """Return the errors of probes over all samples together."""
     signal = probes.signal.sum(axis=0)
     noise = probes.noise.sum(axis=0)
@@ -204,4 +221,6 @@ def sensitivity_of(probes: Probes, name: str = "nmse") -> Sensitivity:
         nmse = np.where(noise > 0, noise / signal, 0.0)
     samples = int(probes.samples.sum())
     error = nmse.mean(axis=2) if name == "nmse" else probes.other.sum(axis=0) / max(samples, 1)
-    return Sensitivity(name=name, error=np.asarray(error), nmse=nmse, samples=samples)
+    return Sensitivity(
+        name=name, error=np.asarray(error), nmse=nmse, between=tuple(between), samples=samples
+    )

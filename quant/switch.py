@@ -1,8 +1,17 @@
 """Switch: a layer as an ONNX `If` between its float form and its quantized ones."""
 
-__all__ = ["Switch", "add_switches", "copied_chain", "copied_node", "outer_twin", "producer_of"]
+__all__ = [
+    "Switch",
+    "TensorSwitch",
+    "add_switches",
+    "copied_chain",
+    "copied_node",
+    "outer_twin",
+    "producer_of",
+]
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +20,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quant.graph import named_values
-from quant.grid_nodes import grid_chain
+from quant.grid_nodes import grid_chain, grid_of
 from quant.layers import Layer
 
 
@@ -30,19 +39,42 @@ class Switch:
     table: Sequence[int]
 
 
-def add_switches(model: ir.Model, switches: Sequence[Switch], turn_name: str) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorSwitch:
+    """What becomes of one tensor for all its readers, turn by turn.
+
+    Attributes:
+        tensor: Its name in the float graph.
+        versions: For each quantized graph that its grid is taken from the values by name.
+        table: For each turn 0 for float, or k for `versions[k - 1]`.
+    """
+
+    tensor: str
+    versions: Sequence[Mapping[str, ir.Value]]
+    table: Sequence[int]
+
+
+def add_switches(
+    model: ir.Model,
+    switches: Sequence[Switch],
+    turn_name: str,
+    tensors: Sequence[TensorSwitch] = (),
+) -> None:
     """Replace layers by an If between their float and their quantized forms.
 
     Args:
         model: Edited in place; it holds the layers under their names.
         switches: In topological order.
         turn_name: Name of the int64 input that is added: whose turn it is.
+        tensors: These get an If of their own between their numbers and those on the grid; a
+            quantized layer does not quantize them itself.
     """
     graph = model.graph
     turn = ir.Value(name=turn_name, type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape([]))
     graph.inputs.append(turn)
     nodes = {str(n.name): n for n in graph}
     values = named_values(model)
+    apart = {switch.tensor for switch in tensors}
     for number, switch in enumerate(switches):
         old = nodes[switch.layer.name]
         activation = switch.layer.activation
@@ -50,7 +82,7 @@ def add_switches(model: ir.Model, switches: Sequence[Switch], turn_name: str) ->
         table = _constant(graph, f"quant.turn.{number}", np.array(switch.table, np.int64))
         state = ir.node("Gather", [table, turn])
         graph.insert_before(old, [state])
-        made = _chosen(old, behind, switch, values, graph, state.outputs[0], 1)
+        made = _chosen(old, behind, switch, values, graph, state.outputs[0], 1, apart)
         graph.insert_before(old, list(made))
         last = behind or old
         outputs = [last.outputs[0], *old.outputs[1:]]
@@ -61,6 +93,56 @@ def add_switches(model: ir.Model, switches: Sequence[Switch], turn_name: str) ->
             output.name = f"{name}.replaced"
             values[name] = switched
         graph.remove([n for n in (behind, old) if n is not None])
+    for number, own in enumerate(tensors):
+        _switch_tensor(own, f"quant.tensor.{number}", turn, values, graph)
+
+
+def _switch_tensor(
+    switch: TensorSwitch,
+    name: str,
+    turn: ir.Value,
+    values: dict[str, ir.Value],
+    graph: ir.Graph,
+) -> None:
+    """Put Ifs behind a tensor, one for each version, that let through what is on its grid."""
+    if not switch.versions:
+        return
+    value = values[switch.tensor]
+    uses = [(use.node, use.idx) for use in value.uses()]
+    shown = [index for index, output in enumerate(graph.outputs) if output is value]
+    table = _constant(graph, name, np.array(switch.table, np.int64))
+    state = ir.node("Gather", [table, turn])
+    made = [state]
+    seen = value
+    for version, quantized in enumerate(switch.versions, 1):
+        number = _constant(graph, f"quant.version.{version}", np.array(version, np.int64))
+        condition = ir.node("Equal", [state.outputs[0], number])
+        label = f"{name}.{version}"
+        chain = copied_chain(grid_of(quantized[switch.tensor]), seen, label, values, graph)
+        same = ir.node("Identity", [seen])
+        same.outputs[0].name = f"{label}.same"
+        branches = []
+        for nodes in (chain, [same]):
+            nodes[-1].outputs[0].type = ir.TensorType(ir.DataType.FLOAT)
+            branches.append(ir.Graph([], [nodes[-1].outputs[0]], nodes=nodes, name=label))
+        chosen = ir.node(
+            "If",
+            [condition.outputs[0]],
+            {"then_branch": branches[0], "else_branch": branches[1]},
+        )
+        seen = chosen.outputs[0]
+        seen.name, seen.type = f"{label}.seen", ir.TensorType(ir.DataType.FLOAT)
+        made += [condition, chosen]
+    maker = value.producer()
+    if maker is not None:
+        graph.insert_after(maker, made)
+    else:
+        graph.insert_before(graph[0], made)
+    for node, index in uses:
+        node.replace_input_with(index, seen)
+    for index in shown:
+        graph.outputs[index] = seen
+        value.name, seen.name = f"{switch.tensor}.float", switch.tensor
 
 
 def _chosen(
@@ -71,6 +153,7 @@ def _chosen(
     graph: ir.Graph,
     state: ir.Value,
     version: int,
+    apart: AbstractSet[str],
 ) -> tuple[ir.Node, ir.Node]:
     """Return the nodes that give version k where that is the state, and else a later one, or float."""
     number = _constant(graph, f"quant.version.{version}", np.array(version, np.int64))
@@ -79,7 +162,7 @@ def _chosen(
     if version == len(switch.versions):
         other = _branch(old, behind, list(old.inputs), "float")
     else:
-        inner = _chosen(old, behind, switch, values, graph, state, version + 1)
+        inner = _chosen(old, behind, switch, values, graph, state, version + 1, apart)
         for index, value in enumerate(inner[-1].outputs):
             value.name = f"later.{version}.{old.outputs[0].name}.{index}"
             value.type = ir.TensorType(ir.DataType.FLOAT)
@@ -89,7 +172,7 @@ def _chosen(
         "If",
         [condition.outputs[0]],
         {
-            "then_branch": _quantized_branch(old, behind, quantized, values, graph, version),
+            "then_branch": _quantized_branch(old, behind, quantized, values, graph, version, apart),
             "else_branch": other,
         },
         num_outputs=len(old.outputs),
@@ -153,6 +236,7 @@ def _quantized_branch(
     values: dict[str, ir.Value],
     graph: ir.Graph,
     version: int,
+    apart: AbstractSet[str],
 ) -> ir.Graph:
     """Return the layer as the quantized graph has it, its quantizers inside the branch."""
     twin = producer_of(quantized, str(node.outputs[0].name))
@@ -161,9 +245,10 @@ def _quantized_branch(
     inputs: list[ir.Value | None] = []
     for index, value in enumerate(twin.inputs):
         chain = grid_chain(value)
-        if not chain:
+        own = node.inputs[index] if index < len(node.inputs) else None
+        if not chain or (own is not None and own.name in apart):
             constant = value is None or value.const_value is not None
-            inputs.append(outer_twin(value, values, graph) if constant else node.inputs[index])
+            inputs.append(outer_twin(value, values, graph) if constant else own)
             continue
         source = chain[0].inputs[0]
         stored = chain[0].op_type == "DequantizeLinear"  # of a weight or bias kept as integers
@@ -174,7 +259,7 @@ def _quantized_branch(
         inputs.append(copies[-1].outputs[0])
     after: list[ir.Node] = []
     last = behind or node
-    if last.outputs[0].is_graph_output():
+    if last.outputs[0].is_graph_output() and last.outputs[0].name not in apart:
         after = _output_grid(quantized, str(last.outputs[0].name), tag, values, graph)
     return _branch(node, behind, inputs, tag, before, after)
 

@@ -22,7 +22,7 @@ from quant.layers import Layer
 from quant.opset import at_opset, level_with
 from quant.session import open_session
 from quant.simulate import open_simulation
-from quant.switch import Switch, add_switches
+from quant.switch import Switch, TensorSwitch, add_switches
 
 SEGMENTS = 6
 """More segments skip more of the prefix, and each costs a session; 6 runs 7/12 of the network."""
@@ -34,15 +34,18 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """Layers that are quantized together, the others being float.
+    """What is quantized together, the others being float.
 
     Attributes:
-        layers: At least one, in topological order.
+        layers: In topological order.
         version: Which quantized graph they are taken from, from 0.
+        tensors: What is quantized for all its readers, whoever they are. No layer of any turn
+            quantizes such a tensor by itself.
     """
 
-    layers: tuple[Layer, ...]
+    layers: tuple[Layer, ...] = ()
     version: int = 0
+    tensors: tuple[str, ...] = ()
 
 
 class Turntable:
@@ -54,7 +57,7 @@ class Turntable:
     Args:
         graph: The prepared graph.
         versions: What `quantize_graph` made of it for one plan or several.
-        turns: Those whose first layers come first cost most.
+        turns: Each with a layer or a tensor; those that stand first in the graph cost most.
         threads: Threads inside one operator; 0 for all cores.
 
     Attributes:
@@ -111,15 +114,47 @@ def _segments(
     graph: Graph, versions: Sequence[ir.Model], turns: Sequence[Turn], threads: int
 ) -> list[_Segment]:
     place = {str(node.name): index for index, node in enumerate(graph.nodes)}
-    order = sorted(range(len(turns)), key=lambda i: place[turns[i].layers[0].name])
+    starts = [_start(graph, turn, place) for turn in turns]
+    order = sorted(range(len(turns)), key=lambda i: starts[i])
+    apart = sorted({name for turn in turns for name in turn.tensors})
     bounds = np.linspace(0, len(order), min(SEGMENTS, len(order)) + 1).astype(int)
     quantized = [named_values(model) for model in versions]
     found = []
     for first, last in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
         numbers = tuple(order[first:last])
-        suffix, cut = _suffix(graph, turns[numbers[0]].layers[0])
-        add_switches(suffix, _switches([turns[i] for i in numbers], quantized, place), TURN)
+        suffix, cut = _suffix(graph, starts[numbers[0]])
+        some = [turns[i] for i in numbers]
+        tensors = _tensor_switches(some, quantized, apart, named_values(suffix))
+        add_switches(suffix, _switches(some, quantized, place), TURN, tensors)
         found.append(_Segment(open_simulation(suffix, threads), cut, numbers))
+    return found
+
+
+def _start(graph: Graph, turn: Turn, place: Mapping[str, int]) -> int:
+    """Return the position of the first node that sees something of a turn."""
+    found = [place[layer.name] for layer in turn.layers]
+    for name in turn.tensors:
+        found += [place.get(str(use.node.name), 0) for use in graph.values[name].uses()]
+        found += [len(place) - 1] if graph.values[name].is_graph_output() else []
+    return min(found, default=0)
+
+
+def _tensor_switches(
+    turns: Sequence[Turn],
+    versions: Sequence[Mapping[str, ir.Value]],
+    apart: Sequence[str],
+    known: Mapping[str, ir.Value],
+) -> list[TensorSwitch]:
+    """Return a switch for each tensor that stands apart, in the order of their names."""
+    found = []
+    for name in apart:
+        if name not in known:
+            continue
+        used = sorted({turn.version for turn in turns if name in turn.tensors})
+        table = [used.index(t.version) + 1 if name in t.tensors else 0 for t in turns]
+        found.append(
+            TensorSwitch(tensor=name, versions=[versions[v] for v in used], table=tuple(table))
+        )
     return found
 
 
@@ -148,11 +183,10 @@ def _switches(
     ]
 
 
-def _suffix(graph: Graph, layer: Layer) -> tuple[ir.Model, tuple[str, ...]]:
-    """Return the graph from a layer on, and the names of the values at the cut."""
+def _suffix(graph: Graph, start: int) -> tuple[ir.Model, tuple[str, ...]]:
+    """Return the graph from a node on, and the names of the values at the cut."""
     model = graph.clone()
     nodes = list(model.graph)
-    start = next(i for i, n in enumerate(nodes) if n.name == layer.name)
     before = {id(v) for n in nodes[:start] for v in n.outputs}
     before |= {id(v) for v in model.graph.inputs if not v.is_initializer()}
     needed: dict[str, ir.Value] = {}
