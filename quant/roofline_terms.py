@@ -16,12 +16,15 @@ MODEL = (
         "stays in a cache, and only a Relu or Clip is fused."
     ),
     "Operators without weights run at the same peak as those with, so that their bytes decide.",
-    "One sample at a time; the network's inputs and outputs are float32.",
+    "The network's inputs and outputs are float32.",
 )
 
 
 def terms(
-    device: Device, precisions: Sequence[str], rate: Callable[[Device, str], tuple[str, float]]
+    device: Device,
+    precisions: Sequence[str],
+    rate: Callable[[Device, str], tuple[str, float]],
+    batch: int = 1,
 ) -> tuple[str, ...]:
     """Return the sentences for a device and the precisions of a target.
 
@@ -29,9 +32,11 @@ def terms(
         device: The device.
         precisions: Those of the table.
         rate: (device, precision) -> the precision whose arithmetic runs it, operations a second.
+        batch: Samples in one inference.
     """
     return (
         *MODEL,
+        f"An inference is of {batch} sample{'s' * (batch != 1)}; times are of one sample.",
         *(_peak(device, name) for name in device.peak),
         _bandwidth(device),
         _efficiency(device),
