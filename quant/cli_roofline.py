@@ -21,7 +21,9 @@ FILE = click.Path(path_type=Path)
     "--size", multiple=True, metavar="WxH", help="Of open axes; or NAME=1x3x224x224. Repeat."
 )
 @click.option("--batch", type=int, default=1, show_default=True, help="Samples in one inference.")
-@click.option("--precision", multiple=True, metavar="P", help="Repeat.  [default: all it has]")
+@click.option(
+    "--precision", multiple=True, metavar="P", help="Repeat.  [default: what the chip has]"
+)
 @click.option("--measured", type=FILE, help="CSV, trtexec's profile or msprof's op_summary.")
 @click.option("--csv", "csv_path", type=FILE, help="Write every layer of every network.")
 @click.option("--figure", type=FILE, help="Write a figure: roofline.png.")

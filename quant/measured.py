@@ -66,7 +66,7 @@ def _told(table: CostTable, latency: Latency, ratios: dict[str, float], every: f
     if latency.others:
         spent = sum(latency.others.values())
         told.append(
-            f"{len(latency.others)} rows of {latency.path}, {spent:.4g} ms, are no layer of the model "
-            f"and are left out: {few(latency.others, 3)}."
+            f"Rows of {latency.path} that are no layer of the model, {spent:.4g} ms in all, are left "
+            f"out: {few(latency.others, 3)}."
         )
     return told

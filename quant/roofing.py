@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from quant.cost import CostTable
+from quant.device import Device
 from quant.device_file import pick_device
 from quant.errors import InputError
 from quant.graph import Graph
@@ -35,7 +36,7 @@ class Asked:
         bandwidth: In 10**9 bytes a second, instead of the device's; None for that.
         size: "WIDTHxHEIGHT" or "NAME=1x3x224x224".
         batch: Samples in one inference.
-        precision: Of the networks; () for all that the target has kernels for.
+        precision: Of the networks; () for all that target and device have kernels for.
         measured: A file of measured times, or None.
     """
 
@@ -62,7 +63,9 @@ def raise_roof(asked: Asked) -> Roof:
     _, graph = open_graph(asked.model)
     sizes = chosen_sizes(graph, asked.size)
     table = roofline(graph, target, device, sizes, asked.batch)
-    networks = {name: network_precisions(graph, target, name) for name in _chosen(asked, target)}
+    networks = {
+        name: network_precisions(graph, target, name) for name in _chosen(asked, target, device)
+    }
     latency = _measured(asked, graph, table, networks)
     return Roof(
         graph=graph,
@@ -87,8 +90,8 @@ def network_precisions(graph: Graph, target: Target, precision: str) -> dict[str
     return {name: plan.precision for name, plan in found.items()}
 
 
-def _chosen(asked: Asked, target: Target) -> Sequence[str]:
-    """Return the precisions of the networks."""
+def _chosen(asked: Asked, target: Target, device: Device) -> Sequence[str]:
+    """Return the precisions of the networks: those asked for, or those that the device has."""
     known = (*target.known, *target.floats)
     for name in asked.precision:
         if name not in known:
@@ -97,7 +100,8 @@ def _chosen(asked: Asked, target: Target) -> Sequence[str]:
             raise InputError(
                 f"--precision: {target.title} has no '{name}'.{hint} Known: {', '.join(known)}."
             )
-    return list(dict.fromkeys(asked.precision or (*target.formats, *target.floats)))
+    able = [name for name in (*target.formats, *target.floats) if name in device.peak]
+    return list(dict.fromkeys(asked.precision or able or target.formats))
 
 
 def _measured(

@@ -45,9 +45,9 @@ def _layers(roof: Roof, name: str) -> list[str]:
     ]
     measured = roof.latency is not None
     total = sum(r.cost.milliseconds for r in rows)
-    head = ["layer", "op", "precision", "M op", "kB", "op/B", "bound", "ms", "%"]
+    head = ["layer", "op", "precision", "M op", "kB", "op/B", "bound", "us", "%"]
     body = [_cells(r, total, measured) for r in shown]
-    lines = _table([*head, "measured", "ratio"] if measured else head, body, 3, {6})
+    lines = _table([*head, "measured us", "ratio"] if measured else head, body, 3, {6})
     hidden = len(rows) - len(shown)
     note = f"; {hidden} that only rename bytes are not listed" if hidden else ""
     return [f"Layers at {name}{note}", "", *lines]
@@ -59,14 +59,14 @@ def _cells(row: RoofRow, total: float, measured: bool) -> list[str]:
         shortened(escaped(cost.layer), LAYER),
         shortened(escaped(cost.op), OP),
         cost.precision,
-        f"{cost.operations / 1e6:.4g}",
-        f"{cost.bytes / 1e3:.4g}",
+        _number(cost.operations / 1e6),
+        _number(cost.bytes / 1e3),
         f"{cost.intensity:.3g}",
         cost.bound,
-        _ms(cost.milliseconds),
+        _number(1e3 * cost.milliseconds),
         f"{100 * cost.milliseconds / total:.1f}" if total else "-",
     ]
-    return [*told, _ms(row.measured_ms), _times(row.ratio)] if measured else told
+    return [*told, _number(1e3 * row.measured_ms), _times(row.ratio)] if measured else told
 
 
 def _totals(roof: Roof) -> list[str]:
@@ -81,14 +81,14 @@ def _totals(roof: Roof) -> list[str]:
 def _total(total: Total, measured: bool) -> list[str]:
     told = [
         total.precision,
-        f"{total.macs / 1e6:.4g}",
-        f"{total.megabytes:.4g}",
-        _ms(total.conversion_ms),
-        _ms(total.milliseconds),
+        _number(total.macs / 1e6),
+        _number(total.megabytes),
+        _number(total.conversion_ms),
+        _number(total.milliseconds),
     ]
     ratio = total.measured_ms / total.milliseconds if total.milliseconds else math.nan
-    told += [_ms(total.measured_ms), _times(ratio)] if measured else []
-    return [*told, "-" if math.isinf(total.fps) else f"{total.fps:.4g}"]
+    told += [_number(total.measured_ms), _times(ratio)] if measured else []
+    return [*told, _number(total.fps)]
 
 
 def _short(roof: Roof, network: str) -> list[str]:
@@ -106,13 +106,13 @@ def _short(roof: Roof, network: str) -> list[str]:
             shortened(escaped(r.cost.layer), LAYER),
             shortened(escaped(r.cost.op), OP),
             r.cost.bound,
-            _ms(r.lost_ms),
+            _number(1e3 * r.lost_ms),
             f"{100 * r.lost_ms / lost:.1f}",
             f"{100 * r.attained:.3g}",
         ]
         for r in rows[:SHORT]
     ]
-    head = ["layer", "op", "bound", "lost ms", "% of lost", "% of roof"]
+    head = ["layer", "op", "bound", "lost us", "% of lost", "% of roof"]
     more = [f"  and {len(rows) - SHORT} more; --csv has all"] if len(rows) > SHORT else []
     return [*lines, "", *_table(head, body, 3, set()), *more]
 
@@ -137,8 +137,11 @@ def _pad(text: str, wide: int, left: bool) -> str:
     return text + space if left else space + text
 
 
-def _ms(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.4g}"
+def _number(value: float) -> str:
+    """Return four digits, or a whole number with its thousands apart; "-" for none."""
+    if not math.isfinite(value):
+        return "-"
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
 def _times(value: float) -> str:
