@@ -223,15 +223,15 @@ def test_a_whole_network_counts_what_torch_counts() -> None:
     found = worked(
         """g (float[N,3,8,8] x) => (float[N,64,8] y) {
             tokens = Constant<value_ints=[0, 6, 64]>()
-            a = Conv<strides=[2,2], pads=[1,1,1,1]>(x, stem)
-            b = Conv<group=12, pads=[2,2,2,2]>(a, deep)
-            c = ConvTranspose<strides=[2,2]>(b, up)
-            d = Reshape(c, tokens)
-            e = Transpose<perm=[0,2,1]>(d)
-            k = MatMul(e, key)
-            kt = Transpose<perm=[0,2,1]>(k)
-            seen = MatMul(k, kt)
-            y = MatMul(seen, k)
+            [a] a = Conv<strides=[2,2], pads=[1,1,1,1]>(x, stem)
+            [b] b = Conv<group=12, pads=[2,2,2,2]>(a, deep)
+            [c] c = ConvTranspose<strides=[2,2]>(b, up)
+            [d] d = Reshape(c, tokens)
+            [e] e = Transpose<perm=[0,2,1]>(d)
+            [k] k = MatMul(e, key)
+            [kt] kt = Transpose<perm=[0,2,1]>(k)
+            [seen] seen = MatMul(k, kt)
+            [y] y = MatMul(seen, k)
         }""",
         **shapes,
     )
