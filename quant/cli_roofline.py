@@ -24,6 +24,7 @@ FILE = click.Path(path_type=Path)
 @click.option(
     "--precision", multiple=True, metavar="P", help="Repeat.  [default: what the chip has]"
 )
+@click.option("--float-precision", metavar="P", help="Of layers that cannot be quantized.")
 @click.option("--measured", type=FILE, help="CSV, trtexec's profile or msprof's op_summary.")
 @click.option("--csv", "csv_path", type=FILE, help="Write every layer of every network.")
 @click.option("--figure", type=FILE, help="Write a figure: roofline.png.")

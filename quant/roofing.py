@@ -37,6 +37,7 @@ class Asked:
         size: "WIDTHxHEIGHT" or "NAME=1x3x224x224".
         batch: Samples in one inference.
         precision: Of the networks; () for all that target and device have kernels for.
+        float_precision: Of layers that cannot be quantized; None for the target's first float.
         measured: A file of measured times, or None.
     """
 
@@ -47,6 +48,7 @@ class Asked:
     size: tuple[str, ...] = ()
     batch: int = 1
     precision: tuple[str, ...] = ()
+    float_precision: str | None = None
     measured: Path | None = None
 
 
@@ -63,8 +65,10 @@ def raise_roof(asked: Asked) -> Roof:
     _, graph = open_graph(asked.model)
     sizes = chosen_sizes(graph, asked.size)
     table = roofline(graph, target, device, sizes, asked.batch)
+    rest = asked.float_precision
     networks = {
-        name: network_precisions(graph, target, name) for name in _chosen(asked, target, device)
+        name: network_precisions(graph, target, name, rest)
+        for name in _chosen(asked, target, device)
     }
     latency = _measured(asked, graph, table, networks)
     return Roof(
@@ -80,25 +84,30 @@ def raise_roof(asked: Asked) -> Roof:
     )
 
 
-def network_precisions(graph: Graph, target: Target, precision: str) -> dict[str, str]:
+def network_precisions(
+    graph: Graph, target: Target, precision: str, rest: str | None = None
+) -> dict[str, str]:
     """Return each layer's precision where the whole network is asked for one, by layer name.
 
-    Layers that the target cannot compute in it stay in its first float, as in a plan.
+    Layers that the target cannot compute in it stay in the float `rest`, or in its first float, as
+    in a plan.
     """
-    recipe = Recipe(defaults=Rule(precision=precision))
+    recipe = Recipe(defaults=Rule(precision=precision, float_precision=rest))
     found = precisions(layers(graph), target, recipe, set(graph.activations))
     return {name: plan.precision for name, plan in found.items()}
 
 
 def _chosen(asked: Asked, target: Target, device: Device) -> Sequence[str]:
     """Return the precisions of the networks: those asked for, or those that the device has."""
-    known = (*target.known, *target.floats)
-    for name in asked.precision:
+    said = [("precision", name, (*target.known, *target.floats)) for name in asked.precision]
+    if asked.float_precision is not None:
+        said.append(("float-precision", asked.float_precision, target.floats))
+    for flag, name, known in said:
         if name not in known:
             near = get_close_matches(name, known, n=1)
             hint = f" Did you mean '{near[0]}'?" if near else ""
             raise InputError(
-                f"--precision: {target.title} has no '{name}'.{hint} Known: {', '.join(known)}."
+                f"--{flag}: {target.title} has no '{name}'.{hint} Known: {', '.join(known)}."
             )
     able = [name for name in (*target.formats, *target.floats) if name in device.peak]
     return list(dict.fromkeys(asked.precision or able or target.formats))

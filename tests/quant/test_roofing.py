@@ -131,6 +131,7 @@ def test_a_network_in_int8_keeps_what_has_no_kernel_in_float() -> None:
 
     assert network_precisions(graph, atlas, "int8") == {"fc": "int8", "soft": "float16"}
     assert network_precisions(graph, atlas, "float32") == {"fc": "float32", "soft": "float32"}
+    assert network_precisions(graph, atlas, "int8", "float32")["soft"] == "float32"
 
 
 def test_the_default_networks_are_those_that_the_device_has_rates_for(net: Path) -> None:
@@ -146,6 +147,11 @@ def test_the_default_networks_are_those_that_the_device_has_rates_for(net: Path)
     ("change", "said"),
     [
         ({"batch": 0}, "--batch: must be 1 or more, saw 0. Raise it."),
+        (
+            {"float_precision": "float64"},
+            "--float-precision: TensorRT has no 'float64'. Did you mean 'float32'? Known: float32, "
+            "float16.",
+        ),
         (
             {"precision": ("int4",)},
             (
@@ -270,7 +276,9 @@ def test_a_run_says_what_its_plan_and_float_would_take() -> None:
     """By hand: every layer is bound by memory; a batch of eight in the samples is one sample here."""
     graph, plan = chosen(conv_relu_net(), "tensorrt")
     facts = predicted(graph, plan, TARGETS["tensorrt"], {"input": (8, 3, 16, 16)})
-    numbers = (768 + 2048 + 216 + 8) + (2048 + 1024 + 1152 + 16) + (1024 + 16) + (16 + 10 + 160)
+    numbers = (
+        (768 + 2048 + 216 + 8) + (2048 + 1024 + 1152 + 16) + (1024 + 16) + (16 + 10 + 160 + 10)
+    )
 
     assert facts["predicted"]["float_ms"] == pytest.approx(4 * numbers / 320e9 * 1e3)
     assert facts["predicted"]["float"] == "float32"
