@@ -31,6 +31,7 @@ from typing import Any
 import click
 
 from quant.cli_gate import gate, verify
+from quant.cli_roofline import roofline
 from quant.errors import GateError, InputError, QuantError
 from quant.options import (
     chip_options,
@@ -428,6 +429,7 @@ def list_parts(kind: str, as_json: bool) -> None:
 
 quant.add_command(gate)
 quant.add_command(verify)
+quant.add_command(roofline)
 
 
 def main() -> None:

@@ -32,6 +32,7 @@ from quant.metrics import Metric
 from quant.observers import OBSERVERS
 from quant.pick import best_of, pick_plan
 from quant.plan import Plan
+from quant.predicted import predicted
 from quant.profile import Profile
 from quant.recipe import NOTHING, Recipe, load_recipe
 from quant.reporting import write_overview
@@ -73,6 +74,7 @@ class Outcome:
     simulated: Comparison | None = None
     integer: Comparison | None = None
     parity: Comparison | None = None
+    predicted: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -346,6 +348,8 @@ def _layers(
     sizes = {str(k): tuple(v.shape) for b in some[:1] for k, v in b.feeds.items()}
     outcome.rows = layer_table(graph, plan, profile, alone, together, layer_macs(graph, sizes))
     write_text(job.out / outcome.target.name / "layers.csv", layer_csv(outcome.rows))
+    chips = (job.soc_version, job.nnie_version)
+    outcome.predicted = predicted(graph, plan, outcome.target, sizes, chips)
 
 
 def _timing(talk: Talk, outcomes: dict[str, Outcome]) -> dict[str, Any]:

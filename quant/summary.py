@@ -15,6 +15,7 @@ import quant
 from quant.compare import Comparison
 from quant.graph import weight_of
 from quant.job import Job
+from quant.predicted import predicted_text
 from quant.profile import Profile
 from quant.stages import Material
 from quant.talk import Talk
@@ -97,6 +98,7 @@ def _target(outcome: Any, material: Material, folder: Path) -> dict[str, Any]:
             for name in ("error", "warning", "info")
         },
         **outcome.shipped.exported.facts,
+        **outcome.predicted,
     }
     if outcome.integer is not None:
         found["integer"] = _comparison(outcome.integer)
@@ -149,6 +151,7 @@ def summary_text(facts: Mapping[str, Any], timing: Mapping[str, Any]) -> str:
             lines.append(f"  observers   {tried}")
         lines += _rungs(target["effort"])
         lines.append(f"  simulation  {_line(target['simulated'])}")
+        lines += predicted_text(target)
         if said := [f"{n} {kind}{'s' * (n != 1)}" for kind, n in target["check"].items() if n]:
             lines.append(f"  check       {', '.join(said)}: see {name}/check.json")
         if "integer" in target:
