@@ -38,6 +38,8 @@ from quant.recipe import NOTHING, Recipe, load_recipe
 from quant.reporting import write_overview
 from quant.samples import samples_csv
 from quant.search_run import search_run
+from quant.search_text import search_warnings
+from quant.searching import Searched
 from quant.session import open_session
 from quant.ship import Shipped, refused_layers, ship, wanted_floats, with_fallback
 from quant.simulate import open_simulation, quantize_graph
@@ -75,6 +77,7 @@ class Outcome:
     integer: Comparison | None = None
     parity: Comparison | None = None
     predicted: dict[str, Any] = field(default_factory=dict)
+    searched: Searched | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +137,7 @@ def calibrate(job: Job, talk: Talk | None = None) -> Run:
                     target,
                     recipes[target.name],
                     profile,
-                    cost_table(graph, target, job.goal, learnt),
+                    cost_table(graph, target, job, learnt),
                     learnt,
                     plain,
                     metrics,
@@ -155,6 +158,7 @@ def calibrate(job: Job, talk: Talk | None = None) -> Run:
             graph=graph,
             profile=profile,
             observers=picked,
+            searched=searches.get(target.name),
         )
         outcomes[target.name] = outcome
         _improve(job, material, outcome, recipes[target.name], learnt, plain, deployment, talk)
@@ -173,6 +177,9 @@ def calibrate(job: Job, talk: Talk | None = None) -> Run:
     for outcome in outcomes.values():
         _layers(job, material, outcome, some, talk)
     facts = summary(job, material, profile, outcomes, talk)
+    for name, told in facts["targets"].items():
+        for said in search_warnings(name, told["search"]) if "search" in told else ():
+            talk.warn(said)
     with talk.stage("write"):
         write_json(job.out / "run.json", facts)
     with talk.stage("report"):
@@ -348,8 +355,8 @@ def _layers(
     sizes = {str(k): tuple(v.shape) for b in some[:1] for k, v in b.feeds.items()}
     outcome.rows = layer_table(graph, plan, profile, alone, together, layer_macs(graph, sizes))
     write_text(job.out / outcome.target.name / "layers.csv", layer_csv(outcome.rows))
-    chips = (job.soc_version, job.nnie_version)
-    outcome.predicted = predicted(graph, plan, outcome.target, sizes, chips)
+    table = cost_table(graph, outcome.target, job, some[:1])
+    outcome.predicted = predicted(graph, plan, outcome.target, table)
 
 
 def _timing(talk: Talk, outcomes: dict[str, Outcome]) -> dict[str, Any]:

@@ -1,15 +1,15 @@
 """Predicted: what the roofline of a target's device says of a plan, for `run.json`."""
 
-__all__ = ["device_meant", "predicted", "predicted_text"]
+__all__ = ["device_meant", "predicted", "predicted_text", "single_sizes"]
 
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from quant.cost import CostTable
 from quant.device import Device
 from quant.graph import Graph
 from quant.layers import layers
 from quant.plan import Plan
-from quant.roofline import roofline
 from quant.target import Target
 
 
@@ -33,14 +33,8 @@ def device_meant(devices: Collection[Device], said: Collection[str]) -> Device |
     return next(iter(devices), None)
 
 
-def predicted(
-    graph: Graph,
-    plan: Plan,
-    target: Target,
-    sizes: Mapping[str, tuple[int, ...]],
-    said: Collection[str] = (),
-) -> dict[str, Any]:
-    """Return the predicted time of a plan and of float, or {} for a target without devices.
+def predicted(graph: Graph, plan: Plan, target: Target, table: CostTable) -> dict[str, Any]:
+    """Return the predicted time of a plan and of float, or {} where no time is known.
 
     Keys: `predicted_ms` of one sample, and `predicted`: `device`, `float` (a precision), `float_ms`,
     `memory` (whether bytes count: the bandwidth is known).
@@ -48,25 +42,32 @@ def predicted(
     Args:
         graph: The one that the plan is of.
         plan: Chosen for it.
-        target: Has the devices.
-        sizes: Shape by input name, batch axis included.
-        said: As for `device_meant`.
+        target: Says which float it has.
+        table: What layers cost.
     """
-    device = device_meant(target.devices, said)
-    if device is None:
+    if not any(cost.milliseconds > 0 for cost in table.layers.values()):
         return {}
-    single = {str(v.name): _single(v.shape, sizes.get(str(v.name))) for v in graph.inputs}
-    table = roofline(graph, target, device, {n: s for n, s in single.items() if s is not None})
     chosen = {name: plan.layers[name].precision for name in (x.name for x in layers(graph))}
     return {
         "predicted_ms": table.milliseconds(chosen, graph),
         "predicted": {
-            "device": device.name,
+            "device": table.device,
             "float": target.best,
             "float_ms": table.milliseconds(dict.fromkeys(chosen, target.best), graph),
-            "memory": device.bandwidth is not None,
+            "memory": table.byte_ms > 0,
         },
     }
+
+
+def single_sizes(graph: Graph, sizes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of a graph's inputs for one sample.
+
+    Args:
+        graph: The prepared graph.
+        sizes: Shapes of a batch, by input name.
+    """
+    single = {str(v.name): _single(v.shape, sizes.get(str(v.name))) for v in graph.inputs}
+    return {name: size for name, size in single.items() if size is not None}
 
 
 def _single(shape: Any, size: tuple[int, ...] | None) -> tuple[int, ...] | None:

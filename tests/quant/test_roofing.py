@@ -9,12 +9,16 @@ import pytest
 from click.testing import CliRunner
 
 from quant.cli import quant
+from quant.cost_source import cost_table
 from quant.device import Device
 from quant.errors import InputError
 from quant.graph import Graph
+from quant.job import Job
 from quant.open_sizes import chosen_sizes
-from quant.predicted import device_meant, predicted, predicted_text
+from quant.predicted import device_meant, predicted, predicted_text, single_sizes
+from quant.preprocess import Preprocess
 from quant.roofing import Asked, network_precisions, raise_roof
+from quant.roofline import roofline
 from quant.target import TARGETS
 from quant.visualize.roofline_figure import write_roofline
 from quant.visualize.roofline_table import roofline_text
@@ -149,8 +153,10 @@ def test_the_default_networks_are_those_that_the_device_has_rates_for(net: Path)
         ({"batch": 0}, "--batch: must be 1 or more, saw 0. Raise it."),
         (
             {"float_precision": "float64"},
-            "--float-precision: TensorRT has no 'float64'. Did you mean 'float32'? Known: float32, "
-            "float16.",
+            (
+                "--float-precision: TensorRT has no 'float64'. Did you mean 'float32'? Known: float32, "
+                "float16."
+            ),
         ),
         (
             {"precision": ("int4",)},
@@ -275,7 +281,10 @@ def test_flags_of_chips_choose_the_device() -> None:
 def test_a_run_says_what_its_plan_and_float_would_take() -> None:
     """By hand: every layer is bound by memory; a batch of eight in the samples is one sample here."""
     graph, plan = chosen(conv_relu_net(), "tensorrt")
-    facts = predicted(graph, plan, TARGETS["tensorrt"], {"input": (8, 3, 16, 16)})
+    target = TARGETS["tensorrt"]
+    sizes = single_sizes(graph, {"input": (8, 3, 16, 16)})
+    table = roofline(graph, target, target.devices[0], sizes)
+    facts = predicted(graph, plan, target, table)
     numbers = (
         (768 + 2048 + 216 + 8) + (2048 + 1024 + 1152 + 16) + (1024 + 16) + (16 + 10 + 160 + 10)
     )
@@ -295,17 +304,26 @@ def test_a_run_says_what_its_plan_and_float_would_take() -> None:
 
 def test_a_run_says_that_a_time_without_bytes_is_a_lower_bound() -> None:
     graph, plan = chosen(conv_relu_net(), "nnie")
-    (line,) = predicted_text(predicted(graph, plan, TARGETS["nnie"], {}, ("Ascend310", "1.1")))
+    target = TARGETS["nnie"]
+    device = device_meant(target.devices, ("Ascend310", "1.1"))
+    assert device is not None
+    table = roofline(graph, target, device)
+    (line,) = predicted_text(predicted(graph, plan, target, table))
 
     assert "on hi3559av100, int16" in line
     assert line.endswith("; its bandwidth is not public, so this is a lower bound")
 
 
-def test_a_target_without_devices_predicts_nothing() -> None:
+def test_where_no_time_is_known_nothing_is_predicted() -> None:
+    """What has no rates still has sizes and operations, and the search can weigh those."""
     graph, plan = chosen(conv_relu_net(), "onnxruntime")
+    target = TARGETS["onnxruntime"]
+    job = Job(model="", data="", out=Path(), preprocess=Preprocess())
+    table = cost_table(graph, target, job, [])
 
-    assert predicted(graph, plan, TARGETS["onnxruntime"], {}) == {}
+    assert predicted(graph, plan, target, table) == {}
     assert predicted_text({}) == []
+    assert table.megabytes(dict.fromkeys(plan.layers, "int8"), graph) > 0
 
 
 def test_an_input_of_no_known_shape_is_asked_for() -> None:
