@@ -21,6 +21,7 @@ from quant.searching import Searched
 COLUMNS = (
     *("point", "source", "chosen", "latency_ms", "size_mb", "gops"),
     *("predicted_error", "predicted_sqnr_db", "measured_sqnr_db", "measured_drop"),
+    "drop_margin",
     *("layers", "recipe"),
 )
 
@@ -114,6 +115,7 @@ def _points(made: Searched, rows: list[_Row]) -> list[dict[str, Any]]:
                 "predicted_sqnr_db": made.sensitivity.predicted_db(row.point.chosen),
                 "measured_sqnr_db": answer.sqnr_db if answer is not None else None,
                 "measured_drop": answer.drop if answer is not None else None,
+                "drop_margin": answer.margin if answer is not None else None,
                 "layers": _counts(made, row.point),
             }
         )
@@ -174,7 +176,7 @@ def search_facts(made: Searched) -> dict[str, Any]:
                 "name": group.name,
                 "layers": list(group.layers),
                 "macs": group.macs,
-                "errors": made.sensitivity.error[g].tolist(),
+                "errors": [made.space.problem.alone(g, k) for k in range(made.costs.candidates)],
                 "costs": made.space.problem.costs[g, : made.costs.candidates].tolist(),
             }
             for g, group in enumerate(made.costs.groups)
@@ -184,6 +186,7 @@ def search_facts(made: Searched) -> dict[str, Any]:
         "stopped": found.stopped,
         "metric": found.answer.metric if found.answer is not None else "",
         "drop": found.answer.drop if found.answer is not None else None,
+        "margin": found.answer.margin if found.answer is not None else None,
         "sqnr_db": found.answer.sqnr_db if found.answer is not None else None,
         "samples": found.answer.samples if found.answer is not None else 0,
         "cost": found.point.cost if found.point is not None else None,

@@ -115,16 +115,16 @@ class Searched:
 
         Its share of the error that all groups make at the cheapest precision, and of the cost.
         """
-        errors = self.space.problem.errors[: len(self.costs.groups)]
-        first = self.space.problem.costs[: len(self.costs.groups)].argmin(axis=1)
-        least = [float(errors[g, k]) for g, k in enumerate(first)]
+        problem = self.space.problem
+        first = problem.costs[: len(self.costs.groups)].argmin(axis=1)
+        least = [problem.alone(g, int(k)) for g, k in enumerate(first)]
         known = math.fsum(e for e in least if math.isfinite(e))
-        total = self.space.problem.cost(chosen)
+        total = problem.cost(chosen)
         found = {}
         for g, (group, k) in enumerate(zip(self.costs.groups, chosen, strict=False)):
             name = self.costs.precisions[k]
             share = 1.0 if math.isinf(least[g]) else least[g] / known if known else 0.0
-            cost = self.space.problem.costs[g, k] / total if total else 0.0
+            cost = problem.costs[g, k] / total if total else 0.0
             word = "in" if k == first[g] else "kept"
             found[group.name] = (
                 f"{word} {name}: {_percent(share)} of the output error at "
@@ -270,7 +270,7 @@ def _sensitivity(
     key = digest(
         ground.graph.fingerprint,
         goal.sensitivity,
-        *(x for tensor in tensors for x in (tensor.tensor, repr(tensor.groups))),
+        *(x for tensor in tensors for x in (*tensor.tensors, repr(tensor.groups))),
         *texts,
         *(layer for group in groups for layer in (*group.layers, "")),
         *(f"{d:x}" for batch in batches for d in batch.digests),
