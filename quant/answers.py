@@ -120,6 +120,11 @@ class Answers:
         """Tell whether an assignment has been measured."""
         return chosen in self._known
 
+    @property
+    def every(self) -> Mapping[Assignment, Answer]:
+        """All answers, of earlier runs too."""
+        return dict(sorted(self._known.items()))
+
     def __call__(self, chosen: Assignment) -> Answer:
         """Return the answer of an assignment."""
         if chosen not in self._known:

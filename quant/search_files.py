@@ -1,12 +1,12 @@
 """Search files: what a search leaves for people: the front, a recipe for each point, the whole as JSON."""
 
-__all__ = ["COLUMNS", "additivity", "search_facts", "write_search"]
+__all__ = ["COLUMNS", "additivity", "noise_ratios", "search_facts", "write_search"]
 
 import csv
 import io
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from quant.assignment import recipe_text
 from quant.files import write_json, write_text
 from quant.front import Point
 from quant.goal import AXES
+from quant.knapsack import Assignment
 from quant.searching import Searched
 
 COLUMNS = (
@@ -144,17 +145,20 @@ def additivity(made: Searched) -> dict[str, Any]:
     1 where the sum of the groups' own errors is the error of the plan; over 1 where they help each
     other to grow.
     """
-    ratios = []
-    for point, answer in made.found.asked:
-        predicted = made.sensitivity.predicted_db(point.chosen)
-        if math.isfinite(predicted) and math.isfinite(answer.sqnr_db):
-            ratios.append(10 ** ((predicted - answer.sqnr_db) / 10))
+    ratios = noise_ratios(made, {p.chosen: a for p, a in made.found.asked})
     best = made.found.point
     told: dict[str, Any] = {"plans": len(ratios), "noise_ratios": sorted(ratios)}
     if best is not None and made.found.answer is not None:
         told["predicted_sqnr_db"] = made.sensitivity.predicted_db(best.chosen)
         told["measured_sqnr_db"] = made.found.answer.sqnr_db
     return told
+
+
+def noise_ratios(made: Searched, answers: Mapping[Assignment, Answer]) -> list[float]:
+    """Return measured noise power by the predicted one, of each assignment."""
+    pairs = [(made.sensitivity.predicted_db(c), a.sqnr_db) for c, a in answers.items()]
+    known = [(p, m) for p, m in pairs if math.isfinite(p) and math.isfinite(m)]
+    return [10 ** ((predicted - measured) / 10) for predicted, measured in known]
 
 
 def search_facts(made: Searched) -> dict[str, Any]:
