@@ -149,8 +149,10 @@ def test_the_default_networks_are_those_that_the_device_has_rates_for(net: Path)
         ({"batch": 0}, "--batch: must be 1 or more, saw 0. Raise it."),
         (
             {"float_precision": "float64"},
-            "--float-precision: TensorRT has no 'float64'. Did you mean 'float32'? Known: float32, "
-            "float16.",
+            (
+                "--float-precision: TensorRT has no 'float64'. Did you mean 'float16'? Known: float32, "
+                "float16."
+            ),
         ),
         (
             {"precision": ("int4",)},
