@@ -55,7 +55,8 @@ def predicted(
     device = device_meant(target.devices, said)
     if device is None:
         return {}
-    table = roofline(graph, target, device, sizes)
+    single = {str(v.name): _single(v.shape, sizes.get(str(v.name))) for v in graph.inputs}
+    table = roofline(graph, target, device, {n: s for n, s in single.items() if s is not None})
     chosen = {name: plan.layers[name].precision for name in (x.name for x in layers(graph))}
     return {
         "predicted_ms": table.milliseconds(chosen, graph),
@@ -66,6 +67,13 @@ def predicted(
             "memory": device.bandwidth is not None,
         },
     }
+
+
+def _single(shape: Any, size: tuple[int, ...] | None) -> tuple[int, ...] | None:
+    """Return an input's shape with a batch of 1 where the graph leaves the batch open."""
+    if size is None or shape is None or not size or isinstance(shape[0], int):
+        return size
+    return (1, *size[1:])
 
 
 def predicted_text(facts: Mapping[str, Any]) -> list[str]:
