@@ -193,7 +193,9 @@ def test_the_command_prints_a_table_and_writes_its_files(net: Path, tmp_path: Pa
 def test_measured_times_say_what_falls_short_the_most_lost_first(net: Path, tmp_path: Path) -> None:
     """conv2 lost more time than fc, though fc attains less of its roof."""
     times = tmp_path / "times.csv"
-    times.write_text("layer,precision,milliseconds\nfc,int8,0.001\nconv2,int8,0.002\nconv1,int8,0\n")
+    times.write_text(
+        "layer,precision,milliseconds\nfc,int8,0.001\nconv2,int8,0.002\nconv1,int8,0\n"
+    )
     asked = Asked(model=str(net), target="tensorrt", measured=times)
     roof = raise_roof(asked)
     rows = {r.cost.layer: r for r in roof.rows("int8")}
@@ -225,7 +227,12 @@ def test_hostile_names_cannot_write_to_the_terminal_or_become_formulas(tmp_path:
     path = tmp_path / "net.onnx"
     onnx.save(hostile(conv_relu_net()), path)
     made = tmp_path / "out.csv"
+    device = tmp_path / "board.toml"
+    device.write_text(
+        'title = "\\u001b[31m\\n"\npeak.int8 = 1e12\n[sources]\npeak.int8 = "\\u202e"'
+    )
     words = ["roofline", "--model", str(path), "--target", "tensorrt", "--csv", str(made)]
+    words += ["--device", str(device)]
     done = CliRunner().invoke(quant, words, catch_exceptions=False)
 
     assert done.exit_code == 0
