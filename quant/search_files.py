@@ -1,4 +1,4 @@
-"""Search files: what a search leaves for people: the front, a recipe for each point, the whole as JSON."""
+"""Search files: what a search leaves: the front, a recipe for each point, the whole as JSON."""
 
 __all__ = ["COLUMNS", "additivity", "noise_ratios", "search_facts", "write_search"]
 
