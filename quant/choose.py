@@ -1,6 +1,6 @@
 """Choose: put numbers on a placement, every tensor's grid with a reason."""
 
-__all__ = ["choose", "node_types"]
+__all__ = ["OBSERVER", "choose", "node_types", "usable_tensors"]
 
 from quant.activation_grids import activation_grids
 from quant.errors import InputError
@@ -42,8 +42,7 @@ def choose(
     profile.must_match(graph=graph.fingerprint)
     every = layers(graph)
     recipe.check(node_types(graph))
-    usable = [n for n in graph.activations if _usable(graph, profile, n)]
-    placed = place(graph, target, recipe, usable)
+    placed = place(graph, target, recipe, usable_tensors(graph, profile))
     default = observer or recipe.defaults.observer or OBSERVER
     recipe = recipe.of(target.name)
     tensors = activation_grids(graph, profile, target, placed, recipe, default)
@@ -64,6 +63,11 @@ def node_types(graph: Graph) -> list[tuple[str, str]]:
     """Return the `(name, type)` that a recipe's rules may be about; inputs have type "Input"."""
     inputs = [(str(v.name), "Input") for v in graph.inputs]
     return inputs + [(layer.name, layer.op) for layer in layers(graph)]
+
+
+def usable_tensors(graph: Graph, profile: Profile) -> list[str]:
+    """Return the activations that a profile says enough of to put them on a grid."""
+    return [n for n in graph.activations if _usable(graph, profile, n)]
 
 
 def _usable(graph: Graph, profile: Profile, name: str) -> bool:

@@ -30,6 +30,7 @@ from typing import Any
 import click
 
 from quant.cli_gate import gate, verify
+from quant.cli_select import select
 from quant.errors import GateError, InputError, QuantError
 from quant.options import (
     chip_options,
@@ -390,6 +391,7 @@ def list_parts(kind: str, as_json: bool) -> None:
 
 
 quant.add_command(gate)
+quant.add_command(select)
 quant.add_command(verify)
 
 

@@ -25,6 +25,7 @@ ROOF = {
     "quant/listing.py",
     "quant/pytest_plugin.py",
     "quant/reporting.py",
+    "quant/selecting.py",
     "quant/stages.py",
     "quant/trial.py",
     "quant/verifying.py",
