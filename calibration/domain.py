@@ -16,7 +16,7 @@ NEIGHBOURS = 20
 others is seen, a larger one is a part of the domain."""
 ODD = 6.0
 """The score from which a sample is out of domain (docs/selection.md has the false alarms)."""
-RATIO = 1.3
+RATIO = 1.4
 """And its density is this many times thinner than that of its neighbours, at the least."""
 LEAST = 30
 """Samples below which nothing can be said."""

@@ -28,6 +28,10 @@ LEAST = 8
 """Channels below which an activation says too little to be a depth."""
 SIDE = 16
 """Pixels along a side of a thumbnail."""
+PLANES = 4
+"""Channels of a thumbnail at the most; more are strided."""
+ELEMENTS = 768
+"""Elements that stand for an input which is no picture, at even distances."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +44,7 @@ class Features:
         groups: By name float32 `[samples, columns]`: "input", "depth <tensor>", "ranges". A value
             that is not finite stays so.
         thumbnails: float32 `[samples, pixels]`: each input at 16 x 16 pixels by the mean of what
-            falls into one, or at most 768 of its elements where it is no picture.
+            falls into one, or 768 of its elements where it is no picture.
     """
 
     keys: tuple[str, ...]
@@ -140,14 +144,14 @@ def _small(x: Array) -> F32:
     """Return one input made small: `[rows, 16 * 16 * channels]` for pictures."""
     if x.ndim != 4:
         flat = x.reshape(len(x), -1) if x.ndim else x.reshape(1, 1)
-        step = max(1, -(-flat.shape[1] // (3 * SIDE**2)))
-        return flat[:, ::step].astype(np.float32)
-    last = x.shape[3] <= 4 < x.shape[1]
-    planes = x.transpose(0, 3, 1, 2) if last else x[:, :4]
+        at = np.arange(ELEMENTS) * flat.shape[1] // ELEMENTS
+        return flat[:, at].astype(np.float32) if flat.size else np.zeros((len(x), 0), np.float32)
+    last = x.shape[3] <= PLANES < x.shape[1]
+    planes = x.transpose(0, 3, 1, 2) if last else x[:, :: -(-x.shape[1] // PLANES)]
+    planes = planes.astype(np.float32, copy=False)
     for axis in (2, 3):
-        planes = _shrunk(planes.astype(np.float32, copy=False), axis)
-    flat: F32 = np.ascontiguousarray(planes, np.float32).reshape(len(x), -1)
-    return flat
+        planes = _shrunk(planes, axis)
+    return np.asarray(planes, np.float32).reshape(len(x), -1)
 
 
 def _shrunk(x: F32, axis: int) -> F32:
@@ -155,7 +159,7 @@ def _shrunk(x: F32, axis: int) -> F32:
     size = x.shape[axis]
     at = np.arange(SIDE + 1) * size // SIDE
     if size < SIDE:
-        return np.take(x, at[:-1], axis=axis)
+        return np.asarray(np.take(x, at[:-1], axis=axis), np.float32)
     sums = np.add.reduceat(x, at[:-1], axis=axis)
     shape = [1] * x.ndim
     shape[axis] = SIDE

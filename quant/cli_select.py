@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from quant.errors import InputError
 from quant.options import data_options, job_of, model_option
 
 FILE = click.Path(path_type=Path)
@@ -55,6 +56,8 @@ def select(quiet: bool, as_json: bool, **options: Any) -> None:
         out=out,
     )
     pool, target = options.pop("pool"), options.pop("target")
+    if pool < 1:
+        raise InputError(f"--pool: must be 1 or more, saw {pool}. Raise it.")
     job = job_of(
         {**options, "samples": pool, "targets": (target,), "holdout": 0, "out": out.parent}
     )

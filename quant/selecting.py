@@ -69,6 +69,7 @@ def select_samples(job: Job, choice: Choice, talk: Talk | None = None) -> Select
     recipe = load_recipe(job.recipe, list(OBSERVERS)) if job.recipe else NOTHING
     material = gather(job, talk)
     check_form(material.data, choice.out)
+    _must_not_mix(job.data, choice.out)
     graph, index = material.graph, {material.data.key(i): i for i in material.calibrated}
     watch = FeatureWatch(
         [str(v.name) for v in graph.inputs], [str(v.name) for v in graph.model.graph.outputs]
@@ -113,7 +114,22 @@ def select_samples(job: Job, choice: Choice, talk: Talk | None = None) -> Select
             f"{graph.name}: {len(chosen)} of {len(pool)} samples by {choice.method}",
         )
         write_json(choice.out.with_suffix(".json"), selection_json(selection))
+    if len(chosen) < choice.count:
+        talk.warn(
+            f"--samples: only {len(chosen)} of the {choice.count} that were asked for are neither "
+            "duplicates nor otherwise left out. Give more data."
+        )
     return selection
+
+
+def _must_not_mix(data: str, out: Path) -> None:
+    """Refuse to draw the figure among the pictures: it would be one of them from then on."""
+    folder = Path(data).resolve()
+    if folder.is_dir() and folder in out.resolve().parents:
+        raise InputError(
+            f"--out {out}: it must not lie among the samples, for its figure would be taken for one, "
+            f"and --data is '{data}'. Give another folder."
+        )
 
 
 def _profile(

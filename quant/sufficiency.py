@@ -140,7 +140,7 @@ def settled_text(found: Sufficiency, of: str = "the samples") -> str:
     last = found.steps[-1]
     if found.settled is None:
         return (
-            f"not settled: with the first {last.samples} of {of}, tensor '{last.noisiest}' has "
+            f"not settled: with the first {last.samples} of {of}, tensor {last.noisiest!r} has "
             f"{last.noise_db:.1f} dB more noise than with all {found.samples}; give more"
         )
     return (

@@ -32,6 +32,7 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
     "name",
     [
         *("analysis.py", "gate_errors.py", "profile.py", "observers.py", "quality.py"),
+        "selection.py",
         "targets.py",
     ],
 )
