@@ -1,6 +1,6 @@
 """The profiling run: every activation of every sample once, at nearly the price of inference."""
 
-__all__ = ["Checkpoint", "Witness", "profile", "settings_fingerprint"]
+__all__ = ["Checkpoint", "Mark", "Witness", "profile", "settings_fingerprint"]
 
 import hashlib
 import time
@@ -80,6 +80,19 @@ class Witness(Protocol):
         """Take one run: float32 `[batch.count, columns]` each, which may hold what is not finite."""
 
 
+@dataclass
+class Mark:
+    """Where a profile is looked at on its way.
+
+    Attributes:
+        samples: After how many, at the next end of a batch.
+        first: Of those; None as long as there are fewer.
+    """
+
+    samples: int
+    first: Profile | None = None
+
+
 def profile(
     graph: Graph,
     batches: Iterable[Batch],
@@ -90,6 +103,7 @@ def profile(
     before: Profile | None = None,
     done: Sequence[str] = (),
     witness: Witness | None = None,
+    mark: Mark | None = None,
 ) -> Profile:
     """Watch every activation of `graph` once.
 
@@ -105,6 +119,7 @@ def profile(
         before: What an interrupted run had, from `Checkpoint.resume`.
         done: Keys of the samples in `before`.
         witness: Is shown every sample's extremes and means.
+        mark: Is given the profile of the first samples; those of `before` come first.
 
     Raises:
         InputError: No sample arrived, or a sample's shape does not fit the model.
@@ -115,6 +130,8 @@ def profile(
         for batch in batches:
             run.see(batch)
             keys += batch.keys
+            if mark is not None and mark.first is None and len(keys) >= mark.samples:
+                mark.first = run.result(before)
             if checkpoint is not None and checkpoint.due():
                 checkpoint.keep(run.result(before), keys)
     except KeyboardInterrupt:

@@ -2,7 +2,7 @@
 
 __all__ = ["Selection", "selection_csv", "selection_json", "selection_text"]
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -119,13 +119,7 @@ def selection_json(selection: Selection) -> dict[str, Any]:
         "not_finite": [keys[i] for i in np.flatnonzero(pool.broken)],
         "unreadable": [{"sample": k, "reason": r} for k, r in selection.unreadable],
         "distance": {"median": median, "largest": farthest},
-        "sufficiency": {
-            "samples": enough.samples,
-            "observer": enough.observer,
-            "target": enough.target,
-            "settled": enough.settled,
-            "steps": [asdict(step) for step in enough.steps],
-        },
+        "sufficiency": enough.facts(),
     }
 
 

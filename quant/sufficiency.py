@@ -3,7 +3,8 @@
 __all__ = ["SETTLED_DB", "Step", "Sufficiency", "schedule", "settled_text", "sufficiency"]
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +20,8 @@ from quant.recipe import NOTHING, Recipe
 from quant.target import Target
 from quant.tensor_stats import grid_noise
 
-SETTLED_DB = 1.0
-"""What fewer samples may cost the tensor they cost most, in dB of its own noise: a sixth of a bit."""
+SETTLED_DB = 2.0
+"""What fewer samples may cost the tensor they cost most, in dB of its own noise: a third of a bit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +77,16 @@ class Sufficiency:
                 break
             found = step.samples
         return found
+
+    def facts(self) -> dict[str, Any]:
+        """Return it as JSON values, `settled` included."""
+        return {
+            "samples": self.samples,
+            "observer": self.observer,
+            "target": self.target,
+            "settled": self.settled,
+            "steps": [asdict(step) for step in self.steps],
+        }
 
 
 def schedule(samples: int, least: int = 8) -> list[int]:
