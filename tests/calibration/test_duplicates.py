@@ -43,6 +43,16 @@ def test_a_brighter_picture_is_no_copy() -> None:
     assert near_copies(x, everyone(x)).tolist() == [-1, -1]
 
 
+def test_a_picture_of_more_contrast_is_no_copy() -> None:
+    """It is held against the flatter of the two, whichever comes first."""
+    x = np.repeat(thumbnails(1), 2, axis=0)
+    x -= x.mean()
+    for gain, alike in ((1.1 * ALIKE, False), (0.9 * ALIKE, True)):
+        both = x * np.array([[1], [1 + gain]], np.float32)
+        assert (near_copies(both, everyone(both))[1] == 0) == alike
+        assert (near_copies(both[::-1].copy(), everyone(both))[1] == 0) == alike
+
+
 def test_a_slow_pan_is_no_chain_of_copies() -> None:
     """Each is like the one before it, and the last is nothing like the first."""
     a, b = thumbnails(2).astype(np.float64)
