@@ -76,7 +76,7 @@ def batches(
             yield _batch(pending, size)
             pending = []
     broken = bad[before:]
-    if len(broken) == len(indices) and max_bad < 1:
+    if broken and len(broken) == len(indices) and max_bad < 1:
         raise InputError(
             f"--data {data.name}: none of the {len(indices)} samples can be read: "
             f"{_reasons(broken)}. Give images or arrays."

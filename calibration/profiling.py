@@ -1,13 +1,13 @@
 """The profiling run: every activation of every sample once, at nearly the price of inference."""
 
-__all__ = ["Checkpoint", "profile", "settings_fingerprint"]
+__all__ = ["Checkpoint", "Mark", "Witness", "profile", "settings_fingerprint"]
 
 import hashlib
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,8 @@ from quant.graph import Graph
 from quant.profile import HALF, Profile, Provenance
 from quant.profile_file import load_done, load_profile, save_profile
 from quant.session import open_session
+
+F32 = NDArray[np.float32]
 
 
 def settings_fingerprint() -> str:
@@ -71,6 +73,26 @@ class Checkpoint:
         self._last = time.monotonic()
 
 
+class Witness(Protocol):
+    """Whoever wants to know of each sample, and not only of all together."""
+
+    def see(self, taps: Sequence[Tap], batch: Batch, low: F32, high: F32, mean: F32) -> None:
+        """Take one run: float32 `[batch.count, columns]` each, which may hold what is not finite."""
+
+
+@dataclass
+class Mark:
+    """Where a profile is looked at on its way.
+
+    Attributes:
+        samples: After how many, at the next end of a batch.
+        first: Of those; None as long as there are fewer.
+    """
+
+    samples: int
+    first: Profile | None = None
+
+
 def profile(
     graph: Graph,
     batches: Iterable[Batch],
@@ -80,6 +102,8 @@ def profile(
     checkpoint: Checkpoint | None = None,
     before: Profile | None = None,
     done: Sequence[str] = (),
+    witness: Witness | None = None,
+    mark: Mark | None = None,
 ) -> Profile:
     """Watch every activation of `graph` once.
 
@@ -94,16 +118,20 @@ def profile(
         checkpoint: Where to keep an unfinished profile.
         before: What an interrupted run had, from `Checkpoint.resume`.
         done: Keys of the samples in `before`.
+        witness: Is shown every sample's extremes and means.
+        mark: Is given the profile of the first samples; those of `before` come first.
 
     Raises:
         InputError: No sample arrived, or a sample's shape does not fit the model.
     """
-    run = _Run(graph, tap(graph), preprocess, threads)
+    run = _Run(graph, tap(graph), preprocess, threads, witness)
     keys = list(done)
     try:
         for batch in batches:
             run.see(batch)
             keys += batch.keys
+            if mark is not None and mark.first is None and len(keys) >= mark.samples:
+                mark.first = run.result(before)
             if checkpoint is not None and checkpoint.due():
                 checkpoint.keep(run.result(before), keys)
     except KeyboardInterrupt:
@@ -119,8 +147,16 @@ def profile(
 class _Run:
     """One session and what it has seen."""
 
-    def __init__(self, graph: Graph, tapped: Tapped, preprocess: str, threads: int) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        tapped: Tapped,
+        preprocess: str,
+        threads: int,
+        witness: Witness | None = None,
+    ) -> None:
         self._graph, self._tapped, self._threads = graph, tapped, threads
+        self._witness = witness
         self._session = open_session(tapped.model, threads=threads, alone=True)
         self._whole: Any = None
         self._looker = Looker(tapped.taps)
@@ -138,6 +174,8 @@ class _Run:
         """Take one batch; samples with a non-finite activation go the exact, slow way."""
         outputs = self._session.run(self._tapped.outputs, dict(batch.feeds))
         low, high, mean = (o.reshape(o.shape[0], -1)[: batch.count] for o in outputs[:3])
+        if self._witness is not None:
+            self._witness.see(self._tapped.taps, batch, low, high, mean)
         unknown = [t for t in self._tapped.taps if t.size is None]
         asked = iter(outputs[3].tolist() if unknown else ())
         samples = outputs[4 if unknown else 3 :]

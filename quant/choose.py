@@ -1,6 +1,6 @@
 """Choose: put numbers on a placement, every tensor's grid with a reason."""
 
-__all__ = ["choose", "node_types", "usable"]
+__all__ = ["OBSERVER", "choose", "node_types", "usable_tensors"]
 
 from quant.activation_grids import activation_grids
 from quant.errors import InputError
@@ -44,7 +44,7 @@ def choose(
     profile.must_match(graph=graph.fingerprint)
     every = layers(graph)
     recipe.check(node_types(graph))
-    placed = place(graph, target, recipe, usable(graph, profile))
+    placed = place(graph, target, recipe, usable_tensors(graph, profile))
     default = observer or recipe.defaults.observer or OBSERVER
     recipe = recipe.of(target.name)
     tensors = activation_grids(graph, profile, target, placed, recipe, default)
@@ -67,12 +67,15 @@ def node_types(graph: Graph) -> list[tuple[str, str]]:
     return inputs + [(layer.name, layer.op) for layer in layers(graph)]
 
 
-def usable(graph: Graph, profile: Profile) -> list[str]:
-    """Return the tensors that were watched, themselves or as a view, and held finite numbers."""
-    seen = {name: profile.tensors.get(source_of(graph, name)) for name in graph.activations}
-    return [
-        name for name, tensor in seen.items() if tensor is not None and tensor.low <= tensor.high
-    ]
+def usable_tensors(graph: Graph, profile: Profile) -> list[str]:
+    """Return the activations that a profile says enough of to put them on a grid."""
+    return [n for n in graph.activations if _usable(graph, profile, n)]
+
+
+def _usable(graph: Graph, profile: Profile, name: str) -> bool:
+    """Tell whether a tensor was watched, itself or as a view, and held finite numbers."""
+    seen = profile.tensors.get(source_of(graph, name))
+    return seen is not None and seen.low <= seen.high
 
 
 def _first_reason(every: list[Layer], placed: Placement) -> str:

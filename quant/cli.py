@@ -32,6 +32,7 @@ import click
 
 from quant.cli_gate import gate, verify
 from quant.cli_roofline import roofline
+from quant.cli_select import select
 from quant.errors import GateError, InputError, QuantError
 from quant.options import (
     chip_options,
@@ -409,6 +410,7 @@ def list_parts(kind: str, as_json: bool) -> None:
 
 
 quant.add_command(gate)
+quant.add_command(select)
 quant.add_command(verify)
 quant.add_command(roofline)
 

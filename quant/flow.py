@@ -44,6 +44,7 @@ from quant.session import open_session
 from quant.ship import Shipped, refused_layers, ship, wanted_floats, with_fallback
 from quant.simulate import open_simulation, quantize_graph
 from quant.stages import Material, allowance, deployment_of, find_metric, gather, profile_samples
+from quant.sufficiency import Sufficiency, settled_text, sufficiency
 from quant.summary import summary
 from quant.talk import Talk
 from quant.target import TARGETS, Target
@@ -119,7 +120,7 @@ def calibrate(job: Job, talk: Talk | None = None) -> Run:
     plain = open_session(graph.model, threads=job.threads)
     if first := list(_stream(job, material, material.calibrated[:1])):
         compare(plain, {}, first, metrics)  # a metric that cannot judge these outputs speaks now
-    profile = profile_samples(job, material, talk)
+    profile = profile_samples(job, material, talk, halve=True)
     deployment = replace(deployment, profile=profile)
     with talk.stage("data"):
         wanted = max(job.layer_samples, PICK * material.batch)
@@ -176,7 +177,8 @@ def calibrate(job: Job, talk: Talk | None = None) -> Run:
             talk.warn(f"{name}/check.json: {finding}")
     for outcome in outcomes.values():
         _layers(job, material, outcome, some, talk)
-    facts = summary(job, material, profile, outcomes, talk)
+    enough = _enough(job, material, profile, outcomes, recipes, talk)
+    facts = summary(job, material, profile, outcomes, talk, enough)
     for name, told in facts["targets"].items():
         for said in search_warnings(name, told["search"]) if "search" in told else ():
             talk.warn(said)
@@ -294,6 +296,33 @@ def _measure(
             ):
                 if run is not None and run.table is not None:
                     write_text(job.out / name / file, samples_csv(run.table))
+
+
+def _enough(
+    job: Job,
+    material: Material,
+    profile: Profile,
+    outcomes: dict[str, Outcome],
+    recipes: dict[str, Recipe],
+    talk: Talk,
+) -> Sufficiency | None:
+    """Hold the ranges of half the samples against those of all, for the first target."""
+    if material.half is None:
+        return None
+    name, outcome = next(iter(outcomes.items()))
+    picked = best_of(outcome.observers) if outcome.observers else job.observer
+    with talk.stage("choose"):
+        found = sufficiency(
+            material.graph,
+            [material.half],
+            profile,
+            outcome.target,
+            recipe=recipes[name],
+            observer=picked,
+        )
+    if found.settled is None:
+        talk.warn(f"--samples: the ranges are {settled_text(found, of='them, by lot')}.")
+    return found
 
 
 def _warn_of_float(outcomes: dict[str, Outcome], talk: Talk) -> None:

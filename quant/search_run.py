@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quant.choose import choose, usable
+from quant.choose import choose, usable_tensors
 from quant.compare import Samples
 from quant.cost import CostTable
 from quant.deploy import Deployment
@@ -82,7 +82,7 @@ def search_run(
         samples=samples,
         plain=plain,
         metrics=metrics,
-        seen=frozenset(usable(graph, profile)),
+        seen=frozenset(usable_tensors(graph, profile)),
         make=rough if job.effort == "fast" else _fitted(rough, target, feeds, job.threads),
         rough=rough,
         folder=folder,

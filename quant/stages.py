@@ -18,6 +18,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quant.calibration import BadSample, Data, InputSpec, Labels, batches, open_data, split
-from quant.calibration.profiling import Checkpoint, profile, settings_fingerprint
+from quant.calibration.profiling import Checkpoint, Mark, profile, settings_fingerprint
+from quant.calibration.select import by_lot
 from quant.calibration.tap import micro_batch, tapped_tensors
 from quant.deploy import Deployment
 from quant.errors import InputError, UnsupportedError
@@ -40,6 +42,9 @@ from quant.preprocess import Preprocess
 from quant.profile import Profile, Provenance
 from quant.profile_file import save_profile
 from quant.talk import Talk
+
+LEAST_HALF = 8
+"""Samples below which half of them says nothing of the whole."""
 
 
 @dataclass(kw_only=True)
@@ -55,6 +60,7 @@ class Material:
         measured: Indices of the held-out ones, or of the same.
         held_out: Whether the measured samples took no part in calibration.
         bad: `(key, reason)` of samples that could not be read.
+        half: Profile of half of the calibration samples, drawn by lot; None where they are few.
     """
 
     graph: Graph
@@ -65,6 +71,7 @@ class Material:
     measured: list[int]
     held_out: bool
     bad: list[tuple[str, str]] = field(default_factory=list)
+    half: Profile | None = None
 
 
 def open_graph(source: str) -> tuple[ir.Model, Graph]:
@@ -139,7 +146,9 @@ def _proved(
         return plain, check_parity(raw, plain, feeds)
 
 
-def profile_samples(job: Job, material: Material, talk: Talk, path: Path | None = None) -> Profile:
+def profile_samples(
+    job: Job, material: Material, talk: Talk, path: Path | None = None, *, halve: bool = False
+) -> Profile:
     """Profile the calibration samples, resuming an interrupted run, and write the profile.
 
     Args:
@@ -147,6 +156,7 @@ def profile_samples(job: Job, material: Material, talk: Talk, path: Path | None 
         material: The graph and the samples.
         talk: Shows the progress.
         path: Where the profile goes; `profile.safetensors` of the run if None.
+        halve: Note the profile of half of the samples in the material.
     """
     path = path or job.out / "profile.safetensors"
     graph, data = material.graph, material.data
@@ -161,6 +171,7 @@ def profile_samples(job: Job, material: Material, talk: Talk, path: Path | None 
     if finished is not None and _holds(finished, job, material, material.calibrated):
         talk.line(f"profile: {path} is of these samples already, {finished.provenance.samples}")
         _warn_of(finished, graph, talk)
+        material.half = _half_again(job, material, talk) if halve else None
         return finished
     checkpoint = Checkpoint(path.with_name(f"{path.stem}.unfinished.safetensors"))
     before, done = checkpoint.resume(like)
@@ -170,7 +181,9 @@ def profile_samples(job: Job, material: Material, talk: Talk, path: Path | None 
     if before is not None and len(seen) == len(known) and _holds(before, job, material, seen):
         talk.line(f"profile: resumed, {len(done)} of {len(material.calibrated)} samples were done")
     else:
-        before, done, left = None, [], material.calibrated
+        before, done, left = None, [], by_lot(material.calibrated, job.seed)
+    half = _half_of(material) if halve else 0
+    mark = Mark(half) if half and before is None else None
     with talk.stage("profile"):
         allowed = allowance(job, material, left)
         stream = batches(data, left, material.batch, bad=material.bad, max_bad=allowed)
@@ -183,11 +196,35 @@ def profile_samples(job: Job, material: Material, talk: Talk, path: Path | None 
             checkpoint=checkpoint,
             before=before,
             done=done,
+            mark=mark,
         )
+    if half:
+        material.half = mark.first if mark is not None else _half_again(job, material, talk)
     save_profile(found, path)
     checkpoint.path.unlink(missing_ok=True)
     _warn_of(found, graph, talk)
     return found
+
+
+def _half_of(material: Material) -> int:
+    """Return half of the calibration samples in whole batches; 0 where that says nothing."""
+    half = -(-len(material.calibrated) // (2 * material.batch)) * material.batch
+    return half if LEAST_HALF <= half < len(material.calibrated) else 0
+
+
+def _half_again(job: Job, material: Material, talk: Talk) -> Profile | None:
+    """Profile the samples that a run without interruption has seen when it is half through."""
+    half = _half_of(material)
+    if not half:
+        return None
+    order = by_lot(material.calibrated, job.seed)
+    with talk.stage("profile"):
+        stream = batches(material.data, order, material.batch, bad=[], max_bad=1.0)
+        some = talk.bar(islice(stream, half // material.batch), half // material.batch, "half")
+        found = profile(
+            material.graph, some, preprocess=job.preprocess.fingerprint, threads=job.threads
+        )
+    return found if found.provenance.samples == half else None
 
 
 def _holds(found: Profile, job: Job, material: Material, indices: Sequence[int]) -> bool:

@@ -20,18 +20,24 @@ from quant.profile import Profile
 from quant.search_files import search_facts
 from quant.search_text import held_out_facts, search_summary, search_text
 from quant.stages import Material
+from quant.sufficiency import Sufficiency
 from quant.talk import Talk
 
 SCHEMA = 1
 
 
 def summary(
-    job: Job, material: Material, profile: Profile, outcomes: Mapping[str, Any], talk: Talk
+    job: Job,
+    material: Material,
+    profile: Profile,
+    outcomes: Mapping[str, Any],
+    talk: Talk,
+    enough: Sufficiency | None = None,
 ) -> dict[str, Any]:
     """Return the content of `run.json`.
 
     Keys: `schema`, `version`, `model` (name, source, fingerprint, notes, parity), `data` (source,
-    samples, measured, held_out, digest, unreadable), `preprocess`, `settings`, `targets` (by name:
+    samples, measured, held_out, digest, unreadable), `sufficiency` or None, `preprocess`, `settings`, `targets` (by name:
     layers, output errors, `observers_db` (SQNR of each observer tried), agreement, scores, integer
     run, parity, files, `check`: findings by severity, `search`: what a search found) and `warnings`.
     """
@@ -55,6 +61,7 @@ def summary(
             "digest": f"{profile.provenance.data:064x}",
             "unreadable": [{"sample": k, "reason": r} for k, r in sorted(unreadable.items())],
         },
+        "sufficiency": None if enough is None else enough.facts(),
         "preprocess": job.preprocess.describe(),
         "settings": {
             "seed": job.seed,
@@ -145,6 +152,7 @@ def summary_text(facts: Mapping[str, Any], timing: Mapping[str, Any]) -> str:
         f"  prepared: {notes}; outputs within {facts['model']['parity']:.1e} of the model's"
     )
     lines.append(f"  input: {_input(facts['preprocess'])}")
+    lines += _settled(facts.get("sufficiency"))
     if data["unreadable"]:
         rows = data["unreadable"]
         names = ", ".join(f"{row['sample']!r} ({row['reason']})" for row in rows[:3])
@@ -168,6 +176,14 @@ def summary_text(facts: Mapping[str, Any], timing: Mapping[str, Any]) -> str:
             lines.append(f"  integer run {_line(target['integer'])}")
             lines += _kernels(target, timing["milliseconds_per_sample"].get(name))
     return "\n".join(lines)
+
+
+def _settled(enough: Mapping[str, Any] | None) -> list[str]:
+    """Say whether the ranges have settled, where that was looked at."""
+    if not enough or enough["settled"] is None:
+        return []  # a warning says it
+    said = f"half of them ({enough['settled']} of {enough['samples']}) cost no tensor more than"
+    return [f"  samples: settled; {said} {enough['steps'][-1]['noise_db']:.1f} dB"]
 
 
 def _rungs(rungs: Sequence[Mapping[str, Any]]) -> list[str]:

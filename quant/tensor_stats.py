@@ -7,6 +7,7 @@ samples, and weights as they are.
 __all__ = [
     "InputStats",
     "WeightStats",
+    "grid_noise",
     "input_stats",
     "maker_of",
     "quantiles",
@@ -122,7 +123,7 @@ def input_stats(graph: Graph, tensor: TensorPlan, seen: TensorProfile) -> InputS
     assert tensor.number is not None
     least, most = tensor.number.span(tensor.params)
     low, high = float(least.min()), float(most.max())
-    total, beyond, noise, lost = _noise(tensor, seen)
+    total, beyond, noise, lost = grid_noise(tensor, seen)
     top = np.maximum(np.abs(seen.channel_low), np.abs(seen.channel_high)).astype(np.float64)
     typical = quantiles(seen, TAIL)
     inner = width(tensor, *typical)
@@ -146,8 +147,13 @@ def input_stats(graph: Graph, tensor: TensorPlan, seen: TensorProfile) -> InputS
     )
 
 
-def _noise(tensor: TensorPlan, seen: TensorProfile) -> tuple[float, float, float, float]:
-    """Return elements, those beyond the grid, the squared error of all, and of those beyond."""
+def grid_noise(tensor: TensorPlan, seen: TensorProfile) -> tuple[float, float, float, float]:
+    """Return what a grid costs the elements of a histogram, which may be another one than its own.
+
+    Four sums over the sampled elements: how many; how many beyond the grid; the squared error of
+    all, and of those beyond. The last three are 0, nan and nan for a grid by channel, and for an
+    empty histogram.
+    """
     number, params = tensor.number, tensor.params
     assert number is not None
     if number.axis is not None or not seen.bins.size:

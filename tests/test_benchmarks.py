@@ -33,6 +33,8 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         *("analysis.py", "gate_errors.py", "profile.py", "observers.py", "quality.py"),
         *("roofline.py", "search.py", "targets.py"),
+        "selection.py",
+        "targets.py",
     ],
 )
 def test_help_explains_the_measurement(name: str) -> None:

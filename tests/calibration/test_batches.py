@@ -123,6 +123,11 @@ class _Growing(_Slow):
         return {"x": np.zeros((3, 4 + i // 2, 5), np.float32)}
 
 
+def test_no_indices_are_no_batches_and_no_error() -> None:
+    """`--effort fast` learns from no samples at all."""
+    assert list(batches(_Slow(3), [], 4, bad=[], max_bad=0.6)) == []
+
+
 def test_shapes_may_differ_only_in_batches_of_one() -> None:
     made, _ = run(_Growing(4), 1)
     assert [one.feeds["x"].shape for one in made] == [(1, 3, h, 5) for h in (4, 4, 5, 5)]
