@@ -81,7 +81,7 @@ def _integer_operators(model: ir.Model) -> Iterator[Finding]:
         elif plain(node) and node.op_type == "QLinearConv":
             scale = constant(operand(node, 4))
             if scale is None or scale.size > 1:
-                saw = "QLinearConv with a scale per channel, which it refuses"
+                saw = "QLinearConv with a scale per channel, which it refuses or takes for input channels"
                 yield finding(2, "error", node, saw, wanted, mend)
         elif (plain(node) or microsoft) and node.op_type in DYNAMIC:
             saw = f"{node.op_type}, which it computes in float"

@@ -23,7 +23,7 @@ from quant.layers import ABSORBED
 BYTES = {ir.DataType.INT8, ir.DataType.UINT8}
 
 
-def source(value: ir.Value | None) -> ir.Node | None:
+def _source(value: ir.Value | None) -> ir.Node | None:
     """Return the DequantizeLinear whose numbers a value holds, past what only moves them."""
     node = maker(value)
     while node is not None and plain(node) and node.op_type in PASSING:
@@ -31,11 +31,20 @@ def source(value: ir.Value | None) -> ir.Node | None:
     return node if is_quantizer(node, "DequantizeLinear") else None
 
 
+def _joined(value: ir.Value | None) -> bool:
+    """Tell whether a value is a Concat of nothing but integers, as rule 11 wants it."""
+    node = maker(value)
+    while node is not None and plain(node) and node.op_type in PASSING:
+        node = maker(operand(node, 0))
+    joins = node is not None and plain(node) and node.op_type == "Concat"
+    return joins and node is not None and all(_source(v) is not None for v in node.inputs)
+
+
 def _weighted(model: ir.Model) -> Iterator[tuple[ir.Node, ir.Node | None, ir.Node | None]]:
     """Yield the nodes with a constant weight, and what dequantizes their data and weight."""
     for node in model.graph:
         if plain(node) and node.op_type in WEIGHTED and weight_source(node) is not None:
-            yield node, source(operand(node, 0)), source(operand(node, 1))
+            yield node, _source(operand(node, 0)), _source(operand(node, 1))
 
 
 def _both(model: ir.Model) -> Iterator[tuple[ir.Node, ir.Node, ir.Node]]:
@@ -46,6 +55,8 @@ def _both(model: ir.Model) -> Iterator[tuple[ir.Node, ir.Node, ir.Node]]:
 
 def _half(model: ir.Model) -> Iterator[Finding]:
     for node, data, weight in _weighted(model):
+        if _joined(operand(node, 0)):
+            continue
         if (data is None) != (weight is None):
             which = "data" if data is None else "weight"
             saw, wanted = f"a float {which} beside integers", "both dequantized, or neither"
@@ -105,7 +116,7 @@ def _transposed(model: ir.Model) -> Iterator[Finding]:
 
 def _concats(model: ir.Model) -> Iterator[Finding]:
     for node in model.graph:
-        fed = [source(v) for v in node.inputs] if node.op_type == "Concat" and plain(node) else []
+        fed = [_source(v) for v in node.inputs] if node.op_type == "Concat" and plain(node) else []
         grids = {_number(n) for n in fed if n is not None and not rooted(n.outputs[0])}
         if len(grids) > 1:
             saw = f"{len(grids)} grids at a Concat"
