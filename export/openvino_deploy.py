@@ -61,7 +61,7 @@ def _steps(graph: Graph, deployment: Deployment) -> list[str]:
         "   ```",
         "",
         (
-            "3. See what runs in integers: the last column of the counters ends in `_I8` or `_i8` for a "
+            "3. See what runs in integers: `execType` of the counters ends in `_I8` or `_i8` for a "
             "layer that does. `runtimePrecision` alone does not prove it."
         ),
         "",

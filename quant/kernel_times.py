@@ -1,0 +1,177 @@
+"""Kernel times: what a runtime's own profiler says of every kernel, models taking turns.
+
+A machine is never alone. Models that are compared run one after another, round by round, so that what
+slows the machine slows all of them; and of the times of one kernel the lower quartile counts, which a
+burst of other work does not move.
+"""
+
+__all__ = ["KernelTime", "kernel_times"]
+
+import importlib
+import json
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from quant.errors import UnsupportedError
+
+Feeds = Mapping[str, NDArray[Any]]
+
+WARM = 2
+"""First rounds that do not count: memory is allocated, code generated."""
+QUARTILE = 25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelTime:
+    """One kernel of a runtime.
+
+    Attributes:
+        op: As the runtime calls it: "QLinearConv", "Reorder".
+        names: Of the node, and of those that were fused into it.
+        tensors: Of its outputs and inputs, where the runtime tells them.
+        milliseconds: Of one run, the lower quartile over the rounds.
+    """
+
+    op: str
+    names: tuple[str, ...]
+    tensors: tuple[str, ...] = ()
+    milliseconds: float
+
+
+class _Profiled(Protocol):
+    def run(self, feeds: Feeds) -> None: ...
+
+    def kernels(self, skip: int) -> list[KernelTime]: ...
+
+
+def kernel_times(
+    models: Mapping[str, ir.Model],
+    feeds: Mapping[str, Feeds],
+    *,
+    runtime: str,
+    threads: int = 1,
+    rounds: int = 15,
+) -> dict[str, list[KernelTime]]:
+    """Return the kernels of each model, by its name.
+
+    Args:
+        models: By name; weights may be external tensors.
+        feeds: By the model's name the arrays of its inputs.
+        runtime: "onnxruntime" or "openvino".
+        threads: Threads inside one operator; 0 for all cores.
+        rounds: How often each model runs, after two runs that do not count.
+
+    Raises:
+        UnsupportedError: OpenVINO is asked for and not installed.
+    """
+    open_one: Callable[[Path, int], _Profiled] = _openvino if runtime == "openvino" else _Ort
+    with tempfile.TemporaryDirectory() as folder:
+        opened = {}
+        for number, (name, model) in enumerate(models.items()):
+            place = Path(folder) / str(number)
+            place.mkdir()
+            ir.save(model, place / "model.onnx", external_data="model.data")
+            opened[name] = open_one(place, threads)
+        for _ in range(WARM + rounds):
+            for name, one in opened.items():
+                one.run(feeds[name])
+        return {name: one.kernels(WARM) for name, one in opened.items()}
+
+
+def _typical(times: Sequence[float], skip: int) -> float:
+    kept = times[skip:] or times
+    return float(np.percentile(kept, QUARTILE))
+
+
+class _Ort:
+    """A session of ONNX Runtime that writes its profile beside the model."""
+
+    def __init__(self, folder: Path, threads: int) -> None:
+        options = ort.SessionOptions()
+        options.log_severity_level = 4
+        options.intra_op_num_threads = threads
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.enable_profiling = True
+        options.profile_file_prefix = str(folder / "profile")
+        self._optimized = folder / "optimized.onnx"
+        options.optimized_model_filepath = str(self._optimized)
+        for key, value in (("file_name", "optimized.data"), ("min_size_in_bytes", "1024")):
+            entry = f"session.optimized_model_external_initializers_{key}"
+            options.add_session_config_entry(entry, value)
+        path = str(folder / "model.onnx")
+        self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+    def run(self, feeds: Feeds) -> None:
+        self._session.run(None, dict(feeds))
+
+    def kernels(self, skip: int) -> list[KernelTime]:
+        """End the profile and read it: one event of each node in every run, in microseconds."""
+        told = json.loads(Path(self._session.end_profiling()).read_text(encoding="utf-8"))
+        nodes = onnx.load(self._optimized, load_external_data=False).graph.node
+        tensors = {node.name: (*node.output, *node.input) for node in nodes}
+        times: dict[tuple[str, str], list[float]] = {}
+        for event in told:
+            name = str(event.get("name", ""))
+            if event.get("cat") == "Node" and name.endswith("_kernel_time"):
+                key = (event["args"]["op_name"], name.removesuffix("_kernel_time"))
+                times.setdefault(key, []).append(event["dur"] / 1000)
+        return [
+            KernelTime(
+                op=op,
+                names=(name,),
+                tensors=tensors.get(name, ()),
+                milliseconds=_typical(found, skip),
+            )
+            for (op, name), found in times.items()
+        ]
+
+
+class _OpenVino:
+    """A request of OpenVINO with performance counters."""
+
+    def __init__(self, compiled: Any) -> None:
+        self._request = compiled.create_infer_request()
+        self._names: dict[str, tuple[str, ...]] = {}
+        for op in compiled.get_runtime_model().get_ordered_ops():
+            held = op.get_rt_info()["originalLayersNames"].astype(str)
+            self._names[op.get_friendly_name()] = (*held.split(","), op.get_friendly_name())
+        self._times: dict[tuple[str, str], list[float]] = {}
+
+    def run(self, feeds: Feeds) -> None:
+        self._request.infer(dict(feeds))
+        for one in self._request.profiling_info:
+            if str(one.status).endswith("EXECUTED"):
+                key = (one.node_type, one.node_name)
+                self._times.setdefault(key, []).append(one.real_time.total_seconds() * 1000)
+
+    def kernels(self, skip: int) -> list[KernelTime]:
+        return [
+            KernelTime(
+                op=op, names=self._names.get(name, (name,)), milliseconds=_typical(found, skip)
+            )
+            for (op, name), found in self._times.items()
+        ]
+
+
+def _openvino(folder: Path, threads: int) -> _OpenVino:
+    try:
+        openvino = importlib.import_module("openvino")
+    except ImportError as error:
+        raise UnsupportedError(
+            "runtime openvino: OpenVINO is not installed here. Run pip install "
+            "'boardquant[openvino]', or measure in onnxruntime."
+        ) from error
+    settings: dict[str, Any] = {"PERF_COUNT": True, "PERFORMANCE_HINT": "LATENCY"}
+    settings |= {"INFERENCE_PRECISION_HINT": "f32"}
+    settings |= {"INFERENCE_NUM_THREADS": threads} if threads else {}
+    core = openvino.Core()
+    return _OpenVino(core.compile_model(core.read_model(folder / "model.onnx"), "CPU", settings))
