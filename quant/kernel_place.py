@@ -2,8 +2,8 @@
 
 __all__ = ["Spent", "mapped_share", "placed"]
 
-from collections import Counter
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from quant.kernel_times import KernelTime
@@ -20,11 +20,9 @@ FORMS = frozenset(
 
 def mapped_share(times: Iterable[KernelTime]) -> float:
     """Return the share of the time that belongs to a layer or to a conversion, 0 to 1."""
-    spent = Counter[str]()
-    for kernel in times:
-        spent[placed(kernel)[0]] += kernel.milliseconds  # type: ignore[assignment]
-    total = sum(spent.values())
-    return 1 - spent["unknown"] / total if total else 1.0
+    spent = [(placed(kernel)[0], kernel.milliseconds) for kernel in times]
+    total = sum(ms for _, ms in spent)
+    return sum(ms for kind, ms in spent if kind != "unknown") / total if total else 1.0
 
 
 def placed(kernel: KernelTime) -> tuple[str, Mark | None]:
@@ -45,26 +43,24 @@ class Spent:
 
     Attributes:
         layers: By index of the layer.
-        forms: By whose numbers change their form: a tensor's or an input's mark; None where it is
-            not known.
+        forms: By whose numbers change their form: the mark of a tensor or an input; None where it
+            is not known.
     """
 
-    layers: Counter[int]
-    forms: Counter[Mark | None]
+    layers: Mapping[int, float]
+    forms: Mapping[Mark | None, float]
 
     @classmethod
     def of(cls, times: Iterable[KernelTime]) -> "Spent":
         """Return it for the kernels of a model."""
-        spent = cls(Counter(), Counter())
+        own: dict[int, float] = defaultdict(float)
+        forms: dict[Mark | None, float] = defaultdict(float)
         for kernel in times:
             kind, mark = placed(kernel)
             if kind == "layer" and mark is not None:
-                spent.layers[mark.index] += kernel.milliseconds  # type: ignore[assignment]
+                own[mark.index] += kernel.milliseconds
+            elif kind == "form" and mark is not None and mark.kind == "layer":
+                forms[Mark("tensor", mark.index)] += kernel.milliseconds
             elif kind == "form":
-                place = (
-                    mark
-                    if mark is None
-                    else Mark("input" if mark.kind == "input" else "tensor", mark.index)
-                )
-                spent.forms[place] += kernel.milliseconds  # type: ignore[assignment]
-        return spent
+                forms[mark] += kernel.milliseconds
+        return cls(own, forms)
