@@ -17,7 +17,6 @@ sys.path.append(sys.path.pop(0))  # see profile.py beside this file
 
 import argparse
 import tempfile
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 from subject import FLAGS, add_flags, open_subject
+from turns import Took, timed
 
 from quant.calibration.profiling import profile
 from quant.errors import QuantError
@@ -33,7 +33,7 @@ from quant.layers import layers
 from quant.measured_cost import MeasuredCost, exported, measure_cost, plan_with
 from quant.plan import Plan
 from quant.profile import Profile
-from quant.runtimes import RUNTIMES, open_candidate
+from quant.runtimes import RUNTIMES
 from quant.target import TARGETS
 
 COLUMNS = (
@@ -41,7 +41,6 @@ COLUMNS = (
 )
 SHARES = (0.1, 0.3, 0.6)
 """Of the weighted layers, in float."""
-WARM = 3
 
 
 def plans_of(graph: Graph, seen: Profile, target: str, seed: int) -> dict[str, Plan]:
@@ -56,51 +55,26 @@ def plans_of(graph: Graph, seen: Profile, target: str, seed: int) -> dict[str, P
     return {name: plan_with(graph, seen, table, chosen) for name, chosen in floats.items()}
 
 
-def timed(
-    models: Mapping[str, ir.Model],
-    feeds: Mapping[str, Any],
-    runtime: str,
-    given: argparse.Namespace,
-) -> dict[str, tuple[float, float]]:
-    """Return milliseconds of one inference and the spread, by model."""
-    with tempfile.TemporaryDirectory() as folder:
-        opened = {}
-        for number, (name, model) in enumerate(models.items()):
-            path = Path(folder, f"{number}.onnx")
-            ir.save(model, path)
-            names = [v.name for v in model.graph.inputs if v.name in feeds]
-            outputs = [str(v.name) for v in model.graph.outputs]
-            one = open_candidate(path, names, outputs, runtime, given.threads)
-            opened[name] = (one, outputs)
-        times: dict[str, list[float]] = {name: [] for name in models}
-        for _ in range(WARM + given.rounds):
-            for name, (one, outputs) in opened.items():
-                start = time.perf_counter()
-                one.run(outputs, feeds)
-                times[name].append(1000 * (time.perf_counter() - start))
-    found = {}
-    for name, told in times.items():
-        low, high = np.percentile(told[WARM:], [25, 75])
-        found[name] = (float(low), float(high / low))
-    return found
-
-
 def rows_of(
-    graph: Graph, cost: MeasuredCost, plans: Mapping[str, Plan], told: Mapping[str, Any], rows: int
+    graph: Graph, cost: MeasuredCost, plans: Mapping[str, Plan], told: Mapping[str, Took], rows: int
 ) -> list[tuple[str, ...]]:
     """Return the rows of the table."""
     chosen = {"float32": {x.name: "float32" for x in layers(graph)}}
     chosen |= {n: {k: x.precision for k, x in plan.layers.items()} for n, plan in plans.items()}
     weighted = {x.name for x in layers(graph) if weight_of(x.node) is not None}
     found = []
-    base = rows * cost.table.milliseconds(chosen["float32"], graph) / told["float32"][0]
+    base = rows * cost.table.milliseconds(chosen["float32"], graph) / told["float32"].ms
     for name, precisions in chosen.items():
         predicted = rows * cost.table.milliseconds(precisions, graph)
-        measured, spread = told[name]
         count = sum(precisions[n] == "float32" for n in weighted)
-        ratio = predicted / measured
-        numbers = (f"{predicted:.3f}", f"{measured:.3f}", f"{ratio:.2f}", f"{ratio / base:.2f}")
-        found.append((name, f"{count} of {len(weighted)}", *numbers, f"{spread:.2f}"))
+        ratio = predicted / told[name].ms
+        numbers = (
+            f"{predicted:.3f}",
+            f"{told[name].ms:.3f}",
+            f"{ratio:.2f}",
+            f"{ratio / base:.2f}",
+        )
+        found.append((name, f"{count} of {len(weighted)}", *numbers, f"{told[name].spread:.2f}"))
     return found
 
 
@@ -114,31 +88,42 @@ def run(given: argparse.Namespace) -> None:
     rows = subject.batch if subject.fixed else 1
     feeds = {name: x[:rows] for name, x in stream[0].feeds.items()}
     for runtime in given.runtime or ("onnxruntime",):
-        plans = plans_of(graph, seen, runtime, given.seed)
-        models = {"float32": graph.model}
-        models |= {n: exported(graph, plan, TARGETS[runtime]) for n, plan in plans.items()}
-        before = timed(models, feeds, runtime, given)
-        cost = measure_cost(
-            graph,
-            seen,
-            TARGETS[runtime],
-            feeds,
-            runtime=runtime,
-            threads=given.threads,
-            rounds=given.rounds,
-        )
-        after = timed(models, feeds, runtime, given)
-        told = {name: min(before[name], after[name]) for name in models}
-        print(f"\n{Path(given.model).name}, {cost.table.device}")
-        print(
-            "mapped: "
-            + ", ".join(f"{name} {100 * share:.1f} %" for name, share in cost.mapped.items())
-            + f"; a conversion {1000 * cost.table.convert_ms:.1f} us and "
-            f"{1e9 * cost.table.byte_ms:.3g} us a MB\n"
-        )
-        print("| " + " | ".join(COLUMNS) + " |\n" + "|---" * len(COLUMNS) + "|")
-        for row in rows_of(graph, cost, plans, told, rows):
-            print("| " + " | ".join(row) + " |")
+        with tempfile.TemporaryDirectory() as folder:
+            print_runtime(given, runtime, graph, seen, feeds, Path(folder))
+
+
+def print_runtime(
+    given: argparse.Namespace,
+    runtime: str,
+    graph: Graph,
+    seen: Profile,
+    feeds: Mapping[str, Any],
+    folder: Path,
+) -> None:
+    """Print the table of one runtime."""
+    target = TARGETS[runtime]
+    plans = plans_of(graph, seen, runtime, given.seed)
+    models = {"float32": graph.model}
+    models |= {n: exported(graph, plan, target) for n, plan in plans.items()}
+    paths = {name: folder / f"{i}.onnx" for i, name in enumerate(models)}
+    for name, model in models.items():
+        ir.save(model, paths[name])
+    names = ([str(v.name) for v in graph.inputs], [str(v.name) for v in graph.outputs])
+    often = {"runtime": runtime, "threads": given.threads, "rounds": given.rounds}
+    before = timed(paths, names, feeds, **often)
+    cost = measure_cost(graph, seen, target, feeds, **often)
+    after = timed(paths, names, feeds, **often)
+    told = {name: min(before[name], after[name]) for name in models}
+    print(f"\n{Path(given.model).name}, {cost.table.device}")
+    print(
+        "mapped: "
+        + ", ".join(f"{name} {100 * share:.1f} %" for name, share in cost.mapped.items())
+        + f"; a conversion {1000 * cost.table.convert_ms:.1f} us and "
+        f"{1e9 * cost.table.byte_ms:.3g} us a MB\n"
+    )
+    print("| " + " | ".join(COLUMNS) + " |\n" + "|---" * len(COLUMNS) + "|")
+    for row in rows_of(graph, cost, plans, told, len(next(iter(feeds.values())))):
+        print("| " + " | ".join(row) + " |")
 
 
 def main() -> int:
