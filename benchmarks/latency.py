@@ -5,8 +5,8 @@ runtime's own profiler. Plans that keep some weighted layers in float, chosen by
 exported and run without a profiler, in turns with the float and the int8 model; printed is the time
 that the table predicts of each over the time it took, and "ratio of ratios": that of the plan over
 that of float32, in which a machine that was slower meanwhile cancels. Each model is timed before and
-after the profile, and the lesser of the two lower quartiles counts; "spread" is the upper quartile
-over the lower: what the machine itself did meanwhile.
+after the profile, and the least of all rounds counts, as it does of a kernel; "spread" is the median
+over the least: what the machine itself did meanwhile.
 """
 
 __all__ = ["main"]

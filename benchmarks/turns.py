@@ -6,9 +6,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
-
-import numpy as np
 
 from quant.errors import QuantError
 from quant.runtimes import open_candidate
@@ -22,8 +21,8 @@ class Took:
     """Milliseconds of one inference.
 
     Attributes:
-        ms: The lower quartile over the rounds.
-        spread: The upper quartile over the lower: what the machine itself did meanwhile.
+        ms: The least of the rounds: other work can only raise it.
+        spread: The median over the least: what the machine itself did meanwhile.
     """
 
     ms: float
@@ -39,6 +38,9 @@ def timed(
     rounds: int,
 ) -> dict[str, Took]:
     """Return what each model took; what the runtime refuses is left out.
+
+    With one thread the clock is the processor's time of this process: it stands still while others
+    have the core. With more it is that of the wall.
 
     Args:
         models: ONNX files by name, of one network.
@@ -56,13 +58,14 @@ def timed(
         except QuantError:
             opened.pop(name, None)
     times: dict[str, list[float]] = {name: [] for name in opened}
+    clock = time.process_time if threads == 1 else time.perf_counter
     for _ in range(WARM + rounds):
         for name, one in opened.items():
-            start = time.perf_counter()
+            start = clock()
             one.run(names[1], feeds)
-            times[name].append(1000 * (time.perf_counter() - start))
+            times[name].append(1000 * (clock() - start))
     found = {}
     for name, told in times.items():
-        low, high = np.percentile(told[WARM:], [25, 75])
-        found[name] = Took(float(low), float(high / low))
+        low = min(told[WARM:])
+        found[name] = Took(low, median(told[WARM:]) / low)
     return found

@@ -146,7 +146,7 @@ def _assumptions(times: Mapping[str, Sequence[KernelTime]], device: str) -> tupl
     share = min(mapped_share(found) for found in times.values())
     return (
         (
-            f"Measured with the profiler of {device}: lower quartiles of the rounds, models in turns; "
+            f"Measured with the profiler of {device}: the least of the rounds, models in turns; "
             f"{100 * share:.1f} % of the time or more belongs to a layer or a conversion."
         ),
         (

@@ -1,8 +1,8 @@
 """Kernel times: what a runtime's own profiler says of every kernel, models taking turns.
 
 A machine is never alone. Models that are compared run one after another, round by round, so that what
-slows the machine slows all of them; and of the times of one kernel the lower quartile counts, which a
-burst of other work does not move.
+slows the machine slows all of them; and of the times of one kernel the least counts, which other work
+can only raise.
 """
 
 __all__ = ["KernelTime", "kernel_times"]
@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import onnx
 import onnx_ir as ir
 import onnxruntime as ort
@@ -27,7 +26,8 @@ Feeds = Mapping[str, NDArray[Any]]
 
 WARM = 2
 """First rounds that do not count: memory is allocated, code generated."""
-QUARTILE = 25
+COUNTED = 5
+"""Runs of OpenVINO between two readings of its counters, which are whole microseconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +38,7 @@ class KernelTime:
         op: As the runtime calls it: "QLinearConv", "Reorder".
         names: Of the node, and of those that were fused into it.
         tensors: Of its outputs and inputs, where the runtime tells them.
-        milliseconds: Of one run, the lower quartile over the rounds.
+        milliseconds: Of one run, the least of the rounds.
     """
 
     op: str
@@ -68,7 +68,7 @@ def kernel_times(
         feeds: By the model's name the arrays of its inputs.
         runtime: "onnxruntime" or "openvino".
         threads: Threads inside one operator; 0 for all cores.
-        rounds: How often each model runs, after two runs that do not count.
+        rounds: How often each model runs at the least, after two runs that do not count.
 
     Raises:
         UnsupportedError: OpenVINO is asked for and not installed.
@@ -81,15 +81,14 @@ def kernel_times(
             place.mkdir()
             ir.save(model, place / "model.onnx", external_data="model.data")
             opened[name] = open_one(place, threads)
-        for _ in range(WARM + rounds):
+        for _ in range(-(-(WARM + rounds) // COUNTED) * COUNTED):
             for name, one in opened.items():
                 one.run(feeds[name])
         return {name: one.kernels(WARM) for name, one in opened.items()}
 
 
-def _typical(times: Sequence[float], skip: int) -> float:
-    kept = times[skip:] or times
-    return float(np.percentile(kept, QUARTILE))
+def _least(times: Sequence[float], skip: int) -> float:
+    return min(times[skip:] or times)
 
 
 class _Ort:
@@ -129,35 +128,55 @@ class _Ort:
                 op=op,
                 names=(name,),
                 tensors=tensors.get(name, ()),
-                milliseconds=_typical(found, skip),
+                milliseconds=_least(found, skip),
             )
             for (op, name), found in times.items()
         ]
 
 
 class _OpenVino:
-    """A request of OpenVINO with performance counters."""
+    """A model in OpenVINO with performance counters, which hold the mean of all runs since it compiled.
 
-    def __init__(self, compiled: Any) -> None:
-        self._request = compiled.create_infer_request()
+    So it is compiled anew every `COUNTED` runs, and the first of them, which allocates memory, is
+    taken out: the mean of the others is (n * mean(n) - mean(1)) / (n - 1).
+    """
+
+    def __init__(self, compiled: Callable[[], Any]) -> None:
+        self._compiled = compiled
+        self._request: Any = None
         self._names: dict[str, tuple[str, ...]] = {}
-        for op in compiled.get_runtime_model().get_ordered_ops():
-            held = op.get_rt_info()["originalLayersNames"].astype(str)
-            self._names[op.get_friendly_name()] = (*held.split(","), op.get_friendly_name())
+        self._runs = 0
+        self._first: dict[tuple[str, str], float] = {}
         self._times: dict[tuple[str, str], list[float]] = {}
 
     def run(self, feeds: Feeds) -> None:
+        place = self._runs % COUNTED
+        if place == 0:
+            self._open()
         self._request.infer(dict(feeds))
-        for one in self._request.profiling_info:
-            if str(one.status).endswith("EXECUTED"):
-                key = (one.node_type, one.node_name)
-                self._times.setdefault(key, []).append(one.real_time.total_seconds() * 1000)
+        self._runs += 1
+        if place == 0:
+            self._first = self._means()
+        elif place == COUNTED - 1:
+            for key, mean in self._means().items():
+                told = (COUNTED * mean - self._first.get(key, mean)) / (COUNTED - 1)
+                self._times.setdefault(key, []).append(max(told, 0.0))
+
+    def _open(self) -> None:
+        compiled = self._compiled()
+        self._request = compiled.create_infer_request()
+        for op in compiled.get_runtime_model().get_ordered_ops():
+            held = op.get_rt_info()["originalLayersNames"].astype(str)
+            self._names[op.get_friendly_name()] = (*held.split(","), op.get_friendly_name())
+
+    def _means(self) -> dict[tuple[str, str], float]:
+        """Return the counters in milliseconds by kernel."""
+        told = [p for p in self._request.profiling_info if str(p.status).endswith("EXECUTED")]
+        return {(p.node_type, p.node_name): p.real_time.total_seconds() * 1000 for p in told}
 
     def kernels(self, skip: int) -> list[KernelTime]:
         return [
-            KernelTime(
-                op=op, names=self._names.get(name, (name,)), milliseconds=_typical(found, skip)
-            )
+            KernelTime(op=op, names=self._names.get(name, (name,)), milliseconds=min(found))
             for (op, name), found in self._times.items()
         ]
 
@@ -174,4 +193,5 @@ def _openvino(folder: Path, threads: int) -> _OpenVino:
     settings |= {"INFERENCE_PRECISION_HINT": "f32"}
     settings |= {"INFERENCE_NUM_THREADS": threads} if threads else {}
     core = openvino.Core()
-    return _OpenVino(core.compile_model(core.read_model(folder / "model.onnx"), "CPU", settings))
+    model = core.read_model(folder / "model.onnx")
+    return _OpenVino(lambda: core.compile_model(model, "CPU", settings))
