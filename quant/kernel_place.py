@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from quant.kernel_times import KernelTime
+from quant.kernel import KernelTime
 from quant.numbered import Mark, marked
 
 FORMS = frozenset(

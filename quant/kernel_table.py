@@ -9,8 +9,8 @@ from scipy.optimize import nnls
 
 from quant.cost import CostTable, LayerCost, conversions, precision_bits
 from quant.graph import Graph
+from quant.kernel import KernelTime
 from quant.kernel_place import Spent, mapped_share
-from quant.kernel_times import KernelTime
 from quant.layers import Layer, layers, source_of
 from quant.numbered import Mark
 from quant.work import Work, batch_of, elements_of, works

@@ -3,6 +3,9 @@
 import importlib.util
 import sys
 from collections.abc import Callable
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -11,9 +14,12 @@ import pytest
 
 from quant.cost import conversions
 from quant.errors import UnsupportedError
+from quant.kernel import KernelTime
+from quant.kernel_openvino import COUNTED, OpenVinoCounters
+from quant.kernel_ort import looking_time
 from quant.kernel_place import Spent, mapped_share, placed
 from quant.kernel_table import cost_table
-from quant.kernel_times import KernelTime, kernel_times
+from quant.kernel_times import kernel_times
 from quant.layers import layers
 from quant.measured_cost import exported, measure_cost, plan_with
 from quant.numbered import Mark, marked, numbered
@@ -186,6 +192,55 @@ def test_a_plan_keeps_the_layers_that_it_was_asked_to_keep() -> None:
     floats = [n for n in ("stem", "conv1", "conv2", "fc") if plan.layers[n].precision == "float32"]
 
     assert floats == ["conv1", "fc"]
+
+
+class Counters:
+    """A stand-in for OpenVINO: counters that hold the mean of all runs, as its own do."""
+
+    def __init__(self, runs: list[float], counted: bool) -> None:
+        self.runs, self.done, self.counted = runs, 0, counted
+
+    def create_infer_request(self) -> "Counters":
+        return self
+
+    def get_runtime_model(self) -> "Counters":
+        return self
+
+    def get_ordered_ops(self) -> list[Any]:
+        return []
+
+    def infer(self, feeds: object) -> None:
+        self.done += 1
+
+    @property
+    def profiling_info(self) -> list[Any]:
+        assert self.counted
+        mean = sum(self.runs[: self.done]) / self.done
+        spent = timedelta(milliseconds=mean)
+        one = {"status": "Status.EXECUTED", "node_type": "Convolution", "node_name": "layer0i"}
+        return [SimpleNamespace(**one, real_time=spent)]
+
+
+def test_openvinos_means_are_taken_apart_and_scaled_to_a_run_without_them() -> None:
+    """The first run of 10 ms is not in the mean of the four of 2 ms; nor is what another program took."""
+    found = OpenVinoCounters(lambda counted: Counters([10.0, 2.0, 2.0, 2.0, 2.0], counted), 0)
+    found._clock = iter(np.arange(100) * 0.0015).__next__
+    for _ in range(COUNTED):
+        found.run({})
+
+    assert [k.milliseconds for k in found.kernels(0)] == [pytest.approx(1.5)]
+    found._whole = [3.0]
+    assert [k.milliseconds for k in found.kernels(0)] == [pytest.approx(2.0)]
+
+
+def test_looking_takes_no_more_than_a_kernel_has() -> None:
+    """By hand: 1.2 ms of kernels in a run of 0.9: two give 0.1 each, and one that has 0.1 all of it."""
+    look = looking_time([0.1, 0.5, 0.6], 0.9)
+
+    assert look == pytest.approx(0.1)
+    assert sum(max(x - look, 0) for x in (0.1, 0.5, 0.6)) == pytest.approx(0.9)
+    assert looking_time([0.1, 0.2], 0.9) == 0
+    assert looking_time([], 1.0) == 0
 
 
 def test_without_openvino_its_mend_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
