@@ -10,6 +10,7 @@ from scipy.optimize import nnls
 from quant.cost import CostTable, LayerCost, conversions, precision_bits
 from quant.graph import Graph
 from quant.kernel import KernelTime
+from quant.kernel_lost import restored
 from quant.kernel_place import Spent, mapped_share
 from quant.layers import Layer, layers, source_of
 from quant.numbered import Mark
@@ -46,7 +47,7 @@ def cost_table(
     costs: dict[tuple[str, str], LayerCost] = {}
     samples: list[Sample] = []
     for model, found in times.items():
-        spent = Spent.of(found)
+        spent = Spent.of(restored(found, graph))
         own, changed = _divided(graph, every, spent, precisions[model], elements)
         samples += [(moved, n, ms / rows) for moved, n, ms in changed]
         for index, layer in enumerate(every if model in COLUMNS else []):

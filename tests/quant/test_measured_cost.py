@@ -15,6 +15,7 @@ import pytest
 from quant.cost import conversions
 from quant.errors import UnsupportedError
 from quant.kernel import KernelTime
+from quant.kernel_lost import restored
 from quant.kernel_openvino import COUNTED, OpenVinoCounters
 from quant.kernel_ort import looking_time
 from quant.kernel_place import Spent, mapped_share, placed
@@ -28,7 +29,7 @@ from quant.target import TARGETS
 from quant.work import sized
 from tests.chosen import chosen, inputs, prepared, profiled
 from tests.export.openvino_nets import every_net
-from tests.models import concat_net, conv_relu_net, depthwise_net, residual_net
+from tests.models import concat_net, conv_relu_net, depthwise_net, model, residual_net, weights
 from tests.runs import hostile
 
 openvino = pytest.mark.skipif(
@@ -173,6 +174,31 @@ def test_forms_without_a_change_of_precision_belong_to_layers() -> None:
     assert table.layers["conv1", "float32"].milliseconds == pytest.approx(3.5 * 4.9 / 4.5)
     assert table.layers["conv2", "float32"].milliseconds == pytest.approx(1.0 * 4.9 / 4.5)
     assert table.byte_ms == 0
+
+
+def test_a_convolution_that_lost_its_name_is_found_above_what_it_swallowed() -> None:
+    """OpenVINO calls a convolution with a factor in its weights `Multiply_7`, after the product."""
+    text = """g (float[1,4,8,8] x) => (float[1,4,8,8] y) {
+        [first] a = Conv<pads=[1,1,1,1]>(x, w)
+        [twice] b = Mul(a, two)
+        [more] c = Add(b, two)
+        [second] d = Conv<pads=[1,1,1,1]>(c, w)
+        [last] y = Add(d, c)
+    }"""
+    graph = prepared(model(text, {**weights(0, w=(4, 4, 3, 3)), "two": np.float32([2.0])}))
+    index = {x.name: i for i, x in enumerate(layers(graph))}
+    rows = [
+        KernelTime(
+            op="Convolution",
+            names=("Multiply_7", f"layer{index['more']}i_1"),
+            milliseconds=1.0,
+        ),
+        kernel("Convolution", f"layer{index['second']}i_1", 2.0),
+        kernel("Eltwise", f"layer{index['last']}i_1", 0.5),
+    ]
+    found = [placed(k)[1] for k in restored(rows, graph)]
+
+    assert [m.index for m in found if m] == [index["first"], index["second"], index["last"]]
 
 
 def test_a_batch_is_shared_out_among_its_samples() -> None:
