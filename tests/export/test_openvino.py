@@ -116,13 +116,18 @@ def test_a_quantizer_of_another_grid_stays() -> None:
         d = DequantizeLinear(q, s, z)
         m = MaxPool<kernel_shape=[2,2], strides=[2,2]>(d)
         q2 = QuantizeLinear(m, s2, z)
-        output = DequantizeLinear(q2, s2, z)
+        d2 = DequantizeLinear(q2, s2, z)
+        output = Relu(d2)
     }"""
     held = {"s": np.float32(0.1), "s2": np.float32(0.2), "z": np.uint8(3)}
     net = ir.from_proto(model(text, {k: np.asarray(v) for k, v in held.items()}))
 
     assert quantize_once(net) == 0
-    assert len(list(net.graph)) == 5
+    assert len(list(net.graph)) == 6
+    same = ir.from_proto(
+        model(text, {**{k: np.asarray(v) for k, v in held.items()}, "s2": np.asarray(held["s"])})
+    )
+    assert quantize_once(same) == 1
 
 
 @pytest.mark.parametrize("name", list(NETS))

@@ -112,16 +112,17 @@ def test_what_changes_the_form_of_numbers_is_told_from_what_computes() -> None:
             "form",
             Mark("layer", 4),
         ),
+        kernel("QuantizeLinear", "layer2i_made_2_token", 1): ("form", Mark("layer", 2)),
         kernel("Transpose", "layer4i_1", 1): ("layer", Mark("layer", 4)),
         kernel("Subgraph", "tensor4i_1", 1): ("form", Mark("tensor", 4)),
         kernel("Eltwise", "Multiply_77", 1): ("unknown", None),
     }
 
     assert {k: placed(k) for k in rows} == rows
-    assert mapped_share(rows) == pytest.approx(6 / 7)
+    assert mapped_share(rows) == pytest.approx(7 / 8)
     spent = Spent.of(rows)
     assert spent.layers == {2: 1, 4: 1}
-    assert spent.forms == {Mark("tensor", 2): 2, Mark("tensor", 4): 2}
+    assert spent.forms == {Mark("tensor", 2): 3, Mark("tensor", 4): 2}
 
 
 def test_the_table_is_what_the_kernels_took() -> None:
