@@ -2,10 +2,12 @@
 
 Every tool gets an environment of its own, made here with pip in --venvs (kept, and used again), the
 same prepared model and the same calibration samples, and writes a Q/DQ model. All models then run in
-ONNX Runtime on the same held-out samples, interleaved: SQNR of the worst output against float,
-agreement with float, top-1, and milliseconds a sample; and in OpenVINO, where it is installed, for
-its milliseconds. What cannot be installed or run is a row with the reason. "seconds" is the tool
-alone, without imports; "MiB" the peak of its process.
+ONNX Runtime on the same held-out samples: SQNR of the worst output against float, agreement with
+float, top-1. "ORT ms" and "OpenVINO ms" (where it is installed) are milliseconds of one inference in
+each runtime, the models and the float one in turns, and in brackets how many times as fast as the
+float model in the same turns; our own rows bring the export made for the runtime. What cannot be
+installed or run is a row with the reason. "seconds" is the tool alone, without imports; "MiB" the peak
+of its process.
 """
 
 __all__ = ["main"]
@@ -15,11 +17,11 @@ import sys
 sys.path.append(sys.path.pop(0))  # see profile.py beside this file
 
 import argparse
+import importlib.util
 import json
 import resource
 import subprocess
 import tempfile
-import time
 import venv
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -29,6 +31,7 @@ import numpy as np
 import onnx_ir as ir
 from others import TOOLS
 from subject import FLAGS, add_flags
+from turns import timed
 
 from quant.calibration import batches
 from quant.compare import compare
@@ -37,6 +40,7 @@ from quant.flow import calibrate
 from quant.job import EFFORTS, Job
 from quant.metrics import METRICS
 from quant.preprocess import Preprocess
+from quant.runtimes import RUNTIMES
 from quant.session import open_session
 from quant.stages import gather
 from quant.talk import Talk
@@ -51,7 +55,7 @@ PATIENCE = 3600
 Row = dict[str, Any]
 
 
-def job_of(given: argparse.Namespace, out: Path, effort: str) -> Job:
+def job_of(given: argparse.Namespace, out: Path, effort: str, target: str = "onnxruntime") -> Job:
     """Return our own job."""
     flags = {name: getattr(given, name) for name in FLAGS}
     return Job(
@@ -65,6 +69,7 @@ def job_of(given: argparse.Namespace, out: Path, effort: str) -> Job:
         seed=given.seed,
         layer_samples=0,
         effort=effort,
+        targets=(target,),
     )
 
 
@@ -112,25 +117,35 @@ def other(tool: str, model: Path, samples: Path, out: Path, venvs: Path) -> Row:
 
 
 def ours(given: argparse.Namespace, folder: Path) -> list[Row]:
-    """Run this project at every effort and return its rows."""
+    """Run this project at every effort and return its rows.
+
+    ONNX Runtime's export is what is measured; OpenVINO's only gives its milliseconds.
+    """
     rows = []
     for effort in given.effort or EFFORTS:
-        out = folder / effort
-        command = [sys.executable, __file__, *sys.argv[1:], "--only-ours", effort]
-        command += ["--into", str(out)]
-        run = subprocess.run(command, capture_output=True, text=True, check=False)
-        if run.returncode:
-            raise QuantError(last_line(run.stderr))
-        told = json.loads(run.stdout.strip().splitlines()[-1])
-        path = out / "onnxruntime" / "model.onnx"
-        rows.append({"tool": f"quant, {effort}", "path": path, **told})
+        row: Row = {"tool": f"quant, {effort}"}
+        for target in installed():
+            out = folder / (effort if target == RUNTIMES[0] else f"{effort}-{target}")
+            command = [sys.executable, __file__, *sys.argv[1:], "--only-ours", effort]
+            command += ["--into", str(out), "--only-target", target]
+            run = subprocess.run(command, capture_output=True, text=True, check=False)
+            if run.returncode:
+                raise QuantError(last_line(run.stderr))
+            told = json.loads(run.stdout.strip().splitlines()[-1])
+            row = {**told, **row, target: out / target / "model.onnx"}
+        rows.append({**row, "path": row["onnxruntime"]})
     return rows
+
+
+def installed() -> list[str]:
+    """Return the runtimes at hand, ONNX Runtime first."""
+    return [r for r in RUNTIMES if importlib.util.find_spec(r) is not None]
 
 
 def only_ours(given: argparse.Namespace) -> None:
     """Run one effort in this process and print what it took."""
     talk = Talk(quiet=True)
-    run = calibrate(job_of(given, given.into, given.only_ours), talk)
+    run = calibrate(job_of(given, given.into, given.only_ours, given.only_target), talk)
     seconds = sum(
         talk.seconds.get(k, 0.0) for k in ("data", "profile", "choose", "improve", "write")
     )
@@ -139,19 +154,23 @@ def only_ours(given: argparse.Namespace) -> None:
     print(json.dumps(told))
 
 
-def openvino_ms(path: Path, feeds: Mapping[str, Any]) -> float | None:
-    """Return the median milliseconds of a sample in OpenVINO; None where it is not installed."""
-    try:
-        import openvino
-    except ImportError:
-        return None
-    compiled = openvino.Core().compile_model(str(path), "CPU")
-    times = []
-    for _ in range(30):
-        start = time.perf_counter()
-        compiled(dict(feeds))
-        times.append(time.perf_counter() - start)
-    return float(1e3 * np.median(times) / len(next(iter(feeds.values()))))
+def speeds(
+    rows: list[Row], prepared: Path, feeds: Mapping[str, Any], given: argparse.Namespace
+) -> None:
+    """Add to every row what one inference takes in each runtime at hand, and float over that."""
+    graph = ir.load(prepared).graph
+    names = ([str(v.name) for v in graph.inputs], [str(v.name) for v in graph.outputs])
+    fixed = any(v.shape is not None and isinstance(v.shape[0], int) for v in graph.inputs)
+    one = {name: x if fixed else x[:1] for name, x in feeds.items()}
+    for runtime in installed():
+        paths = {row["tool"]: row.get(runtime, row["path"]) for row in rows if "path" in row}
+        took = timed({"float": prepared, **paths}, names, one, runtime, given.threads, given.rounds)
+        for row in rows:
+            if row["tool"] in took:
+                ratio = took["float"].ms / took[row["tool"]].ms
+                row[f"{runtime} ms"] = f"{took[row['tool']].ms:.2f} ({ratio:.2f}x)"
+            elif "path" in row:
+                row[f"{runtime} ms"] = "refused"
 
 
 def measured(given: argparse.Namespace, rows: list[Row], prepared: Path) -> None:
@@ -171,7 +190,7 @@ def measured(given: argparse.Namespace, rows: list[Row], prepared: Path) -> None
     for row in found:
         if row["tool"] in results:
             row["found"] = results[row["tool"]]
-            row["openvino"] = openvino_ms(row["path"], held[0].feeds)
+    speeds(found, prepared, held[0].feeds, given)
 
 
 def cells(row: Row) -> tuple[str, ...]:
@@ -188,8 +207,7 @@ def cells(row: Row) -> tuple[str, ...]:
         say(top1, ".4f"),
         say(row["seconds"], ".1f"),
         say(row["peak_mib"], ".0f"),
-        say(found.milliseconds, ".2f"),
-        say(row["openvino"], ".2f"),
+        *(row.get(f"{runtime} ms", "-") for runtime in RUNTIMES),
         ", ".join(f"{k} {v}" for k, v in row["versions"].items()),
     )
 
@@ -225,10 +243,13 @@ def main() -> int:
     parser.add_argument("--samples", type=int, default=100)
     parser.add_argument("--holdout", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rounds", type=int, default=30, help="of inferences for the milliseconds")
+    parser.add_argument("--threads", type=int, default=1, help="of them; 0 for all cores")
     parser.add_argument("--tool", action="append", choices=list(TOOLS), help="default: all")
     parser.add_argument("--effort", action="append", choices=EFFORTS, help="default: all")
     parser.add_argument("--venvs", type=Path, default=Path(tempfile.gettempdir(), "quant-venvs"))
     parser.add_argument("--only-ours", help=argparse.SUPPRESS)
+    parser.add_argument("--only-target", default="onnxruntime", help=argparse.SUPPRESS)
     parser.add_argument("--into", type=Path, help=argparse.SUPPRESS)
     add_flags(parser)
     given = parser.parse_args()

@@ -157,7 +157,8 @@ def _openvino(path: Path, threads: int) -> _OpenVino:
             f"{path}: OpenVINO takes an .onnx or .xml file, saw "
             f"{'none' if not path.is_file() else repr(path.suffix)}. Name one."
         )
-    settings = {"PERFORMANCE_HINT": "LATENCY"} | (
+    # where a CPU has bfloat16, float layers would be computed in it without a word
+    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"} | (
         {"INFERENCE_NUM_THREADS": threads} if threads else {}
     )
     try:

@@ -32,9 +32,7 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
     "name",
     [
         *("analysis.py", "gate_errors.py", "profile.py", "observers.py", "quality.py"),
-        *("roofline.py", "search.py", "targets.py"),
-        "selection.py",
-        "targets.py",
+        *("latency.py", "roofline.py", "search.py", "selection.py", "targets.py"),
     ],
 )
 def test_help_explains_the_measurement(name: str) -> None:
@@ -44,6 +42,20 @@ def test_help_explains_the_measurement(name: str) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"usage: benchmarks/{name}")
     assert "Measure" in done.stdout
+
+
+def test_latency_adds_layer_times_up(net: Path) -> None:
+    """A row for float, for int8, and for each mixed plan, with what was predicted and what it took."""
+    given = [str(net / "net.onnx"), "--data", str(net / "x.npy"), "--rounds", "2"]
+    done = run("latency.py", *given)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split("|")[1:-1] for line in done.stdout.splitlines() if line.startswith("| ")]
+    found = [[cell.strip() for cell in row] for row in rows[1:]]
+
+    assert [r[0] for r in found] == ["float32", "int8", "ends", "10%", "30%", "60%"]
+    assert [r[1] for r in found[:3]] == ["3 of 3", "0 of 3", "2 of 3"]
+    assert all(float(r[2]) > 0 and float(r[3]) > 0 for r in found)
+    assert "mapped: float32 " in done.stdout
 
 
 def test_profile_measures_time_and_memory(net: Path) -> None:
