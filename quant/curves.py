@@ -75,32 +75,45 @@ def _gelu(curve: ir.Node) -> list[str]:
     half = _reader(product, ("Mul",))
     if half is not None and _constant(half):
         parts.append(half)
-    ends: list[ir.Value] = []
-    for value in product.inputs:
-        maker = _maker(value)
-        if value is not None and maker not in parts:
-            ends.append(value)
-            if maker is not None and maker.op_type == "Mul" and _constant(maker):
-                ends += [v for v in maker.inputs if v is not None and not v.is_initializer()]
-    before = _between(curve, ends)
+    before = _between(curve, _ends(product, parts))
     return [str(node.name) for node in (*parts, *before)] if before is not None else []
 
 
-def _between(curve: ir.Node, ends: list[ir.Value]) -> list[ir.Node] | None:
-    """Return the nodes from `ends` to a curve; None where something else comes in."""
+def _ends(product: ir.Node, parts: list[ir.Node]) -> dict[ir.Value, list[ir.Node]]:
+    """Return what a GELU may read, and for each the node between it and the last product."""
+    found: dict[ir.Value, list[ir.Node]] = {}
+    for value in product.inputs:
+        maker = _maker(value)
+        if value is None or maker in parts:
+            continue
+        found[value] = []
+        if maker is not None and maker.op_type == "Mul" and _constant(maker):
+            found.update({v: [maker] for v in maker.inputs if v is not None and _varies(v)})
+    return found
+
+
+def _between(curve: ir.Node, ends: dict[ir.Value, list[ir.Node]]) -> list[ir.Node] | None:
+    """Return the nodes from one of `ends` to a curve; None where something else comes in."""
     found: list[ir.Node] = []
     left = [curve.inputs[0]]
     while left:
         value = left.pop()
-        if value is None or value.is_initializer() or value in ends:
+        if value is None or not _varies(value):
             continue
         maker = _maker(value)
-        if maker is None or maker.op_type not in ("Mul", "Div", "Add", "Pow") or len(found) == MOST:
+        if value in ends:
+            found += [node for node in ends[value] if node not in found]
+            continue
+        if maker is None or maker.op_type not in ("Mul", "Div", "Add", "Pow") or len(found) > MOST:
             return None
         if maker not in found:
             found.append(maker)
             left += maker.inputs
     return found
+
+
+def _varies(value: ir.Value) -> bool:
+    return not value.is_initializer()
 
 
 def _squares(node: ir.Node) -> bool:
