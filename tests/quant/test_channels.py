@@ -83,6 +83,12 @@ WAYS = [
     (THREE, "b = Div(c, a) y = MatMul(b, w)", {"c": (6,), "w": (6, 3)}, 0),
     (THREE, "b = MatMul(c, a) y = MatMul(b, w)", {"c": (2, 4, 5), "w": (6, 3)}, 6),
     (THREE, "b = Transpose<perm=[0,2,1]>(a) y = MatMul(b, w)", {"w": (5, 3)}, 0),
+    (
+        THREE,
+        "b = Transpose<perm=[0,2,1]>(a) d = MatMul(c, b) e = Transpose<perm=[0,2,1]>(d) y = MatMul(e, w)",
+        {"c": (2, 6, 6), "w": (6, 3)},
+        0,
+    ),
     (THREE, "b = ReduceMean<axes=[1],keepdims=0>(a) y = MatMul(b, w)", {"w": (6, 3)}, 6),
     (THREE, "b = ReduceMean<axes=[-1]>(a) y = MatMul(b, w)", {"w": (1, 3)}, 0),
     (THREE, "b = ReduceMean(a) y = MatMul(b, w)", {"w": (1, 3)}, 0),
