@@ -48,11 +48,13 @@ class Route:
         added: By node name and input the constants on the way to divide, with the channels along
             their axes.
         stuck: Numbers of channels that cannot have a factor.
+        passed: Names of the tensors that they went through.
     """
 
     readers: list[Reader] = field(default_factory=list)
     added: Edits = field(default_factory=dict)
     stuck: set[int] = field(default_factory=set)
+    passed: set[str] = field(default_factory=set)
 
 
 def follow(graph: Graph, value: ir.Value, ids: Ids) -> Route:
@@ -74,6 +76,7 @@ def follow(graph: Graph, value: ir.Value, ids: Ids) -> Route:
                 route.stuck.update(some.reshape(-1).tolist())
         else:
             known.update(made)
+    route.passed.update(str(reached.name) for reached in known)
     for reached, some in known.items():
         inner = any(use.node.graph is not graph.model.graph for use in reached.uses())
         if reached.is_graph_output() or inner:

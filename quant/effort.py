@@ -24,7 +24,8 @@ from quant.profile import Profile
 from quant.range_search import search_ranges
 from quant.recipe import Recipe
 from quant.simulate import open_simulation, quantize_graph
-from quant.smooth import smooth
+from quant.smooth import sites, smooth
+from quant.smooth_plan import kept_where_same
 from quant.target import Target
 
 LEAST_DB = 0.05
@@ -226,7 +227,9 @@ def _smoothed(
     graph = smooth(*args, linear=linear, threads=ground.threads)
     if graph is None:
         return None
-    plan = ground.choose(graph, ground.watch(graph, learnt))
+    moved = {n for site in sites(state.base, linear=linear) for n in site.route.passed}
+    new = ground.choose(graph, ground.watch(graph, learnt))
+    plan = kept_where_same(state.base, state.rough, graph, new, moved)
     return replace(state, base=graph, rough=plan, graph=graph, plan=plan)
 
 

@@ -20,6 +20,7 @@ from quant.session import open_session
 from quant.simulate import quantize_graph
 from quant.smooth import sites, smooth
 from quant.smooth_factors import ALPHAS, look
+from quant.smooth_plan import kept_where_same
 from quant.target import TARGETS
 from tests import transformer_nets
 from tests.chosen import batch_of, inputs, prepared, profiled, run
@@ -211,3 +212,25 @@ def test_the_ladder_smooths_and_the_recipe_switches_it_off() -> None:
 
     assert steps[0]["smoothed"]
     assert set(steps[1]) == {"fast"}
+
+
+def test_what_did_not_change_keeps_the_grid_of_all_samples() -> None:
+    """The new profile is of fewer samples, and their narrower ranges would count against the step."""
+    graph = prepared(transformer_nets.vit("chains", blocks=1))
+    feeds = inputs(graph, samples=16)
+    old = choose(graph, profiled(graph, feeds), ORT, observer="minmax")
+    batches = [batch_of(feeds, 16)]
+    better = smooth(graph, old, ORT, batches)
+    assert better is not None
+    few = {"input": feeds["input"][:4]}
+    new = choose(better, profiled(better, few), ORT, observer="minmax")
+    moved = {name for site in sites(graph) for name in site.route.passed}
+    plan = kept_where_same(graph, old, better, new, moved)
+
+    for name in ("input", "patch", "b0_attn_flat", "b0_gelu", "patch_w", "b0_fc2_w"):
+        assert plan.tensors[name] is old.tensors[name], name
+    for name in ("b0_ln1", "b0_ln2", "b0_fc1_w", "b0_attn_ql_w", "head_w"):
+        assert plan.tensors[name] is new.tensors[name], name
+    assert plan.graph == better.fingerprint
+    (wanted,), (made_,) = run(graph.model, few), run(quantize_graph(better, plan, ORT), few)
+    assert sqnr(wanted, made_) > 15
