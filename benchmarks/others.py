@@ -56,17 +56,21 @@ def _onnxruntime(method: str) -> Callable[[str, list[Feeds], str], None]:
     return run
 
 
-def _nncf(model: str, rows: list[Feeds], out: str) -> None:
-    import nncf
-    import onnx
+def _nncf(kind: str | None) -> Callable[[str, list[Feeds], str], None]:
+    def run(model: str, rows: list[Feeds], out: str) -> None:
+        import nncf
+        import onnx
 
-    made = nncf.quantize(
-        onnx.load(model),
-        nncf.Dataset(rows, lambda row: row),
-        subset_size=len(rows),
-        fast_bias_correction=True,
-    )
-    onnx.save(made, out)
+        made = nncf.quantize(
+            onnx.load(model),
+            nncf.Dataset(rows, lambda row: row),
+            subset_size=len(rows),
+            fast_bias_correction=True,
+            model_type=None if kind is None else nncf.ModelType[kind],
+        )
+        onnx.save(made, out)
+
+    return run
 
 
 def _modelopt(model: str, rows: list[Feeds], out: str) -> None:
@@ -101,7 +105,8 @@ TOOLS: dict[str, tuple[Callable[[str, list[Feeds], str], None], tuple[str, ...]]
     "onnxruntime minmax": (_onnxruntime("MinMax"), ("onnxruntime", "onnx")),
     "onnxruntime percentile": (_onnxruntime("Percentile"), ("onnxruntime", "onnx")),
     "onnxruntime entropy": (_onnxruntime("Entropy"), ("onnxruntime", "onnx")),
-    "nncf": (_nncf, ("nncf", "onnx", "onnxruntime")),
+    "nncf": (_nncf(None), ("nncf", "onnx", "onnxruntime")),
+    "nncf transformer": (_nncf("TRANSFORMER"), ("nncf", "onnx", "onnxruntime")),
     "modelopt entropy": (_modelopt, ("nvidia-modelopt[onnx]",)),
     "aimet-onnx": (_aimet, ("aimet-onnx", "onnxruntime")),
 }

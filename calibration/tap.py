@@ -20,11 +20,12 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
+from quant.calibration.channel_axis import channel_axis
 from quant.errors import UnsupportedError
 from quant.graph import Graph
 from quant.layers import VIEWS, absorbed
 
-TAP_VERSION = "1"
+TAP_VERSION = "2"
 SAMPLE_SHARE, SAMPLE_LEAST, SAMPLE_MOST = 16, 512, 2048
 """One sample gives about size / 16 elements of a tensor to its histogram, from 512 to 2048."""
 BLIND_STRIDE = 4
@@ -118,7 +119,7 @@ def _plan(graph: Graph, name: str, start: int, batch: int) -> Tap:
     shape = graph.values[name].shape
     sizes = [d if isinstance(d, int) else None for d in shape] if shape is not None else []
     rank = len(sizes)
-    channel = {2: 1, 3: 2}.get(rank, 1)
+    channel = channel_axis(graph.values[name])
     first = () if rank and _is_batch(graph, shape, batch) else (0,)
     width = sizes[channel] if rank >= 2 else None
     if width is None or width < 1:

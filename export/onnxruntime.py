@@ -103,6 +103,7 @@ ONNXRUNTIME = Target(
     others=frozenset(
         {"Add", "Mul", "AveragePool", "GlobalAveragePool", "LeakyRelu", "Sigmoid", "Concat"}
     ),
+    products=frozenset({"MatMul"}),
     views=frozenset(
         {"MaxPool", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Split"}
     ),

@@ -35,6 +35,7 @@ TENSORRT = Target(
     bias=None,
     weighted=frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"}),
     others=frozenset({"Add", "Mul", "AveragePool", "GlobalAveragePool"}),
+    products=frozenset({"MatMul"}),
     views=frozenset({"MaxPool"}),
     joined=frozenset({"Concat"}),
     outputs=frozenset(),

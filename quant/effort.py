@@ -8,6 +8,7 @@ __all__ = ["Climbed", "Ground", "Rung", "affordable", "climb", "held_aside", "jo
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ from quant.profile import Profile
 from quant.range_search import search_ranges
 from quant.recipe import Recipe
 from quant.simulate import open_simulation, quantize_graph
+from quant.smooth import sites, smooth
+from quant.smooth_plan import kept_where_same
 from quant.target import Target
 
 LEAST_DB = 0.05
@@ -42,6 +45,9 @@ SEARCHED = 64
 
 ROOM = 512 * 2**20
 """Bytes that one activation of all these samples may take: some four are in memory at a time."""
+
+SMOOTHED = {"smoothed": False, "smoothed between layers": True}
+"""Steps, and whether the channels that layers make are smoothed, too."""
 
 PIXELS = "whole pixels"
 
@@ -140,9 +146,9 @@ def held_aside(samples: Sequence[Samples]) -> tuple[list[Samples], list[Samples]
 def climb(effort: str, graph: Graph, plan: Plan, ground: Ground) -> Climbed:
     """Return the best plan that the effort allows.
 
-    "fast" returns the plan as it is. "balanced" puts the input on whole pixels and fits integers
-    and biases, layer by layer, to what reaches each layer; it tries the same on channels that were
-    equalized, where that is exact. "best" also looks for better ranges of activations by the error
+    "fast" returns the plan as it is. "balanced" smooths the channels behind normalizations, puts
+    the input on whole pixels and fits integers and biases, layer by layer, to what reaches each
+    layer; it tries the same on channels that were equalized, where that is exact. "best" also looks for better ranges of activations by the error
     at the network's outputs and fits again behind them, and equalizes behind a Clip too.
 
     Args:
@@ -158,6 +164,14 @@ def climb(effort: str, graph: Graph, plan: Plan, ground: Ground) -> Climbed:
     judge = Judge(ground.plain, aside)
     first = Rung(step="fast", sqnr_db=_db(best, ground, judge), kept=True)
     best = replace(best, rungs=(first,))
+    for name, linear in SMOOTHED.items():
+        best = _try(
+            best,
+            name,
+            partial(_smoothed, ground=ground, learnt=learnt, linear=linear),
+            ground,
+            judge,
+        )
     for name, step in _steps(effort, best, ground, learnt):
         best = _try(best, name, step, ground, judge)
     return best
@@ -202,6 +216,30 @@ def _steps(
     yield "equalized and fitted", lambda s: _equalized(s, start.base, ground, learnt, feeds, clips)
 
 
+def _smoothed(
+    state: Climbed, ground: Ground, learnt: Sequence[Samples], linear: bool
+) -> Climbed | None:
+    """Hand the range of large channels to the weights; the graph has a profile and plan of its own."""
+    if ground.target.grouped:
+        return None  # a logarithmic grid has its steps near zero anyway
+    off = _switched_off(state.base, ground, "smoothing")
+    args = (state.base, state.rough, ground.target, learnt, off)
+    graph = smooth(*args, linear=linear, threads=ground.threads)
+    if graph is None:
+        return None
+    moved = {n for site in sites(state.base, linear=linear) for n in site.route.passed}
+    new = ground.choose(graph, ground.watch(graph, learnt))
+    plan = kept_where_same(state.base, state.rough, graph, new, moved)
+    return replace(state, base=graph, rough=plan, graph=graph, plan=plan)
+
+
+def _switched_off(graph: Graph, ground: Ground, what: str) -> set[str]:
+    """Return the names of nodes for which the recipe says that a step is off."""
+    recipe = ground.recipe.of(ground.target.name)
+    named = [(str(n.name), n.op_type) for n in graph.nodes]
+    return {name for name, op in named if recipe.wants(name, op, what) == "off"}
+
+
 def _equalized(
     state: Climbed,
     start: Graph,
@@ -214,11 +252,7 @@ def _equalized(
     if ground.target.grouped:
         return None
     recipe = ground.recipe.of(ground.target.name)
-    off = {
-        str(n.name)
-        for n in start.nodes
-        if recipe.wants(str(n.name), n.op_type, "equalization") == "off"
-    }
+    off = _switched_off(start, ground, "equalization")
     graph = equalize(start, ground.profile, off, clips=clips)
     if graph is None:
         return None

@@ -8,6 +8,9 @@ weights see (a window of the quantized input), Y what the float network has in t
                spread over the inputs that are not yet rounded, by the Cholesky factor of (X'X)^-1
     b       =  mean(Y - X q)
 
+A layer without a bias (a MatMul that no Add of a constant follows) has b = 0, and then X and Y are
+not centred: weights that were fitted beside a free b would shift its mean.
+
 The rounding is that of Frantar et al. 2022, "GPTQ" (equations 2 and 3), an exact form of Hassibi
 and Stork's surgeon; fitting to the float network's Y instead of to X W is Li et al. 2025, "GPTAQ"
 (asymmetric calibration). The last line is the empirical bias correction of Nagel et al. 2019, "Data-
@@ -138,16 +141,18 @@ def _size(node: ir.Node, size: Sequence[int], kernel: Sequence[int]) -> tuple[in
     return found[0], found[1]
 
 
-def solved(rows: Rows, flat: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def solved(
+    rows: Rows, flat: Tensor, *, biased: bool = True
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return W* `[G, M, K]`, a damped X'X `[G, K, K]`, and the means of x and y, float64.
 
     The ridge is the one of RIDGES that does best on the last quarter of the rows, which the others
-    were fitted without; where none of them beats W0, W* is W0.
+    were fitted without; where none of them beats W0, W* is W0. Without a bias the means are 0.
     """
     x, y, w = rows.x.double(), rows.y.double(), flat.double()
     cut = max(1, x.shape[1] * 3 // 4)
-    ridge = _ridge(x[:, :cut], y[:, :cut], x[:, cut:], y[:, cut:], w)
-    mean_x, mean_y = x.mean(1, keepdim=True), y.mean(1, keepdim=True)
+    ridge = _ridge(x[:, :cut], y[:, :cut], x[:, cut:], y[:, cut:], w, biased)
+    mean_x, mean_y = _mean(x, biased), _mean(y, biased)
     x, y = x - mean_x, y - mean_y
     hessian = x.transpose(1, 2) @ x
     if ridge is not None:
@@ -156,9 +161,15 @@ def solved(rows: Rows, flat: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return w, _damped(hessian, damp), mean_x[:, 0], mean_y[:, 0]
 
 
-def _ridge(x: Tensor, y: Tensor, x1: Tensor, y1: Tensor, w: Tensor) -> float | None:
+def _mean(x: Tensor, biased: bool) -> Tensor:
+    """Return `[G, 1, C]`: what a bias can take back, nothing where there is none."""
+    mean = x.mean(1, keepdim=True)
+    return mean if biased else torch.zeros_like(mean)
+
+
+def _ridge(x: Tensor, y: Tensor, x1: Tensor, y1: Tensor, w: Tensor, biased: bool) -> float | None:
     """Return the ridge that serves unseen rows best, None for no change of the weights."""
-    middle, level = x.mean(1, keepdim=True), y.mean(1, keepdim=True)
+    middle, level = _mean(x, biased), _mean(y, biased)
     x, y, x1, y1 = x - middle, y - level, x1 - middle, y1 - level
     if not x1.shape[1]:
         return None
@@ -246,14 +257,16 @@ def fit_layer(
     qmin: int,
     qmax: int,
     factors: Sequence[float],
+    *,
+    biased: bool = True,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return integers `[G, M, K]`, their scale `[G, M]`, and what the bias is short of `[G, M]`.
 
     Each output channel takes the scale, of `scale` times one of the factors and not under `least`
     (both float32 `[G, M]`), with which its rounded weights have the least error
-    (W* - q)' H (W* - q).
+    (W* - q)' H (W* - q). `biased` says whether what the bias is short of will be added to one.
     """
-    better, hessian, mean_x, mean_y = solved(rows, flat)
+    better, hessian, mean_x, mean_y = solved(rows, flat, biased=biased)
     groups, count, _ = better.shape
     # in float32, as the plan will hold it; the first factor is 1, and least is below it
     tried = torch.cat([torch.maximum(scale * f, least) for f in factors], dim=1).double()

@@ -15,6 +15,7 @@ import onnx_ir as ir
 import torch
 from numpy.typing import NDArray
 
+from quant.bias_place import bias_place
 from quant.formats import Integer, Params
 from quant.graph import Graph, weight_of
 from quant.improve_fit import Rows, fit_layer, rows_of
@@ -96,7 +97,7 @@ class _Work:
         self.rounding, self.seed = rounding, seed
         self.grids: dict[str, TensorPlan] = {}
         self.weights: dict[str, Tensor] = {}
-        self.biases: dict[str, Tensor] = {}
+        self.biases: dict[tuple[str, int], Tensor] = {}
 
     def improve(self, node: ir.Node) -> None:
         """Fit one layer and let the walk go on with it."""
@@ -111,7 +112,8 @@ class _Work:
             k: self.recipe.wants(name, node.op_type, k) for k in ("rounding", "bias_correction")
         }
         fits = self.rounding and wants["rounding"] != "nearest" and _integers(grid, weight)
-        corrects = wants["bias_correction"] != "off" and node.op_type != "MatMul"
+        place = bias_place(node)
+        corrects = wants["bias_correction"] != "off" and place is not None
         if not (fits or corrects):
             return
         matrix = _matrix(node, self.walk.constant(weight))
@@ -119,18 +121,27 @@ class _Work:
         if rows.x.shape[2] > MOST:
             fits = False
         if fits:
-            made, short = self._integers(node, weight, grid, rows, matrix)
+            made, short = self._integers(node, weight, grid, rows, matrix, biased=corrects)
         else:
             made = _matrix(node, fake_quantize(self.walk.constant(weight), grid)).double()
             short = rows.y.double().mean(1) - (made @ rows.x.double().mean(1)[..., None])[..., 0]
-        if corrects:
-            old = node.inputs[2] if _has_bias(node) else None
+        if corrects and place is not None:
+            holder, index = place
+            old = holder.inputs[index] if len(holder.inputs) > index else None
             bias = self.walk.constant(old) if old is not None else torch.zeros(1)
-            self.biases[name] = (bias.double() + short.reshape(-1)).float()
-            self.walk.weights[name, 2] = self.biases[name]
+            key = (str(holder.name), index)
+            self.biases[key] = (bias.double() + short.reshape(-1)).float()
+            self.walk.weights[key] = self.biases[key]
 
     def _integers(
-        self, node: ir.Node, weight: ir.Value, grid: TensorPlan, rows: Rows, matrix: Tensor
+        self,
+        node: ir.Node,
+        weight: ir.Value,
+        grid: TensorPlan,
+        rows: Rows,
+        matrix: Tensor,
+        *,
+        biased: bool,
     ) -> tuple[Tensor, Tensor]:
         """Fit the integers of a layer; return its weights `[G, M, K]` and what the bias is short of."""
         number, params = grid.number, grid.params
@@ -141,7 +152,8 @@ class _Work:
         factors = FACTORS[number.bits < 8] if number.axis is not None else (1.0,)
         scale = torch.from_numpy(flat).reshape(groups, count)
         least = self._least_scale(node, groups, count)
-        q, scale, short = fit_layer(rows, matrix, scale, least, number.qmin, number.qmax, factors)
+        ends = number.qmin, number.qmax
+        q, scale, short = fit_layer(rows, matrix, scale, least, *ends, factors, biased=biased)
         if number.axis is not None:
             fresh = Params(scale=scale.reshape(-1).numpy().copy(), zero_point=params.zero_point)
             self.grids[grid.tensor] = replace(
@@ -169,8 +181,9 @@ class _Work:
         for name, array in self.weights.items():
             values[name].const_value = _stored(name, array)
         for node in model.graph:
-            if str(node.name) in self.biases:
-                _set_bias(model, node, self.biases[str(node.name)])
+            for index in range(3):
+                if (str(node.name), index) in self.biases:
+                    _set_bias(model, node, index, self.biases[str(node.name), index])
         graph = replace(self.graph, model=model)
         plan = replace(
             self.plan,
@@ -179,7 +192,7 @@ class _Work:
                 k: self.grids.get(t.tensor, t) if t.kind == "weight" else t
                 for k, t in self.plan.tensors.items()
             },
-            shifts={k: v for k, v in self.plan.shifts.items() if k not in self.biases},
+            shifts={k: v for k, v in self.plan.shifts.items() if (k, 2) not in self.biases},
         )
         return graph, plan
 
@@ -246,9 +259,9 @@ def _stored(name: str, array: Tensor) -> ir.TensorProtocol:
     return ir.tensor(np.ascontiguousarray(array.numpy()), name=name)
 
 
-def _set_bias(model: ir.Model, node: ir.Node, bias: Tensor) -> None:
-    """Give a layer a bias of its own."""
-    old = node.inputs[2] if len(node.inputs) > 2 else None
+def _set_bias(model: ir.Model, node: ir.Node, index: int, bias: Tensor) -> None:
+    """Give a layer, or the Add behind it, a bias of its own."""
+    old = node.inputs[index] if len(node.inputs) > index else None
     name = str(old.name) if old is not None else f"{node.name}_bias"
     if old is not None and len(old.uses()) == 1 and not old.is_graph_output():
         old.const_value = _stored(name, bias)
@@ -260,4 +273,4 @@ def _set_bias(model: ir.Model, node: ir.Node, bias: Tensor) -> None:
     model.graph.register_initializer(fresh)
     if len(node.inputs) < 3:
         node.resize_inputs(3)
-    node.replace_input_with(2, fresh)
+    node.replace_input_with(index, fresh)

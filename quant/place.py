@@ -14,7 +14,7 @@ import onnx_ir as ir
 from quant.graph import Graph, weight_of
 from quant.layers import VIEWS, Layer, layers
 from quant.plan import LayerPlan
-from quant.precision import makers, precisions
+from quant.precision import is_product, makers, precisions
 from quant.recipe import Recipe
 from quant.target import Target
 
@@ -96,7 +96,8 @@ class _Quantizers:
                 self._add(str(value.name), None, "read by an integer layer")
         for layer in self.every:
             names = [str(v.name) for v in layer.outputs]
-            writes = layer.op in self.target.outputs or weight_of(layer.node) is None
+            plain = weight_of(layer.node) is None and not is_product(layer, self.target)
+            writes = layer.op in self.target.outputs or plain
             for name in names:
                 if self.integer(layer) and writes:
                     self._add(name, None, "an integer kernel writes it")
@@ -115,7 +116,8 @@ class _Quantizers:
                 self._keep_float(layer, "a float layer reads it")
                 continue
             grids = [name for v in layer.outputs for name in self._grids(v)]
-            if weight_of(layer.node) is None and not grids and not self.target.everywhere:
+            plain = weight_of(layer.node) is None and not is_product(layer, self.target)
+            if plain and not grids and not self.target.everywhere:
                 self._keep_float(layer, "its readers are float")
                 continue
             for index in self._operands(layer):

@@ -1,10 +1,12 @@
 """Precision: which layers compute in integers on a target, and why the others do not."""
 
-__all__ = ["makers", "precisions"]
+__all__ = ["is_product", "makers", "precisions"]
 
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 
+from quant.curves import curves
 from quant.errors import InputError
 from quant.graph import weight_of
 from quant.layers import Layer, elements
@@ -45,10 +47,17 @@ def precisions(
     }
     live = _reach(every, {name for name, why in refused.items() if why is None})
     made = makers(every)
+    parts = {} if target.everywhere else curves([x.node for x in every])
     plans: dict[str, LayerPlan] = {}
     for layer in every:
         if layer.name in refused:
             why, good = refused[layer.name], f"{target.title} has an integer {layer.op}"
+        elif layer.name in parts:
+            why, good = parts[layer.name], ""
+        elif is_product(layer, target):
+            asked = recipe.wants(layer.name, layer.op, "products") == "on"
+            why = _product(layer, wanted[layer.name], kept[layer.name], asked, target, seen)
+            good = "the recipe wants its products in integers"
         elif target.everywhere:
             why, good = (
                 _other(layer, wanted[layer.name], kept[layer.name], target, seen, None),
@@ -67,7 +76,12 @@ def precisions(
             precision=precision,
             because=why or told[layer.name] or good,
         )
-    return plans
+    return plans if target.quantizers == "reader" else _used(every, target, plans)
+
+
+def is_product(layer: Layer, target: Target) -> bool:
+    """Tell whether a layer multiplies two activations and the target has an integer kernel for it."""
+    return layer.op in target.products and len(layer.data) == 2
 
 
 def _wanted(layer: Layer, target: Target, recipe: Recipe) -> str:
@@ -123,6 +137,38 @@ def _weighted(
     if layer.op == "Gemm" and layer.node.attributes.get_int("transA", 0) != 0:
         return "a transposed activation has no integer kernel"
     return None
+
+
+def _product(
+    layer: Layer, wanted: str, kept: str, asked: bool, target: Target, seen: AbstractSet[str]
+) -> str | None:
+    """Return why a product of two activations stays float, or None.
+
+    By default it does. Each operand needs a quantizer that runs for every sample, so that integers
+    gain little (docs/targets.md), and of a softmax what is below half a step is lost.
+    """
+    if wanted not in target.known:
+        return kept
+    if not asked:
+        return "a product of two activations gains little from integers"
+    return None if all(str(v.name) in seen for v in layer.data) else "its inputs were not profiled"
+
+
+def _used(
+    every: Sequence[Layer], target: Target, plans: Mapping[str, LayerPlan]
+) -> dict[str, LayerPlan]:
+    """Return the plans without layers that would quantize an operand for float readers alone."""
+    made, found = makers(every), dict(plans)
+    read = {str(v.name) for x in every if plans[x.name].quantized for v in x.data}
+    for layer in every:
+        fed = [made.get(str(v.name)) for v in layer.data]
+        joins = any(m is None or not plans[m.name].quantized for m in fed)
+        used = any(str(v.name) in read for v in layer.outputs)
+        other = not _has_weight(layer) and not is_product(layer, target)
+        if plans[layer.name].quantized and other and joins and not used:
+            plain = {"precision": target.floats[0], "because": "its readers are float"}
+            found[layer.name] = replace(plans[layer.name], **plain)
+    return found
 
 
 def _reach(every: Sequence[Layer], integer: AbstractSet[str]) -> set[str]:

@@ -53,7 +53,8 @@ class TensorProfile:
         low: Exact least finite element, float32; +inf when there was none.
         high: Exact greatest finite element; -inf when there was none.
         channel_low: float32 `[C]`, exact least per channel (axis 1; the last axis of a rank-3
-            tensor); `[0]` where the tensor has no fixed channels.
+            tensor, and of a map that layers of tokens make or read); `[0]` where the tensor has no
+            fixed channels.
         channel_high: float32 `[C]`, exact greatest per channel.
         means: int64 `[2, C]`, the sum over the samples of each channel's mean, as the exact number
             `(means[0] + means[1] / 2**52) / 2**8` with 0 <= means[1] < 2**52: see `exact_sum`.

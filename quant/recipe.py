@@ -35,6 +35,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "bias_correction": ("on", "off"),
     "rounding": ("fitted", "nearest"),
     "equalization": ("on", "off"),
+    "smoothing": ("on", "off"),
+    "products": ("on", "off"),
     "pixel_grid": ("on", "off"),
     "range_search": ("on", "off"),
 }
@@ -57,6 +59,8 @@ class Rule:
         bias_correction: "on" or "off".
         rounding: Of weights to integers: "fitted" to the layer's output, or "nearest".
         equalization: "on" or "off", for the node's channels with its neighbours.
+        smoothing: "on" or "off", for the channels that the node makes or reads.
+        products: "on" or "off", for a MatMul of two activations: attention's.
         pixel_grid: "on" or "off", for the input.
         range_search: "on" or "off", for the activations that the node makes.
         because: The reason in a plan; a rule of a file has none of its own.
@@ -74,6 +78,8 @@ class Rule:
     bias_correction: str | None = None
     rounding: str | None = None
     equalization: str | None = None
+    smoothing: str | None = None
+    products: str | None = None
     pixel_grid: str | None = None
     range_search: str | None = None
     because: str = ""
@@ -160,8 +166,8 @@ def load_recipe(path: Path, observers: Sequence[str]) -> Recipe:
             raise InputError(
                 f"{path}:{line}: a rule must decide something, saw only "
                 f"{', '.join(sorted(row)) or 'nothing'}. Add precision, observer, weights, "
-                "weight_observer, bias_correction, rounding, equalization, pixel_grid, range_search or "
-                "float_precision."
+                "weight_observer, bias_correction, rounding, equalization, smoothing, products, "
+                "pixel_grid, range_search or float_precision."
             )
     if {"match", "op", "target"} & set(table):
         raise InputError(f"{path}:1: match, op and target belong in a [[rule]]. Move them there.")

@@ -53,6 +53,8 @@ class Target:
         weighted: Operators with an integer kernel for a constant weight.
         per_tensor: Those of them whose weight has one scale only.
         others: Operators without weight that have an integer kernel: quantized inputs and output.
+        products: Operators with an integer kernel for two activations, whose inputs are quantized and
+            whose output need not be; only where the recipe says `products = "on"`.
         views: Operators through which the integers pass unchanged: one grid for input and output.
         joined: Operators all of whose quantized inputs and output need one grid (Concat).
         outputs: Weighted operators whose kernel can only give integers, so that the output needs a
@@ -88,6 +90,7 @@ class Target:
     weighted: frozenset[str]
     per_tensor: frozenset[str] = frozenset()
     others: frozenset[str]
+    products: frozenset[str] = frozenset()
     views: frozenset[str]
     joined: frozenset[str]
     outputs: frozenset[str]

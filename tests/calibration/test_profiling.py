@@ -135,7 +135,7 @@ def assert_is_what_numpy_says(seen: TensorProfile, values: Sequence[F32], where:
     assert edges[1] - seen.width <= seen.high, where
     if not seen.channel_low.size:
         return
-    axis = 2 if values[0].ndim == 3 else 1
+    axis = {3: 2, 5: 4}.get(values[0].ndim, 1)  # what MatMul reads has them last
     rows = [np.moveaxis(v, axis, 0).reshape(v.shape[axis], -1).astype(np.float64) for v in values]
     rows = [np.where(np.isfinite(r), r, np.nan) for r in rows]
     with np.errstate(invalid="ignore"):

@@ -96,8 +96,8 @@ def test_the_defaults_need_no_match_and_rules_that_match_pass() -> None:
             '[[rule]]\nmatch = "fc"',
             (
                 "{path}:1: a rule must decide something, saw only match. Add precision, observer, "
-                "weights, weight_observer, bias_correction, rounding, equalization, pixel_grid, "
-                "range_search or float_precision."
+                "weights, weight_observer, bias_correction, rounding, equalization, smoothing, products, "
+                "pixel_grid, range_search or float_precision."
             ),
         ),
         (
@@ -105,7 +105,7 @@ def test_the_defaults_need_no_match_and_rules_that_match_pass() -> None:
             (
                 "{path}:1: a rule has no 'precison'. Did you mean 'precision'? Known: "
                 "bias_correction, equalization, float_precision, match, observer, op, pixel_grid, "
-                "precision, range_search, rounding, target, weight_observer, weights."
+                "precision, products, range_search, rounding, smoothing, target, weight_observer, weights."
             ),
         ),
         (
@@ -113,7 +113,7 @@ def test_the_defaults_need_no_match_and_rules_that_match_pass() -> None:
             (
                 "{path}:1: a rule has no 'zzz'. Known: "
                 "bias_correction, equalization, float_precision, match, observer, op, pixel_grid, "
-                "precision, range_search, rounding, target, weight_observer, weights."
+                "precision, products, range_search, rounding, smoothing, target, weight_observer, weights."
             ),
         ),
         (
@@ -121,7 +121,7 @@ def test_the_defaults_need_no_match_and_rules_that_match_pass() -> None:
             (
                 "{path}:3: a rule has no 'line'. Known: "
                 "bias_correction, equalization, float_precision, match, observer, op, pixel_grid, "
-                "precision, range_search, rounding, target, weight_observer, weights."
+                "precision, products, range_search, rounding, smoothing, target, weight_observer, weights."
             ),
         ),
         (
