@@ -1,10 +1,10 @@
 """SavedSearch: what `quant search` left of one target, read back: its points, groups and limits."""
 
-__all__ = ["SavedGroup", "SavedPoint", "SavedSearch", "load_search"]
+__all__ = ["SavedBetween", "SavedGroup", "SavedPoint", "SavedSearch", "load_search"]
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,25 @@ class SavedGroup:
     macs: int
     errors: tuple[float, ...]
     costs: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedBetween:
+    """A tensor that is quantized where it is made, for all who read it.
+
+    Attributes:
+        tensor: Its name.
+        groups: By number, of which each alone has it quantized.
+        errors: By number of the precision; several groups of one precision add it once.
+    """
+
+    tensor: str
+    groups: tuple[int, ...]
+    errors: tuple[float, ...]
+
+    def error(self, assignment: Sequence[int]) -> float:
+        """Return what the tensor adds to a plan's error."""
+        return math.fsum(self.errors[k] for k in sorted({assignment[g] for g in self.groups}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,10 +94,11 @@ class SavedSearch:
     """A search of one target.
 
     Attributes:
-        facts: `search.json` but for its groups and points.
+        facts: `search.json` but for its groups, tensors and points.
         axis: What was paid with, one of AXES.
         precisions: Among which each group chose, cheapest first.
         groups: In the order of the network.
+        between: Tensors between groups.
         points: As they are numbered, the front first and the cheapest of it at its head.
         min_sqnr: Least SQNR in dB; None for no such limit.
         max_drop: Most that the metric might lose, a share; None for no such limit.
@@ -89,6 +109,7 @@ class SavedSearch:
     axis: str
     precisions: tuple[str, ...]
     groups: tuple[SavedGroup, ...]
+    between: tuple[SavedBetween, ...]
     points: tuple[SavedPoint, ...]
     min_sqnr: float | None
     max_drop: float | None
@@ -146,10 +167,11 @@ def _search(told: dict[str, Any]) -> SavedSearch:
         raise ValueError(f"the axis is one of {', '.join(AXES)}, saw {axis!r}")
     groups = tuple(_group(row, count) for row in told["groups"])
     return SavedSearch(
-        facts={k: v for k, v in told.items() if k not in ("groups", "points")},
+        facts={k: v for k, v in told.items() if k not in ("groups", "between", "points")},
         axis=axis,
         precisions=tuple(str(name) for name in told["precisions"]),
         groups=groups,
+        between=tuple(_between(row, len(groups), count) for row in told.get("between", [])),
         points=tuple(_point(row, axis, len(groups), count) for row in told["points"]),
         min_sqnr=_known(told["min_sqnr_db"]),
         max_drop=_known(told["max_drop"]),
@@ -176,6 +198,14 @@ def _group(row: Mapping[str, Any], count: int) -> SavedGroup:
         errors=tuple(_or_inf(e) for e in row["errors"]),
         costs=tuple(_or_inf(c) for c in row["costs"]),
     )
+
+
+def _between(row: Mapping[str, Any], groups: int, count: int) -> SavedBetween:
+    inside = tuple(int(g) for g in row["groups"])
+    if len(row["errors"]) != count or not all(0 <= g < groups for g in inside):
+        raise ValueError(f"a tensor has an error for each of {count} precisions, and known groups")
+    errors = tuple(_or_inf(e) for e in row["errors"])
+    return SavedBetween(tensor=str(row["tensor"]), groups=inside, errors=errors)
 
 
 def _point(row: Mapping[str, Any], axis: str, groups: int, count: int) -> SavedPoint:

@@ -180,6 +180,14 @@ def search_facts(made: Searched) -> dict[str, Any]:
             }
             for g, group in enumerate(made.costs.groups)
         ],
+        "between": [
+            {
+                "tensor": tensor.tensor,
+                "groups": list(tensor.groups),
+                "errors": made.sensitivity.error[count + t].tolist(),
+            }
+            for t, tensor in enumerate(made.sensitivity.between)
+        ],
         "asked": len(found.asked),
         "kept": found.kept,
         "stopped": found.stopped,
