@@ -26,6 +26,7 @@ def _device(
         peak={"int8": tops[0] * 1e12, "float16": tops[1] * 1e12},
         bandwidth=gigabytes * 1e9,
         sources={"peak.int8": source, "peak.float16": source, "bandwidth": memory},
+        fits=(name,),
     )
 
 
@@ -35,4 +36,4 @@ DEVICES = (
     _device("ascend310p3", "Ascend 310P3 (Atlas 300I Pro)", (139, 69.5), 204.8, P3, P3_DDR),
     _device("ascend310b", "Ascend 310B (Atlas 200I DK A2)", (8, 4), 25.6, B, B_DDR),
 )
-"""The first is the default; --soc-version does not choose it."""
+"""The first is the default of `quant roofline`; in a run `--soc-version` decides."""

@@ -31,6 +31,7 @@ from typing import Any
 import click
 
 from quant.cli_gate import gate, verify
+from quant.cli_roofline import roofline
 from quant.errors import GateError, InputError, QuantError
 from quant.options import (
     chip_options,
@@ -160,14 +161,18 @@ def _calibrate(job: Any, quiet: bool, as_json: bool) -> None:
     """Run the main job and print what came out."""
     from quant.causes import likely_cause
     from quant.flow import calibrate as run_job
+    from quant.search_text import breached
     from quant.summary import summary_text
     from quant.talk import Talk
     from quant.visualize.table import worst_layers
 
     talk = Talk(quiet=quiet)
     run = run_job(job, talk)
+    searches = {n: t["search"] for n, t in run.facts["targets"].items() if "search" in t}
+    breaches = [said for n, told in searches.items() if (said := breached(n, told))]
     if as_json:
         click.echo((run.out / "run.json").read_text(encoding="utf-8"), nl=False)
+        _breached(breaches)
         return
     timing = json.loads((run.out / "timing.json").read_text(encoding="utf-8"))
     for name, outcome in run.outcomes.items():
@@ -183,6 +188,12 @@ def _calibrate(job: Any, quiet: bool, as_json: bool) -> None:
     click.echo(f"time: {spent}")
     click.echo(f"look: {run.out / 'report.html'}; numbers: {run.out / 'run.json'}")
     _warnings(talk.warnings)
+    _breached(breaches)
+
+
+def _breached(breaches: list[str]) -> None:
+    if breaches:
+        raise GateError(f"{'; '.join(breaches)}.")
 
 
 def _warnings(warnings: list[str]) -> None:
@@ -428,6 +439,7 @@ def list_parts(kind: str, as_json: bool) -> None:
 
 quant.add_command(gate)
 quant.add_command(verify)
+quant.add_command(roofline)
 
 
 def main() -> None:

@@ -5,6 +5,8 @@ __all__ = ["CostTable", "LayerCost", "conversions", "precision_bits"]
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import onnx_ir as ir
+
 from quant.graph import Graph
 from quant.layers import VIEWS, layers, source_of
 from quant.narrow import NARROW
@@ -150,5 +152,6 @@ def conversions(precisions: Mapping[str, str], graph: Graph) -> list[tuple[str, 
         for value in layer.data if layer.op not in VIEWS else []:
             add(str(value.name), precisions[layer.name])
     for value in graph.outputs:
-        add(str(value.name), "float32")
+        if value.dtype in (None, ir.DataType.FLOAT):
+            add(str(value.name), "float32")
     return list(found)

@@ -19,6 +19,7 @@ class Device:
         overhead: Seconds that every layer takes beyond its work: starting a kernel.
         efficiency: The share of `peak` that layers attain, over 0 to 1; 1 where nobody measured it.
         sources: Where each number is from, by "peak.int8" or "bandwidth".
+        fits: Beginnings, in small letters, of the `--soc-version` or `--nnie-version` of this chip.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Device:
     overhead: float = 0.0
     efficiency: float = 1.0
     sources: Mapping[str, str] = field(default_factory=dict)
+    fits: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         numbers = [*self.peak.values(), self.efficiency]

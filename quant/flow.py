@@ -32,11 +32,14 @@ from quant.metrics import Metric
 from quant.observers import OBSERVERS
 from quant.pick import best_of, pick_plan
 from quant.plan import Plan
+from quant.predicted import predicted
 from quant.profile import Profile
 from quant.recipe import NOTHING, Recipe, load_recipe
 from quant.reporting import write_overview
 from quant.samples import samples_csv
 from quant.search_run import search_run
+from quant.search_text import search_warnings
+from quant.searching import Searched
 from quant.session import open_session
 from quant.ship import Shipped, refused_layers, ship, wanted_floats, with_fallback
 from quant.simulate import open_simulation, quantize_graph
@@ -73,6 +76,8 @@ class Outcome:
     simulated: Comparison | None = None
     integer: Comparison | None = None
     parity: Comparison | None = None
+    predicted: dict[str, Any] = field(default_factory=dict)
+    searched: Searched | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +137,7 @@ def calibrate(job: Job, talk: Talk | None = None) -> Run:
                     target,
                     recipes[target.name],
                     profile,
-                    cost_table(graph, target, job.goal, learnt),
+                    cost_table(graph, target, job, learnt),
                     learnt,
                     plain,
                     metrics,
@@ -153,6 +158,7 @@ def calibrate(job: Job, talk: Talk | None = None) -> Run:
             graph=graph,
             profile=profile,
             observers=picked,
+            searched=searches.get(target.name),
         )
         outcomes[target.name] = outcome
         _improve(job, material, outcome, recipes[target.name], learnt, plain, deployment, talk)
@@ -171,6 +177,9 @@ def calibrate(job: Job, talk: Talk | None = None) -> Run:
     for outcome in outcomes.values():
         _layers(job, material, outcome, some, talk)
     facts = summary(job, material, profile, outcomes, talk)
+    for name, told in facts["targets"].items():
+        for said in search_warnings(name, told["search"]) if "search" in told else ():
+            talk.warn(said)
     with talk.stage("write"):
         write_json(job.out / "run.json", facts)
     with talk.stage("report"):
@@ -346,6 +355,8 @@ def _layers(
     sizes = {str(k): tuple(v.shape) for b in some[:1] for k, v in b.feeds.items()}
     outcome.rows = layer_table(graph, plan, profile, alone, together, layer_macs(graph, sizes))
     write_text(job.out / outcome.target.name / "layers.csv", layer_csv(outcome.rows))
+    table = cost_table(graph, outcome.target, job, some[:1])
+    outcome.predicted = predicted(graph, plan, outcome.target, table)
 
 
 def _timing(talk: Talk, outcomes: dict[str, Outcome]) -> dict[str, Any]:

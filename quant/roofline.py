@@ -46,6 +46,7 @@ def roofline(
     target: Target,
     device: Device,
     sizes: Mapping[str, tuple[int, ...]] | None = None,
+    batch: int = 1,
 ) -> CostTable:
     """Return what each layer costs on a device at each precision that the target knows.
 
@@ -58,34 +59,36 @@ def roofline(
         target: Says which precisions there are.
         device: Says how fast they are.
         sizes: Shape by input name, batch axis included, for axes that the graph leaves open.
+        batch: Samples in one inference, which reads the weights and starts the layers once; what
+            is returned is a sample's share.
     """
     fixed = sized(graph, sizes)
     done = works(fixed)
     precisions = list(dict.fromkeys((*target.known, *target.floats)))
-    found = {(w.layer, p): layer_cost(w, p, device) for w in done for p in precisions}
-    batch = batch_of(fixed)
+    found = {(w.layer, p): layer_cost(w, p, device, batch) for w in done for p in precisions}
+    rows = batch_of(fixed)
     elements = {name: elements_of(value) for name, value in fixed.values.items()}
     return CostTable(
         target=target.name,
         device=device.name,
         layers=found,
-        assumptions=(*terms(device, precisions, rate), *_unknown(done)),
-        elements={n: count // batch for n, count in elements.items() if count is not None},
+        assumptions=(*terms(device, precisions, rate, batch), *_unknown(done)),
+        elements={n: count // rows for n, count in elements.items() if count is not None},
         byte_ms=1e3 / device.bandwidth if device.bandwidth is not None else 0.0,
-        convert_ms=1e3 * device.overhead,
+        convert_ms=1e3 * device.overhead / batch,
     )
 
 
-def layer_cost(work: Work, precision: str, device: Device) -> LayerCost:
-    """Return what one layer costs at one precision.
+def layer_cost(work: Work, precision: str, device: Device, batch: int = 1) -> LayerCost:
+    """Return what one layer costs at one precision: a sample's share of an inference of a batch.
 
     Integer layers read their biases in 32 bits, float layers at their own width.
     """
     weight, activation = precision_bits(precision)
     bias = activation if precision.startswith("float") else 32
-    bits = work.activations * activation + work.weights * weight + work.biases * bias
-    moved = -(-bits // 8) + work.other_bytes
-    arithmetic = work.operations / (rate(device, precision)[1] * device.efficiency)
+    constant = -(-work.weights * weight // 8) + -(-work.biases * bias // 8)
+    moved = batch * (-(-work.activations * activation // 8) + work.other_bytes) + constant
+    arithmetic = batch * work.operations / (rate(device, precision)[1] * device.efficiency)
     memory = moved / device.bandwidth if device.bandwidth is not None else 0.0
     seconds = 0.0 if work.op in FREE else max(arithmetic, memory) + device.overhead
     bound = "compute" if device.bandwidth is None or arithmetic > memory else "memory"
@@ -94,9 +97,9 @@ def layer_cost(work: Work, precision: str, device: Device) -> LayerCost:
         op=work.op,
         precision=precision,
         macs=work.macs,
-        bytes=moved,
+        bytes=-(-moved // batch),
         weight_bytes=-(-work.weights * weight // 8),
-        milliseconds=1e3 * seconds,
+        milliseconds=1e3 * seconds / batch,
         bound=bound if work.known else "unknown",
         operations=work.operations,
     )

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 
 from quant.device import Device
 
+FLOATS = frozenset({"float16", "float32"})
+
 MODEL = (
     (
         "A layer takes the longer of its operations / peak and its bytes / bandwidth; a "
@@ -16,12 +18,15 @@ MODEL = (
         "stays in a cache, and only a Relu or Clip is fused."
     ),
     "Operators without weights run at the same peak as those with, so that their bytes decide.",
-    "One sample at a time; the network's inputs and outputs are float32.",
+    "The network's inputs and outputs are float32.",
 )
 
 
 def terms(
-    device: Device, precisions: Sequence[str], rate: Callable[[Device, str], tuple[str, float]]
+    device: Device,
+    precisions: Sequence[str],
+    rate: Callable[[Device, str], tuple[str, float]],
+    batch: int = 1,
 ) -> tuple[str, ...]:
     """Return the sentences for a device and the precisions of a target.
 
@@ -29,26 +34,29 @@ def terms(
         device: The device.
         precisions: Those of the table.
         rate: (device, precision) -> the precision whose arithmetic runs it, operations a second.
+        batch: Samples in one inference.
     """
     return (
         *MODEL,
-        *(_peak(device, name) for name in device.peak),
+        f"An inference is of {batch} sample{'s' * (batch != 1)}; times are of one sample.",
+        *_peaks(device),
         _bandwidth(device),
         _efficiency(device),
         _overhead(device),
-        *(
-            _other(device, name, *rate(device, name))
-            for name in precisions
-            if name not in device.peak
-        ),
+        *_others(device, [p for p in precisions if p not in device.peak], rate),
     )
 
 
-def _peak(device: Device, name: str) -> str:
-    return (
-        f"{device.title} computes {device.peak[name] / 1e12:.4g} * 10**12 operations a second in "
-        f"{name} ({_source(device, f'peak.{name}')})."
-    )
+def _peaks(device: Device) -> list[str]:
+    """Return a sentence for each source of rates."""
+    by_source: dict[str, list[str]] = {}
+    for name, peak in device.peak.items():
+        told = f"{peak / 1e12:.4g} * 10**12 in {name}"
+        by_source.setdefault(_source(device, f"peak.{name}"), []).append(told)
+    return [
+        f"{device.title} computes {', '.join(told)} operations a second ({source})."
+        for source, told in by_source.items()
+    ]
 
 
 def _bandwidth(device: Device) -> str:
@@ -76,12 +84,25 @@ def _overhead(device: Device) -> str:
     return f"Starting a layer or a conversion takes {1e6 * device.overhead:.4g} us ({source})."
 
 
-def _other(device: Device, precision: str, kernel: str, _: float) -> str:
-    weights = " on weights of 4 bits in memory" if precision.startswith("w4") else ""
-    return (
-        f"{device.title} has no rate for {precision}: its arithmetic is counted as that of "
-        f"{kernel}{weights}, its bytes at its own width."
-    )
+def _others(
+    device: Device,
+    precisions: Sequence[str],
+    rate: Callable[[Device, str], tuple[str, float]],
+) -> list[str]:
+    """Return a sentence for each precision that runs others, for which there is no rate."""
+    by_kernel: dict[str, list[str]] = {}
+    for name in precisions:
+        by_kernel.setdefault(rate(device, name)[0], []).append(name)
+    told = []
+    for kernel, names in by_kernel.items():
+        bound = (
+            " (a lower bound of the time)" if set(names) & FLOATS and kernel not in FLOATS else ""
+        )
+        told.append(
+            f"{device.title} has no rate for {', '.join(names)}: the arithmetic is counted as that of "
+            f"{kernel}{bound}, bytes at the precision's own widths."
+        )
+    return told
 
 
 def _source(device: Device, name: str) -> str:

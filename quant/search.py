@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from quant.answers import Answer, Answers, Limits
-from quant.front import Point, between, by_sensitivity, greedy, pareto, point, uniform
+from quant.front import POINTS, Point, between, by_sensitivity, greedy, pareto, point, uniform
 from quant.knapsack import Assignment, Problem
 
 REPAIRS = 6
@@ -69,11 +69,17 @@ class _Enough(Exception):
     """The time is over."""
 
 
-def space_of(problem: Problem, plain: Iterable[int] = ()) -> Space:
-    """Return where to look for an assignment; `plain` are the precisions without grids."""
+def space_of(problem: Problem, plain: Iterable[int] = (), points: int = POINTS) -> Space:
+    """Return where to look for an assignment.
+
+    Args:
+        problem: The additive model.
+        plain: Numbers of the precisions without grids.
+        points: Budgets for which the front is computed.
+    """
     return Space(
         problem=problem,
-        front=tuple(pareto(problem)),
+        front=tuple(pareto(problem, points)),
         greedy=(tuple(greedy(problem)), tuple(by_sensitivity(problem))),
         uniform=tuple(uniform(problem)),
         plain=frozenset(plain),

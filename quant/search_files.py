@@ -158,7 +158,6 @@ def additivity(made: Searched) -> dict[str, Any]:
 def search_facts(made: Searched) -> dict[str, Any]:
     """Return a search as JSON values, without its points."""
     found, goal, table = made.found, made.ground.goal, made.ground.table
-    count = len(made.costs.groups)
     return {
         "target": made.ground.target.name,
         "device": table.device,
@@ -166,7 +165,7 @@ def search_facts(made: Searched) -> dict[str, Any]:
         "unit": AXES[made.axis],
         "max_drop": made.limits.max_drop,
         "min_sqnr_db": made.limits.min_sqnr,
-        "most_cost": made.most_cost,
+        "most_cost": made.most_cost if math.isfinite(made.most_cost) else None,
         "budgets": {b.axis: b.most for b in goal.budgets},
         "precisions": list(made.costs.precisions[: made.costs.candidates]),
         "sensitivity": {"name": made.sensitivity.name, "samples": made.sensitivity.samples},
@@ -196,10 +195,11 @@ def search_facts(made: Searched) -> dict[str, Any]:
         "sqnr_db": found.answer.sqnr_db if found.answer is not None else None,
         "samples": found.answer.samples if found.answer is not None else 0,
         "cost": found.point.cost if found.point is not None else None,
+        "cheapest_cost": min((p.cost for p in made.space.front), default=None),
+        "whole_cost": max((p.cost for p in made.space.front), default=None),
         "precisions_chosen": (
             dict(Counter(made.precisions(found.point.chosen))) if found.point is not None else {}
         ),
         "additivity": additivity(made),
         "assumptions": list(table.assumptions),
-        "grouped": count,
     }

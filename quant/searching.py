@@ -266,15 +266,16 @@ def _sensitivity(
         if plan.quantized:
             versions[k] = quantize_graph(graph, plan, ground.target, weight_form="integer")
     batches = _first(ground.samples, goal.samples)
+    tensors = between(ground.graph, ground.target, groups, plans)
     key = digest(
         ground.graph.fingerprint,
         goal.sensitivity,
+        *(x for tensor in tensors for x in (tensor.tensor, repr(tensor.groups))),
         *texts,
         *(layer for group in groups for layer in (*group.layers, "")),
         *(f"{d:x}" for batch in batches for d in batch.digests),
     )
     path = ground.folder / "probes.safetensors"
-    tensors = between(ground.graph, ground.target, groups, plans)
     done = load_probes(path, key)
     shown = talk.bar(batches, len(batches), f"sensitivity for {ground.target.name}")
     found = probe(

@@ -15,6 +15,7 @@ __all__ = ["Probes", "Sensitivity", "probe", "sensitivity_of"]
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -22,7 +23,8 @@ from numpy.typing import NDArray
 
 from quant.compare import Samples
 from quant.errors import InputError
-from quant.graph import Graph
+from quant.graph import Graph, named_values
+from quant.grid_nodes import grid_of
 from quant.groups import Between, Group
 from quant.layers import Layer, layers
 from quant.metrics import METRICS
@@ -112,13 +114,14 @@ def probe(
     """
     known = {layer.name: layer for layer in layers(graph)}
     order = sorted(versions)
-    spots = [(row, k) for row in range(len(groups) + len(between)) for k in order]
+    spots = [_Spot(g, (k,)) for g in range(len(groups)) for k in order]
     turns = [
-        Turn(layers=_members(groups[row], known), version=order.index(k))
-        if row < len(groups)
-        else Turn(tensors=(between[row - len(groups)].tensor,), version=order.index(k))
-        for row, k in spots
+        Turn(layers=_members(groups[s.row], known), version=order.index(s.ks[0])) for s in spots
     ]
+    for row, tensor in enumerate(between, len(groups)):
+        for ks in _equal_grids(tensor.tensor, {k: versions[k] for k in order}):
+            spots.append(_Spot(row, ks))
+            turns.append(Turn(tensors=(tensor.tensor,), version=order.index(ks[0])))
     table = Turntable(graph, [versions[k] for k in order], turns, threads) if turns else None
     parts = [] if done is None else [done]
     passed = 0 if done is None else len(done.samples)
@@ -132,6 +135,32 @@ def probe(
     return _joined(parts)
 
 
+@dataclass(frozen=True, slots=True)
+class _Spot:
+    """Where the result of a turn belongs: a row, and the precisions that it is of."""
+
+    row: int
+    ks: tuple[int, ...]
+
+
+def _equal_grids(tensor: str, versions: Mapping[int, ir.Model]) -> list[tuple[int, ...]]:
+    """Return the precisions at which a tensor has a grid, those of the same grid together."""
+    found: dict[Any, list[int]] = {}
+    for k, model in versions.items():
+        chain = grid_of(named_values(model)[tensor])
+        told = [
+            (
+                node.op_type,
+                repr(sorted((a.name, a.value) for a in node.attributes.values())),
+                *(v.const_value.tobytes() for v in node.inputs[1:] if v and v.const_value),
+            )
+            for node in chain
+        ]
+        if told:
+            found.setdefault(tuple(told), []).append(k)
+    return [tuple(ks) for ks in found.values()]
+
+
 def _members(group: Group, known: Mapping[str, Layer]) -> tuple[Layer, ...]:
     return tuple(known[name] for name in group.layers)
 
@@ -143,7 +172,7 @@ def _joined(parts: Sequence[Probes]) -> Probes:
 
 def _of_batch(
     table: Turntable,
-    spots: Sequence[tuple[int, int]],
+    spots: Sequence[_Spot],
     batch: Samples,
     name: str,
     shape: tuple[int, int],
@@ -155,8 +184,10 @@ def _of_batch(
     noise, other = np.zeros((*shape, len(wanted))), np.zeros(shape)
     for number, answer in answers:
         got = [np.asarray(rows.cut(np.atleast_1d(x)), np.float64) for x in answer]
-        noise[spots[number]] = [_noise(x, y) for x, y in zip(wanted, got, strict=True)]
-        other[spots[number]] = loss(dict(zip(table.outputs, got, strict=True)))
+        spot = spots[number]
+        row = [_noise(x, y) for x, y in zip(wanted, got, strict=True)]
+        noise[spot.row, list(spot.ks)] = row
+        other[spot.row, list(spot.ks)] = loss(dict(zip(table.outputs, got, strict=True)))
     signal = np.array([float(np.sum(np.where(np.isfinite(x), x, 0) ** 2)) for x in wanted])
     return Probes(
         signal=signal[None],

@@ -15,7 +15,10 @@ import quant
 from quant.compare import Comparison
 from quant.graph import weight_of
 from quant.job import Job
+from quant.predicted import predicted_text
 from quant.profile import Profile
+from quant.search_files import search_facts
+from quant.search_text import held_out_facts, search_summary, search_text
 from quant.stages import Material
 from quant.talk import Talk
 
@@ -30,7 +33,7 @@ def summary(
     Keys: `schema`, `version`, `model` (name, source, fingerprint, notes, parity), `data` (source,
     samples, measured, held_out, digest, unreadable), `preprocess`, `settings`, `targets` (by name:
     layers, output errors, `observers_db` (SQNR of each observer tried), agreement, scores, integer
-    run, parity, files, `check`: findings by severity) and `warnings`.
+    run, parity, files, `check`: findings by severity, `search`: what a search found) and `warnings`.
     """
     graph = material.graph
     unreadable = dict(material.bad)
@@ -97,7 +100,14 @@ def _target(outcome: Any, material: Material, folder: Path) -> dict[str, Any]:
             for name in ("error", "warning", "info")
         },
         **outcome.shipped.exported.facts,
+        **outcome.predicted,
     }
+    if outcome.searched is not None:
+        found["search"] = search_summary(search_facts(outcome.searched)) | {
+            "held_out": held_out_facts(outcome.searched.limits, outcome.simulated)
+            if material.held_out
+            else {}
+        }
     if outcome.integer is not None:
         found["integer"] = _comparison(outcome.integer)
     if outcome.parity is not None:
@@ -147,8 +157,11 @@ def summary_text(facts: Mapping[str, Any], timing: Mapping[str, Any]) -> str:
         if target["observers_db"]:
             tried = ", ".join(f"{k} {v:.1f} dB" for k, v in target["observers_db"].items())
             lines.append(f"  observers   {tried}")
+        if "search" in target:
+            lines += search_text(target["search"])
         lines += _rungs(target["effort"])
         lines.append(f"  simulation  {_line(target['simulated'])}")
+        lines += predicted_text(target)
         if said := [f"{n} {kind}{'s' * (n != 1)}" for kind, n in target["check"].items() if n]:
             lines.append(f"  check       {', '.join(said)}: see {name}/check.json")
         if "integer" in target:

@@ -139,5 +139,7 @@ def _is_float(value: ir.Value) -> bool:
 
 
 def _width(value: ir.Value) -> int:
-    """Return the bytes of one number, 8 for what has none."""
-    return max(1, int(value.dtype.itemsize)) if value.dtype is not None else 8
+    """Return the bytes of one number, 8 for a text, whose length no type says."""
+    if value.dtype is None or value.dtype == ir.DataType.STRING:
+        return 8
+    return max(1, int(value.dtype.itemsize))

@@ -19,6 +19,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 ROOF = {
     "quant/cli.py",
     "quant/cli_gate.py",
+    "quant/cli_roofline.py",
     "quant/exporting.py",
     "quant/flow.py",
     "quant/gating.py",

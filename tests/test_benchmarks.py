@@ -32,7 +32,7 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
     "name",
     [
         *("analysis.py", "gate_errors.py", "profile.py", "observers.py", "quality.py"),
-        "targets.py",
+        *("roofline.py", "targets.py"),
     ],
 )
 def test_help_explains_the_measurement(name: str) -> None:
@@ -145,3 +145,14 @@ def test_analysis_is_measured_against_its_floor(net: Path) -> None:
     assert found["images"] == 4
     assert set(found["seconds"]) == {"isolated", "cumulative", "local", "statistics", "total"}
     assert found["ratio"] == pytest.approx(found["seconds"]["total"] / found["floor_seconds"])
+
+
+def test_roofline_holds_the_prediction_against_the_clock(net: Path) -> None:
+    """The ratio is measured / predicted; what it is, is for people to judge."""
+    done = run("roofline.py", str(net / "net.onnx"), "--rounds", "1", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+
+    assert [r["precision"] for r in found["rows"]] == ["float32", "int8"]
+    assert all(r["ratio"] == r["measured_ms"] / r["predicted_ms"] > 0 for r in found["rows"])
+    assert set(found["device"]["peak"]) == {"float32", "int8"}
