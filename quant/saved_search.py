@@ -125,6 +125,13 @@ class SavedSearch:
         """The plan that was found; None where nothing was measured."""
         return next((p for p in self.points if p.chosen), None)
 
+    @property
+    def kept(self) -> bool:
+        """Whether the winner is within all limits, the budget among them."""
+        best, most = self.winner, self.most_cost
+        paid = best is not None and (most is None or best.cost <= most * (1 + 1e-9))
+        return paid and bool(self.facts.get("kept"))
+
     def uniform(self, point: SavedPoint) -> str | None:
         """Return the one precision that all groups of a point have; None where there are several."""
         every = set(point.assignment)

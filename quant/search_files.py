@@ -183,9 +183,9 @@ def search_facts(made: Searched) -> dict[str, Any]:
             {
                 "tensor": tensor.tensor,
                 "groups": list(tensor.groups),
-                "errors": made.sensitivity.error[count + t].tolist(),
+                "errors": made.sensitivity.error[t].tolist(),
             }
-            for t, tensor in enumerate(made.sensitivity.between)
+            for t, tensor in enumerate(made.sensitivity.between, len(made.costs.groups))
         ],
         "asked": len(found.asked),
         "kept": found.kept,

@@ -158,7 +158,7 @@ def _point_label(search: SavedSearch, point: SavedPoint) -> tuple[str, str]:
     every = f"all {plain(name, 16)}" if name else ""
     if not point.chosen:
         return every, UNIFORM
-    kept = "chosen" if search.facts.get("kept") else "best, not enough"
+    kept = "chosen" if search.kept else "best, not enough"
     head = f"{kept}, {every}" if every else kept
     return f"{head}\n{decibels(point.sqnr_db)}, {amount(search, point.cost)}", WORDS
 

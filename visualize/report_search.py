@@ -10,7 +10,7 @@ from quant.plan import Plan
 from quant.saved_run import SavedTarget
 from quant.saved_search import SavedGroup, SavedPoint, SavedSearch
 from quant.visualize.report_layers import number
-from quant.visualize.search_words import added_up, found, limits
+from quant.visualize.search_words import added_up, found, held_out, limits
 
 DIGITS = 6
 
@@ -34,12 +34,13 @@ def search_json(target: SavedTarget, names: Sequence[str]) -> dict[str, Any] | N
         "device": str(search.facts.get("device") or ""),
         "metric": str(search.facts.get("metric") or ""),
         "samples": search.facts.get("samples"),
-        "kept": bool(search.facts.get("kept")),
+        "kept": search.kept,
         "min": search.min_sqnr,
         "drop": search.max_drop,
         "most": search.most_cost,
         "limits": limits(search),
         "found": found(search),
+        "held": held_out(_held(target), str(search.facts.get("metric") or "")),
         "added": added_up(search),
         "measure": f"{known.get('name')} on {known.get('samples')} samples",
         "assumptions": [str(line) for line in search.facts.get("assumptions") or []],
@@ -56,6 +57,11 @@ def search_json(target: SavedTarget, names: Sequence[str]) -> dict[str, Any] | N
         ],
         "points": [_point(search, point, target.name) for point in search.points],
     }
+
+
+def _held(target: SavedTarget) -> object:
+    told = target.facts.get("search")
+    return told.get("held_out") if isinstance(told, dict) else None
 
 
 def _group(group: SavedGroup, at: dict[str, int]) -> dict[str, Any]:

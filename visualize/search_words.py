@@ -1,8 +1,9 @@
 """Search words: what a search looked for and found, in sentences for page and pull request."""
 
-__all__ = ["added_up", "amount", "decibels", "found", "limits", "points"]
+__all__ = ["added_up", "amount", "decibels", "found", "held_out", "limits", "points"]
 
 import math
+from collections.abc import Mapping
 
 from quant.saved_search import SavedSearch
 
@@ -51,8 +52,7 @@ def found(search: SavedSearch) -> str:
     if best is None:
         return "No plan was measured: nothing can be quantized here within the budget."
     wanted = limits(search)
-    kept = bool(search.facts.get("kept"))
-    if not kept:
+    if not search.kept:
         head = f"No plan keeps the limit ({wanted}); the best has"
     elif search.min_sqnr is None and search.max_drop is None:
         head = f"The most exact plan ({wanted or 'no limit'}) has"
@@ -66,6 +66,24 @@ def found(search: SavedSearch) -> str:
         f"{head} {best.layers}: {amount(search, best.cost)}, {decibels(best.sqnr_db)} {PLACE}"
         f"{drop}, measured on {search.facts.get('samples')} calibration samples; {asked} plans "
         f"measured{end}."
+    )
+
+
+def held_out(told: object, metric: str) -> str:
+    """Return in one sentence what the chosen plan has on samples the search did not see; "" for none.
+
+    Args:
+        told: `held_out` of the target's search in `run.json`.
+        metric: Whose points were lost.
+    """
+    if not isinstance(told, Mapping) or told.get("sqnr_db") is None:
+        return ""
+    drop = told.get("drop")
+    lost = f", {points(float(drop))} of {metric or 'the metric'} lost" if drop is not None else ""
+    within = "within" if told.get("kept") else "outside"
+    return (
+        f"On {told.get('samples')} samples that the search did not see: "
+        f"{decibels(float(told['sqnr_db']))}{lost}, {within} the limit."
     )
 
 
