@@ -48,6 +48,9 @@ def draw_sqnr(axes: Axes, search: SavedSearch) -> None:
     lines = [[(p.cost, at(p.predicted_db)) for p in front]]
     for p in search.points:
         if p.measured_db is not None:
+            if p.source == "front":  # how far the prediction was off
+                ends = at(p.predicted_db), at(p.measured_db)
+                axes.vlines(p.cost, min(ends), max(ends), color=FRONT, lw=0.8, zorder=2)
             _measured(axes, p, at(p.measured_db))
             lines.append([(p.cost, at(p.measured_db))])
     if len(known) < len(shown):

@@ -5,6 +5,8 @@ __all__ = ["added_up", "amount", "decibels", "found", "held_out", "limits", "poi
 import math
 from collections.abc import Mapping
 
+import numpy as np
+
 from quant.saved_search import SavedSearch
 
 LOSSLESS = 200.0
@@ -18,8 +20,8 @@ def amount(search: SavedSearch, cost: float) -> str:
 
     Four digits tell the points of a front apart.
     """
-    text = f"{cost:.4g}" if cost < 1000 else f"{cost:.0f}"
-    return f"{text} {search.unit}"
+    text = np.format_float_positional(cost, 4, fractional=False, trim="-")
+    return f"{text if cost < 1000 else f'{cost:.0f}'} {search.unit}"
 
 
 def decibels(value: float) -> str:
@@ -31,6 +33,14 @@ def points(drop: float) -> str:
     """Print what a metric lost, in percentage points; less than nothing where it gained."""
     value = 100 * drop
     return f"{0.0 if abs(value) < 0.005 else value:.2f} points"
+
+
+def _lost(drop: float | None, metric: object) -> str:
+    """Return ", 0.40 points of top1 lost"; "" where nothing was judged."""
+    if drop is None:
+        return ""
+    word = "gained" if 100 * drop <= -0.005 else "lost"
+    return f", {points(abs(drop))} of {metric or 'the metric'} {word}"
 
 
 def limits(search: SavedSearch) -> str:
@@ -59,9 +69,7 @@ def found(search: SavedSearch) -> str:
     else:
         head = f"The cheapest plan ({wanted}) has"
     end = "; the time ended before the search did" if search.facts.get("stopped") else ""
-    drop = ""
-    if best.drop is not None and search.facts.get("metric"):
-        drop = f", {points(best.drop)} of {search.facts['metric']} lost"
+    drop = _lost(best.drop, search.facts.get("metric"))
     return (
         f"{head} {best.layers}: {amount(search, best.cost)}, {decibels(best.sqnr_db)} {PLACE}"
         f"{drop}, measured on {search.facts.get('samples')} calibration samples; {asked} plans "
@@ -79,7 +87,7 @@ def held_out(told: object, metric: str) -> str:
     if not isinstance(told, Mapping) or told.get("sqnr_db") is None:
         return ""
     drop = told.get("drop")
-    lost = f", {points(float(drop))} of {metric or 'the metric'} lost" if drop is not None else ""
+    lost = _lost(None if drop is None else float(drop), metric)
     within = "within" if told.get("kept") else "outside"
     return (
         f"On {told.get('samples')} samples that the search did not see: "

@@ -114,6 +114,11 @@ def test_what_was_held_out_is_told() -> None:
         "On 99 samples that the search did not see: 29.0 dB, 0.00 points of top1 lost, outside the "
         "limit."
     )
+    told |= {"drop": -0.01, "kept": True, "sqnr_db": 999.0}
+    assert held_out(told, "top1") == (
+        "On 99 samples that the search did not see: no error, 1.00 points of top1 gained, within "
+        "the limit."
+    )
     assert held_out({}, "top1") == held_out(None, "") == ""
 
 
@@ -122,6 +127,8 @@ def test_what_was_held_out_is_told() -> None:
     [
         (amount(SEARCH, 0.00728256), "0.007283 MB"),
         (amount(SEARCH, 12345.6), "12346 MB"),
+        (amount(SEARCH, 0.0000677125), "0.00006771 MB"),
+        (amount(SEARCH, 3.0), "3 MB"),
         (decibels(999.0), "no error"),
         (decibels(float("inf")), "no error"),
         (decibels(31.96), "32.0 dB"),

@@ -77,6 +77,7 @@ const drawFront = (i) => {
     box.append(diamond(x(p.cost), py(p), strong ? 5.5 : 4, strong ? "f-seen" : "f-else"));
     mark(p, x(p.cost), py(p));
   };
+  points.filter((p) => p.source === "front" && p.measured !== null).forEach((p) => box.append(line(x(p.cost), y(up(p.predicted)), x(p.cost), y(up(p.measured)), "f-gap")));
   const weak = (p) => (p.chosen ? 2 : p.source === "front" || p.source === "uniform" ? 1 : 0), paint = [...points].sort((a, b) => weak(a) - weak(b));
   paint.filter((p) => p.measured !== null).forEach(seen((p) => y(up(p.measured))));
   const place = (p) => y(up(p.measured ?? p.predicted));

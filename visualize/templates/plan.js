@@ -33,10 +33,10 @@ const planRows = (s, point) => {
 };
 const planRow = (s, winner, total) => (row) => {
   const { group: g, at } = row, more = g && g.layers.length > 1 ? ` + ${g.layers.length - 1}` : "", room = narrowScreen() ? 17 : 34;
-  const name = !g ? (row.title ?? `tensor ${brief(row.tensor, room)}`) : g.at < 0 ? brief(g.name, room) + more : el("button", { type: "button", title: g.layers.map(safe).join("\n"), onclick: (e) => openLayer(g.at, e.currentTarget) }, brief(g.name, room) + more);
+  const name = !g ? (row.title ?? `tensor ${brief(row.tensor, room)}`) : g.at < 0 ? brief(g.name, room) + more : el("button", { type: "button", onclick: (e) => openLayer(g.at, e.currentTarget) }, brief(g.name, room) + more);
   const kinds = row.ks.flatMap((k, n) => [n ? " " : "", el("span", { class: `dot ${hue(k, s.precisions.length)}` }), safe(s.precisions[k])]);
   const other = winner && g ? (winner.a[at] === row.ks[0] ? "same" : safe(s.precisions[winner.a[at]])) : "";
-  return el("tr", g ? {} : { class: "rest" }, el("td", { class: g ? "layer" : "layer text plain", title: g ? null : safe(row.tensor ?? "") }, name), el("td", { class: "text" }, ...kinds),
+  return el("tr", g ? {} : { class: "rest" }, el("td", { class: g && g.at >= 0 ? "layer" : "layer text plain", title: g ? g.layers.map(safe).join("\n") : safe(row.tensor ?? "") }, name), el("td", { class: "text" }, ...kinds),
     winner ? el("td", { class: other && other !== "same" ? "text differs" : "text" }, other) : null, el("td", {}, percent(row.error)), el("td", {}, g || row.cost ? percent(row.cost) : "–"), el("td", {}, g ? percent(g.macs / total) : "–"));
 };
 const planTable = (s, point, winner) => {
