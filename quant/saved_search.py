@@ -4,7 +4,7 @@ __all__ = ["SavedBetween", "SavedGroup", "SavedPoint", "SavedSearch", "load_sear
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,10 +47,6 @@ class SavedBetween:
     tensor: str
     groups: tuple[int, ...]
     errors: tuple[float, ...]
-
-    def error(self, assignment: Sequence[int]) -> float:
-        """Return what the tensor adds to a plan's error."""
-        return math.fsum(self.errors[k] for k in sorted({assignment[g] for g in self.groups}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -99,16 +99,17 @@ def test_it_loads_silently_and_shows_the_winners_plan(loaded: Any, run: Path, da
 
 def test_keys_walk_along_the_points_and_enter_shows_the_plan(loaded: Any, data: Any) -> None:
     """Numbers are read out at each step; the keys stay where they were."""
-    order = by_cost(data, 0)
-    loaded.execute_script("arguments[0].focus()", plot(loaded, 0))
+    order = by_cost(data, 1)
+    assert [p["n"] for p in order] != sorted(p["n"] for p in order)
+    loaded.execute_script("arguments[0].focus()", plot(loaded, 1))
     for key, at in ((Keys.HOME, 0), (Keys.ARROW_RIGHT, 1), (Keys.END, -1), (Keys.ARROW_LEFT, -2)):
         loaded.switch_to.active_element.send_keys(key)
-        assert spot(loaded, 0).startswith(f"Point {order[at]['n']}, ")
+        assert spot(loaded, 1).startswith(f"Point {order[at]['n']}, ")
     loaded.switch_to.active_element.send_keys(Keys.ENTER)
 
-    assert heading(loaded).startswith(f"Plan {order[-2]['n']} for onnxruntime: ")
+    assert heading(loaded).startswith(f"Plan {order[-2]['n']} for tensorrt: ")
     loaded.switch_to.active_element.send_keys(Keys.ARROW_LEFT)
-    assert spot(loaded, 0).startswith(f"Point {order[-3]['n']}, ")
+    assert spot(loaded, 1).startswith(f"Point {order[-3]['n']}, ")
     assert loaded.get_log("browser") == []
 
 
@@ -147,18 +148,24 @@ def test_what_differs_from_the_winner_is_marked(loaded: Any, data: Any) -> None:
     ] * 2
 
 
-def test_the_table_is_sorted_by_error_and_its_shares_are_whole(loaded: Any) -> None:
-    """Groups, tensors between them and the rest: all of the error and all of the cost."""
+def test_the_table_has_the_shares_of_the_sum(loaded: Any, data: Any) -> None:
+    """Groups, and tensors between them once for each precision that reads them: all of the error."""
+    search = data["targets"][0]["search"]
+    point = next(p for p in search["points"] if p["chosen"])
+    pairs = zip(search["groups"], point["a"], strict=True)
+    wanted = [g["errors"][k] / point["error"] for g, k in pairs]
+    for tensor in search["between"]:
+        read = {point["a"][g] for g in tensor["groups"]}
+        wanted.append(sum(tensor["errors"][k] for k in read) / point["error"])
     rows = loaded.find_elements(By.CSS_SELECTOR, "#plan tbody tr")
     cells = [[c.text for c in row.find_elements(By.TAG_NAME, "td")] for row in rows]
+    shown = [float(c[-3]) for c in cells]
 
-    def values(column: int) -> list[float]:
-        return [float(c[column].replace("<", "").replace("\u2013", "0")) for c in cells]
-
-    errors = values(-3)
-    assert errors == sorted(errors, reverse=True)
-    assert sum(errors) == pytest.approx(100, abs=1.5)
-    assert sum(values(-2)) == pytest.approx(100, abs=1.5)
+    assert len(search["between"]) > 1
+    assert sum(wanted) == pytest.approx(1, abs=1e-4)
+    assert shown == pytest.approx([100 * w for w in sorted(wanted, reverse=True)], abs=0.5)
+    costs = [float(c[-2].replace("\u2013", "0")) for c in cells]
+    assert sum(costs) == pytest.approx(100, abs=1.5)
 
 
 def test_a_group_opens_its_first_layer(loaded: Any) -> None:
