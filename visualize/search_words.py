@@ -58,7 +58,7 @@ def limits(search: SavedSearch) -> str:
 
 def found(search: SavedSearch) -> str:
     """Return in one sentence what the search found."""
-    best, asked = search.winner, search.facts.get("asked", 0)
+    best, asked = search.winner, search.facts.get("asked")
     if best is None:
         return "No plan was measured: nothing can be quantized here within the budget."
     wanted = limits(search)
@@ -72,8 +72,8 @@ def found(search: SavedSearch) -> str:
     drop = _lost(best.drop, search.facts.get("metric"))
     return (
         f"{head} {best.layers}: {amount(search, best.cost)}, {decibels(best.sqnr_db)} {PLACE}"
-        f"{drop}, measured on {search.facts.get('samples')} calibration samples; {asked} plans "
-        f"measured{end}."
+        f"{drop}, measured on {search.facts.get('samples')} calibration samples; {asked} "
+        f"{'plan' if asked == 1 else 'plans'} measured{end}."
     )
 
 

@@ -82,6 +82,8 @@ def test_for_a_budget_alone_the_most_exact_plan_is_told() -> None:
 
     assert found(paid).startswith("The most exact plan (at most 2 MB) has 3 int8, 1 float32: ")
     assert limits(replace(SEARCH, min_sqnr=None)) == ""
+    once = replace(SEARCH, facts={**SEARCH.facts, "asked": 1})
+    assert found(once).endswith("calibration samples; 1 plan measured.")
 
 
 def test_without_a_winner_there_is_a_sentence_too() -> None:
