@@ -13,6 +13,7 @@ from quant.visualize.report_layers import number
 from quant.visualize.search_words import added_up, found, held_out, limits
 
 DIGITS = 6
+"""So that a decibel rounds on the page as it does in the sentences."""
 
 
 def search_json(target: SavedTarget, names: Sequence[str]) -> dict[str, Any] | None:
@@ -86,9 +87,9 @@ def _point(search: SavedSearch, point: SavedPoint, target: str) -> dict[str, Any
         "cost": number(point.cost, DIGITS),
         "costs": {axis: number(cost, DIGITS) for axis, cost in point.costs.items()},
         "error": number(point.error, DIGITS),
-        "predicted": number(point.predicted_db),
-        "measured": None if point.measured_db is None else number(point.measured_db),
-        "lost": None if point.drop is None else number(point.drop),
+        "predicted": number(point.predicted_db, DIGITS),
+        "measured": None if point.measured_db is None else number(point.measured_db, DIGITS),
+        "lost": None if point.drop is None else number(point.drop, DIGITS),
         "layers": point.layers,
         "recipe": f"quant calibrate --recipe {recipe}",
     }
