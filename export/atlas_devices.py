@@ -11,7 +11,7 @@ CUBE = (
 DDR = "computed: LPDDR4X, 128 bits at 3200 MT/s, as Huawei's page of the Atlas 500 says"
 NOMINAL = "Huawei, developer page of the Atlas 500: up to 16 TOPS int8; float16 is half of it"
 P3 = "Ascend310P3.ini: 8 AI cores, 16*32*16 int8 or 16*16*16 float16, 1060 MHz"
-P3_DDR = "Huawei, Atlas 300I Pro: 204.8 GB/s"
+P3_DDR = "Huawei, Atlas 300I Pro and Duo: 204 GB/s a chip"
 B = "Huawei, Atlas 200I DK A2: 8 TOPS int8, 4 TFLOPS float16"
 B_DDR = "computed: LPDDR4X, 64 bits at 3200 MT/s, as Huawei's page of the Atlas 200I DK A2 says"
 
@@ -33,7 +33,7 @@ def _device(
 DEVICES = (
     _device("ascend310", "Ascend 310 (Atlas 200, 300, 500)", (22.3, 11.1), 51.2, CUBE, DDR),
     _device("atlas500", "Atlas 500, one Ascend 310, nominal", (16, 8), 51.2, NOMINAL, DDR),
-    _device("ascend310p3", "Ascend 310P3 (Atlas 300I Pro)", (139, 69.5), 204.8, P3, P3_DDR),
+    _device("ascend310p3", "Ascend 310P3 (Atlas 300I Pro)", (139, 69.5), 204, P3, P3_DDR),
     _device("ascend310b", "Ascend 310B (Atlas 200I DK A2)", (8, 4), 25.6, B, B_DDR),
 )
 """The first is the default of `quant roofline`; in a run `--soc-version` decides."""

@@ -4,7 +4,10 @@ __all__ = ["DEVICES"]
 
 from quant.device import Device
 
-HALF = "taken as half of int8: a 640x640 RetinaFace takes 17 ms in 8 and 34 ms in 16 bits on a Hi3516DV300 (nniefacelib, README)"
+HALF = (
+    "taken as half of int8: a 640x640 RetinaFace takes 17 ms in 8 and 34 ms in 16 bits on a "
+    "Hi3516DV300 (nniefacelib, README)"
+)
 OPEN = "openhisilicon, PRODUCT"
 TWO = "two NNIE cores at 840 MHz together: mahxn0/Yolov5-Hisi3559a-Train, README"
 

@@ -9,11 +9,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from quant.compare import Comparison
 from quant.errors import InputError
 from quant.files import write_json
 from quant.knapsack import Assignment
-from quant.metrics import METRICS
 
 FORMAT = "quant-answers-1"
 
@@ -28,29 +30,40 @@ class Answer:
     Attributes:
         sqnr_db: At the worst output, in dB.
         drop: What the metric loses against float, a share; lower is better. None where none judges.
+        margin: Standard error of the drop: of the mean of its differences, sample by sample.
         metric: Its name; "agreement" where it is the share of samples that change their class.
         samples: How many decide.
     """
 
     sqnr_db: float
     drop: float | None
+    margin: float = 0.0
     metric: str
     samples: int
 
     @classmethod
     def of(cls, found: Comparison) -> "Answer":
         """Read it from a comparison: its first metric, or the classes that change."""
-        name, drop = "", None
-        for name, score in found.scores.items():
-            sign = 1.0 if METRICS[name].better == "higher" else -1.0
-            drop = sign * (found.float_scores[name] - score)
-            break
-        else:
-            if found.agreement is not None:
-                name, drop = "agreement", 1 - found.agreement
+        name, lost = _lost(found)
         return cls(
-            sqnr_db=min(found.sqnr_db, BEST_DB), drop=drop, metric=name, samples=found.samples
+            sqnr_db=min(found.sqnr_db, BEST_DB),
+            drop=float(lost.mean()) if lost.size else None,
+            margin=float(lost.std() / math.sqrt(lost.size)) if lost.size else 0.0,
+            metric=name,
+            samples=found.samples,
         )
+
+
+def _lost(found: Comparison) -> tuple[str, NDArray[np.float64]]:
+    """Return what judges, and float64 `[n]` what each sample loses by it; `[0]` where nothing does."""
+    table = found.table
+    if table is not None:
+        for name, scores in table.scores.items():
+            sign = 1.0 if table.better[name] == "higher" else -1.0
+            return name, np.asarray(sign * (table.float_scores[name] - scores), np.float64)
+        if found.agreement is not None:
+            return "agreement", np.asarray(table.before != table.after, np.float64)
+    return "", np.zeros(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +71,10 @@ class Limits:
     """How good a plan must be.
 
     Attributes:
-        max_drop: Most that the metric may lose, a share; None for no limit.
+        max_drop: Most that the metric may lose, a share; None for no limit. The drop and its
+            standard error together must keep it: of many plans that are measured on few samples the
+            one that looks best has luck too, and loses it on others. (The one-standard-error rule:
+            Breiman et al. 1984, "Classification and Regression Trees", section 3.4.3.)
         min_sqnr: Least SQNR in dB; None for no limit.
     """
 
@@ -76,17 +92,14 @@ class Limits:
                 "--max-drop: nothing judges these outputs, for there are no labels and they are no "
                 "class scores. Give --labels, a --metric that needs none, or --min-sqnr."
             )
-        drops = self.max_drop is not None and not _at_most(answer.drop, self.max_drop)
-        return not drops and (self.min_sqnr is None or answer.sqnr_db >= self.min_sqnr)
+        loses = math.inf if answer.drop is None else answer.drop + answer.margin
+        dropped = self.max_drop is not None and not loses <= self.max_drop + 1e-12
+        return not dropped and (self.min_sqnr is None or answer.sqnr_db >= self.min_sqnr)
 
     def order(self, answer: Answer) -> tuple[float, float]:
         """Return what is greater for a better plan: by the metric if that is limited, then by SQNR."""
         drop = answer.drop if self.max_drop is not None and answer.drop is not None else 0.0
         return (-drop, -math.inf if math.isnan(answer.sqnr_db) else answer.sqnr_db)
-
-
-def _at_most(drop: float | None, most: float) -> bool:
-    return drop is not None and drop <= most + 1e-12
 
 
 class Answers:
@@ -106,6 +119,11 @@ class Answers:
     def known(self, chosen: Assignment) -> bool:
         """Tell whether an assignment has been measured."""
         return chosen in self._known
+
+    @property
+    def every(self) -> Mapping[Assignment, Answer]:
+        """All answers, of earlier runs too."""
+        return dict(sorted(self._known.items()))
 
     def __call__(self, chosen: Assignment) -> Answer:
         """Return the answer of an assignment."""
@@ -133,7 +151,7 @@ def _load(path: Path, key: str) -> dict[Assignment, Answer]:
 
 
 def _row(row: Mapping[str, Any]) -> tuple[Assignment, Answer]:
-    told = {name: row[name] for name in ("sqnr_db", "drop", "metric", "samples")}
+    told = {name: row[name] for name in ("sqnr_db", "drop", "margin", "metric", "samples")}
     if told["sqnr_db"] is None:
         told["sqnr_db"] = math.nan
     return tuple(int(k) for k in row["assignment"]), Answer(**told)

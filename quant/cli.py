@@ -37,10 +37,12 @@ from quant.options import (
     chip_options,
     data_options,
     job_of,
+    main_options,
     model_option,
+    observer_option,
     preprocess_options,
+    recipe_option,
     search_options,
-    target_option,
 )
 
 Kind = click.Choice(["targets", "observers", "metrics", "sources", "rules"])
@@ -48,37 +50,6 @@ EXISTING = click.Path(path_type=Path)
 
 quiet_option = click.option("--quiet", is_flag=True, help="No progress, only results and warnings.")
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-observer_option = click.option("--observer", metavar="NAME", help="Of activations.")
-recipe_option = click.option("--recipe", type=EXISTING, help="TOML file with rules for layers.")
-_MAIN: list[Any] = [
-    model_option,
-    data_options,
-    target_option,
-    click.option(
-        "--holdout", type=int, default=256, show_default=True, help="Others, to measure on."
-    ),
-    click.option("--labels", metavar="L", help="CSV with file,label; or `folders`: one a class."),
-    click.option("--metric", "metrics", multiple=True, default=("top1",), show_default=True),
-    observer_option,
-    recipe_option,
-    click.option(
-        "--effort",
-        type=click.Choice(["fast", "balanced", "best"]),
-        default="balanced",
-        show_default=True,
-        help="How much is tried to buy accuracy back.",
-    ),
-    chip_options,
-    click.option("--layer-samples", type=int, default=8, show_default=True, help="For layers.csv."),
-    click.option("--out", type=EXISTING, help="Folder of the run.  [default: quant-out/<model>]"),
-]
-
-
-def main_options(command: Any) -> Any:
-    """Add the options of the main job."""
-    for option in reversed(_MAIN):
-        command = option(command)
-    return command
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -13,7 +13,7 @@ __all__ = [
 ]
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,9 @@ from quant.solve import solve
 
 POINTS = 64
 """Budgets that are tried, evenly from the cheapest plan to the most exact one."""
+
+GAIN = 0.01
+"""Share of the error that a point of the front must gain over the one before it: 0.04 dB."""
 
 BETWEEN = 16
 """Budgets that are tried between two points of the front."""
@@ -52,7 +55,8 @@ def pareto(problem: Problem, points: int = POINTS) -> list[Point]:
     """Return the front, cheapest first: error falls strictly while cost rises.
 
     Each point has the least error of all assignments that cost no more than its budget, and of
-    those the least cost. Empty where no assignment keeps the other budgets.
+    those the least cost. Points that gain less than 1 % of the error before them are left out, but
+    the last. Empty where no assignment keeps the other budgets.
     """
     first = _exact(problem, solve(problem, cheapest=True), math.inf)
     if first is None:
@@ -69,7 +73,16 @@ def pareto(problem: Problem, points: int = POINTS) -> list[Point]:
         if made is not None:
             found.setdefault(made.chosen, made)
             bound = min(bound, made.error)
-    return undominated(found.values())
+    return _told_apart(undominated(found.values()))
+
+
+def _told_apart(points: Sequence[Point]) -> list[Point]:
+    """Return the points without those that say nothing new."""
+    found = list(points[:1])
+    for one in points[1:]:
+        if one.error <= found[-1].error * (1 - GAIN) or one is points[-1]:
+            found.append(one)
+    return found
 
 
 def between(problem: Problem, low: Point, high: Point, points: int = BETWEEN) -> list[Point]:
@@ -144,7 +157,7 @@ def by_sensitivity(problem: Problem) -> list[Point]:
     if now is None:
         return []
     found = [point(problem, now)]
-    order = sorted(range(len(now)), key=lambda g: -problem.errors[g, now[g]])
+    order = sorted(range(len(now)), key=lambda g: -problem.alone(g, now[g]))
     for g in order:
         best = int(problem.errors[g].argmin())
         here = found[-1].chosen

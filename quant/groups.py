@@ -9,6 +9,7 @@ __all__ = ["Between", "Group", "between", "groups_of", "merged"]
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from quant.graph import Graph, weight_of
 from quant.layers import Layer, layers, macs
@@ -34,14 +35,14 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Between:
-    """A tensor that is quantized where it is made, for all that read it.
+    """A tensor that is quantized where it is made, for all that read it, and its views.
 
     Attributes:
-        tensor: Its name.
+        tensors: Its name, and those of its views: quantizing one of them or all is the same.
         groups: Numbers of the groups of which each alone has it quantized.
     """
 
-    tensor: str
+    tensors: tuple[str, ...]
     groups: tuple[int, ...]
 
 
@@ -69,17 +70,32 @@ def between(
         for value in layer.data:
             readers.setdefault(str(value.name), []).append(layer.name)
     common = {t.tensor for plan in plans for t in plan.quantized if t.readers is None}
-    found = []
+    source: dict[str, str] = {}
+    parts: dict[str, list[str]] = {}
+    causes: dict[str, set[int]] = {}
+    outside: set[str] = set()
     for name in graph.activations:
+        if name not in common:
+            continue
         maker = made.get(name)
+        first = source.get(str(maker.data[0].name)) if _views(maker, target) else None
+        source[name] = root = first or name
+        parts.setdefault(root, []).append(name)
         writes = maker is not None and (weight_of(maker.node) is None or maker.op in target.outputs)
-        causes = [inside.get(x) for x in readers.get(name, [])]
-        causes += [inside.get(maker.name)] if writes and maker is not None else []
-        own = sorted({g for g in causes if g is not None})
-        alone = len(own) == 1 and all(inside.get(x) == own[0] for x in readers.get(name, []))
-        if name in common and own and not alone:
-            found.append(Between(tensor=name, groups=tuple(own)))
-    return found
+        touched = [inside.get(x) for x in readers.get(name, [])]
+        outside |= {root} if None in touched else set()
+        touched += [inside.get(maker.name)] if writes and maker is not None else []
+        causes.setdefault(root, set()).update(g for g in touched if g is not None)
+    return [
+        Between(tensors=tuple(parts[root]), groups=tuple(sorted(causes[root])))
+        for root in parts
+        if causes[root] and (len(causes[root]) > 1 or root in outside)
+    ]
+
+
+def _views(maker: Layer | None, target: Target) -> TypeGuard[Layer]:
+    """Tell whether a layer only hands on the numbers of its first input."""
+    return maker is not None and maker.op in target.views and len(maker.data) > 0
 
 
 def groups_of(graph: Graph, plans: Mapping[str, LayerPlan]) -> list[Group]:

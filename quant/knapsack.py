@@ -70,6 +70,11 @@ class Problem:
             own += [float(tensor.errors[k]) for k in sorted({chosen[g] for g in tensor.groups})]
         return math.fsum(own)
 
+    def alone(self, group: int, k: int) -> float:
+        """Return the error where one group alone has a precision, the others making none."""
+        shared = [float(t.errors[k]) for t in self.shared if group in t.groups]
+        return math.fsum([float(self.errors[group, k]), *shared])
+
     def cost(self, chosen: Assignment) -> float:
         """Return the sum of the costs, conversions included."""
         own = [float(self.costs[g, k]) for g, k in enumerate(chosen)]

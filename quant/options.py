@@ -4,9 +4,12 @@ __all__ = [
     "chip_options",
     "data_options",
     "job_of",
+    "main_options",
     "model_option",
+    "observer_option",
     "preprocess_of",
     "preprocess_options",
+    "recipe_option",
     "search_options",
     "target_option",
 ]
@@ -35,6 +38,11 @@ target_option = click.option(
     show_default=True,
     metavar="NAME",
     help="Repeat for several; `quant list targets` names them.",
+)
+
+observer_option = click.option("--observer", metavar="NAME", help="Of activations.")
+recipe_option = click.option(
+    "--recipe", type=click.Path(path_type=Path), help="TOML file with rules for layers."
 )
 
 FLAGS: tuple[str, ...] = (
@@ -184,6 +192,41 @@ def preprocess_of(options: dict[str, Any]) -> "Preprocess":
     path = options.pop("preprocess", None)
     base = Preprocess.from_toml(path) if path is not None else None
     return Preprocess.from_flags(base, **{name: options.pop(name, None) for name in FLAGS})
+
+
+_MAIN: list[Callable[[Command], Command]] = [
+    model_option,
+    data_options,
+    target_option,
+    click.option(
+        "--holdout", type=int, default=256, show_default=True, help="Others, to measure on."
+    ),
+    click.option("--labels", metavar="L", help="CSV with file,label; or `folders`: one a class."),
+    click.option("--metric", "metrics", multiple=True, default=("top1",), show_default=True),
+    observer_option,
+    recipe_option,
+    click.option(
+        "--effort",
+        type=click.Choice(["fast", "balanced", "best"]),
+        default="balanced",
+        show_default=True,
+        help="How much is tried to buy accuracy back.",
+    ),
+    chip_options,
+    click.option("--layer-samples", type=int, default=8, show_default=True, help="For layers.csv."),
+    click.option(
+        "--out",
+        type=click.Path(path_type=Path),
+        help="Folder of the run.  [default: quant-out/<model>]",
+    ),
+]
+
+
+def main_options(command: Command) -> Command:
+    """Add the options of the main job."""
+    for option in reversed(_MAIN):
+        command = option(command)
+    return command
 
 
 def job_of(options: dict[str, Any]) -> "Job":

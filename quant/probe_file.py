@@ -35,15 +35,15 @@ def save_probes(probes: Probes, path: Path, key: str) -> None:
     """
     arrays = {name: np.ascontiguousarray(array) for name, array in asdict(probes).items()}
     with atomic(path) as scratch:
-        scratch.write_bytes(save(arrays, metadata={"format": FORMAT, "key": key}))
+        # one entry, for safetensors puts several in an order of its own
+        scratch.write_bytes(save(arrays, metadata={"quant": f"{FORMAT} {key}"}))
 
 
 def load_probes(path: Path, key: str) -> Probes | None:
     """Return what an earlier run measured; None where the file is another's, broken or not there."""
     try:
         with safe_open(path, framework="numpy") as file:
-            told = file.metadata() or {}
-            if (told.get("format"), told.get("key")) != (FORMAT, key):
+            if (file.metadata() or {}).get("quant") != f"{FORMAT} {key}":
                 return None
             return Probes(**{name: file.get_tensor(name) for name in NAMES})
     except (OSError, SafetensorError):

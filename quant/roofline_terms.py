@@ -18,7 +18,10 @@ MODEL = (
         "stays in a cache, and only a Relu or Clip is fused."
     ),
     "Operators without weights run at the same peak as those with, so that their bytes decide.",
-    "The network's inputs and outputs are float32.",
+    (
+        "The network's inputs and outputs are float32. A conversion between two widths is a pass of its "
+        "own over the tensor, though runtimes fuse many into the layer before."
+    ),
 )
 
 

@@ -4,8 +4,8 @@ __all__ = ["SavedBetween", "SavedGroup", "SavedPoint", "SavedSearch", "load_sear
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ class SavedGroup:
         name: Of the group.
         layers: Node names.
         macs: Multiply-accumulates of one sample.
-        errors: By number of the precision, what the group alone adds; inf where it cannot have it.
+        errors: By number of the precision, what the group adds beside the tensors between groups;
+            inf where it cannot have it.
         costs: By number of the precision, in the unit of the search's axis.
     """
 
@@ -39,12 +40,12 @@ class SavedBetween:
     """A tensor that is quantized where it is made, for all who read it.
 
     Attributes:
-        tensor: Its name.
+        tensors: Its name, and those of its views.
         groups: By number, of which each alone has it quantized.
         errors: By number of the precision; several groups of one precision add it once.
     """
 
-    tensor: str
+    tensors: tuple[str, ...]
     groups: tuple[int, ...]
     errors: tuple[float, ...]
 
@@ -64,6 +65,7 @@ class SavedPoint:
         predicted_db: SQNR at the worst output if errors add up; inf without any error.
         measured_db: SQNR at the worst output; None where it was not measured.
         drop: What the metric lost, a share; None where it was not measured.
+        margin: Standard error of the drop.
         layers: How many layers have each precision, in words.
     """
 
@@ -77,6 +79,7 @@ class SavedPoint:
     predicted_db: float
     measured_db: float | None
     drop: float | None
+    margin: float
     layers: str
 
     @property
@@ -168,13 +171,15 @@ def _search(told: dict[str, Any]) -> SavedSearch:
     axis, count = str(told["axis"]), len(told["precisions"])
     if axis not in AXES:
         raise ValueError(f"the axis is one of {', '.join(AXES)}, saw {axis!r}")
-    groups = tuple(_group(row, count) for row in told["groups"])
+    alone = tuple(_group(row, count) for row in told["groups"])
+    tensors = tuple(_between(row, len(alone), count) for row in told.get("between", []))
+    groups = tuple(_without(group, g, tensors) for g, group in enumerate(alone))
     return SavedSearch(
         facts={k: v for k, v in told.items() if k not in ("groups", "between", "points")},
         axis=axis,
         precisions=tuple(str(name) for name in told["precisions"]),
         groups=groups,
-        between=tuple(_between(row, len(groups), count) for row in told.get("between", [])),
+        between=tensors,
         points=tuple(_point(row, axis, len(groups), count) for row in told["points"]),
         min_sqnr=_known(told["min_sqnr_db"]),
         max_drop=_known(told["max_drop"]),
@@ -203,12 +208,19 @@ def _group(row: Mapping[str, Any], count: int) -> SavedGroup:
     )
 
 
+def _without(group: SavedGroup, number: int, tensors: Sequence[SavedBetween]) -> SavedGroup:
+    """Take out of a group's error what the tensors between groups have of it."""
+    shared = [t.errors for t in tensors if number in t.groups]
+    own = [max(0.0, e - math.fsum(x[k] for x in shared)) for k, e in enumerate(group.errors)]
+    return replace(group, errors=tuple(own))
+
+
 def _between(row: Mapping[str, Any], groups: int, count: int) -> SavedBetween:
     inside = tuple(int(g) for g in row["groups"])
     if len(row["errors"]) != count or not all(0 <= g < groups for g in inside):
         raise ValueError(f"a tensor has an error for each of {count} precisions, and known groups")
     errors = tuple(_or_inf(e) for e in row["errors"])
-    return SavedBetween(tensor=str(row["tensor"]), groups=inside, errors=errors)
+    return SavedBetween(tensors=tuple(map(str, row["tensors"])), groups=inside, errors=errors)
 
 
 def _point(row: Mapping[str, Any], axis: str, groups: int, count: int) -> SavedPoint:
@@ -227,5 +239,6 @@ def _point(row: Mapping[str, Any], axis: str, groups: int, count: int) -> SavedP
         predicted_db=_or_inf(row["predicted_sqnr_db"]),
         measured_db=_known(row["measured_sqnr_db"]),
         drop=_known(row["measured_drop"]),
+        margin=_known(row.get("drop_margin")) or 0.0,
         layers=str(row["layers"]),
     )

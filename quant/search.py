@@ -16,7 +16,7 @@ from quant.front import POINTS, Point, between, by_sensitivity, greedy, pareto, 
 from quant.knapsack import Assignment, Problem
 
 REPAIRS = 6
-"""Assignments with one group less that are asked at the winner."""
+"""Assignments that are asked below the winner, and then with one group less than it."""
 
 RIVALS = 3
 """Points of the front that are measured where only the cost is limited."""
@@ -188,6 +188,7 @@ class _Hunt:
         for path in self.space.greedy:
             self.bisect([p for p in path if self._cheaper(p)])
         if self.found.kept:
+            self.below()
             self.repair()
 
     def _cheaper(self, one: Point) -> bool:
@@ -214,6 +215,15 @@ class _Hunt:
             else:
                 low = middle
         return high
+
+    def below(self) -> None:
+        """Ask the most exact of the cheaper points that were passed over: errors fall by and large."""
+        known = {p.chosen: p for path in (self.space.front, *self.space.greedy) for p in path}
+        for _ in range(REPAIRS):
+            some = [p for p in known.values() if self._cheaper(p) and not self.answers_asked(p)]
+            if not some:
+                return
+            self.ask(min(some, key=lambda p: (p.error, p.cost, p.chosen)).chosen)
 
     def repair(self) -> None:
         """Take precision from one group at a time, where the model says it saves most for its error."""

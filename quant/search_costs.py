@@ -72,7 +72,7 @@ class Costs:
         for tensor, row in zip(between, errors[count:], strict=True):
             wide = np.zeros(every)
             wide[: self.candidates] = np.maximum(row, 0.0)
-            shared.append(Shared(tensor=tensor.tensor, groups=tensor.groups, errors=wide))
+            shared.append(Shared(tensor=tensor.tensors[0], groups=tensor.groups, errors=wide))
         return Problem(
             errors=full,
             costs=self.axes[axis],

@@ -1,12 +1,12 @@
-"""Search files: what a search leaves for people: the front, a recipe for each point, the whole as JSON."""
+"""Search files: what a search leaves: the front, a recipe for each point, the whole as JSON."""
 
-__all__ = ["COLUMNS", "additivity", "search_facts", "write_search"]
+__all__ = ["COLUMNS", "additivity", "noise_ratios", "search_facts", "write_search"]
 
 import csv
 import io
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,13 @@ from quant.assignment import recipe_text
 from quant.files import write_json, write_text
 from quant.front import Point
 from quant.goal import AXES
+from quant.knapsack import Assignment
 from quant.searching import Searched
 
 COLUMNS = (
     *("point", "source", "chosen", "latency_ms", "size_mb", "gops"),
     *("predicted_error", "predicted_sqnr_db", "measured_sqnr_db", "measured_drop"),
+    "drop_margin",
     *("layers", "recipe"),
 )
 
@@ -114,6 +116,7 @@ def _points(made: Searched, rows: list[_Row]) -> list[dict[str, Any]]:
                 "predicted_sqnr_db": made.sensitivity.predicted_db(row.point.chosen),
                 "measured_sqnr_db": answer.sqnr_db if answer is not None else None,
                 "measured_drop": answer.drop if answer is not None else None,
+                "drop_margin": answer.margin if answer is not None else None,
                 "layers": _counts(made, row.point),
             }
         )
@@ -142,17 +145,20 @@ def additivity(made: Searched) -> dict[str, Any]:
     1 where the sum of the groups' own errors is the error of the plan; over 1 where they help each
     other to grow.
     """
-    ratios = []
-    for point, answer in made.found.asked:
-        predicted = made.sensitivity.predicted_db(point.chosen)
-        if math.isfinite(predicted) and math.isfinite(answer.sqnr_db):
-            ratios.append(10 ** ((predicted - answer.sqnr_db) / 10))
+    ratios = noise_ratios(made, {p.chosen: a for p, a in made.found.asked})
     best = made.found.point
     told: dict[str, Any] = {"plans": len(ratios), "noise_ratios": sorted(ratios)}
     if best is not None and made.found.answer is not None:
         told["predicted_sqnr_db"] = made.sensitivity.predicted_db(best.chosen)
         told["measured_sqnr_db"] = made.found.answer.sqnr_db
     return told
+
+
+def noise_ratios(made: Searched, answers: Mapping[Assignment, Answer]) -> list[float]:
+    """Return measured noise power by the predicted one, of each assignment."""
+    pairs = [(made.sensitivity.predicted_db(c), a.sqnr_db) for c, a in answers.items()]
+    known = [(p, m) for p, m in pairs if math.isfinite(p) and math.isfinite(m)]
+    return [10 ** ((predicted - measured) / 10) for predicted, measured in known]
 
 
 def search_facts(made: Searched) -> dict[str, Any]:
@@ -174,14 +180,14 @@ def search_facts(made: Searched) -> dict[str, Any]:
                 "name": group.name,
                 "layers": list(group.layers),
                 "macs": group.macs,
-                "errors": made.sensitivity.error[g].tolist(),
+                "errors": [made.space.problem.alone(g, k) for k in range(made.costs.candidates)],
                 "costs": made.space.problem.costs[g, : made.costs.candidates].tolist(),
             }
             for g, group in enumerate(made.costs.groups)
         ],
         "between": [
             {
-                "tensor": tensor.tensor,
+                "tensors": list(tensor.tensors),
                 "groups": list(tensor.groups),
                 "errors": made.sensitivity.error[t].tolist(),
             }
@@ -192,6 +198,7 @@ def search_facts(made: Searched) -> dict[str, Any]:
         "stopped": found.stopped,
         "metric": found.answer.metric if found.answer is not None else "",
         "drop": found.answer.drop if found.answer is not None else None,
+        "margin": found.answer.margin if found.answer is not None else None,
         "sqnr_db": found.answer.sqnr_db if found.answer is not None else None,
         "samples": found.answer.samples if found.answer is not None else 0,
         "cost": found.point.cost if found.point is not None else None,

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quant.calibration import Batch
 from quant.choose import choose, usable
+from quant.compare import Samples
 from quant.cost import CostTable
 from quant.deploy import Deployment
 from quant.effort import joined
@@ -37,7 +37,7 @@ def search_run(
     recipe: Recipe,
     profile: Profile,
     table: CostTable,
-    samples: Sequence[Batch],
+    samples: Sequence[Samples],
     plain: Any,
     metrics: Sequence[Metric],
     deployment: Deployment,
@@ -107,7 +107,7 @@ def _with_observer(
     target: Target,
     recipe: Recipe,
     profile: Profile,
-    samples: Sequence[Batch],
+    samples: Sequence[Samples],
     plain: Any,
 ) -> Recipe:
     """Settle the observer once, so that every plan of the search has the same."""

@@ -4,6 +4,7 @@ __all__ = ["breached", "held_out_facts", "search_summary", "search_text", "searc
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from quant.answers import Answer, Limits
@@ -11,7 +12,18 @@ from quant.compare import Comparison
 
 KEPT = (
     *("device", "axis", "unit", "max_drop", "min_sqnr_db", "most_cost", "budgets", "precisions"),
-    *("sensitivity", "asked", "kept", "stopped", "metric", "drop", "sqnr_db", "samples", "cost"),
+    *(
+        "sensitivity",
+        "asked",
+        "kept",
+        "stopped",
+        "metric",
+        "drop",
+        "margin",
+        "sqnr_db",
+        "samples",
+        "cost",
+    ),
     *("precisions_chosen", "additivity", "whole_cost", "cheapest_cost"),
 )
 """What `run.json` has of `search.json`."""
@@ -33,8 +45,9 @@ def held_out_facts(limits: Limits, found: Comparison | None) -> dict[str, Any]:
     return {
         "sqnr_db": answer.sqnr_db,
         "drop": answer.drop,
+        "margin": answer.margin,
         "samples": answer.samples,
-        "kept": limits.kept(answer),
+        "kept": limits.kept(replace(answer, margin=0.0)),
     }
 
 
@@ -65,14 +78,16 @@ def _on(told: Mapping[str, Any]) -> str:
 def _measured(told: Mapping[str, Any]) -> str:
     found = [f"{told['sqnr_db']:.1f} dB"] if told["sqnr_db"] is not None else []
     if told["drop"] is not None:
-        found.insert(0, f"{told['metric']} {-100 * told['drop']:+.2f} points")
+        found.insert(
+            0, f"{told['metric']} {-100 * told['drop']:+.2f} ± {100 * told['margin']:.2f} points"
+        )
     return ", ".join(found)
 
 
 def _limit(told: Mapping[str, Any]) -> str:
     found = []
     if told["max_drop"] is not None:
-        found.append(f"at most {100 * told['max_drop']:g} points lost")
+        found.append(f"at most {100 * told['max_drop']:g} points lost, error included")
     if told["min_sqnr_db"] is not None:
         found.append(f"at least {told['min_sqnr_db']:g} dB")
     if told["most_cost"] is not None and math.isfinite(told["most_cost"]):

@@ -1,10 +1,11 @@
 """Searching: a mixed-precision search on one target of a run, from its samples to its recipe."""
 
-__all__ = ["Searched", "search_target"]
+__all__ = ["Ground", "Searched", "additive_model", "measured_sensitivity", "search_target"]
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from quant.assignment import with_assignment
 from quant.compare import Samples, compare
 from quant.cost import CostTable
 from quant.errors import InputError
-from quant.goal import Goal
+from quant.goal import AXES, Goal
 from quant.graph import Graph
 from quant.groups import Group, between, groups_of, merged
 from quant.knapsack import Assignment
@@ -87,6 +88,7 @@ class Searched:
         sensitivity: Of the groups.
         space: The additive model, its front and the rival paths.
         found: The winner and all that was measured.
+        answers: Measures further assignments; None before the search.
     """
 
     ground: Ground
@@ -97,6 +99,7 @@ class Searched:
     sensitivity: Sensitivity
     space: Space
     found: Found
+    answers: Answers | None = field(default=None, repr=False, compare=False)
 
     def precisions(self, chosen: Assignment) -> tuple[str, ...]:
         """Return the precision of each group."""
@@ -115,16 +118,16 @@ class Searched:
 
         Its share of the error that all groups make at the cheapest precision, and of the cost.
         """
-        errors = self.space.problem.errors[: len(self.costs.groups)]
-        first = self.space.problem.costs[: len(self.costs.groups)].argmin(axis=1)
-        least = [float(errors[g, k]) for g, k in enumerate(first)]
+        problem = self.space.problem
+        first = problem.costs[: len(self.costs.groups)].argmin(axis=1)
+        least = [problem.alone(g, int(k)) for g, k in enumerate(first)]
         known = math.fsum(e for e in least if math.isfinite(e))
-        total = self.space.problem.cost(chosen)
+        total = problem.cost(chosen)
         found = {}
         for g, (group, k) in enumerate(zip(self.costs.groups, chosen, strict=False)):
             name = self.costs.precisions[k]
             share = 1.0 if math.isinf(least[g]) else least[g] / known if known else 0.0
-            cost = self.space.problem.costs[g, k] / total if total else 0.0
+            cost = problem.costs[g, k] / total if total else 0.0
             word = "in" if k == first[g] else "kept"
             found[group.name] = (
                 f"{word} {name}: {_percent(share)} of the output error at "
@@ -155,37 +158,62 @@ def search_target(
     Raises:
         InputError: An unknown precision, nothing to choose, or a goal that nothing judges.
     """
+    end = time.monotonic() + ground.goal.seconds
+    made = additive_model(ground, talk, end)
+    answers = _answers(made, talk)
+    found = search(
+        made.space,
+        answers,
+        made.limits,
+        most_cost=made.most_cost,
+        seconds=end - time.monotonic(),
+        better=None if keep is None else lambda p: keep(made.recipe(p.chosen)),
+    )
+    return replace(made, found=found, answers=answers)
+
+
+def additive_model(ground: Ground, talk: Talk, end: float = math.inf) -> Searched:
+    """Return a search before anything but sensitivities is measured: costs, errors and the front.
+
+    Args:
+        ground: All that it needs.
+        talk: Shows how far it is.
+        end: Of the monotonic clock: sensitivities are then taken from the samples seen so far.
+
+    Raises:
+        InputError: As `search_target`.
+    """
     goal, target = ground.goal, ground.target
     candidates = _candidates(goal, target)
     axis, most = _axis(goal, ground.table)
     groups, others = _groups(ground)
     costs = costs_of(ground.graph, ground.table, groups, candidates, others)
-    sensitivity = _sensitivity(ground, groups, candidates, talk)
+    sensitivity = measured_sensitivity(ground, groups, candidates, talk, end)
     problem = costs.problem(sensitivity.error, axis, goal.budgets, sensitivity.between)
     plain = [k for k, name in enumerate(costs.precisions) if name in target.floats]
     space = space_of(problem, plain)
-    limits = _limits(goal, ground)
-    budget = next((b.limit(_dearest(space)) for b in goal.budgets if b.axis == axis), most)
-    made = Searched(
+    if not space.front:
+        raise InputError(
+            f"--budget: no plan for {target.name} keeps {_budgets(goal)}. Loosen it, or add a "
+            "precision with --precisions."
+        )
+    return Searched(
         ground=ground,
         axis=axis,
-        limits=limits,
-        most_cost=budget,
+        limits=_limits(goal, ground),
+        most_cost=next((b.limit(_dearest(space)) for b in goal.budgets if b.axis == axis), most),
         costs=costs,
         sensitivity=sensitivity,
         space=space,
         found=Found(),
     )
-    answers = _answers(made, talk)
-    found = search(
-        space,
-        answers,
-        limits,
-        most_cost=budget,
-        seconds=goal.seconds,
-        better=None if keep is None else lambda p: keep(made.recipe(p.chosen)),
+
+
+def _budgets(goal: Goal) -> str:
+    return ", ".join(
+        f"{b.axis} {100 * b.most:g} %" if b.share else f"{b.axis} {b.most:g} {AXES[b.axis]}"
+        for b in goal.budgets
     )
-    return replace(made, found=found)
 
 
 def _dearest(space: Space) -> float:
@@ -251,10 +279,22 @@ def _limits(goal: Goal, ground: Ground) -> Limits:
     return Limits(max_drop=None, min_sqnr=20.0)
 
 
-def _sensitivity(
-    ground: Ground, groups: Sequence[Group], candidates: Sequence[str], talk: Talk
+def measured_sensitivity(
+    ground: Ground,
+    groups: Sequence[Group],
+    candidates: Sequence[str],
+    talk: Talk,
+    end: float = math.inf,
 ) -> Sensitivity:
-    """Measure each group at each precision alone, or read what an earlier run measured."""
+    """Measure each group at each precision alone, or read what an earlier run measured.
+
+    Args:
+        ground: All that it needs.
+        groups: The groups.
+        candidates: The precisions.
+        talk: Shows how far it is.
+        end: Of the monotonic clock: no batch but the first is begun after it.
+    """
     goal = ground.goal
     versions: dict[int, ir.Model] = {}
     texts, plans = [], []
@@ -270,7 +310,7 @@ def _sensitivity(
     key = digest(
         ground.graph.fingerprint,
         goal.sensitivity,
-        *(x for tensor in tensors for x in (tensor.tensor, repr(tensor.groups))),
+        *(x for tensor in tensors for x in (*tensor.tensors, repr(tensor.groups))),
         *texts,
         *(layer for group in groups for layer in (*group.layers, "")),
         *(f"{d:x}" for batch in batches for d in batch.digests),
@@ -283,7 +323,7 @@ def _sensitivity(
         versions,
         groups,
         len(candidates),
-        shown,
+        _until(end, shown),
         between=tensors,
         name=goal.sensitivity,
         threads=ground.threads,
@@ -291,6 +331,14 @@ def _sensitivity(
         keep=lambda probes: save_probes(probes, path, key),
     )
     return sensitivity_of(found, tensors, goal.sensitivity)
+
+
+def _until(end: float, batches: Iterable[Samples]) -> Iterator[Samples]:
+    """Yield batches while there is time, and the first one in any case."""
+    for number, batch in enumerate(batches):
+        if number and time.monotonic() >= end:
+            return
+        yield batch
 
 
 def _first(samples: Sequence[Samples], count: int) -> list[Samples]:

@@ -119,9 +119,9 @@ def probe(
         Turn(layers=_members(groups[s.row], known), version=order.index(s.ks[0])) for s in spots
     ]
     for row, tensor in enumerate(between, len(groups)):
-        for ks in _equal_grids(tensor.tensor, {k: versions[k] for k in order}):
+        for ks in _equal_grids(tensor.tensors, {k: versions[k] for k in order}):
             spots.append(_Spot(row, ks))
-            turns.append(Turn(tensors=(tensor.tensor,), version=order.index(ks[0])))
+            turns.append(Turn(tensors=tensor.tensors, version=order.index(ks[0])))
     table = Turntable(graph, [versions[k] for k in order], turns, threads) if turns else None
     parts = [] if done is None else [done]
     passed = 0 if done is None else len(done.samples)
@@ -143,11 +143,12 @@ class _Spot:
     ks: tuple[int, ...]
 
 
-def _equal_grids(tensor: str, versions: Mapping[int, ir.Model]) -> list[tuple[int, ...]]:
-    """Return the precisions at which a tensor has a grid, those of the same grid together."""
+def _equal_grids(tensors: Sequence[str], versions: Mapping[int, ir.Model]) -> list[tuple[int, ...]]:
+    """Return the precisions at which tensors have grids, those of the same grids together."""
     found: dict[Any, list[int]] = {}
     for k, model in versions.items():
-        chain = grid_of(named_values(model)[tensor])
+        values = named_values(model)
+        chain = [node for name in tensors for node in grid_of(values[name])]
         told = [
             (
                 node.op_type,

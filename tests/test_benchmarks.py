@@ -32,7 +32,7 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
     "name",
     [
         *("analysis.py", "gate_errors.py", "profile.py", "observers.py", "quality.py"),
-        *("roofline.py", "targets.py"),
+        *("roofline.py", "search.py", "targets.py"),
     ],
 )
 def test_help_explains_the_measurement(name: str) -> None:

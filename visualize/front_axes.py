@@ -155,6 +155,8 @@ def draw_drop(axes: Axes, search: SavedSearch) -> None:
     most = 100 * search.max_drop
     for p in search.points:
         if p.drop is not None:
+            ends = 100 * (p.drop - p.margin), 100 * (p.drop + p.margin)
+            axes.vlines(p.cost, *ends, color=FRONT if is_front(p) else PALE, lw=0.9, zorder=2)
             _measured(axes, p, 100 * p.drop)
             if p.chosen:
                 axes.plot([p.cost], [100 * p.drop], zorder=6, **RING)  # type: ignore[arg-type]
@@ -167,5 +169,7 @@ def draw_drop(axes: Axes, search: SavedSearch) -> None:
     axes.set_ylabel(f"{metric} lost, points")
     samples = search.facts.get("samples")
     if isinstance(samples, int) and samples > 0:
-        words = f"on {samples} samples; a sample is {points(1 / samples)}"
+        bars = any(p.margin > 0 for p in search.points)
+        ends = "; bars: standard error, which must keep the limit too" if bars else ""
+        words = f"on {samples} samples; one is {points(1 / samples)}{ends}"
         axes.set_title(words, size=7.5, weight="normal", color=QUIET)

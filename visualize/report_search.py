@@ -50,7 +50,7 @@ def search_json(target: SavedTarget, names: Sequence[str]) -> dict[str, Any] | N
         "groups": [_group(group, at) for group in search.groups],
         "between": [
             {
-                "tensor": one.tensor,
+                "tensor": one.tensors[0] if one.tensors else "",
                 "groups": list(one.groups),
                 "errors": [number(e, DIGITS) for e in one.errors],
             }
@@ -90,6 +90,7 @@ def _point(search: SavedSearch, point: SavedPoint, target: str) -> dict[str, Any
         "predicted": number(point.predicted_db, DIGITS),
         "measured": None if point.measured_db is None else number(point.measured_db, DIGITS),
         "lost": None if point.drop is None else number(point.drop, DIGITS),
+        "margin": number(point.margin, DIGITS),
         "layers": point.layers,
         "recipe": f"quant calibrate --recipe {recipe}",
     }

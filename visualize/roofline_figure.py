@@ -131,7 +131,7 @@ def _names(axes: Axes, points: Sequence[_Point]) -> None:
         shown.setdefault(point.row.cost.layer, point)
     apart: list[_Point] = []
     for point in shown.values():
-        if all(_distance(point, other) > 0.08 for other in apart):
+        if all(_distance(point, other) > 0.3 for other in apart):
             apart.append(point)
     for point in apart[:NAMED]:
         axes.annotate(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from quant.roof import Roof, RoofRow, Total
 from quant.visualize.label import cells, escaped, shortened
 
-LAYER, OP = 34, 18
+LAYER, OP = 30, 13
 """The most columns of a name and of an operator."""
 SHORT = 15
 """Layers in the list of what falls short; the CSV has all."""

@@ -35,10 +35,12 @@ def points(drop: float) -> str:
     return f"{0.0 if abs(value) < 0.005 else value:.2f} points"
 
 
-def _lost(drop: float | None, metric: object) -> str:
-    """Return ", 0.40 points of top1 lost"; "" where nothing was judged."""
+def _lost(drop: float | None, metric: object, margin: float = 0.0) -> str:
+    """Return ", 0.40 points of top1 (\u00b1 0.20) lost"; "" where nothing was judged."""
     if drop is None:
         return ""
+    if margin >= 0.00005:
+        metric = f"{metric or 'the metric'} (\u00b1 {100 * margin:.2f})"
     word = "gained" if 100 * drop <= -0.005 else "lost"
     return f", {points(abs(drop))} of {metric or 'the metric'} {word}"
 
@@ -69,7 +71,7 @@ def found(search: SavedSearch) -> str:
     else:
         head = f"The cheapest plan ({wanted}) has"
     end = "; the time ended before the search did" if search.facts.get("stopped") else ""
-    drop = _lost(best.drop, search.facts.get("metric"))
+    drop = _lost(best.drop, search.facts.get("metric"), best.margin)
     return (
         f"{head} {best.layers}: {amount(search, best.cost)}, {decibels(best.sqnr_db)} {PLACE}"
         f"{drop}, measured on {search.facts.get('samples')} calibration samples; {asked} "

@@ -1,5 +1,7 @@
 """Cost: a network's time, size and bit operations at a choice of precisions, by hand."""
 
+from dataclasses import replace
+
 import pytest
 
 from quant.cost import CostTable, LayerCost, conversions, precision_bits
@@ -41,8 +43,8 @@ def table(**changes: object) -> CostTable:
         for name in ("conv1", "conv2", "flat", "fc")
         for precision, spent, size in (("int8", 1.0, 8), ("float32", 3.0, 32))
     }
-    given = {"elements": {"b": 32, "x": 48}, "byte_ms": 0.5, "convert_ms": 7.0, **changes}
-    return CostTable(target="t", device="d", layers=layers, assumptions=(), **given)  # type: ignore[arg-type]
+    given = {"layers": layers, "elements": {"b": 32, "x": 48}, "byte_ms": 0.5, "convert_ms": 7.0}
+    return CostTable(target="t", device="d", assumptions=(), **{**given, **changes})  # type: ignore[arg-type]
 
 
 def test_every_precision_has_its_bits() -> None:
@@ -79,6 +81,29 @@ def test_a_tensor_is_converted_once_for_each_precision_that_reads_it() -> None:
         ("b", "int8", "float16"),
         ("y", "float16", "float32"),
     ]
+
+
+def test_a_view_converts_nothing_whatever_a_plan_says_of_it() -> None:
+    """A plan may leave a Flatten float between two integer layers: it moves no number."""
+    chosen = {"conv1": "int8", "conv2": "int8", "flat": "float32", "fc": "int8"}
+
+    assert ("b", "int8", "float32") not in conversions(chosen, net())
+
+
+def test_a_product_of_two_activations_has_the_bits_of_activations_twice() -> None:
+    graph = prepared(
+        model(
+            """g (float[N,3,4] x) => (float[N,2,4,4] y) {
+                [conv1] a = MatMul(x, w)
+                [conv2] y = MatMul(a, x)
+            }""",
+            weights(0, w=(4, 3)),
+        )
+    )
+    wide = {key: replace(cost, precision="w4a8") for key, cost in table().layers.items()}
+    chosen = {"conv1": "int8", "conv2": "int8"}
+
+    assert table(layers=wide).bit_operations(chosen, graph) == 10 * 4 * 8 + 10 * 8 * 8
 
 
 def test_equal_precisions_convert_only_at_the_ends() -> None:

@@ -94,16 +94,16 @@ def test_merging_joins_the_neighbours_that_compute_least() -> None:
 def between_groups(graph: Graph, plan: Plan, target: str) -> dict[str, tuple[str, ...]]:
     groups = groups_of(graph, plan.layers)
     found = between(graph, TARGETS[target], groups, [plan])
-    return {b.tensor: tuple(groups[g].name for g in b.groups) for b in found}
+    return {" ".join(b.tensors): tuple(groups[g].name for g in b.groups) for b in found}
 
 
 def test_a_tensor_that_two_groups_read_stands_between_them() -> None:
     graph, plan = chosen(chain(), "onnxruntime")
 
-    # `b` is written by the pool and read by both branches, `e` written by the Concat and read by
-    # `last`; `input` and `a` are the first group's own affair
+    # `b`, a view of `a`, is read by both branches, `e` is written by the Concat and read by
+    # `last`; `input` is the first group's own affair
     assert between_groups(graph, plan, "onnxruntime") == {
-        "b": ("first", "left"),
+        "a b": ("first", "left"),
         "e": ("left", "last"),
     }
 

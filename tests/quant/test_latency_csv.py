@@ -1,6 +1,7 @@
 """Measured times: three kinds of file, names of fused kernels, and every mistake in one sentence."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -255,6 +256,7 @@ def test_what_was_not_measured_is_scaled_to_what_was(
     tmp_path: Path, graph: Graph, table: CostTable
 ) -> None:
     """conv1 took ten times its prediction, so the rest does: in float32 too, for want of better."""
+    table = replace(table, byte_ms=0.5, convert_ms=2.0)
     before = table.layers["conv1", "int8"].milliseconds
     text = f"{HEADER}conv1,int8,{10 * before}\n"
     found = with_measured(table, read(tmp_path, text, graph, table))
@@ -265,6 +267,7 @@ def test_what_was_not_measured_is_scaled_to_what_was(
         assert found.layers[key].milliseconds == pytest.approx(10 * table.layers[key].milliseconds)
         assert found.layers[key].bound == table.layers[key].bound
     assert found.layers["flat", "int8"].milliseconds == 0
+    assert (found.byte_ms, found.convert_ms) == pytest.approx((5, 20))
     assert found.assumptions[-2:] == (
         (
             f"1 of 5 layers were measured in int8 ({tmp_path / 'times.csv'}): 10 times the prediction, by "

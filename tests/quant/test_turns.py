@@ -60,13 +60,13 @@ def test_a_tensor_turn_is_the_graph_with_that_tensor_on_its_grid_for_everybody(
 ) -> None:
     graph, some = plans(net, "onnxruntime")
     _, tensors = grouped(graph, some, "onnxruntime")
-    turns = [Turn(tensors=(t.tensor,), version=0) for t in tensors]
+    turns = [Turn(tensors=t.tensors, version=0) for t in tensors]
     table = Turntable(graph, models(graph, some, "onnxruntime"), turns, 1)
     outputs, answers = table.answers({"input": X})
     np.testing.assert_allclose(outputs[0], plain(graph), rtol=1e-5, atol=1e-6)
     seen = 0
     for number, (got,) in answers:
-        want = only(graph, some[0], "onnxruntime", {tensors[number].tensor})
+        want = only(graph, some[0], "onnxruntime", set(tensors[number].tensors))
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
         assert np.abs(want - plain(graph)).max() > 1e-4, "it does something"
         seen += 1
@@ -80,7 +80,7 @@ def test_a_turn_of_everything_is_the_whole_simulation(net: object, target: str) 
     graph, some = plans(net, target)
     _, tensors = grouped(graph, some, target)
     every = tuple(x for x in layers(graph) if some[0].layers[x.name].quantized)
-    names = tuple(t.tensor for t in tensors)
+    names = tuple(n for t in tensors for n in t.tensors)
     made = models(graph, some, target)
     turns = [Turn(layers=every, version=v, tensors=names) for v in (0, 1)]
     _, answers = Turntable(graph, made, turns, 1).answers({"input": X})
@@ -97,7 +97,7 @@ def test_a_group_turn_of_each_version_quantizes_its_weights_and_its_own_inputs(
     target = "tensorrt"
     graph, some = plans(net, target)
     groups, tensors = grouped(graph, some, target)
-    apart = {t.tensor for t in tensors}
+    apart = {n for t in tensors for n in t.tensors}
     known = {x.name: x for x in layers(graph)}
     turns = [
         Turn(layers=tuple(known[n] for n in g.layers), version=v) for v in (0, 1) for g in groups

@@ -213,6 +213,41 @@ def test_resnet20_is_as_published() -> None:
     assert total == pytest.approx(40.8e6, rel=0.01)
 
 
+def test_efficientnet_lite0_is_as_its_table_of_layers() -> None:
+    """Tan and Le 2019, table 1, at 224x224 without squeeze and excitation: 385 million by hand."""
+    table = [(1, 3, 1, 16, 1), (6, 3, 2, 24, 2), (6, 5, 2, 40, 2), (6, 3, 2, 80, 3)]
+    table += [(6, 5, 1, 112, 3), (6, 5, 2, 192, 4), (6, 3, 1, 320, 1)]
+    lines, shapes, width, last = [], {}, 32, "stem"
+    lines.append("[stem] stem = Conv<strides=[2,2], pads=[1,1,1,1]>(x, w_stem)")
+    shapes["w_stem"] = (32, 3, 3, 3)
+    for number, (expand, kernel, stride, outside, repeats) in enumerate(table):
+        for turn in range(repeats):
+            name, pad, step = f"b{number}_{turn}", kernel // 2, 1 if turn else stride
+            inside = width * expand
+            if expand > 1:
+                shapes[f"w_{name}e"] = (inside, width, 1, 1)
+                lines.append(f"[{name}e] {name}e = Conv({last}, w_{name}e)")
+                last = f"{name}e"
+            shapes[f"w_{name}d"] = (inside, 1, kernel, kernel)
+            shapes[f"w_{name}p"] = (outside, inside, 1, 1)
+            pads = ",".join([str(pad)] * 4)
+            lines.append(
+                f"[{name}d] {name}d = Conv<group={inside}, strides=[{step},{step}], pads=[{pads}]>"
+                f"({last}, w_{name}d)"
+            )
+            lines.append(f"[{name}p] {name}p = Conv({name}d, w_{name}p)")
+            width, last = outside, f"{name}p"
+    shapes |= {"w_head": (1280, 320, 1, 1), "w_fc": (1000, 1280)}
+    body = "\n".join(lines)
+    found = worked(
+        f"g (float[N,3,224,224] x) => (float[N,1000] y) {{ {body} [head] h = Conv({last}, w_head) "
+        "p = GlobalAveragePool(h) f = Flatten(p) [fc] y = Gemm<transB=1>(f, w_fc) }",
+        **shapes,
+    )
+
+    assert sum(w.macs for w in found.values()) == 385_187_552
+
+
 def test_a_whole_network_counts_what_torch_counts() -> None:
     """An independent counter: torch's, over the operators that it ran on the same shapes."""
     import torch

@@ -28,6 +28,7 @@ WINNER = SavedPoint(
     predicted_db=31.24,
     measured_db=32.06,
     drop=0.004,
+    margin=0.0,
     layers="3 int8, 1 float32",
 )
 SEARCH = SavedSearch(
@@ -82,6 +83,8 @@ def test_for_a_budget_alone_the_most_exact_plan_is_told() -> None:
 
     assert found(paid).startswith("The most exact plan (at most 2 MB) has 3 int8, 1 float32: ")
     assert limits(replace(SEARCH, min_sqnr=None)) == ""
+    unsure = replace(SEARCH, points=(replace(WINNER, margin=0.002),))
+    assert ", 0.40 points of top1 (\u00b1 0.20) lost, " in found(unsure)
     once = replace(SEARCH, facts={**SEARCH.facts, "asked": 1})
     assert found(once).endswith("calibration samples; 1 plan measured.")
 

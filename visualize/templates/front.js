@@ -12,7 +12,7 @@ let picked = null; // the target and point whose plan is shown
 const AXES = { latency: "time of a sample", size: "weights", ops: "bit operations" };
 const spotWords = (i, p) => {
   const s = D.targets[i].search, from = { front: "on the front", uniform: "one precision for all", greedy: "greedy path", neighbour: "one step from the best" }[p.source] ?? p.source;
-  const drop = p.lost === null ? "" : `, ${s.metric || "metric"} lost ${lost(p.lost)}`;
+  const drop = p.lost === null ? "" : `, ${s.metric || "metric"} lost ${lost(p.lost)}${p.margin > 0 ? ` ± ${(100 * p.margin).toFixed(2)}` : ""}`;
   return `Point ${p.n}, ${p.chosen ? "chosen, " : ""}${p.one ? `all ${safe(p.one)}` : safe(from)}: ${fine(p.cost)} ${s.unit}; ${sqnr(p.predicted)} predicted, ${p.measured === null ? "not measured" : `${sqnr(p.measured)} measured`}${safe(drop)}. ${safe(p.layers)}`;
 };
 const steps = (low, high, count) => {
@@ -83,9 +83,10 @@ const drawFront = (i) => {
   const place = (p) => y(up(p.measured ?? p.predicted));
   for (const p of paint.filter((q) => q.one)) box.append(svg("rect", { x: x(p.cost) - 7, y: place(p) - 7, width: 14, height: 14, class: "f-one" }));
   if (s.drop !== null) {
-    const judged = points.filter((p) => p.lost !== null), bottom = tall + low - 34, head = tall + 14, wanted = padded([...judged.map((p) => 100 * p.lost), 100 * s.drop, 0], 0.2), z = straight(wanted, bottom, head);
-    frameOf(bottom, head, z, steps(...wanted, 3), `${safe(s.metric || "metric")} lost, points: less is better`, `${AXES[s.axis] ?? s.axis}, ${s.unit}`);
+    const judged = points.filter((p) => p.lost !== null), bottom = tall + low - 34, head = tall + 14, wanted = padded([...judged.flatMap((p) => [100 * (p.lost - p.margin), 100 * (p.lost + p.margin)]), 100 * s.drop, 0], 0.2), z = straight(wanted, bottom, head);
+    frameOf(bottom, head, z, steps(...wanted, 3), `${safe(s.metric || "metric")} lost, points: less is better; lines: standard error`, `${AXES[s.axis] ?? s.axis}, ${s.unit}`);
     box.append(line(left, z(100 * s.drop), right, z(100 * s.drop), "f-limit"), text(right, z(100 * s.drop) - 4, `at most ${lost(s.drop)}`, "end", "f-word small"));
+    judged.forEach((p) => box.append(line(x(p.cost), z(100 * (p.lost - p.margin)), x(p.cost), z(100 * (p.lost + p.margin)), "f-gap")));
     paint.filter((p) => p.lost !== null).forEach(seen((p) => z(100 * p.lost)));
     judged.filter((p) => p.chosen).forEach((p) => box.append(svg("circle", { cx: x(p.cost), cy: z(100 * p.lost), r: 10, class: "f-ring" })));
   }
