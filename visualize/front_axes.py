@@ -155,8 +155,8 @@ def draw_drop(axes: Axes, search: SavedSearch) -> None:
     most = 100 * search.max_drop
     for p in search.points:
         if p.drop is not None:
-            ends = 100 * (p.drop - p.margin), 100 * (p.drop + p.margin)
-            axes.vlines(p.cost, *ends, color=FRONT if is_front(p) else PALE, lw=0.9, zorder=2)
+            low, high = 100 * (p.drop - p.margin), 100 * (p.drop + p.margin)
+            axes.vlines(p.cost, low, high, color=FRONT if is_front(p) else PALE, lw=0.9, zorder=2)
             _measured(axes, p, 100 * p.drop)
             if p.chosen:
                 axes.plot([p.cost], [100 * p.drop], zorder=6, **RING)  # type: ignore[arg-type]
