@@ -22,6 +22,7 @@ from quant.plan_file import load_plan
 from quant.plan_graph import graph_for
 from quant.profile import Profile
 from quant.profile_file import load_profile
+from quant.saved_search import SavedSearch, load_search
 
 SCHEMA = 1
 
@@ -39,6 +40,7 @@ class SavedTarget:
         rows: The layer table.
         analysis: Empty where no layer was measured.
         causes: By layer, the likeliest first.
+        search: For mixed precision; None where there was none.
     """
 
     name: str
@@ -49,6 +51,7 @@ class SavedTarget:
     rows: tuple[LayerError, ...]
     analysis: Analysis
     causes: Mapping[str, list[Cause]]
+    search: SavedSearch | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,4 +165,5 @@ def _target(
         rows=rows,
         analysis=analysis,
         causes=causes,
+        search=load_search(folder / "search" / "search.json"),
     )

@@ -185,6 +185,14 @@ def search_facts(made: Searched) -> dict[str, Any]:
             }
             for g, group in enumerate(made.costs.groups)
         ],
+        "between": [
+            {
+                "tensors": list(tensor.tensors),
+                "groups": list(tensor.groups),
+                "errors": made.sensitivity.error[t].tolist(),
+            }
+            for t, tensor in enumerate(made.sensitivity.between, len(made.costs.groups))
+        ],
         "asked": len(found.asked),
         "kept": found.kept,
         "stopped": found.stopped,

@@ -16,6 +16,7 @@ from quant.layer_error import COLUMNS, csv_lines
 from quant.metrics import sqnr_of_sums
 from quant.saved_run import SavedRun, SavedTarget
 from quant.visualize.figure_file import drawing, save_figure
+from quant.visualize.figure_front import front_panels, front_rows
 from quant.visualize.figure_lines import accuracy_bars, error_lines
 from quant.visualize.figure_maps import layer_map
 from quant.visualize.figure_panels import histogram_panels, weight_panels
@@ -41,6 +42,7 @@ def write_figures(run: SavedRun) -> None:
         short = [[*row[:4], *row[4:6]] for row in rows]
         _save(error_lines(tables, f"{name}: error along the network"), folder / "error.png", short)
         _accuracy(run, folder / "accuracy.png")
+        _searches(run, folder / "pareto.png")
         for target in run.targets:
             if target.analysis.layers:
                 _of_target(run, target, folder / target.name)
@@ -63,6 +65,14 @@ def _accuracy(run: SavedRun, path: Path) -> None:
     rows: list[list[object]] = [["target", "metric", "quantized", "float"]]
     rows += [[t, m, *pair] for t, found in scores.items() for m, pair in found.items()]
     _save(accuracy_bars(scores, f"{run.graph.name}: accuracy against float"), path, rows)
+
+
+def _searches(run: SavedRun, path: Path) -> None:
+    """Write the front of each target that was searched."""
+    searches = {t.name: t.search for t in run.targets if t.search is not None and t.search.points}
+    if searches:
+        title = f"{run.graph.name}: what accuracy costs in mixed precision"
+        _save(front_panels(searches, title), path, front_rows(searches))
 
 
 def _of_target(run: SavedRun, target: SavedTarget, folder: Path) -> None:

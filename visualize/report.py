@@ -13,7 +13,9 @@ from quant.saved_run import SavedRun
 from quant.visualize.page import render, template_text
 from quant.visualize.report_data import json_for_html, report_data
 
-SCRIPTS = ("core.js", "chart.js", "table.js", "heat.js", "drawer.js", "graph.js", "page.js")
+SCRIPTS = ("core.js", "chart.js", "table.js", "heat.js", "drawer.js", "graph.js")
+SEARCHED = ("front.js", "plan.js")
+"""Only on the page of a run that searched for mixed precision."""
 WORST = 8
 """Layers that the first screen names."""
 
@@ -30,9 +32,11 @@ def report_html(run: SavedRun) -> str:
     are JSON in an inert element, and the scripts make text nodes of them.
     """
     data = report_data(run)
+    searched = any("search" in target for target in data["targets"])
     return render(
         "report.html",
-        _script(),
+        _script(searched),
+        searched=searched,
         data=data,
         gate=run.gate,
         worst=[_worst(data, target) for target in data["targets"]],
@@ -41,8 +45,9 @@ def report_html(run: SavedRun) -> str:
 
 
 @cache
-def _script() -> str:
-    parts = [template_text(name) for name in SCRIPTS]
+def _script(searched: bool) -> str:
+    names = (*SCRIPTS, *(SEARCHED if searched else ()), "page.js")
+    parts = [template_text(name) for name in names]
     return '"use strict";\n(() => {\n' + "\n".join(parts) + "})();\n"
 
 

@@ -15,6 +15,7 @@ from quant.layers import Layer, layers
 from quant.saved_run import SavedRun, SavedTarget
 from quant.visualize.graph_layout import lay_out
 from quant.visualize.report_layers import layer_json, number
+from quant.visualize.report_search import search_json
 
 
 def report_data(run: SavedRun) -> dict[str, Any]:
@@ -22,7 +23,7 @@ def report_data(run: SavedRun) -> dict[str, Any]:
 
     Keys: `model`, `version`, `data`, `preprocess`, `warnings`, `names`, `ops` and `macs` of all
     layers that any target has a row for, `images`, `targets` (each with `rows` by position in
-    `names`), `heads` (position and outputs) and `graph`.
+    `names`, and `search` where there was one), `heads` (position and outputs) and `graph`.
     """
     rows = {r.layer: r for t in reversed(run.targets) for r in t.rows}
     order = [layer.name for layer in layers(run.graph) if layer.name in rows]
@@ -62,7 +63,8 @@ def _target(run: SavedRun, target: SavedTarget, names: list[str], many: bool) ->
         for row in target.rows
     }
     judged = verdict(target.facts)
-    return {
+    searched = search_json(target, names)
+    return ({} if searched is None else {"search": searched}) | {
         "name": target.name,
         "level": judged.level,
         "words": judged.words,

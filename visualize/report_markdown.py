@@ -7,7 +7,9 @@ import re
 
 from quant.advice import actions, noise_shares, verdict
 from quant.saved_run import SavedRun, SavedTarget
+from quant.saved_search import SavedSearch
 from quant.visualize.label import escaped, shortened
+from quant.visualize.search_words import added_up, amount, decibels, found, points
 
 SIGNS = {"good": "\u2705", "fair": "\u26a0\ufe0f", "bad": "\u274c", "unknown": "\u2753"}
 WORST = 8
@@ -35,6 +37,8 @@ def report_markdown(run: SavedRun) -> str:
             f"{counts.get('weighted_integer')} of {counts.get('weighted')} |"
         )
     for target in run.targets:
+        if target.search is not None and target.search.points:
+            lines += ["", *_search(target.name, target.search)]
         lines += ["", *_target(target, target.name if len(run.targets) > 1 else "")]
     return "\n".join(lines) + "\n"
 
@@ -59,6 +63,26 @@ def _target(target: SavedTarget, only: str) -> list[str]:
             lines += ["", f"<details><summary>{head}</summary>", "", f"{fence}toml"]
             lines += [action.recipe.rstrip("\n"), fence, "", "</details>"]
     return lines
+
+
+def _search(name: str, search: SavedSearch) -> list[str]:
+    """Return the winner, the uniform plans and the limit."""
+    lines = [f"### {_safe(name)}: mixed precision", "", _safe(found(search)), ""]
+    lines += ["| plan | cost | SQNR | lost |", "|---|---|---|---|"]
+    plans = [p for p in search.points if p.chosen]
+    plans += [p for p in search.points if search.uniform(p) is not None and not p.chosen]
+    for plan in plans:
+        one = search.uniform(plan)
+        words = f"all {one}" if one is not None else plan.layers
+        head = f"**{_safe(words)}**" if plan.chosen else _safe(words)
+        seen = plan.measured_db is not None
+        sqnr = f"{decibels(plan.sqnr_db)}{'' if seen else ' predicted'}"
+        drop = "-" if plan.drop is None else points(plan.drop)
+        lines.append(f"| {head} | {amount(search, plan.cost)} | {sqnr} | {drop} |")
+    least = "-" if search.min_sqnr is None else f"at least {search.min_sqnr:g} dB"
+    most = "-" if search.max_drop is None else f"at most {points(search.max_drop)}"
+    budget = "-" if search.most_cost is None else f"at most {amount(search, search.most_cost)}"
+    return [*lines, f"| limit | {budget} | {least} | {most} |", "", _safe(added_up(search))]
 
 
 def _safe(text: str) -> str:

@@ -4,6 +4,7 @@ const $ = (id) => document.getElementById(id);
 const SVG = "http://www.w3.org/2000/svg";
 const LOSSLESS = 999;
 let chosen = 0; // which target the page shows
+const SECTIONS = []; // what else is drawn with the page, and again where its width changes
 
 const el = (tag, attributes = {}, ...children) => {
   const made = document.createElement(tag);

@@ -2,6 +2,7 @@
 const drawAll = () => {
   document.querySelectorAll(".of").forEach((box) => { box.hidden = Number(box.dataset.of) !== chosen; });
   drawTable(); drawTabs(); drawMap(); drawSide(); paintGraph(); showView();
+  SECTIONS.forEach((draw) => draw());
   if (current !== null) openLayer(current);
 };
 const themed = () => { RAMP = ramp(); drawAll(); };
@@ -13,7 +14,7 @@ addEventListener("afterprint", themed);
 $("target")?.addEventListener("change", (e) => { chosen = Number(e.target.value); drawAll(); goTo(worstNode()); });
 $("filter").addEventListener("input", drawTable);
 let waiting = 0;
-addEventListener("resize", () => { clearTimeout(waiting); waiting = setTimeout(() => { drawMap(); showView(); }, 120); });
+addEventListener("resize", () => { clearTimeout(waiting); waiting = setTimeout(() => { drawMap(); showView(); SECTIONS.forEach((draw) => draw()); }, 120); });
 document.querySelectorAll(".open").forEach((button) => button.addEventListener("click", () => openLayer(Number(button.dataset.layer), button)));
 document.querySelectorAll(".code .copy").forEach((button) => wireCopy(button, () => button.parentElement.querySelector("pre").textContent));
 buildGraph();

@@ -1,0 +1,85 @@
+"""What the tests of a search's pictures share: a run with a real small search in each target."""
+
+__all__ = ["edited", "make_searched", "searched"]
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from quant.calibration.batches import Batch
+from quant.choose import choose, usable
+from quant.cost_source import cost_table
+from quant.files import write_json
+from quant.goal import Goal
+from quant.graph import Graph
+from quant.job import Job
+from quant.plan import Plan
+from quant.preprocess import Preprocess
+from quant.profile import Profile
+from quant.recipe import NOTHING, Recipe
+from quant.saved_run import load_run
+from quant.search_files import write_search
+from quant.searching import Ground, Searched, search_target
+from quant.session import open_session
+from quant.talk import Talk
+from quant.target import TARGETS
+from tests.chosen import batch_of, inputs
+from tests.runs import make_run
+
+
+def searched(folder: Path, name: str, graph: Graph, profile: Profile, batch: Batch) -> Searched:
+    """Search one target for the cheapest plan of 44 dB, and write what it leaves."""
+    target = TARGETS[name]
+    goal = Goal(min_sqnr=44.0, samples=4)
+    job = Job(model="", data="", out=folder, preprocess=Preprocess(), goal=goal)
+
+    def make(rules: Recipe) -> tuple[Graph, Plan]:
+        every = choose(graph, profile, target, recipe=rules, observer="minmax", all_float=True)
+        return graph, every
+
+    ground = Ground(
+        graph=graph,
+        target=target,
+        recipe=NOTHING,
+        table=cost_table(graph, target, job, [batch]),
+        goal=goal,
+        samples=[batch],
+        plain=open_session(graph.model, threads=1),
+        metrics=(),
+        seen=frozenset(usable(graph, profile)),
+        make=make,
+        rough=make,
+        folder=folder,
+        key="k",
+        threads=1,
+    )
+    found = search_target(ground, Talk(quiet=True))
+    write_search(found, folder)
+    return found
+
+
+def make_searched(
+    folder: Path,
+    proto: onnx.ModelProto,
+    targets: tuple[str, ...] = ("onnxruntime", "tensorrt"),
+    **facts: Any,
+) -> Path:
+    """Write a run as `make_run` does, with a search for each target."""
+    make_run(folder, proto, targets, **facts)
+    run = load_run(folder)
+    feeds = inputs(run.graph)
+    batch = batch_of(feeds, len(feeds["input"]))
+    for name in targets:
+        searched(folder / name / "search", name, run.graph, run.profile, batch)
+    return folder
+
+
+def edited(path: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """Change a `search.json` in place."""
+    told = json.loads(path.read_text(encoding="utf-8"))
+    change(told)
+    write_json(path, told)
+    return path
