@@ -143,7 +143,8 @@ def climb(effort: str, graph: Graph, plan: Plan, ground: Ground) -> Climbed:
     "fast" returns the plan as it is. "balanced" puts the input on whole pixels and fits integers
     and biases, layer by layer, to what reaches each layer; it tries the same on channels that were
     equalized, where that is exact. "best" also looks for better ranges of activations by the error
-    at the network's outputs and fits again behind them, and equalizes behind a Clip too.
+    at the network's outputs and fits again behind them, and equalizes behind a Clip too. Rounding is
+    learned block by block by "best", and by "balanced" where weights have less than 8 bits.
 
     Args:
         effort: "fast", "balanced" or "best".
@@ -200,6 +201,7 @@ def _steps(
         yield "fitted again", lambda s: _fitted(s, ground, feeds, recipe, rounding=True)
     clips = effort == "best"
     yield "equalized and fitted", lambda s: _equalized(s, start.base, ground, learnt, feeds, clips)
+    yield "learned rounding", lambda s: _learned(s, ground, feeds, recipe, effort)
 
 
 def _equalized(
@@ -248,6 +250,22 @@ def _fitted(
 
     graph, plan = fit_layers(
         state.base, state.rough, feeds, recipe, rounding=rounding, threads=ground.threads
+    )
+    if graph.fingerprint == state.graph.fingerprint:
+        return None
+    return replace(state, graph=graph, plan=plan)
+
+
+def _learned(
+    state: Climbed, ground: Ground, feeds: Feeds, recipe: Recipe, effort: str
+) -> Climbed | None:
+    """Learn block by block: with "balanced" only where 8 bits do not forgive every rounding."""
+    from quant.reconstruct import reconstruct, worth_learning  # here, for it imports torch
+
+    if effort != "best" and not worth_learning(state.graph, state.plan, recipe):
+        return None
+    graph, plan = reconstruct(
+        state.base, state.graph, state.plan, feeds, recipe, threads=ground.threads
     )
     if graph.fingerprint == state.graph.fingerprint:
         return None

@@ -33,7 +33,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "weights": ("per-channel", "per-tensor"),
     "weight_observer": ("minmax", "mse"),
     "bias_correction": ("on", "off"),
-    "rounding": ("fitted", "nearest"),
+    "rounding": ("learned", "fitted", "nearest"),
     "equalization": ("on", "off"),
     "pixel_grid": ("on", "off"),
     "range_search": ("on", "off"),
@@ -55,7 +55,8 @@ class Rule:
         weights: "per-channel" or "per-tensor".
         weight_observer: "minmax" or "mse".
         bias_correction: "on" or "off".
-        rounding: Of weights to integers: "fitted" to the layer's output, or "nearest".
+        rounding: Of weights to integers, at most: "learned" block by block, which "balanced" else does
+            only under 8 bits, "fitted" to the layer's output, or "nearest".
         equalization: "on" or "off", for the node's channels with its neighbours.
         pixel_grid: "on" or "off", for the input.
         range_search: "on" or "off", for the activations that the node makes.
