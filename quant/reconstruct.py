@@ -1,7 +1,7 @@
 """Reconstruct: learned rounding, block by block, in a network whose integers were fitted. Graph -> Graph.
 
 What is written lies on its grid, so that rounding to nearest gives the learned integers again. The
-parts and their sources: `quant/blocks.py`, `quant/soft_rounding.py`, `quant/learn_block.py`.
+parts and their sources: `quant/blocks.py`, `quant/reconstruct_layer.py`, `quant/reconstruct_block.py`.
 """
 
 __all__ = ["reconstruct", "worth_learning"]
@@ -20,10 +20,10 @@ from quant.graph import Graph, weight_of
 from quant.improve_net import can_run
 from quant.improve_walk import Tensor, Walk, forget, spread_to
 from quant.improve_write import write_layers
-from quant.learn_block import BATCH, learn_block
 from quant.plan import Plan, TensorPlan
 from quant.recipe import NOTHING, Recipe
-from quant.twin import Twin
+from quant.reconstruct_block import BATCH, learn_block
+from quant.reconstruct_twin import Twin
 
 
 def worth_learning(graph: Graph, plan: Plan, recipe: Recipe = NOTHING) -> bool:

@@ -5,7 +5,7 @@
 F is the block in float and x its entry there; f is the block on grids, f0 as it was given, and x'
 mixes, element by element, the entry that the quantized network has with x (Wei et al. 2022,
 "QDrop", section 4: half and half). Reconstruction of blocks is Li et al. 2021, "BRECQ"; the
-roundings are those of `quant/soft_rounding.py`. Steps are Adam's (Kingma and Ba 2015).
+roundings are those of `quant/reconstruct_layer.py`. Steps are Adam's (Kingma and Ba 2015).
 """
 
 __all__ = ["learn_block"]
@@ -15,8 +15,8 @@ import math
 import numpy as np
 import torch
 
-from quant.crops import window_of
-from quant.twin import Twin
+from quant.reconstruct_twin import Twin
+from quant.reconstruct_window import window_of
 
 Tensor = torch.Tensor
 

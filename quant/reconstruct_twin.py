@@ -16,7 +16,7 @@ from quant.improve_net import run_node
 from quant.improve_walk import Walk, fake_quantize
 from quant.plan import TensorPlan
 from quant.recipe import Recipe
-from quant.soft_rounding import SoftRounding
+from quant.reconstruct_layer import SoftRounding
 
 Tensor = torch.Tensor
 
