@@ -4,7 +4,7 @@ The weights that are written lie on their grid, so that rounding them to nearest
 every exporter does, gives these integers again.
 """
 
-__all__ = ["fit_layers"]
+__all__ = ["ROWS", "fit_layers"]
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -50,6 +50,7 @@ def fit_layers(
     rounding: bool = True,
     seed: int = 0,
     threads: int = 0,
+    rows: int = ROWS,
 ) -> tuple[Graph, Plan]:
     """Return the graph with fitted weights and biases, and the plan that is about it.
 
@@ -71,10 +72,12 @@ def fit_layers(
         rounding: False corrects biases only.
         seed: Of the positions of convolutions that are looked at.
         threads: Of torch; 0 for all cores.
+        rows: A layer is fitted on about so many.
     """
     if threads:
         torch.set_num_threads(threads)
     work = _Work(graph, plan, Walk(graph, plan, feeds), recipe.of(plan.target), rounding, seed)
+    work.rows = rows
     gone = forget(graph)
     with torch.no_grad():
         for index, node in enumerate(graph.nodes):
@@ -94,7 +97,7 @@ class _Work:
         self, graph: Graph, plan: Plan, walk: Walk, recipe: Recipe, rounding: bool, seed: int
     ) -> None:
         self.graph, self.plan, self.walk, self.recipe = graph, plan, walk, recipe
-        self.rounding, self.seed = rounding, seed
+        self.rounding, self.seed, self.rows = rounding, seed, ROWS
         self.grids: dict[str, TensorPlan] = {}
         self.weights: dict[str, Tensor] = {}
         self.biases: dict[str, Tensor] = {}
@@ -116,7 +119,7 @@ class _Work:
         if not (fits or corrects):
             return
         matrix = _matrix(node, self.walk.constant(weight))
-        rows = rows_of(self.walk, node, ROWS, self.seed)
+        rows = rows_of(self.walk, node, self.rows, self.seed)
         if rows.x.shape[2] > MOST:
             fits = False
         if fits:

@@ -35,14 +35,14 @@ PASSES = 4
 KEPT = 0.5
 """Of the elements of the entry that are the quantized network's (QDrop)."""
 
-RATES = {"v": 0.02, "e": 1e-3, "bias": 1e-3}
+RATES = {"v": 0.05, "e": 1e-3, "bias": 1e-3}
 """Adam's: of the rounding variables, logarithms of scales, and biases in units of the standard
 deviation of their layer's output."""
 
-REGULAR = 1.0
-"""r above."""
+REGULAR = 0.2
+"""r above, at the last step; it grows from 0."""
 
-SETTLES = 0.2, 0.9
+SETTLES = 0.6, 0.95
 """Shares of the steps at which the first roundings are decided and the last ones."""
 
 JUDGED = 32
@@ -72,7 +72,7 @@ def learn_block(twin: Twin, seed: int) -> bool:
         begun = (share - SETTLES[0]) / (SETTLES[1] - SETTLES[0])
         for rounding in twin.roundings.values():
             rounding.settle(min(max(begun, 0.0), 1.0))
-        steps.take(before, 0.525 + 0.475 * math.cos(math.pi * share))
+        steps.take(before, share)
     for rounding in twin.roundings.values():
         rounding.settle(1.0)
     return _error(twin) < before
@@ -104,8 +104,9 @@ class _Steps:
             each = PASSES * twin.macs(tried) * self.together
         return max(FEWEST, min(STEPS, int(WORK / max(each, 1))))
 
-    def take(self, unit: float, pace: float) -> None:
-        """Take one step."""
+    def take(self, unit: float, share: float) -> None:
+        """Take one step, when a share of them has been taken."""
+        pace = 0.525 + 0.475 * math.cos(math.pi * share)  # cosine, down to a twentieth
         for group, rate in zip(self.adam.param_groups, self.rates, strict=True):
             group["lr"] = rate * pace
         self.adam.zero_grad()
@@ -117,8 +118,10 @@ class _Steps:
         if roundings:
             total = sum(r.v.numel() for r in roundings)
             undecided = torch.stack([r.undecided() for r in roundings]).sum()
-            _accumulate(REGULAR / total * undecided)
+            _accumulate(share * REGULAR / total * undecided)
         self.adam.step()
+        for rounding in roundings:
+            rounding.hold()
 
     def _error(self, chunk: int) -> Tensor:
         """Return the mean squared error of some samples behind a mixed entry."""

@@ -45,6 +45,7 @@ class SoftRounding:
         ends = (self._q + side > number.qmax) | (self._q + side < number.qmin)
         self._d = torch.where(ends, -side, side)
         nothing = torch.logit(torch.tensor(-STRETCH[1] / STRETCH[0])).item()
+        self._end = -nothing
         self.v = torch.full_like(now, nothing, requires_grad=True)
         self.e = torch.zeros_like(scale, requires_grad=True)
         self.frozen = torch.zeros_like(now, dtype=torch.bool)
@@ -55,7 +56,9 @@ class SoftRounding:
 
     def h(self) -> Tensor:
         """Return how far each weight is on its way to the neighbour, 0 to 1."""
-        free = torch.clamp(torch.sigmoid(self.v) * STRETCH[0] + STRETCH[1], 0, 1)
+        free = torch.sigmoid(self.v) * STRETCH[0] + STRETCH[1]
+        # at an end the clip would have no gradient, and no rounding would ever leave it
+        free = torch.clamp(free, 0, 1).detach() + (free - free.detach())
         return torch.where(self.frozen, self._fixed, free)
 
     def scale(self) -> Tensor:
@@ -69,6 +72,11 @@ class SoftRounding:
     def undecided(self) -> Tensor:
         """Return the sum of 1 - |2h - 1|^2: 0 where every rounding is decided (equation 24)."""
         return (1 - (2 * self.h() - 1) ** 2).sum()
+
+    def hold(self) -> None:
+        """Take variables that a step moved beyond the ends back to them."""
+        with torch.no_grad():
+            self.v.clamp_(-self._end, self._end)
 
     def settle(self, share: float) -> None:
         """Decide the share of all roundings that are nearest to 0 or 1; what is decided stays so.
