@@ -1,4 +1,4 @@
-"""Reconstruct: learned rounding, block by block, in a network whose integers were fitted. Graph -> Graph.
+"""Reconstruct: learned rounding, block by block, after integers were fitted. Graph -> Graph.
 
 What is written lies on its grid, so that rounding to nearest gives the learned integers again. The
 parts and their sources: `quant/blocks.py`, `quant/reconstruct_layer.py`, `quant/reconstruct_block.py`.
@@ -52,8 +52,8 @@ def reconstruct(
     """Return the graph with learned weights and biases, and the plan that is about it.
 
     Block after block, behind all that was learned before it, takes the roundings, scales and biases
-    with which its output is nearer to the float network's; a block that cannot be bettered on the
-    samples stays as it was. Layers that are in no block, and what a recipe says `rounding =
+    with which its output is nearer to the float network's; or scales and biases alone where that is
+    better, for integers that coordinate descent has fitted are hard to better; or stays as it was. Layers that are in no block, and what a recipe says `rounding =
     "fitted"`, `"nearest"` or `bias_correction = "off"` of, keep their numbers. A block takes a bounded
     number of steps, whatever the number of samples. The same seed, device and number of threads
     give the same bytes.
@@ -78,9 +78,11 @@ def reconstruct(
     gone = forget(graph)
     for index, node in enumerate(graph.nodes):
         if node in blocks:
-            twin = Twin(walk, blocks[node], recipe.of(plan.target), device)
-            if learn_block(twin, seed + index):
-                learned.take(twin)
+            twins = [Twin(walk, blocks[node], recipe.of(plan.target), device) for _ in range(2)]
+            twins[1].keep_integers()
+            gains = [learn_block(twin, seed + index) for twin in twins]
+            if max(gains) > 0:
+                learned.take(twins[gains.index(max(gains))])
         with torch.no_grad():
             walk.step(node, quantized=True)
             walk.step(node, quantized=False)

@@ -20,7 +20,7 @@ from quant.reconstruct_window import window_of
 
 Tensor = torch.Tensor
 
-STEPS, FEWEST = 60, 12
+STEPS, FEWEST = 40, 12
 """Gradient steps of a block at most and at least."""
 
 BATCH = 8
@@ -49,22 +49,20 @@ JUDGED = 32
 """Samples on which a block is judged before and after."""
 
 
-def learn_block(twin: Twin, seed: int) -> bool:
-    """Learn what a twin has to learn; tell whether the block is better than before.
+def learn_block(twin: Twin, seed: int) -> float:
+    """Learn what a twin has to learn; return how many dB nearer to float its output is.
 
-    The roundings, scales and biases of the twin are what was learned; where this tells False they
-    are not to be used. Better is a smaller squared error behind the quantized network's entry, all
-    roundings decided, on the first 32 samples.
+    The roundings, scales and biases of the twin are what was learned; under 0 dB they are not to be
+    used. Measured is the squared error behind the quantized network's entry, all roundings decided,
+    on the first 32 samples.
 
     Args:
         twin: Standing before its block.
         seed: Of the order of samples, the windows and the mix.
     """
-    if not (twin.roundings or twin.biases):
-        return False
     before = _error(twin)
-    if before == 0:
-        return False
+    if not (twin.roundings or twin.biases) or not before > 0:
+        return 0.0
     rng = np.random.default_rng(seed)
     steps = _Steps(twin, rng)
     for step in range(steps.count):
@@ -75,7 +73,8 @@ def learn_block(twin: Twin, seed: int) -> bool:
         steps.take(before, share)
     for rounding in twin.roundings.values():
         rounding.settle(1.0)
-    return _error(twin) < before
+    after = _error(twin)
+    return -math.inf if math.isnan(after) else 10 * math.log10(before / max(after, 1e-300))
 
 
 class _Steps:

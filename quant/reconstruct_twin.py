@@ -73,6 +73,11 @@ class Twin:
         now, wanted = (self._constants[name, 1, q] for q in (True, False))
         return SoftRounding(number, scale, now, wanted)
 
+    def keep_integers(self) -> None:
+        """Decide every rounding as it is: scales and biases are learned alone."""
+        for rounding in self.roundings.values():
+            rounding.settle(1.0)
+
     def entry(self, chunk: int) -> tuple[Tensor, Tensor]:
         """Return what enters the block in the float network and in the quantized one."""
         name = self.block.entry
