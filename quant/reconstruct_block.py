@@ -26,6 +26,9 @@ STEPS, FEWEST = 40, 12
 BATCH = 8
 """Samples of a step."""
 
+RUNS = 2
+"""Runs that make up a step where the graph has a batch size of its own, at most."""
+
 WORK = 2.0e11
 """Multiply-accumulates that the steps of a block may take: some ten seconds on two cores."""
 
@@ -93,7 +96,7 @@ class _Steps:
             groups.append({"params": [bias], "lr": RATES["bias"] * deviations[name]})
         self.adam = torch.optim.Adam(groups)
         self.rates = [float(g["lr"]) for g in self.adam.param_groups]
-        self.together = max(1, BATCH // len(entry))
+        self.together = max(1, min(BATCH // len(entry), RUNS))
         self.order: list[int] = []
         self.count = self._affordable(twin, entry)
 
