@@ -196,7 +196,7 @@ def _steps(
     plain, recipe = _joined(learnt), ground.recipe.of(ground.target.name)
     hard = effort == "best" or _worth_learning(start, recipe)
     more = (
-        with_mirror_images(plain, affordable(ground.profile))
+        with_mirror_images(plain, 2 * affordable(ground.profile))
         if hard and ground.pixels is not None
         else None
     )
