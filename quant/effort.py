@@ -18,6 +18,7 @@ from quant.aside import Judge
 from quant.compare import Samples
 from quant.equalize import equalize
 from quant.graph import Graph
+from quant.mirror import with_mirror_images
 from quant.pixel_grid import on_pixel_grid
 from quant.plan import Plan
 from quant.profile import Profile
@@ -49,7 +50,7 @@ ROOM = 512 * 2**20
 SMOOTHED = {"smoothed": False, "smoothed between layers": True}
 """Steps, and whether the channels that layers make are smoothed, too."""
 
-PIXELS = "whole pixels"
+PIXELS, MIRRORED = "whole pixels", "fitted with mirror images"
 
 Feeds = Mapping[str, NDArray[Any]]
 
@@ -148,8 +149,11 @@ def climb(effort: str, graph: Graph, plan: Plan, ground: Ground) -> Climbed:
 
     "fast" returns the plan as it is. "balanced" smooths the channels behind normalizations, puts
     the input on whole pixels and fits integers and biases, layer by layer, to what reaches each
-    layer; it tries the same on channels that were equalized, where that is exact. "best" also looks for better ranges of activations by the error
-    at the network's outputs and fits again behind them, and equalizes behind a Clip too.
+    layer; it tries the same on channels that were equalized, where that is exact. "best" also looks
+    for better ranges of activations by the error at the network's outputs and fits again behind
+    them, and equalizes behind a Clip too. Rounding is learned block by block by "best", and by
+    "balanced" where weights have less than 8 bits; both then try mirror images too where pictures
+    are few.
 
     Args:
         effort: "fast", "balanced" or "best".
@@ -204,16 +208,34 @@ def _steps(
     effort: str, start: Climbed, ground: Ground, learnt: Sequence[Samples]
 ) -> Iterator[tuple[str, Step]]:
     """Yield each step's name and what it does, cheapest first."""
-    feeds, recipe = joined(learnt), ground.recipe.of(ground.target.name)
+    plain, recipe = joined(learnt), ground.recipe.of(ground.target.name)
+    hard = effort == "best" or _worth_learning(start, recipe)
+    more = (
+        with_mirror_images(plain, 2 * affordable(ground.profile))
+        if hard and ground.pixels is not None
+        else None
+    )
+
+    def feeds(state: Climbed) -> Feeds:
+        helped = any(r.kept and r.step == MIRRORED for r in state.rungs)
+        return more if more is not None and helped else plain
+
     yield PIXELS, lambda s: _pixels(s, ground, recipe)
     if effort == "best":
-        yield "biases in sequence", lambda s: _fitted(s, ground, feeds, recipe, rounding=False)
-    yield "fitted integers", lambda s: _fitted(s, ground, feeds, recipe, rounding=True)
+        yield "biases in sequence", lambda s: _fitted(s, ground, plain, recipe, rounding=False)
+    yield "fitted integers", lambda s: _fitted(s, ground, plain, recipe, rounding=True)
+    if more is not None:
+        yield MIRRORED, lambda s: _fitted(s, ground, more, recipe, rounding=True)
     if effort == "best":
         yield "ranges", lambda s: _ranged(s, ground, learnt, recipe)
-        yield "fitted again", lambda s: _fitted(s, ground, feeds, recipe, rounding=True)
+        yield "fitted again", lambda s: _fitted(s, ground, feeds(s), recipe, rounding=True)
     clips = effort == "best"
-    yield "equalized and fitted", lambda s: _equalized(s, start.base, ground, learnt, feeds, clips)
+    yield (
+        "equalized and fitted",
+        lambda s: _equalized(s, start.base, ground, learnt, feeds(s), clips),
+    )
+    if hard:
+        yield "learned rounding", lambda s: _learned(s, ground, feeds(s), recipe)
 
 
 def _smoothed(
@@ -278,10 +300,34 @@ def _pixels(state: Climbed, ground: Ground, recipe: Recipe) -> Climbed | None:
 def _fitted(
     state: Climbed, ground: Ground, feeds: Feeds, recipe: Recipe, *, rounding: bool
 ) -> Climbed | None:
-    from quant.improve_layers import fit_layers  # here, for it imports torch
+    from quant.improve_layers import ROWS, fit_layers  # here, for it imports torch
 
+    doubled = len(next(iter(feeds.values()))) > sum(b.count for b in ground.samples)
     graph, plan = fit_layers(
-        state.base, state.rough, feeds, recipe, rounding=rounding, threads=ground.threads
+        state.base,
+        state.rough,
+        feeds,
+        recipe,
+        rounding=rounding,
+        threads=ground.threads,
+        rows=2 * ROWS if doubled else ROWS,  # as many of each picture
+    )
+    if graph.fingerprint == state.graph.fingerprint:
+        return None
+    return replace(state, graph=graph, plan=plan)
+
+
+def _worth_learning(state: Climbed, recipe: Recipe) -> bool:
+    from quant.reconstruct import worth_learning  # here, for it imports torch
+
+    return worth_learning(state.graph, state.plan, recipe)
+
+
+def _learned(state: Climbed, ground: Ground, feeds: Feeds, recipe: Recipe) -> Climbed | None:
+    from quant.reconstruct import reconstruct  # here, for it imports torch
+
+    graph, plan = reconstruct(
+        state.base, state.graph, state.plan, feeds, recipe, threads=ground.threads
     )
     if graph.fingerprint == state.graph.fingerprint:
         return None

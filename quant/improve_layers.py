@@ -4,7 +4,7 @@ The weights that are written lie on their grid, so that rounding them to nearest
 every exporter does, gives these integers again.
 """
 
-__all__ = ["fit_layers"]
+__all__ = ["ROWS", "fit_layers"]
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,11 +16,12 @@ import torch
 from numpy.typing import NDArray
 
 from quant.bias_place import bias_place
+from quant.fittable import across, has_bias, has_rows, on_integers, own_bias
 from quant.formats import Integer, Params
 from quant.graph import Graph, weight_of
 from quant.improve_fit import Rows, fit_layer, rows_of
-from quant.improve_net import can_run
 from quant.improve_walk import Tensor, Walk, fake_quantize, forget
+from quant.improve_write import write_layers
 from quant.plan import Plan, TensorPlan
 from quant.recipe import NOTHING, Recipe
 
@@ -50,6 +51,7 @@ def fit_layers(
     rounding: bool = True,
     seed: int = 0,
     threads: int = 0,
+    rows: int = ROWS,
 ) -> tuple[Graph, Plan]:
     """Return the graph with fitted weights and biases, and the plan that is about it.
 
@@ -71,10 +73,12 @@ def fit_layers(
         rounding: False corrects biases only.
         seed: Of the positions of convolutions that are looked at.
         threads: Of torch; 0 for all cores.
+        rows: A layer is fitted on about so many.
     """
     if threads:
         torch.set_num_threads(threads)
     work = _Work(graph, plan, Walk(graph, plan, feeds), recipe.of(plan.target), rounding, seed)
+    work.rows = rows
     gone = forget(graph)
     with torch.no_grad():
         for index, node in enumerate(graph.nodes):
@@ -84,7 +88,7 @@ def fit_layers(
             for name in gone.get(index, ()):
                 work.walk.plain.pop(name, None)
                 work.walk.seen.pop(name, None)
-    return work.written()
+    return write_layers(graph, plan, work.weights, work.biases, work.grids)
 
 
 class _Work:
@@ -94,7 +98,7 @@ class _Work:
         self, graph: Graph, plan: Plan, walk: Walk, recipe: Recipe, rounding: bool, seed: int
     ) -> None:
         self.graph, self.plan, self.walk, self.recipe = graph, plan, walk, recipe
-        self.rounding, self.seed = rounding, seed
+        self.rounding, self.seed, self.rows = rounding, seed, ROWS
         self.grids: dict[str, TensorPlan] = {}
         self.weights: dict[str, Tensor] = {}
         self.biases: dict[tuple[str, int], Tensor] = {}
@@ -106,18 +110,18 @@ class _Work:
         layer = self.plan.layers.get(name)
         if weight is None or grid is None or layer is None or not layer.quantized:
             return
-        if not _rowed(node, weight) or not _own_bias(node):
+        if not has_rows(node, weight) or not own_bias(node):
             return
         wants = {
             k: self.recipe.wants(name, node.op_type, k) for k in ("rounding", "bias_correction")
         }
-        fits = self.rounding and wants["rounding"] != "nearest" and _integers(grid, weight)
+        fits = self.rounding and wants["rounding"] != "nearest" and on_integers(grid)
         place = bias_place(node)
         corrects = wants["bias_correction"] != "off" and place is not None
         if not (fits or corrects):
             return
         matrix = _matrix(node, self.walk.constant(weight))
-        rows = rows_of(self.walk, node, ROWS, self.seed)
+        rows = rows_of(self.walk, node, self.rows, self.seed)
         if rows.x.shape[2] > MOST:
             fits = False
         if fits:
@@ -169,75 +173,10 @@ class _Work:
     def _least_scale(self, node: ir.Node, groups: int, count: int) -> Tensor:
         """Return the scales `[G, M]` below which a bias would not fit int32."""
         data = self.plan.grid(str(node.inputs[0].name), str(node.name))  # type: ignore[union-attr]
-        if not _has_bias(node) or data is None or not isinstance(data.params, Params):
+        if not has_bias(node) or data is None or not isinstance(data.params, Params):
             return torch.zeros(groups, count)
         bias = self.walk.constant(node.inputs[2]).reshape(groups, count).abs()  # type: ignore[arg-type]
         return bias / (float(data.params.scale.max()) * ROOM)
-
-    def written(self) -> tuple[Graph, Plan]:
-        """Return the graph with all of it, and its plan."""
-        model = self.graph.clone()
-        values = {str(k): v for k, v in model.graph.initializers.items()}
-        for name, array in self.weights.items():
-            values[name].const_value = _stored(name, array)
-        for node in model.graph:
-            for index in range(3):
-                if (str(node.name), index) in self.biases:
-                    _set_bias(model, node, index, self.biases[str(node.name), index])
-        graph = replace(self.graph, model=model)
-        plan = replace(
-            self.plan,
-            graph=graph.fingerprint,
-            tensors={
-                k: self.grids.get(t.tensor, t) if t.kind == "weight" else t
-                for k, t in self.plan.tensors.items()
-            },
-            shifts={k: v for k, v in self.plan.shifts.items() if (k, 2) not in self.biases},
-        )
-        return graph, plan
-
-
-def _rowed(node: ir.Node, weight: ir.Value) -> bool:
-    """Tell whether a layer's output is a product of rows with its weight, which it alone reads."""
-    rank = len(weight.shape) if weight.shape is not None else 0
-    if len(weight.uses()) != 1 or weight.is_graph_output():
-        return False
-    if node.op_type == "Conv":
-        return rank == 4 and can_run(node)
-    if node.op_type == "Gemm":
-        told = node.attributes
-        scaled = told.get_float("alpha", 1.0), told.get_float("beta", 1.0)
-        return not told.get_int("transA", 0) and scaled == (1.0, 1.0)
-    return node.op_type == "MatMul" and rank == 2
-
-
-def _has_bias(node: ir.Node) -> bool:
-    return node.op_type != "MatMul" and len(node.inputs) > 2 and node.inputs[2] is not None
-
-
-def _own_bias(node: ir.Node) -> bool:
-    """Tell whether a bias is none, or a constant with one number for each output."""
-    if not _has_bias(node):
-        return True
-    bias, weight = node.inputs[2], node.inputs[1]
-    assert bias is not None
-    assert weight is not None
-    if not bias.is_initializer() or bias.shape is None or weight.shape is None:
-        return False
-    axis = 0 if node.op_type == "Conv" or _across(node) else 1
-    return len(bias.shape) == 1 and bias.shape[0] == weight.shape[axis]
-
-
-def _integers(grid: TensorPlan, weight: ir.Value) -> bool:
-    """Tell whether a weight lies on uniform integers around zero, with a scale per output or one."""
-    number = grid.number
-    return isinstance(number, Integer) and number.symmetric and number.signed and number.bits <= 8
-
-
-def _across(node: ir.Node) -> bool:
-    """Tell whether a matrix has its outputs along axis 0."""
-    turned: int = node.attributes.get_int("transB", 0)
-    return node.op_type == "Gemm" and turned == 1
 
 
 def _matrix(node: ir.Node, weight: Tensor) -> Tensor:
@@ -245,32 +184,11 @@ def _matrix(node: ir.Node, weight: Tensor) -> Tensor:
     if node.op_type == "Conv":
         groups = node.attributes.get_int("group", 1)
         return weight.reshape(groups, weight.shape[0] // groups, -1)
-    return (weight if _across(node) else weight.T)[None]
+    return (weight if across(node) else weight.T)[None]
 
 
 def _unmatrix(node: ir.Node, matrix: Tensor, like: Tensor) -> Tensor:
     """Return `[G, M, K]` in the weight's own layout."""
     if node.op_type == "Conv":
         return matrix.reshape(like.shape)
-    return matrix[0] if _across(node) else matrix[0].T.contiguous()
-
-
-def _stored(name: str, array: Tensor) -> ir.TensorProtocol:
-    return ir.tensor(np.ascontiguousarray(array.numpy()), name=name)
-
-
-def _set_bias(model: ir.Model, node: ir.Node, index: int, bias: Tensor) -> None:
-    """Give a layer, or the Add behind it, a bias of its own."""
-    old = node.inputs[index] if len(node.inputs) > index else None
-    name = str(old.name) if old is not None else f"{node.name}_bias"
-    if old is not None and len(old.uses()) == 1 and not old.is_graph_output():
-        old.const_value = _stored(name, bias)
-        return
-    while name in model.graph.initializers:
-        name += "_"
-    fresh = ir.Value(name=name, const_value=_stored(name, bias))
-    fresh.shape, fresh.dtype = ir.Shape(list(bias.shape)), ir.DataType.FLOAT
-    model.graph.register_initializer(fresh)
-    if len(node.inputs) < 3:
-        node.resize_inputs(3)
-    node.replace_input_with(index, fresh)
+    return matrix[0] if across(node) else matrix[0].T.contiguous()

@@ -179,6 +179,21 @@ def _transpose(node: ir.Node, x: Inputs) -> Tensor:
     return x[0].permute(*node.attributes.get_ints("perm", order))
 
 
+def _softmax(node: ir.Node, x: Inputs) -> Tensor:
+    assert x[0] is not None
+    return torch.softmax(x[0], node.attributes.get_int("axis", -1))
+
+
+def _layer_norm(node: ir.Node, x: Inputs) -> Tensor:
+    assert x[0] is not None
+    axis = node.attributes.get_int("axis", -1) % x[0].dim()
+    sizes = list(x[0].shape[axis:])
+    scale, bias = (v.expand(sizes) if v is not None else None for v in (*x[1:3], None)[:2])
+    return functional.layer_norm(
+        x[0], sizes, scale, bias, node.attributes.get_float("epsilon", 1e-5)
+    )
+
+
 OPERATORS: Mapping[str, tuple[Callable[[ir.Node, Inputs], Tensor], frozenset[str]]] = {
     "Conv": (_conv, frozenset({"strides", "pads", "dilations", "group", "kernel_shape"})),
     "Gemm": (_gemm, frozenset({"alpha", "beta", "transA", "transB"})),
@@ -186,6 +201,10 @@ OPERATORS: Mapping[str, tuple[Callable[[ir.Node, Inputs], Tensor], frozenset[str
     "Add": (_binary(torch.add), frozenset()),
     "Sub": (_binary(torch.sub), frozenset()),
     "Mul": (_binary(torch.mul), frozenset()),
+    "Div": (_binary(torch.div), frozenset()),
+    "Erf": (_unary(torch.erf), frozenset()),
+    "Softmax": (_softmax, frozenset({"axis"})),
+    "LayerNormalization": (_layer_norm, frozenset({"axis", "epsilon"})),
     "Relu": (_unary(torch.relu), frozenset()),
     "Clip": (_clip, frozenset()),
     "Sigmoid": (_unary(torch.sigmoid), frozenset()),
@@ -217,6 +236,7 @@ DEFAULTS: Mapping[str, tuple[Any, ...]] = {
     "allowzero": (0,),
     "mode": ("constant",),
     "noop_with_empty_axes": (0,),
+    "stash_type": (1,),
 }
 """Further attributes that change nothing while they have these values."""
 

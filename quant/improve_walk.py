@@ -75,13 +75,28 @@ class Walk:
         plain: Float values by name, in chunks of samples.
         seen: Quantized values by name, on their grid where all readers see one.
         weights: By node and input what the quantized network uses for a constant.
+
+    Args:
+        graph: Whose nodes are walked.
+        plan: Of it.
+        feeds: Float inputs by name, all samples.
+        floats: The same nodes with the float network's constants; None where `graph` has them.
+        chunk: Samples that run at once, where the graph does not say.
     """
 
-    def __init__(self, graph: Graph, plan: Plan, feeds: Mapping[str, NDArray[Any]]) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        plan: Plan,
+        feeds: Mapping[str, NDArray[Any]],
+        floats: Graph | None = None,
+        chunk: int = CHUNK,
+    ) -> None:
         self.graph, self.plan = graph, plan
+        self._floats = _float_constants(graph, floats) if floats is not None else {}
         fixed = {v.shape[0] for v in graph.inputs if v.shape is not None and len(v.shape)}
         sizes = [d for d in fixed if isinstance(d, int)]
-        self.chunk = sizes[0] if sizes else CHUNK
+        self.chunk = sizes[0] if sizes else chunk
         self.samples = len(next(iter(feeds.values())))
         if sizes:  # a graph of one batch size cannot run a remainder
             self.samples -= self.samples % self.chunk
@@ -110,6 +125,10 @@ class Walk:
         """Return an initializer as it is in the float graph."""
         return self._constants[str(value.name)]
 
+    def one_grid(self, name: str) -> TensorPlan | None:
+        """Return the grid on which all readers see a value, or None."""
+        return self._one_grid.get(name)
+
     def read(self, node: ir.Node, index: int, *, quantized: bool, chunk: int) -> Tensor | None:
         """Return what a node sees at an input."""
         value = node.inputs[index] if index < len(node.inputs) else None
@@ -118,7 +137,7 @@ class Walk:
         name = str(value.name)
         if value.is_initializer():
             if not quantized:
-                return self.constant(value)
+                return self._floats.get((str(node.name), index), self.constant(value))
             if (str(node.name), index) in self.weights:
                 return self.weights[str(node.name), index]
             made = fake_quantize(self.constant(value), self.plan.grid(name, str(node.name)))
@@ -135,7 +154,9 @@ class Walk:
     def inputs(self, node: ir.Node, *, quantized: bool, chunk: int) -> list[Tensor | None]:
         """Return all that a node sees."""
         count = len(node.inputs)
-        if quantized and weight_of(node) is not None and str(node.name) in self.plan.shifts:
+        name = str(node.name)
+        corrected = name in self.plan.shifts or (name, 2) in self.weights
+        if quantized and weight_of(node) is not None and corrected:
             count = max(count, 3)
         found = [self.read(node, i, quantized=quantized, chunk=chunk) for i in range(count)]
         if (
@@ -167,6 +188,22 @@ class Walk:
         if can_run(node):
             return [run_node(node, inputs)]
         return _alone(self.graph, node, inputs)
+
+
+def _float_constants(graph: Graph, floats: Graph) -> dict[tuple[str, int], Tensor]:
+    """Return by node and input the constants of the float network; a bias it lacks is 0."""
+    found = {}
+    for node, plain in zip(graph.nodes, floats.nodes, strict=True):
+        for index, value in enumerate(node.inputs):
+            if value is None or not value.is_initializer():
+                continue
+            other = plain.inputs[index] if index < len(plain.inputs) else None
+            source = (
+                graph.array(str(value.name)) if other is None else floats.array(str(other.name))
+            )
+            made = torch.from_numpy(np.array(source))
+            found[str(node.name), index] = torch.zeros_like(made) if other is None else made
+    return found
 
 
 def _laid(x: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "weights": ("per-channel", "per-tensor"),
     "weight_observer": ("minmax", "mse"),
     "bias_correction": ("on", "off"),
-    "rounding": ("fitted", "nearest"),
+    "rounding": ("learned", "fitted", "nearest"),
     "equalization": ("on", "off"),
     "smoothing": ("on", "off"),
     "products": ("on", "off"),
@@ -57,7 +57,8 @@ class Rule:
         weights: "per-channel" or "per-tensor".
         weight_observer: "minmax" or "mse".
         bias_correction: "on" or "off".
-        rounding: Of weights to integers: "fitted" to the layer's output, or "nearest".
+        rounding: Of weights to integers, at most: "learned" block by block, which "balanced" else does
+            only under 8 bits, "fitted" to the layer's output, or "nearest".
         equalization: "on" or "off", for the node's channels with its neighbours.
         smoothing: "on" or "off", for the channels that the node makes or reads.
         products: "on" or "off", for a MatMul of two activations: attention's.

@@ -41,6 +41,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "quant/load_torch.py",
         "quant/torch_export.py",
         "quant/improve*",
+        "quant/reconstruct*",
         "quant/demo/train.py",
     ),
     "torchvision": (),

@@ -23,6 +23,14 @@ CASES: dict[str, tuple[str, list[tuple[int, ...]]]] = {
     "Add": ("Add", [(2, 4, 3, 3), (4, 1, 1)]),
     "Sub": ("Sub", [(2, 4), (4,)]),
     "Mul": ("Mul", [(2, 4), (4,)]),
+    "Div": ("Div", [(2, 4), (4,)]),
+    "Erf": ("Erf", [(2, 4)]),
+    "Softmax": ("Softmax<axis=1>", [(2, 4, 3)]),
+    "LayerNormalization": (
+        "LayerNormalization<axis=1, epsilon=0.01>",
+        [(2, 4, 3), (4, 3), (4, 3)],
+    ),
+    "LayerNormalization without a bias": ("LayerNormalization", [(2, 4, 3), (3,)]),
     "Relu": ("Relu", [(2, 4)]),
     "Sigmoid": ("Sigmoid", [(2, 4)]),
     "HardSigmoid": ("HardSigmoid<alpha=0.3>", [(2, 4)]),
@@ -107,7 +115,7 @@ def test_every_operator_is_tried() -> None:
         "MaxPool<kernel_shape=[2,2], dilations=[2,2]>(x)",
         "AveragePool<kernel_shape=[3,3], pads=[0,0,1,1]>(x)",
         "Resize(x, , s)",
-        "Softmax(x)",
+        "Hardmax(x)",
     ],
 )
 def test_what_torch_would_do_otherwise_is_refused(call: str) -> None:
