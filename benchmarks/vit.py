@@ -7,7 +7,7 @@ scikit-learn's digits at 16 x 16, the network has 6 blocks of 64 channels and 17
 weights of large transformers, where channels behind each LayerNorm are tens of times as large as the
 others, are not at hand everywhere; `planted.onnx` gets them by hand: 3 of 64 channels are multiplied
 by 20 to 60 in the LayerNorm and divided in the weights that read them, so that it is the same
-function. Then, for example
+function. Measure them, for example with
 
     quant calibrate --model FOLDER/planted.onnx --data FOLDER/images.npy --samples 128 --holdout 512
     python benchmarks/quality.py FOLDER/planted.onnx --data FOLDER/images.npy --samples 128 --holdout 512

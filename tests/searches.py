@@ -10,7 +10,7 @@ from typing import Any
 import onnx
 
 from quant.calibration.batches import Batch
-from quant.choose import choose, usable
+from quant.choose import choose, usable_tensors
 from quant.cost_source import cost_table
 from quant.files import write_json
 from quant.goal import Goal
@@ -49,7 +49,7 @@ def searched(folder: Path, name: str, graph: Graph, profile: Profile, batch: Bat
         samples=[batch],
         plain=open_session(graph.model, threads=1),
         metrics=(),
-        seen=frozenset(usable(graph, profile)),
+        seen=frozenset(usable_tensors(graph, profile)),
         make=make,
         rough=make,
         folder=folder,
