@@ -66,7 +66,8 @@ def rows(case: dict[str, Any], folder: Path, flags: argparse.Namespace) -> Itera
                     samples=flags.samples,
                 )
                 job = job_of(case, folder, Path(scratch) / target, (target,))
-                job = replace(job, goal=goal, effort=flags.effort, layer_samples=0)
+                recipe = Path(flags.recipe) if flags.recipe else None
+                job = replace(job, goal=goal, effort=flags.effort, layer_samples=0, recipe=recipe)
                 run = calibrate(job, Talk(quiet=True))
                 made = run.outcomes[target].searched
                 assert made is not None
@@ -159,6 +160,7 @@ def main() -> int:
     parser.add_argument("--limits", type=float, nargs="+", default=[0.5, 1, 2], help="drops in %%")
     parser.add_argument("--precisions", help="as of quant search")
     parser.add_argument("--cost", choices=sorted(AXES), help="as of quant search")
+    parser.add_argument("--recipe", help="as of quant search, for what is not searched")
     parser.add_argument("--effort", default="fast", help="default fast")
     parser.add_argument("--samples", type=int, default=64, help="for sensitivities; default 64")
     parser.add_argument("--enumerate", type=int, default=0, metavar="N", help="of N groups")

@@ -138,7 +138,7 @@ def calibrate(job: Job, talk: Talk | None = None) -> Run:
                     target,
                     recipes[target.name],
                     profile,
-                    cost_table(graph, target, job, learnt),
+                    cost_table(graph, target, job, learnt, profile),
                     learnt,
                     plain,
                     metrics,
@@ -384,7 +384,8 @@ def _layers(
     sizes = {str(k): tuple(v.shape) for b in some[:1] for k, v in b.feeds.items()}
     outcome.rows = layer_table(graph, plan, profile, alone, together, layer_macs(graph, sizes))
     write_text(job.out / outcome.target.name / "layers.csv", layer_csv(outcome.rows))
-    table = cost_table(graph, outcome.target, job, some[:1])
+    found = outcome.searched
+    table = found.ground.table if found else cost_table(graph, outcome.target, job, some[:1])
     outcome.predicted = predicted(graph, plan, outcome.target, table)
 
 
