@@ -74,7 +74,8 @@ class Limits:
         max_drop: Most that the metric may lose, a share; None for no limit. The drop and its
             standard error together must keep it: of many plans that are measured on few samples the
             one that looks best has luck too, and loses it on others. (The one-standard-error rule:
-            Breiman et al. 1984, "Classification and Regression Trees", section 3.4.3.)
+            Breiman et al. 1984, "Classification and Regression Trees", section 3.4.3.) A gain is
+            luck altogether, and counts as no drop.
         min_sqnr: Least SQNR in dB; None for no limit.
     """
 
@@ -92,7 +93,7 @@ class Limits:
                 "--max-drop: nothing judges these outputs, for there are no labels and they are no "
                 "class scores. Give --labels, a --metric that needs none, or --min-sqnr."
             )
-        loses = math.inf if answer.drop is None else answer.drop + answer.margin
+        loses = math.inf if answer.drop is None else max(answer.drop, 0.0) + answer.margin
         dropped = self.max_drop is not None and not loses <= self.max_drop + 1e-12
         return not dropped and (self.min_sqnr is None or answer.sqnr_db >= self.min_sqnr)
 

@@ -236,3 +236,21 @@ def test_nothing_to_look_at_is_nothing_found(tmp_path: Path) -> None:
     empty = Space(problem=made, front=(), greedy=(), uniform=())
 
     assert search(empty, answers(tmp_path, additive(made)), DB) == Found()
+
+
+@pytest.mark.parametrize(
+    ("drop", "margin", "kept"),
+    [
+        (0.004, 0.0059, True),
+        (0.004, 0.0061, False),
+        (-0.02, 0.009, True),
+        (-0.02, 0.011, False),
+        (float("nan"), 0.0, False),
+    ],
+)
+def test_a_drop_is_kept_with_its_error_and_a_gain_is_luck(
+    drop: float, margin: float, kept: bool
+) -> None:
+    answer = Answer(sqnr_db=5.0, drop=drop, margin=margin, metric="top1", samples=100)
+
+    assert Limits(max_drop=0.01, min_sqnr=None).kept(answer) is kept
