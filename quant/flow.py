@@ -13,6 +13,7 @@ from quant.analysis import Analysis, analyse
 from quant.analysis_file import analysis_csv, save_analysis
 from quant.calibration import Batch, batches
 from quant.calibration.profiling import profile as profile_again
+from quant.calibration.select import by_lot
 from quant.choose import choose, node_types
 from quant.compare import Comparison, compare
 from quant.cost_source import cost_table
@@ -124,9 +125,10 @@ def calibrate(job: Job, talk: Talk | None = None) -> Run:
     deployment = replace(deployment, profile=profile)
     with talk.stage("data"):
         wanted = max(job.layer_samples, PICK * material.batch)
-        some = list(_stream(job, material, material.calibrated[:wanted]))
+        drawn = by_lot(material.calibrated, job.seed)
+        some = list(_stream(job, material, drawn[:wanted]))
         afford = affordable(profile) if job.effort != "fast" or job.goal is not None else 0
-        learnt = list(_stream(job, material, material.calibrated[:afford]))
+        learnt = list(_stream(job, material, drawn[:afford]))
     outcomes = {}
     searches = {}
     for target in targets:

@@ -165,5 +165,5 @@ def _target(
         rows=rows,
         analysis=analysis,
         causes=causes,
-        search=load_search(folder / "search" / "search.json"),
+        search=load_search(folder / "search" / "search.json") if "search" in facts else None,
     )

@@ -172,7 +172,7 @@ def search_facts(made: Searched) -> dict[str, Any]:
         "max_drop": made.limits.max_drop,
         "min_sqnr_db": made.limits.min_sqnr,
         "most_cost": made.most_cost if math.isfinite(made.most_cost) else None,
-        "budgets": {b.axis: b.most for b in goal.budgets},
+        "budgets": {b.axis: {"most": b.most, "share": b.share} for b in goal.budgets},
         "precisions": list(made.costs.precisions[: made.costs.candidates]),
         "sensitivity": {"name": made.sensitivity.name, "samples": made.sensitivity.samples},
         "groups": [

@@ -74,6 +74,10 @@ def make_searched(
     batch = batch_of(feeds, len(feeds["input"]))
     for name in targets:
         searched(folder / name / "search", name, run.graph, run.profile, batch)
+    said = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    for name in targets:
+        said["targets"][name]["search"] = {}  # what shows that the run's plan was searched
+    write_json(folder / "run.json", said)
     return folder
 
 
