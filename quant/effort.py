@@ -50,7 +50,9 @@ ROOM = 512 * 2**20
 SMOOTHED = {"smoothed": False, "smoothed between layers": True}
 """Steps, and whether the channels that layers make are smoothed, too."""
 
-PIXELS, MIRRORED = "whole pixels", "fitted with mirror images"
+PIXELS, FITTED, MIRRORED = "whole pixels", "fitted integers", "fitted with mirror images"
+AGAIN, EQUALIZED, LEARNED = "fitted again", "equalized and fitted", "learned rounding"
+ALL = "the same on all samples"
 
 Feeds = Mapping[str, NDArray[Any]]
 
@@ -63,11 +65,13 @@ class Rung:
         step: Its name.
         sqnr_db: Mean SQNR in dB of a sample held aside, at the worst output, with the step.
         kept: Whether the plan has it.
+        judged: False where the samples held aside have taught the step too: its SQNR flatters.
     """
 
     step: str
     sqnr_db: float
     kept: bool
+    judged: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +157,7 @@ def climb(effort: str, graph: Graph, plan: Plan, ground: Ground) -> Climbed:
     for better ranges of activations by the error at the network's outputs and fits again behind
     them, and equalizes behind a Clip too. Rounding is learned block by block by "best", and by
     "balanced" where weights have less than 8 bits; both then try mirror images too where pictures
-    are few.
+    are few, and in the end fit once more on all samples.
 
     Args:
         effort: "fast", "balanced" or "best".
@@ -178,7 +182,32 @@ def climb(effort: str, graph: Graph, plan: Plan, ground: Ground) -> Climbed:
         )
     for name, step in _steps(effort, best, ground, learnt):
         best = _try(best, name, step, ground, judge)
+    if _hard(effort, best, ground):
+        return _try(best, ALL, partial(_on_all, ground=ground), ground, judge)
     return best
+
+
+def _hard(effort: str, start: Climbed, ground: Ground) -> bool:
+    """Tell whether a plan is worth the steps that take minutes."""
+    return effort == "best" or _worth_learning(start, ground.recipe.of(ground.target.name))
+
+
+def _on_all(state: Climbed, ground: Ground) -> Climbed | None:
+    """Fit again on all samples, those that have decided too: which steps help is known by now.
+
+    The error on the samples held aside is no judge of this any more, only a guard: it must fall.
+    """
+    kept = {rung.step for rung in state.rungs if rung.kept}
+    if not kept & {FITTED, MIRRORED, AGAIN, EQUALIZED}:
+        return None
+    recipe = ground.recipe.of(ground.target.name)
+    feeds = joined(ground.samples)
+    if MIRRORED in kept:
+        feeds = with_mirror_images(feeds, 2 * affordable(ground.profile)) or feeds
+    made = _fitted(state, ground, feeds, recipe, rounding=True)
+    if made is not None and LEARNED in kept:
+        made = _learned(made, ground, feeds, recipe) or made
+    return made
 
 
 def _db(state: Climbed, ground: Ground, judge: Judge) -> float:
@@ -195,7 +224,8 @@ def _try(best: Climbed, name: str, step: Step, ground: Ground, judge: Judge) -> 
     found = _db(made, ground, judge)
     top = max(r.sqnr_db for r in best.rungs if r.kept)
     better = found >= top + LEAST_DB
-    rungs = (*best.rungs, Rung(step=name, sqnr_db=found, kept=better))
+    rung = Rung(step=name, sqnr_db=found, kept=better, judged=name != ALL)
+    rungs = (*best.rungs, rung)
     if not better:
         return replace(best, rungs=rungs)
     made = replace(made, rungs=rungs)
@@ -209,7 +239,7 @@ def _steps(
 ) -> Iterator[tuple[str, Step]]:
     """Yield each step's name and what it does, cheapest first."""
     plain, recipe = joined(learnt), ground.recipe.of(ground.target.name)
-    hard = effort == "best" or _worth_learning(start, recipe)
+    hard = _hard(effort, start, ground)
     more = (
         with_mirror_images(plain, 2 * affordable(ground.profile))
         if hard and ground.pixels is not None
@@ -223,19 +253,19 @@ def _steps(
     yield PIXELS, lambda s: _pixels(s, ground, recipe)
     if effort == "best":
         yield "biases in sequence", lambda s: _fitted(s, ground, plain, recipe, rounding=False)
-    yield "fitted integers", lambda s: _fitted(s, ground, plain, recipe, rounding=True)
+    yield FITTED, lambda s: _fitted(s, ground, plain, recipe, rounding=True)
     if more is not None:
         yield MIRRORED, lambda s: _fitted(s, ground, more, recipe, rounding=True)
     if effort == "best":
         yield "ranges", lambda s: _ranged(s, ground, learnt, recipe)
-        yield "fitted again", lambda s: _fitted(s, ground, feeds(s), recipe, rounding=True)
+        yield AGAIN, lambda s: _fitted(s, ground, feeds(s), recipe, rounding=True)
     clips = effort == "best"
     yield (
-        "equalized and fitted",
+        EQUALIZED,
         lambda s: _equalized(s, start.base, ground, learnt, feeds(s), clips),
     )
     if hard:
-        yield "learned rounding", lambda s: _learned(s, ground, feeds(s), recipe)
+        yield LEARNED, lambda s: _learned(s, ground, feeds(s), recipe)
 
 
 def _smoothed(

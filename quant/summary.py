@@ -99,7 +99,10 @@ def _target(outcome: Any, material: Material, folder: Path) -> dict[str, Any]:
         },
         "simulated": _comparison(outcome.simulated),
         "observers_db": outcome.observers,
-        "effort": [{"step": r.step, "aside_db": r.sqnr_db, "kept": r.kept} for r in outcome.rungs],
+        "effort": [
+            {"step": r.step, "aside_db": r.sqnr_db, "kept": r.kept, "judged": r.judged}
+            for r in outcome.rungs
+        ],
         "files": list(outcome.shipped.exported.files),
         "plan_sha256": hashlib.sha256((folder / "plan.json").read_bytes()).hexdigest(),
         "check": {
@@ -192,6 +195,9 @@ def _rungs(rungs: Sequence[Mapping[str, Any]]) -> list[str]:
         return []
     top, said = rungs[0]["aside_db"], []
     for rung in rungs[1:]:
+        if not rung.get("judged", True):
+            said.append(f"{rung['step']}{'' if rung['kept'] else ' (not kept)'}")
+            continue
         gain = rung["aside_db"] - top
         said.append(f"{rung['step']} {gain:+.1f} dB{'' if rung['kept'] else ' (not kept)'}")
         top = rung["aside_db"] if rung["kept"] else top

@@ -106,9 +106,13 @@ def test_the_samples_that_decide_are_the_last_quarter() -> None:
 def test_best_effort_is_not_under_balanced_on_what_decides(run: Run, job: Job) -> None:
     best = calibrate(replace(job, effort="best", out=job.out.parent / "best"), Talk(quiet=True))
     rungs = [r.facts["targets"]["onnxruntime"]["effort"] for r in (run, best)]
-    tops = [max(r["aside_db"] for r in found if r["kept"]) for found in rungs]
+    judged = [[r for r in found if r["kept"] and r["judged"]] for found in rungs]
+    tops = [max(r["aside_db"] for r in found) for found in judged]
 
     assert tops[1] >= tops[0]
+    assert not any(r["judged"] for r in rungs[1][-1:]), "the last step learns from all samples"
+    assert rungs[1][-1]["step"] == "the same on all samples"
+    assert all(r["judged"] for r in rungs[0])
     assert {r["step"] for r in rungs[1]} >= {"biases in sequence", "fitted integers", "ranges"}
 
 
