@@ -112,7 +112,6 @@ def test_best_effort_is_not_under_balanced_on_what_decides(run: Run, job: Job) -
     assert tops[1] >= tops[0]
     assert not any(r["judged"] for r in rungs[1][-1:]), "the last step learns from all samples"
     assert rungs[1][-1]["step"] == "the same on all samples"
-    assert all(r["judged"] for r in rungs[0])
     assert {r["step"] for r in rungs[1]} >= {"biases in sequence", "fitted integers", "ranges"}
 
 
