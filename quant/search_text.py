@@ -79,7 +79,8 @@ def _measured(told: Mapping[str, Any]) -> str:
     found = [f"{told['sqnr_db']:.1f} dB"] if told["sqnr_db"] is not None else []
     if told["drop"] is not None:
         found.insert(
-            0, f"{told['metric']} {0.0 - 100 * told['drop']:+.2f} ± {100 * told['margin']:.2f} points"
+            0,
+            f"{told['metric']} {0.0 - 100 * told['drop']:+.2f} ± {100 * told['margin']:.2f} points",
         )
     return ", ".join(found)
 

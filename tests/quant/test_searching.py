@@ -1,6 +1,7 @@
 """quant search on the demo's network: what it finds, leaves, says, and that it repeats and resumes."""
 
 import csv
+import itertools
 import json
 import shutil
 from dataclasses import replace
@@ -90,6 +91,38 @@ def test_the_front_is_monotone_and_holds_the_uniform_plan(run: Run) -> None:
         assert wrong == sorted(wrong, reverse=True)
         assert sum(int(r["chosen"]) for r in rows) == 1
         assert any(r["layers"].endswith(" int8") and "," not in r["layers"] for r in rows)
+
+
+def test_with_eight_groups_the_front_is_the_optimum_of_every_assignment(
+    run: Run, tmp_path: Path
+) -> None:
+    """On measured errors and costs; 3 ** 8 assignments added up here by their definition."""
+    searched = run.outcomes["tensorrt"].searched
+    assert searched is not None
+    ground = replace(searched.ground, goal=replace(GOAL, groups=8), folder=tmp_path)
+    space = searching.additive_model(ground, Talk(quiet=True)).space
+    made = space.problem
+    free = len(made.errors) - made.fixed
+    rest = tuple(int(k) for k in made.errors[free:].argmin(axis=1))
+    able = [np.flatnonzero(np.isfinite(made.errors[g])).tolist() for g in range(free)]
+    errors, costs = [], []
+    for chosen in itertools.product(*able, *([k] for k in rest)):
+        errors.append(sum(made.errors[g, k] for g, k in enumerate(chosen)))
+        cost = sum(made.costs[g, k] for g, k in enumerate(chosen))
+        for link in made.links:
+            cost += sum(
+                link.costs[chosen[link.maker], q] for q in {chosen[r] for r in link.readers}
+            )
+        costs.append(cost)
+    known = np.array(errors), np.array(costs)
+
+    assert free == 8
+    assert len(errors) == 3**8
+    assert not made.shared, "TensorRT quantizes for each reader"
+    for one in space.front:
+        assert one.error == pytest.approx(
+            known[0][known[1] <= one.cost * (1 + 1e-9)].min(), rel=1e-6
+        )
 
 
 def test_what_was_predicted_is_what_the_written_simulation_measures(run: Run) -> None:
