@@ -24,8 +24,15 @@ from quant.session import open_session
 from quant.simulate import open_simulation
 from quant.switch import Switch, TensorSwitch, add_switches
 
-SEGMENTS = 6
-"""More segments skip more of the prefix, and each costs a session; 6 runs 7/12 of the network."""
+SEGMENTS = 6, 24
+"""Least and most: more segments skip more of the prefix and have fewer switches in each, which keep
+ONNX Runtime from its fastest layout; and each costs a session. 6 run 7/12 of the network."""
+
+EACH = 4
+"""Turns that make one segment more worth its session."""
+
+ROOM = 2**30
+"""Bytes of weights that all sessions may hold: each has those behind its cut."""
 
 TURN = "quant.turn"
 
@@ -117,7 +124,8 @@ def _segments(
     starts = [_start(graph, turn, place) for turn in turns]
     order = sorted(range(len(turns)), key=lambda i: starts[i])
     apart = sorted({name for turn in turns for name in turn.tensors})
-    bounds = np.linspace(0, len(order), min(SEGMENTS, len(order)) + 1).astype(int)
+    count = min(_count(graph, len(order)), len(order))
+    bounds = np.linspace(0, len(order), count + 1).astype(int)
     quantized = [named_values(model) for model in versions]
     found = []
     for first, last in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
@@ -128,6 +136,15 @@ def _segments(
         add_switches(suffix, _switches(some, quantized, place), TURN, tensors)
         found.append(_Segment(open_simulation(suffix, threads), cut, numbers))
     return found
+
+
+def _count(graph: Graph, turns: int) -> int:
+    """Return how many segments the turns are cut into."""
+    weights = sum(
+        v.const_value.nbytes for v in graph.model.graph.initializers.values() if v.const_value
+    )
+    least, most = SEGMENTS
+    return max(least, min(most, turns // EACH, 2 * ROOM // max(weights, 1)))
 
 
 def _start(graph: Graph, turn: Turn, place: Mapping[str, int]) -> int:
