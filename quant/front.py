@@ -1,6 +1,7 @@
 """Front: the assignments that no other one beats in both error and cost."""
 
 __all__ = [
+    "BETWEEN",
     "POINTS",
     "Point",
     "between",

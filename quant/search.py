@@ -5,14 +5,25 @@ samples, says where to stop. On the front bisection finds the cheapest plan that
 then what is cheaper elsewhere (greedy paths, one precision for all, one group less) is asked too.
 """
 
-__all__ = ["Found", "Space", "search", "space_of"]
+__all__ = ["Found", "Space", "most_asked", "search", "space_of"]
 
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from quant.answers import Answer, Answers, Limits
-from quant.front import POINTS, Point, between, by_sensitivity, greedy, pareto, point, uniform
+from quant.front import (
+    BETWEEN,
+    POINTS,
+    Point,
+    between,
+    by_sensitivity,
+    greedy,
+    pareto,
+    point,
+    uniform,
+)
 from quant.knapsack import Assignment, Problem
 
 REPAIRS = 6
@@ -63,6 +74,13 @@ class Found:
     kept: bool = False
     asked: list[tuple[Point, Answer]] = field(default_factory=list)
     stopped: bool = False
+
+
+def most_asked(space: Space) -> int:
+    """Return how many plans a search measures at most, a few more or less: for a progress line."""
+    lists = (space.front, *space.greedy)
+    steps = sum(2 + math.ceil(math.log2(max(len(points), 2))) for points in lists)
+    return steps + math.ceil(math.log2(BETWEEN)) + len(space.uniform) + 2 * REPAIRS
 
 
 class _Enough(Exception):

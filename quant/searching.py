@@ -27,7 +27,7 @@ from quant.plan_file import plan_text
 from quant.precision import precisions
 from quant.probe_file import digest, load_probes, save_probes
 from quant.recipe import Recipe
-from quant.search import Found, Space, search, space_of
+from quant.search import Found, Space, most_asked, search, space_of
 from quant.search_costs import Costs, costs_of
 from quant.sensitivity import Sensitivity, probe, sensitivity_of
 from quant.simulate import open_simulation, quantize_graph
@@ -362,10 +362,27 @@ def _answers(made: Searched, talk: Talk) -> Answers:
     )
 
     def ask(chosen: Assignment) -> Answer:
+        begun = time.monotonic()
         graph, plan = ground.make(made.recipe(chosen))
         model = quantize_graph(graph, plan, ground.target, weight_form="integer")
         session = open_simulation(model, ground.threads)
         shown = talk.bar(ground.samples, len(ground.samples), f"plan for {ground.target.name}")
-        return Answer.of(compare(ground.plain, {"plan": session}, shown, ground.metrics)["plan"])
+        found = Answer.of(compare(ground.plain, {"plan": session}, shown, ground.metrics)["plan"])
+        _say(made, chosen, found, time.monotonic() - begun, talk)
+        return found
 
     return Answers(ground.folder / "answers.json", key, ask)
+
+
+def _say(made: Searched, chosen: Assignment, answer: Answer, seconds: float, talk: Talk) -> None:
+    """Say what a plan measures, and how long the search may still take."""
+    cost = made.space.problem.cost(chosen)
+    lost = (
+        f", {answer.metric} {0.0 - 100 * answer.drop:+.2f} points"
+        if answer.drop is not None
+        else ""
+    )
+    talk.line(
+        f"search for {made.ground.target.name}: {cost:.4g} {AXES[made.axis]} has "
+        f"{answer.sqnr_db:.1f} dB{lost}; {seconds:.1f} s a plan, {most_asked(made.space)} plans at most"
+    )

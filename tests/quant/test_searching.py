@@ -3,6 +3,7 @@
 import csv
 import itertools
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -91,6 +92,24 @@ def test_the_front_is_monotone_and_holds_the_uniform_plan(run: Run) -> None:
         assert wrong == sorted(wrong, reverse=True)
         assert sum(int(r["chosen"]) for r in rows) == 1
         assert any(r["layers"].endswith(" int8") and "," not in r["layers"] for r in rows)
+
+
+def test_each_plan_is_told_with_what_may_follow(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    searched = run.outcomes["tensorrt"].searched
+    assert searched is not None
+    found = searching.search_target(replace(searched.ground, folder=tmp_path), Talk()).found
+    lines = [
+        x for x in capsys.readouterr().err.splitlines() if x.startswith("search for tensorrt: ")
+    ]
+
+    assert len(lines) == len(found.asked)
+    assert re.fullmatch(
+        r"search for tensorrt: [\d.]+ ms has [\d.]+ dB, top1 [+-][\d.]+ points; [\d.]+ s a plan, "
+        r"\d+ plans at most",
+        lines[0],
+    )
 
 
 def test_with_eight_groups_the_front_is_the_optimum_of_every_assignment(
@@ -287,6 +306,7 @@ def test_a_limit_that_no_plan_keeps_ends_with_1_and_leaves_the_best(
         "and was written. Loosen the limit, add a precision with --precisions, or keep the network "
         "in float."
     )
+    assert "search for" not in found.stderr, "--quiet"
     assert (tmp_path / "onnxruntime" / "plan.json").is_file()
     assert "kept w4a8: " in (tmp_path / "onnxruntime" / "plan.json").read_text()
 
