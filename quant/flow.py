@@ -31,7 +31,7 @@ from quant.layer_table import layer_macs, layer_table, measured_layers
 from quant.local import local_errors
 from quant.metrics import Metric
 from quant.observers import OBSERVERS
-from quant.pick import best_of, pick_plan
+from quant.pick import PICK, best_of, pick_plan
 from quant.plan import Plan
 from quant.predicted import predicted
 from quant.profile import Profile
@@ -49,10 +49,6 @@ from quant.sufficiency import Sufficiency, settled_text, sufficiency
 from quant.summary import summary
 from quant.talk import Talk
 from quant.target import TARGETS, Target
-
-PICK = 16
-"""Batches on which observers are tried: what saturates is rare, and few samples would miss it."""
-
 
 NOISY_DB = 10.0
 """An output SQNR below this is 10 % noise and more: Hailo's profiler draws the line there too."""

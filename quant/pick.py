@@ -5,7 +5,7 @@ one whose outliers are its signal (gates, hard-swish). So each is tried as a who
 of the calibration samples, by the error at the network's outputs.
 """
 
-__all__ = ["CANDIDATES", "best_of", "pick_plan"]
+__all__ = ["CANDIDATES", "PICK", "best_of", "pick_plan"]
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -23,6 +23,9 @@ from quant.target import Target
 
 CANDIDATES = ("minmax", "mse", "percentile")
 """In this order; a later one must be better by MARGIN_DB."""
+PICK = 16
+"""Batches on which observers are tried: what saturates is rare, and few samples would miss it."""
+
 MARGIN_DB = 0.5
 """Ranges that cut tails were fitted to the very samples they are tried on, and flatter themselves:
 on held-out samples about 0.5 dB of their lead was gone (docs/observers.md)."""

@@ -18,7 +18,7 @@ from quant.graph import Graph
 from quant.improve import correct_bias
 from quant.job import Job
 from quant.metrics import Metric
-from quant.pick import best_of, pick_plan
+from quant.pick import PICK, best_of, pick_plan
 from quant.plan import Plan
 from quant.probe_file import digest
 from quant.profile import Profile
@@ -116,10 +116,6 @@ def _with_observer(
         score = pick_plan(graph, profile, target, recipe, samples[:PICK], plain, job.threads)[1]
         name = best_of(score)
     return replace(recipe, defaults=replace(recipe.defaults, observer=name))
-
-
-PICK = 16
-"""Batches on which observers are tried."""
 
 
 def _fitted(
