@@ -12,6 +12,7 @@ import pytest
 
 from quant.calibration import profiling
 from quant.demo import DemoFiles, unpack
+from quant.effort import Ground
 from quant.errors import InputError
 from quant.flow import Run, calibrate
 from quant.job import Job
@@ -61,6 +62,27 @@ def test_int8_keeps_the_accuracy(run: Run) -> None:
         assert target["simulated"]["sqnr_db"] > 28
         assert target["simulated"]["scores"]["top1"] >= 0.98
     assert run.facts["targets"]["onnxruntime"]["integer_kernels"]["share"] == 1.0
+
+
+class Seen(Exception):
+    """Ends a run when the samples that steps learn from are known."""
+
+
+def test_what_steps_learn_from_is_in_no_folders_order(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder goes class by class: the quarter held aside would be its last classes alone."""
+
+    def climb(effort: str, graph: object, plan: object, ground: Ground) -> None:
+        raise Seen([key for batch in ground.samples for key in batch.keys])
+
+    monkeypatch.setattr("quant.flow.climb", climb)
+    with pytest.raises(Seen) as caught:
+        calibrate(replace(job, out=tmp_path), Talk(quiet=True))
+    (keys,) = caught.value.args
+
+    assert len(keys) == job.samples
+    assert keys != sorted(keys)
 
 
 def test_reported_errors_are_those_of_the_files(run: Run, job: Job) -> None:
