@@ -22,17 +22,17 @@ from typing import Any
 
 from subject import FLAGS, add_flags, open_subject
 
-from quant.analysis import analyse
-from quant.calibration.profiling import profile
-from quant.choose import choose
-from quant.cumulative import cumulative
-from quant.errors import QuantError
-from quant.isolated import isolated_errors
-from quant.layer_table import measured_layers
-from quant.local import local_errors
-from quant.session import open_session
-from quant.simulate import quantize_graph
-from quant.target import TARGETS
+from quant.analysis.analyse import analyse
+from quant.analysis.cumulative import cumulative
+from quant.analysis.isolated import isolated_errors
+from quant.analysis.layer_table import measured_layers
+from quant.analysis.local import local_errors
+from quant.calibration.profiling.run_profile import profile
+from quant.choose.planner import choose
+from quant.common.errors import QuantError
+from quant.graph.session import open_session
+from quant.simulate.simulated_graph import quantize_graph
+from quant.target.table import TARGETS
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, float]:
@@ -80,9 +80,9 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def drawn(run: str) -> dict[str, float]:
     """Return the seconds that page and figures of a run's folder take."""
-    from quant.saved_run import load_run
-    from quant.visualize.figures import write_figures
-    from quant.visualize.report import write_report
+    from quant.results.saved_run import load_run
+    from quant.visualize.figures.write_figures import write_figures
+    from quant.visualize.report.html import write_report
 
     saved, reading = timed(lambda: load_run(Path(run)))
     with tempfile.TemporaryDirectory() as scratch:

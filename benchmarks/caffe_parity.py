@@ -23,16 +23,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quant.errors import QuantError, UnsupportedError
-from quant.export.caffe import CaffeNet, convert, refusals
-from quant.export.caffe_cut import cut_tail
-from quant.export.caffe_fixed import fixed
-from quant.export.caffe_schema import parse_prototxt
-from quant.graph import Graph
-from quant.load import load
-from quant.prepare import prepare
-from quant.session import open_session
-from tests.export.caffe_programs import Job, mnn_outputs, opencv_outputs
+from quant.common.errors import QuantError, UnsupportedError
+from quant.export.caffe.convert import CaffeNet, convert, refusals
+from quant.export.caffe.cut import cut_tail
+from quant.export.caffe.network.files import parse_prototxt
+from quant.graph.fixed_shapes import fixed
+from quant.graph.prepared_graph import Graph
+from quant.graph.session import open_session
+from quant.load.open_graph import load
+from quant.load.prepare import prepare
+from tests.export.caffe.programs import Job, mnn_outputs, opencv_outputs
 
 Arrays = Mapping[str, NDArray[Any]]
 Sizes = Mapping[str, tuple[int, ...]]

@@ -22,10 +22,10 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from quant.bootstrap import mean_bounds
-from quant.decide import drop_outcome
-from quant.paired import Paired
-from quant.sequential import levels, looks
+from quant.gate.bootstrap import mean_bounds
+from quant.gate.decide import drop_outcome
+from quant.gate.paired_test import Paired
+from quant.gate.sequential import levels, looks
 
 LIMIT = 0.01
 LEVEL = 0.05

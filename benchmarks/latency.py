@@ -26,15 +26,15 @@ import onnx_ir as ir
 from subject import FLAGS, add_flags, open_subject
 from turns import Took, timed
 
-from quant.calibration.profiling import profile
-from quant.errors import QuantError
-from quant.graph import Graph, weight_of
-from quant.layers import layers
-from quant.measured_cost import MeasuredCost, exported, measure_cost, plan_with
-from quant.plan import Plan
-from quant.profile import Profile
-from quant.runtimes import RUNTIMES
-from quant.target import TARGETS
+from quant.calibration.profiling.run_profile import profile
+from quant.common.errors import QuantError
+from quant.gate.candidate import RUNTIMES
+from quant.graph.layers import layers
+from quant.graph.prepared_graph import Graph, weight_of
+from quant.latency.measure import MeasuredCost, exported, measure_cost, plan_with
+from quant.plan.tensor_plans import Plan
+from quant.profile.statistics import Profile
+from quant.target.table import TARGETS
 
 COLUMNS = (
     *("plan", "float layers", "predicted ms", "measured ms", "ratio", "ratio of ratios", "spread"),

@@ -35,15 +35,15 @@ from numpy.typing import NDArray
 from subject import FLAGS, Subject, open_subject
 
 from quant.calibration import Batch, split
-from quant.calibration.profiling import profile
-from quant.choose import choose
-from quant.errors import InputError, QuantError
-from quant.improve import correct_bias
+from quant.calibration.profiling.run_profile import profile
+from quant.choose.bias_correction import correct_bias
+from quant.choose.planner import choose
+from quant.common.errors import InputError, QuantError
+from quant.graph.session import open_session
 from quant.observers import OBSERVERS
-from quant.profile import Profile
-from quant.session import open_session
-from quant.simulate import open_simulation, quantize_graph
-from quant.target import TARGETS
+from quant.profile.statistics import Profile
+from quant.simulate.simulated_graph import open_simulation, quantize_graph
+from quant.target.table import TARGETS
 
 TARGET_NAMES = ("onnxruntime", "tensorrt")
 KEYS = {"model", "data", "samples", "holdout", *FLAGS}

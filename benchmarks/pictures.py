@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from quant.calibration import Data
-from quant.calibration.data import Array
-from quant.preprocess import Preprocess
+from quant.calibration.sources.data import Array
+from quant.preprocess.image_to_tensor import Preprocess
 
 Pixels = NDArray[np.uint8]
 JPEG, SHRUNK = 60, 0.7

@@ -28,9 +28,9 @@ import onnxruntime
 from subject import FLAGS, Subject, add_flags, open_subject
 
 from quant.calibration import Batch
-from quant.calibration.profiling import profile
-from quant.errors import QuantError
-from quant.session import open_session
+from quant.calibration.profiling.run_profile import profile
+from quant.common.errors import QuantError
+from quant.graph.session import open_session
 
 AIM, LEAST = 1.5, 2.5
 """Profiling over plain inference: what is aimed at, and what is the least to land."""

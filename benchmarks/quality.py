@@ -34,16 +34,16 @@ from subject import FLAGS, add_flags
 from turns import timed
 
 from quant.calibration import batches
-from quant.compare import compare
-from quant.errors import QuantError
-from quant.flow import calibrate
-from quant.job import EFFORTS, Job
-from quant.metrics import METRICS
-from quant.preprocess import Preprocess
-from quant.runtimes import RUNTIMES
-from quant.session import open_session
-from quant.stages import gather
-from quant.talk import Talk
+from quant.common.errors import QuantError
+from quant.common.progress import Talk
+from quant.compare.comparison import compare
+from quant.compare.metrics import METRICS
+from quant.gate.candidate import RUNTIMES
+from quant.graph.session import open_session
+from quant.job.settings import EFFORTS, Job
+from quant.preprocess.image_to_tensor import Preprocess
+from quant.run.calibrate import calibrate
+from quant.run.material import gather
 
 COLUMNS = (
     *("tool", "SQNR dB", "agreement %", "top-1", "seconds", "MiB"),

@@ -30,20 +30,20 @@ import onnx_ir as ir
 import onnxruntime as ort
 
 from quant.calibration import Batch
-from quant.calibration.profiling import profile
-from quant.calibration.tap import micro_batch, tapped_tensors
-from quant.choose import choose
-from quant.cost import CostTable
-from quant.deploy import Deployment
-from quant.device import Device
-from quant.errors import QuantError
-from quant.graph import Graph
-from quant.open_sizes import chosen_sizes
-from quant.roofing import network_precisions
-from quant.roofline import roofline
-from quant.session import open_session
-from quant.stages import open_graph
-from quant.target import TARGETS
+from quant.calibration.profiling.run_profile import profile
+from quant.calibration.profiling.statistics_graph import micro_batch, tapped_tensors
+from quant.choose.planner import choose
+from quant.common.errors import QuantError
+from quant.cost.layer_costs import CostTable
+from quant.cost.open_sizes import chosen_sizes
+from quant.cost.predict import network_precisions
+from quant.cost.roofline import roofline
+from quant.graph.prepared_graph import Graph
+from quant.graph.session import open_session
+from quant.run.material import open_graph
+from quant.target.deployment import Deployment
+from quant.target.device import Device
+from quant.target.table import TARGETS
 
 SIDE = 384
 COPIED = 64_000_000

@@ -30,13 +30,13 @@ from typing import Any
 import numpy as np
 from targets import job_of
 
-from quant.errors import QuantError
-from quant.flow import calibrate
-from quant.front import Point, pareto
-from quant.goal import AXES, Goal
-from quant.search_files import noise_ratios
-from quant.searching import Searched, additive_model, measured_sensitivity
-from quant.talk import Talk
+from quant.common.errors import QuantError
+from quant.common.progress import Talk
+from quant.job.search_goal import AXES, Goal
+from quant.run.calibrate import calibrate
+from quant.search.pareto import Point, pareto
+from quant.search.target_search import Searched, additive_model, measured_sensitivity
+from quant.search.write_files import noise_ratios
 
 COLUMNS = (
     *("model", "target", "most drop", "unit", "found", "greedy by sensitivity", "greedy by gain"),

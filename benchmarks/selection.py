@@ -31,18 +31,18 @@ from pictures import Pictures, planted, video
 from subject import FLAGS, Subject, open_subject
 
 from quant.calibration import Batch, split
-from quant.calibration.coverage import METHODS
-from quant.calibration.features import FeatureWatch
-from quant.calibration.pool import Pool, judged
-from quant.calibration.profiling import profile
-from quant.choose import choose
-from quant.errors import InputError, QuantError
-from quant.improve import correct_bias
-from quant.preprocess import Preprocess
-from quant.profile import Profile
-from quant.session import open_session
-from quant.simulate import open_simulation, quantize_graph
-from quant.target import TARGETS
+from quant.calibration.profiling.run_profile import profile
+from quant.calibration.selection.coverage import METHODS
+from quant.calibration.selection.features import FeatureWatch
+from quant.calibration.selection.pool import Pool, judged
+from quant.choose.bias_correction import correct_bias
+from quant.choose.planner import choose
+from quant.common.errors import InputError, QuantError
+from quant.graph.session import open_session
+from quant.preprocess.image_to_tensor import Preprocess
+from quant.profile.statistics import Profile
+from quant.simulate.simulated_graph import open_simulation, quantize_graph
+from quant.target.table import TARGETS
 
 KEYS = {"model", "data", "pool", "holdout", *FLAGS}
 SCENES, FEW = 4, 10

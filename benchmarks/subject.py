@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from quant.calibration import Batch, Data, InputSpec, batches, open_data
-from quant.calibration.tap import micro_batch, tapped_tensors
-from quant.graph import Graph
-from quant.load import load
-from quant.prepare import prepare
-from quant.preprocess import Preprocess
+from quant.calibration.profiling.statistics_graph import micro_batch, tapped_tensors
+from quant.graph.prepared_graph import Graph
+from quant.load.open_graph import load
+from quant.load.prepare import prepare
+from quant.preprocess.image_to_tensor import Preprocess
 
 FLAGS: Mapping[str, str] = {
     "size": "WIDTHxHEIGHT of the tensor",

@@ -34,11 +34,11 @@ from typing import Any
 
 from subject import FLAGS
 
-from quant.errors import QuantError
-from quant.flow import calibrate
-from quant.job import Job
-from quant.preprocess import Preprocess
-from quant.talk import Talk
+from quant.common.errors import QuantError
+from quant.common.progress import Talk
+from quant.job.settings import Job
+from quant.preprocess.image_to_tensor import Preprocess
+from quant.run.calibrate import calibrate
 
 COLUMNS = (
     *("model", "target", "weighted layers", "SQNR dB", "agreement %", "top-1"),

@@ -9,8 +9,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from quant.errors import QuantError
-from quant.runtimes import open_candidate
+from quant.common.errors import QuantError
+from quant.gate.candidate import open_candidate
 
 WARM = 3
 """Rounds that do not count."""

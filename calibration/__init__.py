@@ -12,6 +12,6 @@ __all__ = [
     "split",
 ]
 
-from quant.calibration.batches import Batch, batches
-from quant.calibration.data import SOURCES, BadSample, Data, InputSpec, Labels, open_data
-from quant.calibration.select import split
+from quant.calibration.profiling.batches import Batch, batches
+from quant.calibration.selection.split import split
+from quant.calibration.sources.data import SOURCES, BadSample, Data, InputSpec, Labels, open_data

@@ -5,9 +5,9 @@ __all__ = ["entropy"]
 import numpy as np
 from numpy.typing import NDArray
 
-from quant.formats import Integer, NumberFormat
+from quant.formats.number_format import Integer, NumberFormat
 from quant.observers.observer import OBSERVERS, extremes, scan
-from quant.profile import TensorProfile
+from quant.profile.statistics import TensorProfile
 
 F64 = NDArray[np.float64]
 CANDIDATES = 96

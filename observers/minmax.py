@@ -2,9 +2,9 @@
 
 __all__ = ["minmax"]
 
-from quant.formats import NumberFormat
+from quant.formats.number_format import NumberFormat
 from quant.observers.observer import OBSERVERS, extremes
-from quant.profile import TensorProfile
+from quant.profile.statistics import TensorProfile
 
 
 @OBSERVERS.add("minmax")

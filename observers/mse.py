@@ -4,9 +4,9 @@ __all__ = ["expected_mse", "mse"]
 
 import numpy as np
 
-from quant.formats import Integer, NumberFormat
+from quant.formats.number_format import Integer, NumberFormat
 from quant.observers.observer import OBSERVERS, scan
-from quant.profile import TensorProfile
+from quant.profile.statistics import TensorProfile
 
 
 @OBSERVERS.add("mse")

@@ -12,9 +12,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from quant.formats import NumberFormat
-from quant.profile import TensorProfile
-from quant.registry import Registry
+from quant.common.registry import Registry
+from quant.formats.number_format import NumberFormat
+from quant.profile.statistics import TensorProfile
 
 Observer = Callable[[TensorProfile, NumberFormat], tuple[float, float]]
 """Chooses the range [low, high] that a format should cover of what was seen; low <= 0 <= high."""

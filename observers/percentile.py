@@ -4,9 +4,9 @@ __all__ = ["percentile"]
 
 import numpy as np
 
-from quant.formats import NumberFormat
+from quant.formats.number_format import NumberFormat
 from quant.observers.observer import OBSERVERS, extremes
-from quant.profile import TensorProfile
+from quant.profile.statistics import TensorProfile
 
 SHARE = 1e-4
 """Share of the elements beyond each end: the 99.99th percentile, as TensorRT and NNCF default."""

@@ -19,18 +19,18 @@ import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from quant.calibration.batches import Batch
-from quant.calibration.profiling import profile
-from quant.calibration.tap import micro_batch, tapped_tensors
-from quant.choose import choose
-from quant.graph import Graph
-from quant.plan import Plan
-from quant.prepare import prepare
-from quant.profile import Profile
-from quant.recipe import NOTHING, Recipe
-from quant.session import open_session
-from quant.simulate import FLOAT_KERNELS
-from quant.target import TARGETS
+from quant.calibration.profiling.run_profile.batches import Batch
+from quant.calibration.profiling.run_profile.run_profile import profile
+from quant.calibration.profiling.run_profile.statistics_graph import micro_batch, tapped_tensors
+from quant.choose.planner.planner import choose
+from quant.graph.prepared_graph.prepared_graph import Graph
+from quant.graph.prepared_graph.session import open_session
+from quant.load.open_graph.prepare import prepare
+from quant.plan.tensor_plans.recipe import NOTHING, Recipe
+from quant.plan.tensor_plans.tensor_plans import Plan
+from quant.profile.statistics.statistics import Profile
+from quant.simulate.simulated_graph.simulated_graph import FLOAT_KERNELS
+from quant.target.table.table import TARGETS
 
 SAMPLES = 8
 

@@ -9,23 +9,23 @@ from typing import Any
 
 import onnx
 
-from quant.calibration.batches import Batch
-from quant.choose import choose, usable_tensors
-from quant.cost_source import cost_table
-from quant.files import write_json
-from quant.goal import Goal
-from quant.graph import Graph
-from quant.job import Job
-from quant.plan import Plan
-from quant.preprocess import Preprocess
-from quant.profile import Profile
-from quant.recipe import NOTHING, Recipe
-from quant.saved_run import load_run
-from quant.search_files import write_search
-from quant.searching import Ground, Searched, search_target
-from quant.session import open_session
-from quant.talk import Talk
-from quant.target import TARGETS
+from quant.calibration.profiling.run_profile.batches import Batch
+from quant.choose.planner.planner import choose, usable_tensors
+from quant.common.files import write_json
+from quant.common.progress import Talk
+from quant.graph.prepared_graph.prepared_graph import Graph
+from quant.graph.prepared_graph.session import open_session
+from quant.job.settings.search_goal import Goal
+from quant.job.settings.settings import Job
+from quant.plan.tensor_plans.recipe import NOTHING, Recipe
+from quant.plan.tensor_plans.tensor_plans import Plan
+from quant.preprocess.image_to_tensor.image_to_tensor import Preprocess
+from quant.profile.statistics.statistics import Profile
+from quant.results.saved_run import load_run
+from quant.search.bisection.cost_source import cost_table
+from quant.search.bisection.target_search import Ground, Searched, search_target
+from quant.search.bisection.write_files import write_search
+from quant.target.table.table import TARGETS
 from tests.chosen import batch_of, inputs
 from tests.runs import make_run
 

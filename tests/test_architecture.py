@@ -17,29 +17,29 @@ MAY_IMPORT: dict[str, set[str]] = {
     "visualize": {"quant"},
 }
 ROOF = {
-    "quant/cli.py",
-    "quant/cli_gate.py",
-    "quant/cli_roofline.py",
-    "quant/cli_select.py",
-    "quant/exporting.py",
-    "quant/flow.py",
-    "quant/gating.py",
-    "quant/listing.py",
-    "quant/pytest_plugin.py",
-    "quant/reporting.py",
-    "quant/selecting.py",
-    "quant/stages.py",
-    "quant/trial.py",
-    "quant/verifying.py",
+    "quant/cli/main.py",
+    "quant/cli/gate.py",
+    "quant/cli/roofline.py",
+    "quant/cli/select.py",
+    "quant/run/export.py",
+    "quant/run/calibrate.py",
+    "quant/gate/run_gate.py",
+    "quant/cli/list_parts.py",
+    "quant/cli/pytest_plugin.py",
+    "quant/run/report.py",
+    "quant/run/select.py",
+    "quant/run/material.py",
+    "quant/gate/two_models.py",
+    "quant/gate/verify.py",
 }
-STAIRS = {"quant/activation_grids.py": {"observers"}}
+STAIRS = {"quant/choose/activation_grids.py": {"observers"}}
 """Files of quant/ that stand above a sibling folder: choosing reads the observers' table."""
 
 ROOMS: dict[str, tuple[str, ...]] = {
     "torch": (
-        "quant/load.py",
-        "quant/load_torch.py",
-        "quant/torch_export.py",
+        "quant/load/open_graph.py",
+        "quant/load/torch_module.py",
+        "quant/load/torch_export.py",
         "quant/improve*",
         "quant/reconstruct*",
         "quant/demo/train.py",

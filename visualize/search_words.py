@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from quant.saved_search import SavedSearch
+from quant.results.saved_search import SavedSearch
 
 LOSSLESS = 200.0
 """More dB than this is no error: float32 itself has 150."""

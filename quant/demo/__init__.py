@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from quant.files import atomic
+from quant.common.files import atomic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,7 +39,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional
 
-from quant.files import atomic, write_text
+from quant.common.files import atomic, write_text
 
 SEED = 20
 EPOCHS = 30

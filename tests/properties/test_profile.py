@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from quant.calibration.look import Looker, binned, exact
-from quant.calibration.tap import Tap
-from quant.profile import (
+from quant.calibration.profiling.run_profile.accumulate import Looker, binned, exact
+from quant.calibration.profiling.run_profile.statistics_graph import Tap
+from quant.profile.statistics.statistics import (
     HALF,
     SMALLEST_EXPONENT,
     Profile,
@@ -265,7 +265,7 @@ def test_thousands_of_runs_do_not_overflow_the_means() -> None:
 
 
 def test_memory_does_not_grow_with_the_number_of_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("quant.calibration.look.HELD", 1000)
+    monkeypatch.setattr("quant.calibration.profiling.accumulate.HELD", 1000)
     looker = Looker([tap(per_channel=False)])
     x = np.random.default_rng(0).normal(size=(1, 400)).astype(np.float32)
     extremes = [x.min(keepdims=True), x.max(keepdims=True), x.mean(keepdims=True)]

@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 import pytest
 
-from quant.saved_search import SavedGroup, SavedPoint, SavedSearch
+from quant.results.saved_search import SavedGroup, SavedPoint, SavedSearch
 from quant.visualize.search_words import (
     added_up,
     amount,

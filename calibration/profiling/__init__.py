@@ -1,0 +1,1 @@
+"""The profiling run: the statistics of every activation in one pass over the samples."""

@@ -1,0 +1,118 @@
+"""Batches: samples read ahead in threads, stacked in order; broken ones skipped and counted."""
+
+__all__ = ["Batch", "batches"]
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from quant.calibration.profiling.read_ahead import Broken, Sample, read_ahead
+from quant.calibration.sources.data import Array, Data
+from quant.calibration.sources.keys import shown
+from quant.common.errors import InputError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Samples of one shape, ready for a model.
+
+    Attributes:
+        keys: Who they are; `count` of them.
+        feeds: An array for each input, with exactly as many rows as was asked for: a short last
+            batch repeats its last sample.
+        labels: A class or None for each key.
+        digests: SHA-256, as an integer, of each sample's names, dtypes, shapes and bytes; keys do
+            not enter, and the sum over samples does not depend on their order.
+        count: How many rows are samples, at least 1.
+    """
+
+    keys: tuple[str, ...]
+    feeds: dict[str, Array]
+    labels: tuple[int | None, ...]
+    digests: tuple[int, ...]
+    count: int
+
+
+def batches(
+    data: Data,
+    indices: Sequence[int],
+    size: int,
+    *,
+    workers: int = 2,
+    bad: list[tuple[str, str]],
+    max_bad: float,
+) -> Iterator[Batch]:
+    """Yield the samples at `indices`, in that order, `size` at a time.
+
+    At most ``size + 2 * workers`` samples wait in memory. What is yielded never depends on timing.
+    Closing the iterator stops the threads.
+
+    Args:
+        data: The samples.
+        indices: Which of them.
+        size: Rows of a batch, at least 1.
+        workers: Threads that read.
+        bad: Takes (key, reason) of every broken sample, in order.
+        max_bad: Largest share of `indices` that may be broken, 0 to 1. Once it is exceeded no more
+            batches come; the rest is read only to count.
+
+    Raises:
+        InputError: Too many samples are broken, or all; or samples differ in shape and `size` is
+            over 1; or the data refuses a sample.
+    """
+    if size < 1:
+        raise ValueError(f"size must be at least 1, saw {size}.")
+    before, first, pending = len(bad), None, list[Sample]()
+    for one in read_ahead(data, indices, size + 2 * workers, workers):
+        if isinstance(one, Broken):
+            bad.append((one.key, one.reason))
+        elif len(bad) - before <= max_bad * len(indices):
+            first = first or one
+            if size > 1:
+                _must_match(one, first)
+            pending.append(one)
+        if len(pending) == size:
+            yield _batch(pending, size)
+            pending = []
+    broken = bad[before:]
+    if broken and len(broken) == len(indices) and max_bad < 1:
+        raise InputError(
+            f"--data {data.name}: none of the {len(indices)} samples can be read: "
+            f"{_reasons(broken)}. Give images or arrays."
+        )
+    if len(broken) > max_bad * len(indices):
+        raise InputError(
+            f"--data {data.name}: at most {100 * max_bad:g} % of the samples may be broken, saw "
+            f"{len(broken)} of {len(indices)}: {_reasons(broken)}. Mend them, or raise --max-bad."
+        )
+    if pending:
+        yield _batch(pending, size)
+
+
+def _must_match(sample: Sample, first: Sample) -> None:
+    """Refuse a sample of another shape than the first one."""
+    for name, array in sample.feeds.items():
+        if array.shape != first.feeds[name].shape:
+            shapes = ["x".join(map(str, s.feeds[name].shape)) for s in (sample, first)]
+            raise InputError(
+                f"{shown(sample.key)}: the samples of a batch have one shape, saw {shapes[0]} "
+                f"after {shapes[1]}. Give --size WIDTHxHEIGHT."
+            )
+
+
+def _batch(samples: Sequence[Sample], size: int) -> Batch:
+    rows = [*samples, *[samples[-1]] * (size - len(samples))]
+    return Batch(
+        keys=tuple(one.key for one in samples),
+        feeds={name: np.stack([one.feeds[name] for one in rows]) for name in rows[0].feeds},
+        labels=tuple(one.label for one in samples),
+        digests=tuple(one.digest for one in samples),
+        count=len(samples),
+    )
+
+
+def _reasons(broken: Sequence[tuple[str, str]], most: int = 3) -> str:
+    listed = [f"'{shown(key)}' ({shown(reason)})" for key, reason in broken[:most]]
+    rest = f" and {len(broken) - most} more" if len(broken) > most else ""
+    return ", ".join(listed) + rest

@@ -1,0 +1,224 @@
+"""Sufficiency: from how many samples on the ranges settle, so that more samples change nothing."""
+
+__all__ = ["SETTLED_DB", "Step", "Sufficiency", "schedule", "settled_text", "sufficiency"]
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quant.choose.activation_grids import activation_grids
+from quant.choose.grid_fit import grid_noise
+from quant.choose.placement import place
+from quant.choose.planner import OBSERVER, usable_tensors
+from quant.graph.layers import source_of
+from quant.graph.prepared_graph import Graph
+from quant.plan.recipe import NOTHING, Recipe
+from quant.plan.tensor_plans import TensorPlan
+from quant.profile.statistics import Profile
+from quant.target.table import Target
+
+SETTLED_DB = 2.0
+"""What fewer samples may cost the tensor they cost most, in dB of its own noise: a third of a bit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """The ranges from the first `samples` against those from all.
+
+    Attributes:
+        samples: How many.
+        largest: Greatest change of a tensor's range, over the width of its range from all samples.
+        tensor: The one with it; "" where nothing moved.
+        median: Median change over the tensors.
+        noise_db: Greatest rise of a tensor's quantization noise over all samples, in dB.
+        noisiest: The tensor with it; "" where none rises.
+        saturated: Greatest share of the later samples' elements beyond a range from the first.
+        clipped: The tensor with it; "" where none is.
+    """
+
+    samples: int
+    largest: float
+    tensor: str
+    median: float
+    noise_db: float
+    noisiest: str
+    saturated: float
+    clipped: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sufficiency:
+    """How the ranges move as samples are added.
+
+    Attributes:
+        samples: Of the profile that the others are held against.
+        observer: That chose the ranges.
+        target: Whose tensors they are.
+        steps: Ascending in samples, without the full profile's own.
+    """
+
+    samples: int
+    observer: str
+    target: str
+    steps: tuple[Step, ...]
+
+    @property
+    def settled(self) -> int | None:
+        """The fewest samples from which on no tensor's noise is SETTLED_DB over the full set's.
+
+        None where the last step still is.
+        """
+        found = None
+        for step in reversed(self.steps):
+            if step.noise_db > SETTLED_DB:
+                break
+            found = step.samples
+        return found
+
+    def facts(self) -> dict[str, Any]:
+        """Return it as JSON values, `settled` included."""
+        return {
+            "samples": self.samples,
+            "observer": self.observer,
+            "target": self.target,
+            "settled": self.settled,
+            "steps": [asdict(step) for step in self.steps],
+        }
+
+
+def schedule(samples: int, least: int = 8) -> list[int]:
+    """Return the sample counts that are looked at: powers of two from `least` to half of `samples`.
+
+    What is said of one then rests on as many samples that it has not seen.
+
+    >>> schedule(100)
+    [8, 16, 32]
+    """
+    found, n = [], least
+    while 2 * n <= samples:
+        found.append(n)
+        n *= 2
+    return found
+
+
+def sufficiency(
+    graph: Graph,
+    parts: Sequence[Profile],
+    full: Profile,
+    target: Target,
+    *,
+    recipe: Recipe = NOTHING,
+    observer: str | None = None,
+) -> Sufficiency:
+    """Hold the ranges that the first samples give against those of all.
+
+    Args:
+        graph: The prepared graph.
+        parts: Profiles of the first samples, each within the next.
+        full: Profile of all.
+        target: Decides which tensors have grids.
+        recipe: The user's rules.
+        observer: For what no rule decides; as in `choose`.
+    """
+    name = observer or recipe.defaults.observer or OBSERVER
+    mine = recipe.of(target.name)
+    placed = place(graph, target, mine, usable_tensors(graph, full))
+    everything = activation_grids(graph, full, target, placed, mine, name)
+    steps = [
+        _step(
+            graph, everything, activation_grids(graph, part, target, placed, mine, name), part, full
+        )
+        for part in parts
+    ]
+    said = target.observers[0] if target.observers else name
+    return Sufficiency(
+        samples=full.provenance.samples, observer=said, target=target.name, steps=tuple(steps)
+    )
+
+
+def settled_text(found: Sufficiency, of: str = "the samples") -> str:
+    """Return one sentence: from where on more samples change nothing, or what they still change.
+
+    Args:
+        found: At least one step, else nothing can be said.
+        of: What the steps are the first of.
+    """
+    if not found.steps:
+        return f"nothing can be said of {found.samples} samples; give 16 or more"
+    last = found.steps[-1]
+    if found.settled is None:
+        return (
+            f"not settled: with the first {last.samples} of {of}, tensor {last.noisiest!r} has "
+            f"{last.noise_db:.1f} dB more noise than with all {found.samples}; give more"
+        )
+    return (
+        f"settled at {found.settled}: with the first {found.settled} of {of}, no tensor has over "
+        f"{SETTLED_DB:g} dB more noise than with all {found.samples} ({found.observer}, "
+        f"{found.target})"
+    )
+
+
+def _step(
+    graph: Graph,
+    want: Mapping[str, TensorPlan],
+    have: Mapping[str, TensorPlan],
+    part: Profile,
+    full: Profile,
+) -> Step:
+    moved, noise, beyond = {}, {}, {}
+    for key in want.keys() & have.keys():
+        before, after = have[key], want[key]
+        source = source_of(graph, after.tensor)
+        moved[key] = _moved(before, after)
+        noise[key], beyond[key] = _costs(before, after, part, full, source)
+    top, noisy, cut = _greatest(moved), _greatest(noise), _greatest(beyond)
+    return Step(
+        samples=part.provenance.samples,
+        largest=top[1],
+        tensor=top[0],
+        median=float(np.median(list(moved.values()))) if moved else 0.0,
+        noise_db=noisy[1],
+        noisiest=noisy[0],
+        saturated=cut[1],
+        clipped=cut[0],
+    )
+
+
+def _greatest(found: Mapping[str, float]) -> tuple[str, float]:
+    """Return name and value of the greatest above 0, the first by name where two are equal."""
+    best, value = "", 0.0
+    for name in sorted(found):
+        if found[name] > value:
+            best, value = name, found[name]
+    return best, value
+
+
+def _ends(tensor: TensorPlan) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    assert tensor.number is not None
+    low, high = tensor.number.span(tensor.params)
+    return np.asarray(low, np.float64), np.asarray(high, np.float64)
+
+
+def _moved(before: TensorPlan, after: TensorPlan) -> float:
+    """Return the greater move of the two ends over the width; the greatest of all channels."""
+    (a, b), (c, d) = _ends(before), _ends(after)
+    width = np.maximum(d - c, np.finfo(np.float64).tiny)
+    return float((np.maximum(np.abs(a - c), np.abs(b - d)) / width).max())
+
+
+def _costs(
+    before: TensorPlan, after: TensorPlan, part: Profile, full: Profile, source: str
+) -> tuple[float, float]:
+    """Return the rise of the noise over all samples in dB, and the share beyond of the rest."""
+    seen, first = full.tensors[source], part.tensors[source]
+    total, beyond, noise, _ = grid_noise(before, seen)
+    least = grid_noise(after, seen)[2]
+    some, cut = grid_noise(before, first)[:2]
+    rest = total - some
+    share = max(beyond - cut, 0.0) / rest if rest > 0 else 0.0
+    if not (noise > 0 and least > 0):
+        return 0.0, share
+    return max(10 * float(np.log10(noise / least)), 0.0), share

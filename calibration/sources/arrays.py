@@ -1,0 +1,147 @@
+"""Arrays: .npy and .npz files, one row a sample."""
+
+__all__ = ["Arrays", "Rows"]
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+from quant.calibration.sources.data import SOURCES, Array, InputSpec, Labels
+from quant.calibration.sources.input_converter import Intake
+from quant.calibration.sources.labels import read_labels
+from quant.common.errors import InputError, few
+from quant.preprocess.image_to_tensor import Preprocess
+
+UNREADABLE = (ValueError, EOFError, KeyError, RuntimeError, MemoryError, BadZipFile, zlib.error)
+"""What numpy raises for a file that is broken, or that holds pickled objects."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """Arrays of equally many rows, one for each input of the model.
+
+    Attributes:
+        name: What the user gave.
+        stem: The file's name, the first part of every key.
+        rows: An array and its intake for each input's name.
+        labels: A class for each row, or None.
+    """
+
+    name: str
+    stem: str
+    rows: dict[str, tuple[Array, Intake]]
+    labels: tuple[int, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(next(iter(self.rows.values()))[0])
+
+    def key(self, i: int) -> str:
+        """Return "file.npz[12]" for row 12."""
+        return f"{self.stem}[{i}]"
+
+    def read(self, i: int) -> dict[str, Array]:
+        """Return row `i` of each array."""
+        return {
+            name: intake.array(np.asarray(array[i]), f"{self.name}[{i}]")
+            for name, (array, intake) in self.rows.items()
+        }
+
+    def label(self, i: int) -> int | None:
+        """Return the class, or None if there are no labels."""
+        return self.labels[i] if self.labels is not None else None
+
+
+@SOURCES.add("arrays")
+class Arrays:
+    """A .npy file, or a .npz file with an array for each input's name, and `labels` if you like.
+
+    uint8 arrays `[N, H, W]` and `[N, H, W, C]` are images and go through the preprocessing; others
+    go to the model as they are. A .npy file is mapped, not loaded; a .npz file is loaded.
+    """
+
+    @staticmethod
+    def takes(spec: str) -> bool:
+        """Return whether it is called .npy or .npz."""
+        return spec.lower().endswith((".npy", ".npz")) and not Path(spec).is_dir()
+
+    @staticmethod
+    def open(
+        spec: str, inputs: Sequence[InputSpec], preprocess: Preprocess, labels: Labels
+    ) -> Rows:
+        """Return the rows; raises InputError if they do not fit the model's inputs."""
+        arrays = _load(spec)
+        own = arrays.pop("labels", None)
+        chosen = _chosen(arrays, [one.name for one in inputs], spec)
+        counted = chosen if own is None else chosen | {"labels": own}
+        if any(array.ndim == 0 for array in counted.values()):
+            raise InputError(f"{spec}: a single number has no rows. Save one row for each sample.")
+        lengths = {name: len(array) for name, array in counted.items()}
+        if len(set(lengths.values())) != 1:
+            seen = ", ".join(f"'{name}' {n}" for name, n in sorted(lengths.items()))
+            raise InputError(
+                f"{spec}: every array needs the same number of rows, saw {seen}. "
+                f"Save one row for each sample."
+            )
+        if 0 in lengths.values():
+            raise InputError(f"{spec}: there are no rows. Save one row for each sample.")
+        rows = Rows(
+            name=spec,
+            stem=Path(spec).name,
+            rows={one.name: (chosen[one.name], Intake(one, preprocess)) for one in inputs},
+            labels=_classes(own, spec) if own is not None and labels is None else None,
+        )
+        rows.read(0)
+        if labels is None:
+            return rows
+        if labels == "folders":
+            raise InputError(f"--labels folders: needs a folder of images, saw '{spec}'. Drop it.")
+        classes = read_labels(labels, [rows.key(i) for i in range(len(rows))], spec)
+        return Rows(name=spec, stem=rows.stem, rows=rows.rows, labels=classes)
+
+
+def _load(spec: str) -> dict[str, Array]:
+    """Return the arrays by name; that of a .npy file is nameless."""
+    try:
+        with Path(spec).open("rb") as stream:  # by its own handle: numpy leaks that of a broken zip
+            if stream.read(2) == b"PK":
+                stream.seek(0)
+                archive = np.load(stream, allow_pickle=False)
+                return {name: archive[name] for name in archive.files}
+        return {"": np.load(spec, mmap_mode="r", allow_pickle=False)}
+    except OSError as error:
+        raise InputError(
+            f"{spec}: cannot be read: {error.strerror or error}. Mend the path."
+        ) from error
+    except UNREADABLE as error:
+        raise InputError(
+            f"{spec}: is not a file of plain arrays that numpy reads. "
+            f"Save numbers, not objects, with numpy.save or numpy.savez."
+        ) from error
+
+
+def _chosen(arrays: dict[str, Array], wanted: Sequence[str], spec: str) -> dict[str, Array]:
+    """Return an array for each input: by name, or the only one for the only input."""
+    missing = [name for name in wanted if name not in arrays]
+    if len(wanted) == len(arrays) == 1 and missing:
+        return {wanted[0]: next(iter(arrays.values()))}
+    if missing:
+        names = [name for name in arrays if name]
+        raise InputError(
+            f"{spec}: every input of the model needs an array of its name, saw "
+            f"{few(names) or 'one without a name'} and none for {few(missing)}. "
+            f"Save them with numpy.savez(file, **{{'{wanted[0]}': ...}})."
+        )
+    return {name: arrays[name] for name in wanted}
+
+
+def _classes(labels: Array, spec: str) -> tuple[int, ...]:
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or labels.min() < 0:
+        raise InputError(
+            f"{spec}: 'labels' is one row of whole numbers from 0, saw {labels.dtype} with "
+            f"{labels.ndim} axes. Save the index of each row's class."
+        )
+    return tuple(int(x) for x in labels)

@@ -1,0 +1,113 @@
+"""Data: numbered samples of a model's inputs, and the table of sources that can open them."""
+
+__all__ = ["SOURCES", "Array", "BadSample", "Data", "InputSpec", "Labels", "Source", "open_data"]
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quant.common.errors import InputError
+from quant.common.registry import Registry
+from quant.preprocess.image_to_tensor import Preprocess
+
+Array: TypeAlias = NDArray[Any]
+
+Labels: TypeAlias = Path | Literal["folders"] | None
+"""A CSV file, one folder a class, or whatever the source itself knows."""
+
+
+class BadSample(Exception):
+    """One sample that cannot be read; it is skipped and counted, the others go on.
+
+    Attributes:
+        reason: A short phrase without the sample's name: "truncated".
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputSpec:
+    """One input of a model.
+
+    Attributes:
+        name: Its name in the graph.
+        dtype: Its numbers.
+        shape: With the batch axis first; None where a length is free: ``(None, 3, 224, 224)``.
+    """
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int | None, ...]
+
+
+class Data(Protocol):
+    """Samples, numbered from 0, in an order that every machine and every run agrees on."""
+
+    @property
+    def name(self) -> str:
+        """What the user gave as --data."""
+
+    def __len__(self) -> int: ...
+
+    def key(self, i: int) -> str:
+        """Return who sample `i` is: "cats/1.jpg" below a folder, or "file.npz[12]"."""
+
+    def read(self, i: int) -> dict[str, Array]:
+        """Return an array for each of the model's inputs, WITHOUT batch axis; from any thread.
+
+        Raises:
+            BadSample: This sample is broken.
+            InputError: All samples of this kind would be refused, such as a wrong shape.
+        """
+
+    def label(self, i: int) -> int | None:
+        """Return the class of sample `i`, from 0, or None if there are no labels."""
+
+
+class Source(Protocol):
+    """A kind of place where data comes from. Register one with ``@SOURCES.add("name")``."""
+
+    def takes(self, spec: str) -> bool:
+        """Return whether `spec`, what the user gave as --data, is for this source."""
+
+    def open(
+        self, spec: str, inputs: Sequence[InputSpec], preprocess: Preprocess, labels: Labels
+    ) -> Data:
+        """Return the samples at `spec`; at least one.
+
+        Raises:
+            InputError: There are none, or they do not fit the inputs or the labels.
+        """
+
+
+SOURCES: Registry[Source] = Registry("data source", "quant.calibration")
+
+
+def open_data(
+    spec: str, inputs: Sequence[InputSpec], preprocess: Preprocess, labels: Labels = None
+) -> Data:
+    """Return the samples at `spec`, opened by the one source that takes it.
+
+    Raises:
+        InputError: No source takes it, or more than one; or the source refuses it.
+    """
+    takers = [name for name in SOURCES if SOURCES[name].takes(spec)]
+    if len(takers) > 1:
+        raise InputError(
+            f"--data {spec}: only one source may take it, saw {', '.join(takers)}. "
+            f"Rename the data, or remove one source."
+        )
+    if not takers:
+        seen = "is of no known kind" if Path(spec).exists() else "does not exist"
+        raise InputError(
+            f"--data {spec}: {seen}. Give a folder of images, a .txt list, a .npy or .npz file, "
+            f"or module:function."
+        )
+    return SOURCES[takers[0]].open(spec, inputs, preprocess, labels)

@@ -1,0 +1,137 @@
+"""Intake: what one input of a model takes, and how an image or an array becomes it."""
+
+__all__ = ["Intake", "image_intake"]
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from quant.calibration.sources.data import Array, BadSample, InputSpec
+from quant.calibration.sources.decode import plain
+from quant.calibration.sources.keys import shown
+from quant.common.errors import InputError
+from quant.preprocess.image_to_tensor import Preprocess
+
+Shape = tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """One input, and the preprocessing of images for it."""
+
+    spec: InputSpec
+    preprocess: Preprocess
+
+    def image(self, image: Image.Image, place: str) -> Array:
+        """Return the tensor of an "RGB" or "L" image in the input's own numbers.
+
+        Raises:
+            BadSample: The image cannot be resized.
+            InputError: The tensor has not the shape that the input takes.
+        """
+        try:
+            tensor = self.preprocess.apply(image)
+        except ValueError as error:
+            raise BadSample(str(error)) from error
+        self.must_fit(tensor.shape, f"{place}: preprocessing")
+        return tensor.astype(self.spec.dtype, copy=False)
+
+    def array(self, row: Array, place: str) -> Array:
+        """Return an array without batch axis: uint8 images preprocessed, all else verbatim.
+
+        uint8 `[H, W]` and `[H, W, C]` with C of 1, 3 or 4 are images if the input takes images.
+
+        Raises:
+            InputError: Its shape or its kind of numbers is not the input's.
+        """
+        if row.dtype == np.uint8 and len(self.spec.shape) == 4 and _is_picture(row.shape):
+            picture = row[:, :, 0] if row.ndim == 3 and row.shape[2] == 1 else row
+            return self.image(plain(Image.fromarray(picture)), place)
+        wanted = self.spec.dtype
+        if row.dtype == np.uint8 != wanted and len(self.spec.shape) == 4:
+            raise InputError(
+                f"{shown(place)}: uint8 images are HxW or HxWxC, saw {_by(row.shape)}. "
+                f"Move the channels last, or save the model's own input as {wanted}."
+            )
+        if not np.can_cast(row.dtype, wanted, "same_kind") or row.dtype.kind not in "biuf":
+            raise InputError(
+                f"{shown(place)}: input '{self.spec.name}' takes {wanted}, saw {row.dtype}. "
+                f"Save the array as {wanted}."
+            )
+        if not _fits(row.shape, self.spec.shape[1:]):
+            raise InputError(
+                f"{shown(place)}: input '{self.spec.name}' takes {_by(self.spec.shape[1:])} "
+                f"without the batch axis, saw {_by(row.shape)}. Save rows of that shape."
+            )
+        return np.array(row, dtype=wanted, order="C")
+
+    def must_fit(self, shape: Shape, place: str) -> None:
+        """Refuse a tensor of preprocessing whose known lengths are not those of the input.
+
+        Raises:
+            InputError: The message names the flag that mends it.
+        """
+        wanted = self.spec.shape[1:]
+        if _fits(shape, wanted):
+            return
+        layout = self.preprocess.layout
+        axis = 0 if layout == "NCHW" else 2
+        other = (2, 0, 1) if layout == "NHWC" else (1, 2, 0)
+        if _fits(tuple(shape[i] for i in other), wanted):
+            mend = f"Give --layout {'NHWC' if layout == 'NCHW' else 'NCHW'}"
+        elif not _fits(shape[axis : axis + 1], wanted[axis : axis + 1]):
+            gray = wanted[axis] == 1
+            mend = f"Give --channels {'GRAY' if gray else 'RGB'}, or the tensors as a .npy file"
+        else:
+            height, width = [n for i, n in enumerate(wanted) if i != axis]
+            mend = f"Give --size {width or 'WIDTH'}x{height or 'HEIGHT'}"
+        raise InputError(
+            f"{shown(place)} makes {_by(shape)}, and input '{self.spec.name}' takes "
+            f"{_by(wanted)}. {mend}."
+        )
+
+
+def image_intake(inputs: Sequence[InputSpec], preprocess: Preprocess, place: str) -> Intake:
+    """Return the intake of the model's only input, after a check that images can feed it.
+
+    Raises:
+        InputError: The model has several inputs, or its input is no image, or preprocessing
+            makes a shape or numbers that it does not take.
+    """
+    if len(inputs) != 1:
+        names = ", ".join(f"'{one.name}'" for one in inputs)
+        raise InputError(
+            f"{place}: images can feed a model with one input, saw {len(inputs)}: {names}. "
+            f"Give a .npz file with an array of each of these names."
+        )
+    spec = inputs[0]
+    if len(spec.shape) != 4:
+        raise InputError(
+            f"{place}: images make 4 axes, and input '{spec.name}' has {len(spec.shape)}: "
+            f"{_by(spec.shape)}. Give the model's own input as a .npy file."
+        )
+    intake = Intake(spec, preprocess)
+    if spec.dtype.kind != "f" and (set(preprocess.mean), set(preprocess.std)) != ({0.0}, {1.0}):
+        raise InputError(
+            f"{place}: input '{spec.name}' takes {spec.dtype}, which cannot hold what --mean and "
+            f"--std make. Remove both."
+        )
+    if preprocess.size is not None:
+        intake.must_fit(preprocess.tensor_shape, f"{place}: preprocessing")
+    return intake
+
+
+def _is_picture(shape: Shape) -> bool:
+    return len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4))
+
+
+def _fits(shape: Shape, wanted: Shape) -> bool:
+    """Return whether the shapes agree wherever both are known."""
+    pairs = zip(shape, wanted, strict=False)
+    return len(shape) == len(wanted) and all(None in (a, b) or a == b for a, b in pairs)
+
+
+def _by(shape: Shape) -> str:
+    return "x".join("?" if n is None else str(n) for n in shape) or "a single number"

@@ -1,0 +1,1 @@
+"""Huawei Atlas (Ascend): its table, and the writer of its folder."""

@@ -1,0 +1,162 @@
+"""Rule 28: the deploy model, interpreted, against its simulation and against the float model."""
+
+__all__ = ["run_findings"]
+
+from math import prod
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from quant.common.errors import QuantError
+from quant.export.atlas.check.atlas_check_shapes import shapes_of
+from quant.export.atlas.check.interpret import interpret
+from quant.export.atlas.check.view import Found, View, found
+from quant.graph.session import FAILURES, open_session
+from quant.target.deployment import Samples
+
+LIMIT_DB = 20.0
+"""8 bits give some 30 dB on a few layers; below this a grid is wrong. Ours."""
+
+SAME_DB = 60.0
+"""Between two float32 kernels of one float layer, of which a quantizer may flip a last bit. Ours."""
+
+AGAIN = "Export the model again."
+MOST_MACS = 5e9
+"""Multiply-accumulates of one sample up to which the interpreter is run; ours, some seconds."""
+
+SEED = 20
+SAMPLES = 4
+
+BROKEN: tuple[type[Exception], ...] = (
+    QuantError,
+    *FAILURES,
+    KeyError,
+    ValueError,
+    IndexError,
+    AttributeError,
+    TypeError,
+)
+"""What running a model raises whose attributes or shapes do not fit."""
+
+
+def run_findings(
+    view: View,
+    whole: onnx.ModelProto | None,
+    floats: onnx.ModelProto | None,
+    samples: Samples | None,
+) -> Found:
+    """Yield what runs show; nothing when there is nothing to compare.
+
+    Args:
+        view: The deploy model.
+        whole: simulated.onnx, which must give equal bits on any input.
+        floats: float_model.onnx, which must be near on real samples: noise saturates everything.
+        samples: Calibration samples; None leaves `floats` out.
+    """
+    count = _macs(view)
+    if count > MOST_MACS:
+        saw = f"{count / 1e9:.1f} GMAC, which the interpreter would take minutes for"
+        mend = "Run the export's simulated.onnx on samples of yours."
+        yield found(28, "info", view.file, saw, f"{MOST_MACS / 1e9:g} GMAC or less", mend)
+        return
+    try:
+        if whole is not None:
+            feeds = _noise(view)
+            yield from _same(view, interpret(view.model, feeds), _run(whole, feeds))
+        if floats is not None and samples is not None:
+            yield from _near(view, floats, samples)
+    except BROKEN as error:
+        saw = f"a model that does not run: {' '.join(str(error).split())}"
+        yield found(28, "warning", view.file, saw, "a run on seeded inputs", AGAIN)
+
+
+def _macs(view: View) -> int:
+    """Return the multiply-accumulates of the INT8 layers for one sample, 0 for unknown shapes."""
+    shapes, total = shapes_of(view.model), 0
+    for node in view.integer:
+        tensor = view.constant(node, 1)
+        name = node.input[0] if node.op_type == "ConvTranspose" else node.output[0]
+        shape = shapes.get(name)
+        if tensor is None or shape is None:
+            continue
+        spread = tensor.dims[0] if node.op_type in ("Conv", "ConvTranspose") else tensor.dims[-1]
+        total += prod(s or 0 for s in shape[1:]) * prod(tensor.dims) // max(spread, 1)
+    return int(total)
+
+
+def _noise(view: View) -> dict[str, NDArray[Any]]:
+    """Return one sample over the range of each input's quantizer, dynamic sizes 1."""
+    rng = np.random.default_rng(SEED)
+    feeds = {}
+    for value in view.model.graph.input:
+        if value.name in view.constants:
+            continue
+        shape = [d.dim_value or 1 for d in value.type.tensor_type.shape.dim]
+        low, high = -1.0, 1.0
+        for node, _ in view.readers.get(value.name, []):
+            if node.op_type == "AscendQuant":
+                told = view.told(node)
+                low = (-128 - told["offset"]) / told["scale"]
+                high = (127 - told["offset"]) / told["scale"]
+        feeds[value.name] = rng.uniform(low, high, shape).astype(np.float32)
+    return feeds
+
+
+def _run(model: onnx.ModelProto, feeds: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    names = [v.name for v in model.graph.output]
+    session = open_session(ir.from_proto(model), optimize=False)
+    return dict(zip(names, session.run(names, feeds), strict=True))
+
+
+def _same(view: View, made: dict[str, NDArray[Any]], whole: dict[str, NDArray[Any]]) -> Found:
+    floating = any(
+        n.op_type in ("Conv", "ConvTranspose", "Gemm", "MatMul") and n not in view.integer
+        for n in view.nodes
+    )
+    for name, array in made.items():
+        other = whole.get(name)
+        if other is not None and np.array_equal(array, other, equal_nan=True):
+            continue
+        if other is not None and floating and _sqnr_db(array, other) > SAME_DB:
+            continue
+        gap = np.inf if other is None or other.shape != array.shape else _gap(array, other)
+        saw = f"a difference of {gap:.3g} between deploy_model.onnx and simulated.onnx"
+        yield found(28, "error", f"tensor '{name}'", saw, "equal bits", AGAIN)
+
+
+def _near(view: View, floats: onnx.ModelProto, samples: Samples) -> Found:
+    made: dict[str, list[NDArray[Any]]] = {}
+    wanted: dict[str, list[NDArray[Any]]] = {}
+    for _, arrays in samples(SAMPLES):
+        feeds = {name: np.asarray(array)[None] for name, array in arrays.items()}
+        for found_, outputs in (
+            (made, interpret(view.model, feeds)),
+            (wanted, _run(floats, feeds)),
+        ):
+            for name, array in outputs.items():
+                found_.setdefault(name, []).append(array.reshape(-1))
+    for name, parts in wanted.items():
+        if parts[0].dtype.kind != "f":
+            continue
+        ratio = _sqnr_db(np.concatenate(parts), np.concatenate(made[name]))
+        if not ratio >= LIMIT_DB:
+            saw = f"{ratio:.1f} dB against float_model.onnx on {len(parts)} samples"
+            mend = "The table of layers says which of them lose it."
+            yield found(28, "warning", f"tensor '{name}'", saw, f"{LIMIT_DB:g} dB or more", mend)
+
+
+def _gap(a: NDArray[Any], b: NDArray[Any]) -> float:
+    return float(np.abs(a.astype(np.float64) - b).max(initial=0))
+
+
+def _sqnr_db(wanted: NDArray[Any], made: NDArray[Any]) -> float:
+    if wanted.shape != made.shape:
+        return -np.inf
+    signal = float((wanted.astype(np.float64) ** 2).sum())
+    noise = float(((wanted.astype(np.float64) - made) ** 2).sum())
+    if noise == 0:
+        return np.inf
+    return float(10 * np.log10(signal / noise)) if signal else -np.inf

@@ -1,0 +1,170 @@
+"""Rules about INT8 layers: their weights, biases, sums and forms."""
+
+__all__ = ["layer_findings"]
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from quant.export.atlas.check.atlas_check_shapes import shapes_of
+from quant.export.atlas.check.view import Found, View, found
+from quant.export.atlas.graph.limits import NARROW
+
+AGAIN = "Export the model again."
+FLOATING = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
+INT8, INT32 = onnx.TensorProto.INT8, onnx.TensorProto.INT32
+
+
+def layer_findings(view: View) -> Found:
+    """Yield the findings of rules 12, 14, 15, 16, 17, 19 and 20."""
+    shapes = shapes_of(view.model)
+    for node in view.integer:
+        yield from _weight(view, node)
+        yield from _bias(view, node)
+        yield from _scales(view, node)
+        yield from _sums(view, node)
+        yield from _form(view, node, shapes.get(node.input[0]))
+    for name, tensor in view.constants.items():
+        if tensor.data_type == INT8:
+            yield from _strangers(view, name)
+
+
+def _name(kind: int) -> str:
+    return str(onnx.TensorProto.DataType.Name(kind))
+
+
+def _weight(view: View, node: onnx.NodeProto) -> Found:
+    if node.op_type == "AveragePool":
+        return
+    tensor, told = view.constant(node, 1), view.told(node)
+    if tensor is None:
+        yield found(14, "error", node, "a weight that is no initializer", "int8", AGAIN)
+        return
+    if tensor.data_type in FLOATING:
+        yield found(17, "error", node, f"a {_name(tensor.data_type)} weight", "INT8", AGAIN)
+    elif tensor.data_type != INT8:
+        yield found(14, "error", node, f"a {_name(tensor.data_type)} weight", "INT8", AGAIN)
+    dims = list(tensor.dims)
+    if node.op_type == "Gemm" and (told.get("transA", 0) or told.get("transB", 0)):
+        mend = "Transpose the weight itself."
+        yield found(14, "error", node, "transA or transB", "both 0, a weight [K, N]", mend)
+    if node.op_type in ("Gemm", "MatMul") and len(dims) != 2:
+        yield found(14, "error", node, f"a weight of shape {dims}", "two axes", AGAIN)
+    kernel = told.get("kernel_shape")
+    if kernel is not None and list(kernel) != dims[2:]:
+        saw = f"a weight of shape {dims} with kernel_shape {list(kernel)}"
+        yield found(14, "error", node, saw, "the shape of the float weight", AGAIN)
+
+
+def _channels(node: onnx.NodeProto, told: dict[str, Any], dims: Sequence[int]) -> int:
+    """Return the number of output channels."""
+    if node.op_type == "ConvTranspose":
+        return int(dims[1] * told.get("group", 1))
+    return int(dims[0] if node.op_type == "Conv" else dims[-1])
+
+
+def _bias(view: View, node: onnx.NodeProto) -> Found:
+    last, weight = view.last(node), view.constant(node, 1)
+    if last is not node:
+        index = 1 if last.input[0] == node.output[0] else 0
+        tensor = view.constant(last, index)
+    else:
+        index, tensor = 2, view.constant(node, 2)
+    if tensor is None or weight is None:
+        if last is not node or (len(node.input) > 2 and node.input[2]):
+            yield found(15, "error", node, "a bias that is no initializer", "int32", AGAIN)
+        return
+    if tensor.data_type in FLOATING:
+        yield found(17, "error", node, f"a {_name(tensor.data_type)} bias", "INT32", AGAIN)
+        return
+    if tensor.data_type != INT32:
+        yield found(15, "error", node, f"a {_name(tensor.data_type)} bias", "INT32", AGAIN)
+        return
+    channels = _channels(node, view.told(node), list(weight.dims))
+    if list(tensor.dims) != [channels]:
+        saw = f"a bias of shape {list(tensor.dims)}"
+        yield found(15, "error", node, saw, f"[{channels}]", AGAIN)
+    most = np.abs(onnx.numpy_helper.to_array(tensor).astype(np.int64)).max(initial=0)
+    if most > 2**30:
+        mend = "Give the weight a greater scale, or keep the layer float."
+        yield found(15, "warning", node, f"a bias of {most}", "at most 2**30", mend)
+
+
+def _scales(view: View, node: onnx.NodeProto) -> Found:
+    dequantizer = view.dequantizer(node)
+    stored = view.array(dequantizer, 1) if dequantizer is not None else None
+    weight = view.constant(node, 1)
+    if stored is None:
+        return
+    allowed = [1]
+    if node.op_type in ("Conv", "ConvTranspose") and weight is not None:
+        allowed.append(_channels(node, view.told(node), list(weight.dims)))
+    if stored.size not in allowed:
+        wanted = " or ".join(map(str, allowed))
+        yield found(12, "error", node, f"{stored.size} deq_scales", wanted, AGAIN)
+
+
+def _rows(node: onnx.NodeProto, told: dict[str, Any], weight: NDArray[Any]) -> NDArray[np.int64]:
+    """Return a weight as `[output channels, elements]`."""
+    wide = weight.astype(np.int64)
+    if node.op_type == "Conv":
+        return wide.reshape(len(wide), -1)
+    if node.op_type == "ConvTranspose":
+        group = told.get("group", 1)
+        parts = wide.reshape(group, len(wide) // group, wide.shape[1], -1)
+        return parts.transpose(0, 2, 1, 3).reshape(group * wide.shape[1], -1)
+    return wide.T
+
+
+def _sums(view: View, node: onnx.NodeProto) -> Found:
+    weight, quantizer = view.array(node, 1), view.quantizer(node)
+    offset = view.told(quantizer).get("offset") if quantizer is not None else None
+    if weight is None or weight.dtype != np.int8 or not isinstance(offset, float):
+        return
+    last = view.last(node)
+    index = 2 if last is node else 1 if last.input[0] == node.output[0] else 0
+    bias = view.array(last, index)
+    rows = _rows(node, view.told(node), weight)
+    held = np.zeros(1) if bias is None else bias.reshape(-1).astype(np.float64)
+    if held.size not in (1, len(rows)):
+        return  # rule 15 speaks of it
+    worst = np.abs(rows).sum(1) * 255.0 + np.abs(held - offset * rows.sum(1))
+    if worst.max() >= 2**31:
+        saw = f"sums of up to {worst.max():.6g}"
+        mend = "Keep the layer float in the recipe."
+        yield found(16, "error", node, saw, "less than 2**31, for they are int32", mend)
+
+
+def _form(view: View, node: onnx.NodeProto, shape: Sequence[int | None] | None) -> Found:
+    told, weight = view.told(node), view.constant(node, 1)
+    dilations = list(told.get("dilations", []))
+    dims = list(weight.dims) if weight is not None else []
+    mend = "Keep the layer float in the recipe."
+    if node.op_type == "Conv" and len(dims) == 5 and dilations[:1] not in ([], [1]):
+        saw = f"a 3-D convolution with dilations {dilations}"
+        yield found(19, "error", node, saw, "1 along the depth", mend)
+    if node.op_type == "ConvTranspose" and (len(dims) != 4 or any(d != 1 for d in dilations)):
+        saw = f"a filter of {len(dims)} axes with dilations {dilations or 1}"
+        yield found(19, "error", node, saw, "4 axes and dilations of 1", mend)
+    if node.op_type == "AveragePool" and shape is not None:
+        kernel = told.get("kernel_shape", [])
+        sizes = zip(shape[2:], kernel, strict=False)
+        if len(kernel) != 2 or all(s is not None and s <= k for s, k in sizes):
+            saw = f"an AveragePool {list(kernel)} of a map {list(shape[2:])}"
+            yield found(19, "error", node, saw, "2-D and smaller than the map", mend)
+    if node.op_type == "Conv" and dims and dims[1] * told.get("group", 1) <= NARROW:
+        saw = f"{dims[1] * told.get('group', 1)} input channels"
+        narrow = "Keep it float in the recipe, which costs no time and saves its error."
+        yield found(20, "warning", node, saw, f"more than {NARROW} for INT8 to be faster", narrow)
+
+
+def _strangers(view: View, name: str) -> Found:
+    """An int8 weight is for int8 layers."""
+    for reader, index in view.readers.get(name, []):
+        quantizer = reader.op_type in ("AscendAntiQuant", "AscendWeightQuant")
+        if not quantizer and (index != 1 or reader not in view.integer):
+            saw = f"the int8 initializer '{name}'"
+            yield found(17, "error", reader, saw, "float for a float operator", AGAIN)

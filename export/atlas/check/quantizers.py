@@ -1,0 +1,166 @@
+"""Rules about AscendQuant, AscendDequant and AscendAntiQuant, and who may stand beside them."""
+
+__all__ = ["quantizer_findings"]
+
+import math
+
+import numpy as np
+import onnx
+
+from quant.export.atlas.check.view import Found, View, found
+from quant.export.atlas.graph.atlas_scale import LARGEST_SCALE, SMALLEST_SCALE, unpacked
+
+AGAIN = "Export the model again."
+FLOAT, INT, STRING = (
+    onnx.AttributeProto.FLOAT,
+    onnx.AttributeProto.INT,
+    onnx.AttributeProto.STRING,
+)
+OPTIONAL = ("round_mode", "sqrt_mode")
+HALF_LOW, HALF_HIGH = 2.0**-14, 65504.0
+"""The normal range of float16."""
+FLOAT_ONLY = (
+    "GlobalAveragePool",
+    "Softmax",
+    "LayerNormalization",
+    "Resize",
+    "Concat",
+    "Pad",
+)
+"""Operators that CANN computes in float only."""
+
+
+def quantizer_findings(view: View, soc_version: str) -> Found:
+    """Yield the findings of rules 4, 5, 6, 8, 9, 10, 11, 13 and 18."""
+    for node in view.of("AscendQuant"):
+        yield from _types(node)
+        yield from _scale(view, node)
+        yield from _readers(view, node)
+    for node in view.integer:
+        yield from _around(view, node)
+    for node in view.of("AscendDequant"):
+        yield from _dequantizer(view, node)
+    for node in view.of("AscendAntiQuant"):
+        yield from _pair(view, node)
+    yield from _half(view, soc_version)
+
+
+def _types(node: onnx.NodeProto) -> Found:
+    """ATC's parser ignores `scale` and `offset` of another type, and then they are 0."""
+    kinds = {a.name: a.type for a in node.attribute}
+    for name, kind, said in (
+        ("scale", FLOAT, "FLOAT"),
+        ("offset", FLOAT, "FLOAT"),
+        ("dst_type", STRING, "STRING"),
+    ):
+        if kinds.get(name) != kind:
+            seen = kinds.get(name)
+            saw = "none" if seen is None else onnx.AttributeProto.AttributeType.Name(seen)
+            yield found(4, "error", node, f"{name} of type {saw}", said, AGAIN)
+    for attribute in node.attribute:
+        if attribute.name not in ("scale", "offset", "dst_type", *OPTIONAL):
+            saw = f"attribute '{attribute.name}'"
+            yield found(4, "error", node, saw, "scale, offset and dst_type", "Remove it.")
+        if attribute.name == "dst_type" and attribute.s != b"INT8":
+            saw = f"dst_type {attribute.s.decode('utf-8', 'replace')!r}"
+            yield found(4, "error", node, saw, "'INT8'", AGAIN)
+
+
+def _scale(view: View, node: onnx.NodeProto) -> Found:
+    told = view.told(node)
+    scale, offset = told.get("scale"), told.get("offset")
+    if isinstance(scale, float):
+        step = 1 / scale if scale else math.inf
+        # a float32 reciprocal of the least step is off by a rounding
+        good = SMALLEST_SCALE * (1 - 1e-6) <= step <= LARGEST_SCALE * (1 + 1e-6)
+        if not (math.isfinite(scale) and scale > 0 and good):
+            mend = "Keep the layer float in the recipe."
+            wanted = "1 / step with a step of 1.19e-07 to 8.39e+06"
+            yield found(5, "error", node, f"scale {scale:.6g}", wanted, mend)
+        elif not HALF_LOW <= scale <= HALF_HIGH:
+            mend = "Nothing to do: the compiler stores the square root."
+            yield found(
+                5, "info", node, f"scale {scale:.6g}", "6.1e-05 to 65504 on Ascend310", mend
+            )
+    if "sqrt_mode" in told:
+        yield found(5, "error", node, "attribute sqrt_mode", "none", "Remove it: ATC decides.")
+    if isinstance(offset, float) and not (offset.is_integer() and -128 <= offset <= 127):
+        yield found(6, "error", node, f"offset {offset:.6g}", "an integer, -128 to 127", AGAIN)
+
+
+def _readers(view: View, node: onnx.NodeProto) -> Found:
+    for name in node.output:
+        if name in view.outputs:
+            yield found(9, "error", node, "int8 as a graph output", "an int8 layer", AGAIN)
+        for reader, index in view.readers.get(name, []):
+            if reader.op_type in FLOAT_ONLY:
+                saw = f"int8 before the {reader.op_type} '{reader.name}'"
+                yield found(18, "error", node, saw, "float", "Keep it float in the recipe.")
+            elif reader.op_type != "AscendAntiQuant" and (index or reader not in view.integer):
+                saw = f"int8 at input {index} of the {reader.op_type} '{reader.name}'"
+                yield found(9, "error", node, saw, "the data of an int8 layer", AGAIN)
+
+
+def _around(view: View, node: onnx.NodeProto) -> Found:
+    if view.quantizer(node) is None:
+        yield found(8, "error", node, "data that no AscendQuant makes", "an AscendQuant", AGAIN)
+    if view.dequantizer(node) is None:
+        count = len(view.readers.get(view.last(node).output[0], []))
+        saw = f"int32 sums with {count} readers, or none that is an AscendDequant"
+        yield found(8, "error", node, saw, "one AscendDequant and nothing else", AGAIN)
+
+
+def _dequantizer(view: View, node: onnx.NodeProto) -> Found:
+    wanted = "sums of an int8 layer, and a uint64 initializer [1] or [channels]"
+    kinds = {a.name: (a.type, a.i) for a in node.attribute}
+    if kinds.get("dtype") not in ((INT, 0), (INT, 1)):
+        yield found(10, "error", node, "no dtype, or one of another type", "INT 0 or 1", AGAIN)
+    if len(node.input) != 2:
+        yield found(10, "error", node, f"{len(node.input)} inputs", wanted, AGAIN)
+        return
+    if not any(view.dequantizer(layer) == node for layer in view.integer):
+        saw = "an input that no int8 layer makes for it alone"
+        yield found(10, "error", node, saw, wanted, AGAIN)
+    tensor = view.constant(node, 1)
+    if tensor is None or tensor.data_type != onnx.TensorProto.UINT64 or len(tensor.dims) != 1:
+        seen = onnx.TensorProto.DataType.Name(tensor.data_type) if tensor is not None else "no"
+        saw = f"{seen} initializer {list(tensor.dims) if tensor is not None else ''}".strip()
+        yield found(10, "error", node, saw, wanted, AGAIN)
+        return
+    stored = onnx.numpy_helper.to_array(tensor)
+    if np.any(stored >> np.uint64(32)):
+        saw = "high 32 bits that are not zero"
+        yield found(11, "error", node, saw, "a float32 in the low 32 bits", AGAIN)
+    scales = unpacked(stored)
+    if not np.all(np.isfinite(scales) & (scales > 0)):
+        saw = f"a scale of {float(scales[~(np.isfinite(scales) & (scales > 0))][0])}"
+        yield found(11, "error", node, saw, "finite and above 0", AGAIN)
+
+
+def _pair(view: View, node: onnx.NodeProto) -> Found:
+    maker, told = view.makers.get(node.input[0]), view.told(node)
+    if maker is None or maker.op_type != "AscendQuant":
+        yield found(18, "error", node, "data that no AscendQuant makes", "an AscendQuant", AGAIN)
+        return
+    before = view.told(maker)
+    step, back = told.get("scale", 0.0), before.get("scale", 0.0)
+    equal = abs(step * back - 1) < 1e-6 and told.get("offset") == before.get("offset")
+    if not equal:
+        saw = f"scale {step:.6g} and offset {told.get('offset')} behind scale {back:.6g}"
+        wanted = "the step, 1 / scale, and the offset of its AscendQuant"
+        yield found(18, "error", node, saw, wanted, AGAIN)
+
+
+def _half(view: View, soc_version: str) -> Found:
+    """Ascend310 holds deq_scale in float16; out of its range as the square of half a number."""
+    every = list(view.of("AscendDequant"))
+    arrays = [view.array(node, 1) for node in every]
+    small = 0
+    for array in arrays:
+        if array is not None and array.dtype == np.uint64:
+            scales = unpacked(array)
+            small += int(np.any((scales < HALF_LOW) | (scales > HALF_HIGH)))
+    if small and soc_version == "Ascend310":
+        saw = f"{small} of {len(every)} AscendDequant with scales beyond float16's normal range"
+        mend = "Nothing to do: ATC holds float16(sqrt(scale)) squared, within 2**-10 of it."
+        yield found(13, "info", view.file, saw, "6.1e-05 to 65504 on Ascend310", mend)

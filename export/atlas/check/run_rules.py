@@ -1,0 +1,145 @@
+"""The thirty rules of an Atlas export, and what can be said of a model before it is exported."""
+
+__all__ = ["RULES", "check_export", "check_model"]
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+
+from quant.common.errors import InputError
+from quant.export.atlas.check.files import (
+    aipp_findings,
+    external_findings,
+    io_findings,
+    script_findings,
+)
+from quant.export.atlas.check.graph import graph_findings
+from quant.export.atlas.check.integer_run import run_findings
+from quant.export.atlas.check.layers import layer_findings
+from quant.export.atlas.check.model import model_findings
+from quant.export.atlas.check.quantizers import quantizer_findings
+from quant.export.atlas.check.record import record_findings
+from quant.export.atlas.check.sound import unsound_findings
+from quant.export.atlas.check.view import View
+from quant.export.atlas.graph.prepared import bound_graph
+from quant.graph.prepared_graph import Graph
+from quant.load.onnx_file import read_proto
+from quant.target.deployment import Deployment
+from quant.target.finding import Finding, errors
+
+RULES: dict[str, str] = {
+    "atlas-1": "One opset_import, of ONNX's own domain, 11 to 18; 11 for CANN 5 and 6.",
+    "atlas-2": "Operators are ONNX's or AscendQuant, AscendDequant, AscendAntiQuant, AscendWeightQuant.",
+    "atlas-3": "No quantizer or integer operator of ONNX is left.",
+    "atlas-4": "AscendQuant has scale and offset of type FLOAT and dst_type STRING 'INT8'.",
+    "atlas-5": "AscendQuant's scale is 1 / step with a step AMCT takes; sqrt_mode is absent.",
+    "atlas-6": "AscendQuant's offset is an integer from -128 to 127.",
+    "atlas-7": "AscendQuant and record.txt say the same step and offset.",
+    "atlas-8": "An int8 layer reads one AscendQuant, and one AscendDequant alone reads it.",
+    "atlas-9": "Only int8 layers and AscendAntiQuant read an AscendQuant.",
+    "atlas-10": "AscendDequant has a uint64 initializer of one axis, and dtype 0 or 1.",
+    "atlas-11": "deq_scale has zero high bits, a positive float32, and is scale_d * scale_w.",
+    "atlas-12": "Gemm, MatMul and AveragePool have one deq_scale; convolutions one or one a channel.",
+    "atlas-13": "deq_scale beyond float16's normal range loses up to 2**-10 on Ascend310.",
+    "atlas-14": "Weights are int8 initializers in the float layout; a Gemm's is [K, N].",
+    "atlas-15": "Biases are int32 initializers, one a channel, with room to add.",
+    "atlas-16": "No sum can leave int32.",
+    "atlas-17": "No float constant at an int8 layer, no int8 weight at a float one.",
+    "atlas-18": "Operators that compute in float get no int8; an AscendAntiQuant mirrors its AscendQuant.",
+    "atlas-19": "Dilations and kernels that the INT8 operators take; no global AveragePool.",
+    "atlas-20": "A convolution of 16 input channels or fewer gains nothing from INT8.",
+    "atlas-21": "Names are unique and given; record.txt has one entry for each int8 layer.",
+    "atlas-22": "record.txt parses, and its numbers are what AMCT takes.",
+    "atlas-23": "No attribute op_data_type is left.",
+    "atlas-24": "Inputs are float32 with their names, and their sizes are fixed for ATC.",
+    "atlas-25": "Nodes are in order, every output is made and is float, no AscendQuant is idle.",
+    "atlas-26": "atc.sh has --framework=5, a chip, and the inputs' names and sizes.",
+    "atlas-27": "AIPP has whole means of 0 to 255 and positive 1 / std, and normalizes once.",
+    "atlas-28": "The integers equal the simulation bit for bit and are near the float model.",
+    "atlas-29": "int64 indices are cast before they meet int32 arithmetic.",
+    "atlas-30": "Weights outside the model are in its folder.",
+}
+"""One line for each rule, in the order of its number."""
+
+MAIN = "deploy_model.onnx"
+
+
+def check_export(path: Path, deployment: Deployment) -> list[Finding]:
+    """Hold an export against every rule.
+
+    Args:
+        path: The folder of an export, or a deploy model alone.
+        deployment: The chip it is for.
+
+    Raises:
+        InputError: There is no deploy model, or it is no ONNX file.
+    """
+    model = path / MAIN if path.is_dir() else path
+    if path.is_dir() and not model.is_file():
+        raise InputError(
+            f"{path}: an Atlas export has a '{MAIN}', and this folder has none. "
+            "Name the folder of an export, or a deploy model."
+        )
+    proto = onnx.load(model, load_external_data=False) if _external(model) else read_proto(model)
+    outside = list(external_findings(proto, model))
+    if outside:
+        return outside
+    onnx.load_external_data_for_model(proto, str(model.parent))
+    view = View(proto, f"file '{model.name}'")
+    return list(_findings(view, model.parent if path.is_dir() else None, deployment))
+
+
+def check_model(graph: Graph, deployment: Deployment) -> list[Finding]:
+    """Say what of a prepared graph Atlas will not take, before anything is written."""
+    return list(model_findings(bound_graph(graph, deployment), deployment))
+
+
+def _external(path: Path) -> bool:
+    """Tell whether a file parses as a model with weights outside it, which may be missing."""
+    if not path.is_file():
+        return False
+    try:
+        proto = onnx.load(path, load_external_data=False)
+    except DecodeError:  # read_proto says it in words
+        return False
+    kinds = {tensor.data_location for tensor in proto.graph.initializer}
+    return onnx.TensorProto.EXTERNAL in kinds
+
+
+def _findings(view: View, folder: Path | None, deployment: Deployment) -> Iterator[Finding]:
+    script, aipp, record = (_text(folder, n) for n in ("atc.sh", "aipp.cfg", "record.txt"))
+    floats, whole = (_model(folder, n) for n in ("float_model.onnx", "simulated.onnx"))
+    plain = list(graph_findings(view, deployment.soc_version))
+    broken = list(unsound_findings(view))
+    if broken:
+        yield from [*plain, *broken]
+        return
+    rest = [
+        *plain,
+        *quantizer_findings(view, deployment.soc_version),
+        *layer_findings(view),
+        *io_findings(view, floats, script=script is not None),
+    ]
+    if record is not None:
+        rest += record_findings(view, record)
+    if script is not None:
+        rest += script_findings(view, script)
+    if aipp is not None:
+        rest += aipp_findings(view, aipp, script)
+    yield from rest
+    if not errors(rest):  # a broken model has nothing to compare
+        yield from run_findings(view, whole, floats, deployment.samples)
+
+
+def _text(folder: Path | None, name: str) -> str | None:
+    path = folder / name if folder is not None else None
+    if path is None or not path.is_file():
+        return None
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
+def _model(folder: Path | None, name: str) -> onnx.ModelProto | None:
+    path = folder / name if folder is not None else None
+    return onnx.load(path) if path is not None and path.is_file() else None

@@ -1,0 +1,77 @@
+"""What a damaged deploy model breaks before any rule can look at it: counts, types, bytes."""
+
+__all__ = ["unsound_findings"]
+
+import onnx
+
+from quant.export.atlas.check.view import Found, View, found
+from quant.export.atlas.graph.deploy_model import ASCEND_OPS
+
+AGAIN = "Export the model again."
+INPUTS = {"AscendQuant": 1, "AscendDequant": 1, "AscendAntiQuant": 1, "AscendWeightQuant": 2}
+LEAST_AXES = {"Conv": 3, "ConvTranspose": 3, "Gemm": 1, "MatMul": 1}
+NUMBERS: dict[int, int] = {onnx.TensorProto.UINT64: 10, onnx.TensorProto.INT32: 15}
+"""The rule that a type of initializer is about; 14, of weights, for the others."""
+
+
+def unsound_findings(view: View) -> Found:
+    """Yield errors of rules 2, 10, 14, 15, 18 and 25 after which nothing else can be asked."""
+    for node in view.nodes:
+        yield from _counts(view, node)
+        yield from _types(view, node)
+    for tensor in view.constants.values():
+        yield from _bytes(tensor)
+    for node in view.integer:
+        weight, least = view.constant(node, 1), LEAST_AXES.get(node.op_type, 0)
+        if weight is not None and len(weight.dims) < least:
+            saw = f"a weight of shape {list(weight.dims)}"
+            yield found(14, "error", node, saw, f"{least} axes or more", AGAIN)
+
+
+def _schema(view: View, op: str) -> onnx.defs.OpSchema | None:
+    versions = [o.version for o in view.model.opset_import if o.domain in ("", "ai.onnx")]
+    try:
+        version = min(max(versions, default=11), onnx.defs.onnx_opset_version())
+        return onnx.defs.get_schema(op, version)
+    except onnx.defs.SchemaError:
+        return None  # rule 2 speaks of it
+
+
+def _counts(view: View, node: onnx.NodeProto) -> Found:
+    schema = _schema(view, node.op_type)
+    least = INPUTS.get(node.op_type, schema.min_input if schema is not None else 0)
+    if len(node.input) < least:
+        saw = f"{len(node.input)} inputs of {node.op_type}"
+        yield found(25, "error", node, saw, f"{least} or more", AGAIN)
+    if not node.output:
+        yield found(25, "error", node, f"no output of {node.op_type}", "one", AGAIN)
+
+
+def _types(view: View, node: onnx.NodeProto) -> Found:
+    kinds = {a.name: a.type for a in node.attribute}
+    if node.op_type == "AscendAntiQuant":
+        for name in ("scale", "offset"):
+            if kinds.get(name) != onnx.AttributeProto.FLOAT:
+                yield found(18, "error", node, f"no {name}, or one of another type", "FLOAT", AGAIN)
+    schema = _schema(view, node.op_type)
+    if node.op_type in ASCEND_OPS or schema is None:
+        return
+    for name, known in schema.attributes.items():
+        wanted = int(known.type.value)  # type: ignore[attr-defined]
+        if name in kinds and kinds[name] != wanted:
+            said = onnx.AttributeProto.AttributeType.Name(wanted)
+            saw = f"attribute {name} of type "
+            saw += onnx.AttributeProto.AttributeType.Name(kinds[name])
+            yield found(2, "error", node, saw, said, AGAIN)
+
+
+def _bytes(tensor: onnx.TensorProto) -> Found:
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        return
+    try:
+        onnx.numpy_helper.to_array(tensor)
+    except (ValueError, TypeError) as error:
+        saw = f"an initializer that cannot be read: {error}"
+        rule = NUMBERS.get(tensor.data_type, 14)
+        place = f"tensor '{tensor.name}'"
+        yield found(rule, "error", place, saw, "as many numbers as its shape says", AGAIN)

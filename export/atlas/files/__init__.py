@@ -1,0 +1,1 @@
+"""The files that lie beside the graph for Huawei Atlas (Ascend)."""

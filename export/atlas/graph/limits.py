@@ -1,0 +1,103 @@
+"""What CANN's INT8 kernels take, asked of a node before anything is written."""
+
+__all__ = ["ARITHMETIC", "FOREIGN", "INDICES", "INTEGER_OPS", "NARROW", "Refusal", "refusal"]
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from quant.graph.prepared_graph import WEIGHTED, weight_of
+
+INTEGER_OPS = frozenset({*WEIGHTED, "AveragePool"})
+"""Operators that stand between AscendQuant and AscendDequant."""
+
+
+FOREIGN = (
+    "QuantizeLinear",
+    "DequantizeLinear",
+    "DynamicQuantizeLinear",
+    "ConvInteger",
+    "MatMulInteger",
+)
+"""ONNX's own operators on integers, which ATC does not compile; and each that begins with QLinear."""
+
+INDICES = {"TopK": 1, "ArgMax": 0, "ArgMin": 0, "NonZero": 0, "NonMaxSuppression": 0}
+"""Operators and which of their outputs holds int64 indices."""
+
+ARITHMETIC = ("Add", "Sub", "Mul", "Div", "Mod")
+"""Where int64 meets int32 in ATC's graphs, and the compiler fails with E89999."""
+
+NARROW = 16
+"""Input channels that the cube pads to 32 anyway (CANN, "manual quantization")."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a node has no INT8 form: the number of the rule, what it is and what it should be."""
+
+    rule: int
+    saw: str
+    wanted: str
+
+
+def refusal(node: ir.Node) -> Refusal | None:
+    """Return why Atlas cannot run a node in INT8, or None.
+
+    Source: CANN, `quantization_layers_constraints.md` of the ATC guide, and AMCT's QAT page.
+    """
+    if node.domain not in ("", "ai.onnx") or node.op_type not in INTEGER_OPS:
+        return Refusal(8, f"operator {node.op_type}", f"one of {', '.join(sorted(INTEGER_OPS))}")
+    if node.op_type == "AveragePool":
+        return _pool(node)
+    weight = weight_of(node)
+    if weight is None or weight.const_value is None:
+        return Refusal(14, "a weight that is no constant", "a constant")
+    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    if bias is not None and bias.const_value is None:
+        return Refusal(15, "a bias that is no constant", "a constant")
+    found = _weighted(node, weight.const_value.shape.numpy())
+    if found is None and bias is not None and bias.const_value is not None:
+        return _bias(bias.const_value.shape.numpy())
+    return found
+
+
+def _weighted(node: ir.Node, shape: Sequence[int]) -> Refusal | None:
+    dilations = [int(d) for d in node.attributes.get_ints("dilations", [])]
+    if node.op_type == "Conv" and len(shape) == 5 and dilations[:1] not in ([], [1]):
+        return Refusal(19, f"a 3-D convolution with dilations {dilations}", "1 along the depth")
+    if node.op_type == "ConvTranspose":
+        if len(shape) != 4:
+            return Refusal(19, f"a filter of {len(shape)} axes", "4")
+        if any(d != 1 for d in dilations):
+            return Refusal(19, f"a transposed convolution with dilations {dilations}", "1")
+    if node.op_type == "Gemm":
+        if node.attributes.get_int("transA", 0):
+            return Refusal(14, "transA=1", "0")
+        if {node.attributes.get_float(n, 1.0) for n in ("alpha", "beta")} != {1.0}:
+            return Refusal(14, "alpha or beta other than 1", "1")
+    if node.op_type == "MatMul" and len(shape) != 2:
+        return Refusal(14, f"a right operand of {len(shape)} axes", "2")
+    return None
+
+
+def _bias(shape: Sequence[int]) -> Refusal | None:
+    rows = int(np.prod(shape[:-1], dtype=np.int64)) if shape else 1
+    return None if rows == 1 else Refusal(15, f"a bias of shape {list(shape)}", "one axis")
+
+
+def _pool(node: ir.Node) -> Refusal | None:
+    """An AveragePool must be 2-D and smaller than its map: a global one has no INT8 kernel."""
+    kernel = [int(k) for k in node.attributes.get_ints("kernel_shape", [])]
+    if len(kernel) != 2:
+        return Refusal(19, f"an AveragePool over {len(kernel)} axes", "2")
+    if any(int(d) != 1 for d in node.attributes.get_ints("dilations", [])):
+        return Refusal(19, "an AveragePool with dilations", "none")
+    value = node.inputs[0]
+    sizes: list[Any] = list(value.shape)[2:] if value is not None and value.shape else []
+    if sizes and all(isinstance(s, int) and s <= k for s, k in zip(sizes, kernel, strict=False)):
+        saw = f"an AveragePool over the whole map ({kernel[0]}x{kernel[1]})"
+        return Refusal(19, saw, "a kernel smaller than the map")
+    return None

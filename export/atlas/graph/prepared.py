@@ -1,0 +1,33 @@
+"""Bound: a graph with open axes at the sizes of its samples, for ATC compiles for fixed sizes."""
+
+__all__ = ["bound_graph", "bound_plan"]
+
+from dataclasses import replace
+
+from quant.graph.fixed_shapes import fixed
+from quant.graph.prepared_graph import Graph
+from quant.plan.tensor_plans import Plan
+from quant.target.deployment import Deployment, sample_shapes
+
+
+def bound_graph(graph: Graph, deployment: Deployment) -> Graph:
+    """Return the graph with batch 1 and the sizes that `deployment` knows.
+
+    One whose sizes behind the batch are fixed, or of which a size is not known, comes back as it is.
+    """
+    inputs = [list(v.shape)[1:] if v.shape is not None else [None] for v in graph.inputs]
+    if all(isinstance(d, int) for dims in inputs for d in dims):
+        return graph
+    sizes = sample_shapes(graph, deployment)
+    if not all(d for shape in sizes.values() for d in shape):
+        return graph
+    return Graph(fixed(graph, sizes), graph.name, graph.source, graph.notes)
+
+
+def bound_plan(plan: Plan, graph: Graph, whole: Graph) -> Plan:
+    """Return the plan of `graph` for what `bound_graph` made of it; nodes that became constants go."""
+    if whole is graph:
+        return plan
+    names = {str(node.name) for node in whole.nodes}
+    layers = {name: layer for name, layer in plan.layers.items() if name in names}
+    return replace(plan, graph=whole.fingerprint, layers=layers)

@@ -1,0 +1,62 @@
+"""Atlas (Ascend): a deploy model for ATC, with its record, its scripts and its simulation."""
+
+__all__ = ["ATLAS", "write"]
+
+from pathlib import Path
+
+from quant.export.atlas.check.run_rules import RULES, check_export, check_model
+from quant.export.atlas.devices import DEVICES
+from quant.export.atlas.graph.atlas_fallback import settled
+from quant.export.atlas.graph.simulate import simulated
+from quant.export.atlas.write import write_folder
+from quant.formats.number_format import INT32, Integer
+from quant.graph.prepared_graph import Graph
+from quant.plan.tensor_plans import Plan
+from quant.target.deployment import Deployment
+from quant.target.table import TARGETS, Exported, Target
+
+
+def write(graph: Graph, plan: Plan, folder: Path, deployment: Deployment | None = None) -> Exported:
+    """Write `deploy_model.onnx` and everything that ATC needs beside it.
+
+    Raises:
+        UnsupportedError: Atlas cannot run a layer that the plan computes in int8, and
+            `deployment.allow_fallback` is off; or an operator is in no opset up to 18.
+    """
+    return write_folder(graph, plan, folder, deployment or Deployment())
+
+
+ATLAS = Target(
+    name="atlas",
+    title="Atlas (Ascend)",
+    formats={
+        "int8": (
+            Integer(bits=8, signed=True, symmetric=False),
+            Integer(bits=8, signed=True, symmetric=True),
+        )
+    },
+    floats=("float16", "float32"),
+    best="float16",
+    bias=INT32,
+    weighted=frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"}),
+    per_tensor=frozenset({"Gemm", "MatMul"}),
+    others=frozenset({"AveragePool"}),
+    views=frozenset(),
+    joined=frozenset(),
+    outputs=frozenset(),
+    quantizers="reader",
+    residual=False,
+    weight_form="integer",
+    source=(
+        "CANN, ATC guide, quantization_layers_constraints; AMCT (open source, amct_pytorch): deploy "
+        "model, record file and its checks; CANN, graph development guide, 'manual quantization'"
+    ),
+    write=write,
+    simulate=simulated,
+    check_model=check_model,
+    check_export=check_export,
+    settle=settled,
+    rules=RULES,
+    devices=DEVICES,
+)
+TARGETS.add("atlas")(ATLAS)

@@ -1,0 +1,1 @@
+"""ONNX to Caffe: a prepared graph as prototxt and caffemodel."""

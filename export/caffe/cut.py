@@ -1,0 +1,103 @@
+"""Cut a graph in front of what NNIE cannot compute: a head for the chip, a tail for the host."""
+
+__all__ = ["cut_tail"]
+
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+
+import onnx_ir as ir
+import onnx_ir.passes.common as passes
+
+from quant.graph.fixed_shapes import fixed
+from quant.graph.layers import VIEWS
+from quant.graph.prepared_graph import Graph, named_values, weight_of
+
+LAYOUT = VIEWS | {"Concat", "Slice", "Split", "Cast", "Expand", "Tile", "Pad"}
+"""Operators that compute nothing: a cut behind them would be no better than one before them."""
+
+
+def cut_tail(
+    graph: Graph, refused: AbstractSet[str], sizes: Mapping[str, tuple[int, ...]] | None = None
+) -> tuple[Graph, ir.Model] | None:
+    """Return the graph before the refused nodes, and the rest as a model for the host's CPU.
+
+    Both have batch 1 and the input shapes `sizes`; what depends on shapes alone is constant. The tail is what depends on a refused node, and what only moves numbers on the way to it. Run
+    behind each other they compute the whole graph's outputs: those that do not depend on a refused
+    node are among the head's, behind the tensors that the tail reads. The tail's inputs are those
+    tensors, and network inputs that it reads itself.
+
+    None when there is nothing to cut off, when a layer with weights depends on a refused node, or
+    when nothing with weights would be left in the head.
+
+    Raises:
+        InputError: A size is wrong.
+    """
+    graph = Graph(fixed(graph, sizes or {}), graph.name, graph.source, graph.notes)
+    nodes = graph.nodes
+    tail = _downstream(nodes, refused)
+    if not tail or any(weight_of(n) is not None for n in tail):
+        return None
+    _draw_in(nodes, tail)
+    if not any(weight_of(n) is not None for n in nodes if n not in tail):
+        return None
+    read = _read([n for n in nodes if n in tail])
+    inputs = {str(v.name) for v in graph.inputs}
+    crossing = [str(v.name) for v in read if str(v.name) not in inputs]
+    kept = [str(v.name) for v in graph.outputs if v.producer() not in tail]
+    head = graph.clone()
+    values = named_values(head)
+    head.graph.outputs[:] = [values[n] for n in dict.fromkeys([*crossing, *kept])]
+    passes.RemoveUnusedNodesPass()(head)
+    notes = (*graph.notes, f"{len(tail)} nodes cut off behind {len(crossing)} tensors")
+    names = {str(n.name) for n in tail}
+    return Graph(head, graph.name, graph.source, notes), _tail(graph, names, read)
+
+
+def _downstream(nodes: Iterable[ir.Node], refused: AbstractSet[str]) -> set[ir.Node]:
+    """Return the refused nodes and all that depend on them; `nodes` are in topological order."""
+    found: set[ir.Node] = set()
+    for node in nodes:
+        if node.name in refused or any(p in found for p in node.predecessors()):
+            found.add(node)
+    return found
+
+
+def _draw_in(nodes: list[ir.Node], tail: set[ir.Node]) -> None:
+    """Add to the tail what only it reads and only moves numbers, and a copy of computed shapes."""
+    for node in reversed(nodes):
+        readers = node.successors()
+        reported = any(v.is_graph_output() for v in node.outputs)
+        if node in tail or reported or not any(r in tail for r in readers):
+            continue
+        integers = all(v.dtype not in (None, ir.DataType.FLOAT) for v in node.outputs)
+        if integers or (node.op_type in LAYOUT and all(r in tail for r in readers)):
+            tail.add(node)
+
+
+def _read(tail: list[ir.Node]) -> list[ir.Value]:
+    """Return what the tail reads and does not make itself, without constants."""
+    inputs = [v for node in tail for v in node.inputs if v is not None and not v.is_initializer()]
+    made = set(tail)
+    return list(dict.fromkeys(v for v in inputs if v.producer() not in made))
+
+
+def _tail(graph: Graph, names: set[str], read: list[ir.Value]) -> ir.Model:
+    """Return a model of the nodes of these names, whose inputs are what they read."""
+    model = graph.clone()
+    model.graph.name = f"{graph.name}_tail"
+    values = named_values(model)
+    fresh = []
+    for value in read:
+        old = values[str(value.name)]
+        new = ir.Value(name=f"{old.name}", type=old.type, shape=old.shape)
+        for use in tuple(old.uses()):
+            if use.node.name in names:
+                use.node.replace_input_with(use.idx, new)
+        fresh.append(new)
+    outputs = [v for v in model.graph.outputs if (p := v.producer()) and p.name in names]
+    model.graph.outputs[:] = outputs
+    rest = [n for n in model.graph if n.name not in names]
+    model.graph.remove(rest, safe=False)
+    model.graph.inputs[:] = fresh
+    passes.RemoveUnusedNodesPass()(model)
+    return model

@@ -1,0 +1,1 @@
+"""A Caffe network: its layers, names, shapes, windows and files."""

@@ -1,0 +1,1 @@
+"""ONNX operators as Caffe layers, one family a file."""

@@ -1,0 +1,106 @@
+"""Gemm and MatMul as InnerProduct where the network ends, else as a Convolution; BatchNorm."""
+
+__all__ = ["DENSE"]
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from quant.export.caffe.network.blob import F64, Blob, constant, lifted, shape_of
+from quant.export.caffe.network.caffe_refusal import Refusal
+from quant.export.caffe.network.moves import reshaped
+from quant.export.caffe.network.net import Net
+from quant.export.caffe.network.read import SAME_ORDER, factored, finished, read
+from quant.export.caffe.operators.conv import weight_and_bias, write_conv
+
+KERNEL = 255
+"""Longest side of a kernel."""
+LAST = SAME_ORDER | {"Relu", "LeakyRelu", "PRelu", "Sigmoid", "Tanh", "Elu", "Softmax"}
+"""What may stand between an InnerProduct and the network's output."""
+
+
+def _dense(net: Net, node: ir.Node) -> None:
+    """Convert Gemm, or MatMul with a constant, of one row of numbers.
+
+    The mapper lets only activations and Softmax follow an InnerProduct, so one inside the network
+    becomes a Convolution whose kernel is as large as the feature.
+    """
+    rows, out = shape_of(node.inputs[0]), shape_of(node.outputs[0])
+    weight, bias = weight_and_bias(net, node, out[-1])
+    if node.op_type == "Gemm":
+        weight, bias = _gemm(node, weight, bias)
+    else:
+        weight = weight.T
+    if weight.ndim != 2 or np.prod(rows) != weight.shape[1]:
+        raise Refusal(
+            16,
+            f"a product with {list(rows)}",
+            "one row of numbers, [1, K]",
+            "Write it as a 1x1 Conv, or cut the network before this node.",
+        )
+    blob, weight = _input(net, node, weight)
+    if _last(node.outputs[0]):
+        blobs = [weight] if bias is None else [weight, bias]
+        layer, made = net.add("InnerProduct", [blob], (1, len(weight)), blobs=blobs)
+        layer.inner_product_param.num_output = len(weight)
+        if bias is None:
+            layer.inner_product_param.bias_term = False
+        net.bind(node.outputs[0], made)
+        return
+    if len(blob.shape) != 4 or max(blob.shape[2:]) > KERNEL:
+        blob = reshaped(net, blob, (1, weight.shape[1], 1, 1))
+    kernel = weight.reshape(len(weight), *blob.shape[1:])
+    net.bind(node.outputs[0], write_conv(net, blob, kernel, bias, (1, len(weight), 1, 1)))
+
+
+def _gemm(node: ir.Node, weight: F64, bias: F64 | None) -> tuple[F64, F64 | None]:
+    """Return weight `[M, K]` and bias `[M]` with Gemm's attributes worked in."""
+    if node.attributes.get_int("transA", 0):
+        raise Refusal(16, "transA=1", "transA=0", "Transpose the constant operand instead.")
+    if not node.attributes.get_int("transB", 0):
+        weight = weight.T
+    if bias is not None:
+        bias = bias * node.attributes.get_float("beta", 1.0)
+    return weight * node.attributes.get_float("alpha", 1.0), bias
+
+
+def _input(net: Net, node: ir.Node, weight: F64) -> tuple[Blob, F64]:
+    """Return the input, and the weight into which its factor and channel order went."""
+    blob = net.raw(node.inputs[0])
+    if blob.done or any(blob.pads):
+        return finished(net, blob), weight
+    table = weight.reshape(len(weight), blob.shape[1], -1)
+    if blob.factor is not None:
+        table = table * blob.factor[:, None]
+    if blob.swapped:
+        table = table[:, ::-1]
+    return Blob(blob.name, blob.shape), table.reshape(weight.shape)
+
+
+def _last(value: ir.Value) -> bool:
+    """Return whether only activations and Softmax follow."""
+    readers = [use.node for use in value.uses()]
+    return all(n.op_type in LAST and all(map(_last, n.outputs)) for n in readers)
+
+
+def _batch_norm(net: Net, node: ir.Node) -> None:
+    """Convert what preparation could not fold: BatchNorm, and Scale in its place."""
+    parameters = [constant(v) for v in node.inputs[1:]]
+    if any(p is None for p in parameters) or node.attributes.get_int("training_mode", 0) != 0:
+        raise Refusal(
+            1,
+            "a batch normalization that learns",
+            "one with constant statistics",
+            "Export the model in evaluation mode.",
+        )
+    gain, beta, mean, variance = (np.asarray(p, np.float64) for p in parameters)
+    blob = read(net, node.inputs[0], lifted(shape_of(node.inputs[0])))
+    layer, made = net.add("BatchNorm", [blob], blob.shape, blobs=[mean, variance, np.ones(1)])
+    layer.batch_norm_param.use_global_stats = True
+    layer.batch_norm_param.eps = node.attributes.get_float("epsilon", 1e-5)
+    made = factored(net, made, gain, beta, role="scale", in_place=True)
+    net.bind(node.outputs[0], made)
+
+
+DENSE: dict[str, Any] = {"Gemm": _dense, "MatMul": _dense, "BatchNormalization": _batch_norm}

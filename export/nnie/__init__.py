@@ -1,0 +1,1 @@
+"""HiSilicon NNIE: its table, and the writer of its folder."""

@@ -1,0 +1,1 @@
+"""The rules that say what HiSilicon NNIE will not take."""

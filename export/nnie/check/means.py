@@ -1,0 +1,85 @@
+"""Rule 26: the mean file fits the normalization, and the normalization the image type."""
+
+__all__ = ["check_means"]
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+from quant.common.errors import InputError
+from quant.export.caffe.network.files import parse_blob
+from quant.export.caffe.network.shapes import Shape
+from quant.export.nnie.check.rules import finding
+from quant.export.nnie.files.mapper_cfg import Cfg
+from quant.export.nnie.files.nnie_named import named_file, why
+from quant.export.nnie.graph.mapper_net import Net
+from quant.target.finding import Finding
+
+
+def check_means(cfg: Cfg, place: str, folder: Path, net: Net) -> list[Finding]:
+    """Return what breaks rule 26; relative names are sought in `folder`, the cfg's."""
+    keys = ("image_type", "norm_type", "mean_file")
+    columns = [[line.value for line in cfg.every(key)] for key in keys]
+    shapes = [one.shape for one in net.inputs]
+    found: list[Finding] = []
+    for kind, norm, mean, shape in zip(*columns, shapes, strict=False):
+        if kind == "0" and norm != "0":
+            saw, mend = f"norm_type {norm} with image_type 0", "Set [norm_type] 0."
+            found.append(finding(26, "error", place, saw, "0: tensors go in as they are", mend))
+        found += _mean(place, folder, norm, mean, shape)
+    return found
+
+
+def _mean(place: str, folder: Path, norm: str, mean: str, shape: Shape | None) -> Iterator[Finding]:
+    path = named_file(folder, mean)
+    channels = shape[1] if shape is not None and len(shape) > 1 else None
+    if norm in ("0", "3"):
+        if mean != "null":
+            saw = f"mean_file '{mean}' with norm_type {norm}, which reads none"
+            # any text is taken
+            yield finding(26, "warning", place, saw, "null", "Write [mean_file] null.")
+    elif norm in ("1", "4"):
+        wanted = "a .binaryproto of the network's C x H x W"
+        if not mean.endswith(".binaryproto"):
+            saw, mend = f"mean_file '{mean}' with norm_type {norm}", "Give the mean image's file."
+            yield finding(26, "error", place, saw, wanted, mend)
+        else:
+            yield from _mean_image(path, mean, wanted, shape)
+    elif norm in ("2", "5"):
+        wanted = f"a text of {channels or 'C'} numbers, one a line"
+        saw = _numbers_of(path, channels)
+        if saw:
+            where = f"mean_file '{mean}'"
+            mend = "Write the mean of each channel, in the order that the network sees."
+            yield finding(26, "error", where, saw, wanted, mend)
+
+
+def _numbers_of(path: Path, channels: int | None) -> str:
+    """Return what is wrong with a text of means, "" for nothing."""
+    try:
+        rows = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, ValueError) as error:
+        return f"a file that cannot be read ({why(error)})"
+    numbers = [row.strip() for row in rows if row.strip()]
+    for row in numbers:
+        try:
+            good = math.isfinite(float(row))
+        except ValueError:
+            good = False
+        if not good:
+            return f"'{row[:40]}'"
+    if channels is not None and len(numbers) != channels:
+        return f"{len(numbers)} numbers"
+    return ""
+
+
+def _mean_image(path: Path, mean: str, wanted: str, shape: Shape | None) -> Iterator[Finding]:
+    where, mend = f"mean_file '{mean}'", "Write the mean image anew."
+    try:
+        found = parse_blob(path.read_bytes(), mean).shape
+    except (OSError, InputError) as error:
+        yield finding(26, "error", where, f"no mean image ({why(error)})", wanted, mend)
+        return
+    bare = found[-3:]
+    if shape is not None and bare != shape[1:]:
+        yield finding(26, "error", where, f"a mean of {list(bare)}", wanted, mend)

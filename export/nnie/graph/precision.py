@@ -1,0 +1,54 @@
+"""Which layers NNIE computes in 16 bit, as a plan says, and the mapper's compile_mode for that."""
+
+__all__ = ["MODES", "Precision", "precision_of"]
+
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+from quant.graph.prepared_graph import WEIGHTED
+from quant.plan.tensor_plans import Plan
+
+MODES = {
+    0: "8 bit everywhere",
+    1: "16 bit everywhere",
+    2: "8 bit, and 16 bit in the layers that end in _hp",
+}
+
+LOW = ("int8", "fp8")
+HIGH = ("int16", "float16")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Precision:
+    """What the mapper is told.
+
+    Attributes:
+        compile_mode: 0, 1 or 2, as in MODES.
+        high: The nodes whose layers get the suffix _hp; none for modes 0 and 1.
+        raised: Weighted nodes that the plan leaves float: 16 bit is NNIE's nearest.
+    """
+
+    compile_mode: int
+    high: frozenset[str]
+    raised: tuple[str, ...]
+
+
+def precision_of(plan: Plan, nodes: AbstractSet[str]) -> Precision:
+    """Return the plan's precisions in NNIE's terms; only `nodes` are computed there.
+
+    A layer of 16 bit is "int16", or a weighted one that the plan leaves "float32": NNIE has no
+    floats, and would compute it in 8 bit without a word. Other float layers (Softmax, Reshape)
+    have no grid in the plan and take no part in the choice.
+    """
+    told = {name: layer for name, layer in plan.layers.items() if name in nodes}
+    high = [name for name, layer in told.items() if layer.precision in HIGH]
+    low = [name for name, layer in told.items() if layer.precision in LOW]
+    raised = tuple(
+        name
+        for name, layer in told.items()
+        if layer.op in WEIGHTED and layer.precision not in LOW + HIGH
+    )
+    if not low and (high or raised):
+        return Precision(compile_mode=1, high=frozenset(), raised=raised)
+    marked = frozenset([*high, *raised])
+    return Precision(compile_mode=2 if marked else 0, high=marked, raised=raised)

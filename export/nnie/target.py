@@ -1,0 +1,55 @@
+"""NNIE: the neural engine of HiSilicon cameras, on its logarithmic grid of 8 or 16 bits."""
+
+__all__ = ["NNIE", "write"]
+
+from collections.abc import Collection
+
+from quant.export.nnie.check.model import check_model
+from quant.export.nnie.check.run_rules import RULES, check_export
+from quant.export.nnie.devices import DEVICES
+from quant.export.nnie.graph.split import divide
+from quant.export.nnie.write import write
+from quant.formats.gfpq import GFPQ8, GFPQ16
+from quant.graph.prepared_graph import Graph
+from quant.target.deployment import Deployment, sample_shapes
+from quant.target.table import TARGETS, Target
+
+
+def _on_the_host(graph: Graph, deployment: Deployment) -> Collection[str]:
+    """Return the nodes that the host's CPU computes, behind NNIE or in between."""
+    sizes = {name: shape for name, shape in sample_shapes(graph, deployment).items() if all(shape)}
+    split = divide(graph, sizes, fallback=True)
+    kept = {str(node.name) for node in split.head.nodes} - split.custom
+    return [str(node.name) for node in graph.nodes if str(node.name) not in kept]
+
+
+NNIE = Target(
+    name="nnie",
+    title="NNIE",
+    formats={"int8": (GFPQ8, GFPQ8), "int16": (GFPQ16, GFPQ16)},
+    best="int16",
+    bias=None,
+    weighted=frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"}),
+    others=frozenset({"Add", "Sub", "Sum", "Max", "MaxPool", "AveragePool", "Concat", "Resize"}),
+    views=frozenset(),
+    joined=frozenset(),
+    outputs=frozenset(),
+    quantizers="reader",
+    residual=False,
+    everywhere=True,
+    grouped=True,
+    observers=("minmax",),
+    weight_form="float",
+    source=(
+        "HiSilicon, HiSVP development guide as quoted by its users: one delta for each input of a "
+        "layer and for its weight, of a group where there are groups; not for ReLU, PReLU, Sigmoid, "
+        "Reshape, Flatten, Softmax, Clip, global pooling and Mul. MQBench, docs/nnie.rst"
+    ),
+    write=write,
+    check_model=check_model,
+    check_export=check_export,
+    fallback=_on_the_host,
+    rules=RULES,
+    devices=DEVICES,
+)
+TARGETS.add("nnie")(NNIE)

@@ -1,0 +1,1 @@
+"""Intel OpenVINO: its table, and the writer of its folder."""

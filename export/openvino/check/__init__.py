@@ -1,0 +1,1 @@
+"""The rules that say what Intel OpenVINO will not take."""

@@ -1,0 +1,113 @@
+"""Rules about what OpenVINO's ONNX reader refuses, or changes.
+
+Source: `Core.read_model` of OpenVINO 2026.4.1 on a graph of each operator that ONNX 1.23 and ONNX
+Runtime's domain have; what it converts wrongly was held against ONNX Runtime on random numbers.
+"""
+
+__all__ = ["IMPORT", "Rule", "finding", "operators", "scales"]
+
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
+
+import numpy as np
+import onnx_ir as ir
+
+from quant.export.qdq.nodes import is_quantizer, label, operand, plain
+from quant.export.qdq.walk import constant
+from quant.target.finding import Finding, Severity
+
+Rule: TypeAlias = Callable[[ir.Model], Iterator[Finding]]
+
+UNREAD = frozenset(
+    {
+        *("Bernoulli", "BitCast", "CausalConvWithState", "ConcatFromSequence", "CumProd", "Det"),
+        *("DeformConv", "ImageDecoder", "LinearAttention", "MaxUnpool", "MelWeightMatrix"),
+        *("Optional", "OptionalGetElement", "OptionalHasElement", "RegexFullMatch", "SequenceAt"),
+        *("SequenceConstruct", "SequenceEmpty", "SequenceErase", "SequenceInsert"),
+        *("SequenceLength", "SequenceMap", "StringConcat", "StringNormalizer", "StringSplit"),
+        *("SwiGLU", "TensorScatter", "TfIdfVectorizer"),
+    }
+)
+"""Standard operators without a conversion rule."""
+KNOWN = frozenset(
+    {
+        *("Attention", "BiasGelu", "DynamicQuantizeMatMul", "EmbedLayerNormalization", "FastGelu"),
+        *("FusedConv", "FusedGemm", "FusedMatMul", "Gelu", "GroupNorm", "GroupQueryAttention"),
+        *("MatMulIntegerToFloat", "MatMulNBits", "MultiHeadAttention", "Pad", "QuickGelu"),
+        *("QuantizeLinear", "DequantizeLinear", "RotaryEmbedding", "SimplifiedLayerNormalization"),
+        *("SkipLayerNormalization", "SkipSimplifiedLayerNormalization", "Trilu"),
+    }
+)
+"""Operators of com.microsoft with one."""
+DYNAMIC = ("ConvInteger", "MatMulInteger", "DynamicQuantizeLinear", "DynamicQuantizeMatMul")
+
+
+def finding(
+    number: int, severity: Severity, place: str | ir.Node, saw: str, wanted: str, mend: str
+) -> Finding:
+    """Return a finding of OpenVINO's rule `number`; a node as place is its own layer."""
+    layer = place.name or None if isinstance(place, ir.Node) else None
+    place = label(place) if isinstance(place, ir.Node) else place
+    rule = f"openvino-{number}"
+    return Finding(
+        rule=rule, severity=severity, place=place, saw=saw, wanted=wanted, mend=mend, layer=layer
+    )
+
+
+def operators(model: ir.Model) -> Iterator[Finding]:
+    """Yield a finding for each operator that the reader does not convert."""
+    wanted = "an operator that OpenVINO's reader converts"
+    for node in model.graph:
+        unread = node.op_type in UNREAD if plain(node) else _foreign(node)
+        if unread:
+            saw = node.op_type if plain(node) else f"{node.domain}.{node.op_type}"
+            mend = "Export with standard operators: the reader inlines no function of a model."
+            yield finding(1, "error", node, saw, wanted, mend)
+
+
+def _foreign(node: ir.Node) -> bool:
+    if node.domain == "com.microsoft":
+        return node.op_type not in KNOWN and not node.op_type.startswith("QLinear")
+    return node.domain not in ("org.openvinotoolkit", "ai.onnx.ml")
+
+
+def _integer_operators(model: ir.Model) -> Iterator[Finding]:
+    wanted, mend = "QuantizeLinear and DequantizeLinear", "Export it as Q/DQ (QuantFormat.QDQ)."
+    for node in model.graph:
+        microsoft = node.domain == "com.microsoft"
+        if microsoft and node.op_type.startswith("QLinear"):
+            saw = f"{node.op_type}, which it converts to floats that do not saturate"
+            yield finding(2, "error", node, saw, wanted, mend)
+        elif plain(node) and node.op_type == "QLinearConv":
+            scale = constant(operand(node, 4))
+            if scale is None or scale.size > 1:
+                saw = "QLinearConv with a scale per channel, which it refuses or takes for input channels"
+                yield finding(2, "error", node, saw, wanted, mend)
+        elif (plain(node) or microsoft) and node.op_type in DYNAMIC:
+            saw = f"{node.op_type}, which it computes in float"
+            yield finding(2, "warning", node, saw, wanted, mend)
+
+
+def scales(model: ir.Model) -> Iterator[Finding]:
+    """Yield a finding for each quantizer whose scale is no positive constant number."""
+    wanted = "a constant, finite and above 0"
+    for node in model.graph:
+        if not is_quantizer(node):
+            continue
+        numbers = constant(operand(node, 1))
+        if numbers is None:
+            saw = "a scale that is computed, so that its readers run in float"
+            mend = "Quantize with static scales and fold the graph's constants."
+            yield finding(3, "warning", node, saw, wanted, mend)
+            continue
+        flat = numbers.astype(np.float64).ravel()
+        bad = flat[~(np.isfinite(flat) & (flat > 0))]
+        if bad.size or not flat.size:
+            saw = f"a scale of {bad[0]:g}" if bad.size else "no scale"
+            yield finding(
+                3, "error", node, saw, wanted, "Give a dead tensor or channel the scale 1."
+            )
+
+
+IMPORT: tuple[Rule, ...] = (operators, _integer_operators, scales)
+"""Rules 1 to 3."""

@@ -1,0 +1,169 @@
+"""Rules about what OpenVINO's CPU plugin computes in float though it is quantized, without a word.
+
+Source: the runtime model of OpenVINO 2026.4.1 (`compiled_model.get_runtime_model()`, primitive types
+without I8) for networks that have just one thing each; `ConvolutionTransformation` in "Low Precision
+Transformations": one scale for the activation.
+"""
+
+__all__ = ["KERNELS"]
+
+from collections.abc import Iterator
+
+import numpy as np
+import onnx_ir as ir
+
+from quant.export.openvino.check.graph import Rule, finding
+from quant.export.qdq.nodes import is_quantizer, maker, operand, plain
+from quant.export.qdq.quantize_once import PASSING
+from quant.export.qdq.walk import constant, rooted, weight_source
+from quant.graph.layers import ABSORBED
+from quant.graph.prepared_graph import WEIGHTED
+from quant.target.finding import Finding
+
+BYTES = {ir.DataType.INT8, ir.DataType.UINT8}
+
+
+def _source(value: ir.Value | None) -> ir.Node | None:
+    """Return the DequantizeLinear whose numbers a value holds, past what only moves them."""
+    node = maker(value)
+    while node is not None and plain(node) and node.op_type in PASSING:
+        node = maker(operand(node, 0))
+    return node if is_quantizer(node, "DequantizeLinear") else None
+
+
+def _joined(value: ir.Value | None) -> bool:
+    """Tell whether a value is a Concat of nothing but integers, as rule 11 wants it."""
+    node = maker(value)
+    while node is not None and plain(node) and node.op_type in PASSING:
+        node = maker(operand(node, 0))
+    joins = node is not None and plain(node) and node.op_type == "Concat"
+    return joins and node is not None and all(_source(v) is not None for v in node.inputs)
+
+
+def _weighted(model: ir.Model) -> Iterator[tuple[ir.Node, ir.Node | None, ir.Node | None]]:
+    """Yield the nodes with a constant weight, and what dequantizes their data and weight."""
+    for node in model.graph:
+        if plain(node) and node.op_type in WEIGHTED and weight_source(node) is not None:
+            yield node, _source(operand(node, 0)), _source(operand(node, 1))
+
+
+def _both(model: ir.Model) -> Iterator[tuple[ir.Node, ir.Node, ir.Node]]:
+    for node, data, weight in _weighted(model):
+        if data is not None and weight is not None:
+            yield node, data, weight
+
+
+def _half(model: ir.Model) -> Iterator[Finding]:
+    for node, data, weight in _weighted(model):
+        if _joined(operand(node, 0)):
+            continue
+        if (data is None) != (weight is None):
+            which = "data" if data is None else "weight"
+            saw, wanted = f"a float {which} beside integers", "both dequantized, or neither"
+            yield finding(4, "warning", node, saw, wanted, f"Quantize its {which} too.")
+
+
+def _types(model: ir.Model) -> Iterator[Finding]:
+    for node, data, weight in _both(model):
+        kinds = {_kind(data), _kind(weight)} - BYTES - {None}
+        if kinds:
+            name = min(k.name.lower() for k in kinds if k is not None)
+            mend = "Quantize it to 8 bits, or leave it float."
+            yield finding(5, "warning", node, f"integers of {name}", "int8 or uint8", mend)
+
+
+def _data(model: ir.Model) -> Iterator[Finding]:
+    for node, data, _ in _both(model):
+        scale, zero = constant(operand(data, 1)), constant(operand(data, 2))
+        if scale is not None and np.unique(scale).size > 1:
+            saw, mend = f"{scale.size} scales for its data", "Give the activation one scale."
+            yield finding(6, "warning", node, saw, "one scale: several run in float", mend)
+        elif _kind(data) == ir.DataType.INT8 and zero is not None and np.any(zero):
+            saw = f"int8 data with zero point {int(zero.ravel()[0])}"
+            mend = "Store it as uint8 with the zero point 128 higher: the same numbers."
+            wanted = "uint8, or zero point 0: AMX has no such kernel and computes in float"
+            yield finding(7, "warning", node, saw, wanted, mend)
+
+
+def _weights(model: ir.Model) -> Iterator[Finding]:
+    for node, _, weight in _both(model):
+        scale, zero = constant(operand(weight, 1)), constant(operand(weight, 2))
+        if zero is not None and np.any(zero):
+            saw = f"a weight with zero point {int(zero.ravel()[np.flatnonzero(zero)[0]])}"
+            mend = "Quantize weights symmetrically."
+            yield finding(8, "warning", node, saw, "0: others are computed in float", mend)
+        axis = _axis(weight)
+        if scale is not None and scale.size > 1 and axis is not None and axis != _output(node):
+            saw, wanted = f"weight scales along axis {axis}", f"axis {_output(node)}"
+            mend = "Give one scale for each output channel."
+            yield finding(9, "warning", node, saw, wanted, mend)
+
+
+def _transposed(model: ir.Model) -> Iterator[Finding]:
+    for node, data, _ in _both(model):
+        if node.op_type != "ConvTranspose":
+            continue
+        zero = constant(operand(data, 2))
+        if node.attributes.get_int("group", 1) > 1:
+            saw = "a ConvTranspose with groups"
+        elif zero is not None and np.any(zero):
+            saw = f"a ConvTranspose that reads zero point {int(zero.ravel()[0])}"
+        else:
+            continue
+        mend = "Nothing to do: it runs in float on the same numbers, at float's speed."
+        yield finding(10, "warning", node, saw, "no groups and zero point 0", mend)
+
+
+def _concats(model: ir.Model) -> Iterator[Finding]:
+    for node in model.graph:
+        fed = [_source(v) for v in node.inputs] if node.op_type == "Concat" and plain(node) else []
+        grids = {_number(n) for n in fed if n is not None and not rooted(n.outputs[0])}
+        if len(grids) > 1:
+            saw = f"{len(grids)} grids at a Concat"
+            mend = "Join its operands on one grid."
+            wanted = "one: else the layer behind it runs in float"
+            yield finding(11, "warning", node, saw, wanted, mend)
+
+
+def _between(model: ir.Model) -> Iterator[Finding]:
+    for node in model.graph:
+        fed = maker(operand(node, 0)) if plain(node) and node.op_type in ABSORBED else None
+        made = maker(operand(maker(operand(fed, 0)), 0)) if fed is not None else None
+        if is_quantizer(fed, "DequantizeLinear") and made is not None and made.op_type in WEIGHTED:
+            saw = f"a quantizer between {made.op_type} and {node.op_type}"
+            mend = "Quantize behind the activation."
+            yield finding(12, "warning", node, saw, "none: the two are no longer one kernel", mend)
+
+
+def _number(node: ir.Node) -> tuple[float, float]:
+    scale, zero = constant(operand(node, 1)), constant(operand(node, 2))
+    one = float(scale.ravel()[0]) if scale is not None and scale.size else 0.0
+    return one, float(zero.ravel()[0]) if zero is not None and zero.size else 0.0
+
+
+def _kind(node: ir.Node) -> ir.DataType | None:
+    value = operand(node, 0)
+    return value.dtype if value is not None else None
+
+
+def _axis(node: ir.Node) -> int | None:
+    """Return the axis of a DequantizeLinear, counted from the front."""
+    value = operand(node, 0)
+    rank = len(value.shape) if value is not None and value.shape is not None else None
+    axis = node.attributes.get_int("axis", 1)
+    return axis if axis >= 0 else axis + rank if rank is not None else None
+
+
+def _output(node: ir.Node) -> int:
+    """Return the axis of a weighted node's weight that is the output channel."""
+    if node.op_type == "Conv":
+        return 0
+    if node.op_type == "Gemm":
+        return 0 if node.attributes.get_int("transB", 0) else 1
+    value = operand(node, 1)
+    rank = len(value.shape) if value is not None and value.shape is not None else 2
+    return 1 if node.op_type == "ConvTranspose" else rank - 1
+
+
+KERNELS: tuple[Rule, ...] = (_half, _types, _data, _weights, _transposed, _concats, _between)
+"""Rules 4 to 12."""

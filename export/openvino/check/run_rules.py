@@ -1,0 +1,80 @@
+"""Will OpenVINO take it, and in integers? 13 rules for Q/DQ graphs, and a look before export."""
+
+__all__ = ["RULES", "check_export", "check_model"]
+
+from pathlib import Path
+
+import onnx_ir as ir
+
+from quant.common.errors import InputError
+from quant.export.openvino.check.graph import IMPORT, finding, operators
+from quant.export.openvino.check.kernels import KERNELS
+from quant.export.openvino.check.openvino_check_saturation import SATURATION
+from quant.graph.prepared_graph import Graph
+from quant.graph.shapes import infer_shapes
+from quant.load.onnx_file import read_proto
+from quant.target.deployment import Deployment
+from quant.target.finding import Finding
+
+RULES: dict[str, str] = {
+    "openvino-1": "every operator is one that the ONNX reader converts",
+    "openvino-2": "integers are written as Q/DQ, not as operators on integers",
+    "openvino-3": "scales are constant, finite and above 0",
+    "openvino-4": "a weighted layer has data and weight dequantized, or neither",
+    "openvino-5": "integers have 8 bits: others are computed in float",
+    "openvino-6": "an activation has one scale: several are computed in float",
+    "openvino-7": "an int8 activation has zero point 0: with another, AMX computes in float",
+    "openvino-8": "a weight has zero point 0: with another it is computed in float",
+    "openvino-9": "weight scales lie along the output channels: else it is computed in float",
+    "openvino-10": "an integer ConvTranspose has no groups and reads zero point 0",
+    "openvino-11": "a Concat of integers has one grid: else what follows is computed in float",
+    "openvino-12": "nothing stands between a layer and its Relu or Clip",
+    "openvino-13": "on CPUs without VNNI the products of two bytes fit 16 bits",
+}
+"""What each rule wants, by name."""
+
+
+def check_export(path: Path, deployment: Deployment) -> list[Finding]:
+    """Return what OpenVINO will refuse, or compute in float, in the order of the rules.
+
+    Args:
+        path: A folder with `model.onnx`, or one Q/DQ ONNX file of any tool.
+        deployment: Not used.
+
+    Raises:
+        InputError: There is no model, or it cannot be read.
+    """
+    file = path / "model.onnx" if path.is_dir() else path
+    if not file.is_file():
+        raise InputError(
+            f"{path}: an OpenVINO export must hold 'model.onnx', saw none. Give its folder, or the "
+            "file itself."
+        )
+    proto = read_proto(file)
+    try:
+        model = ir.from_proto(proto)
+        ir.external_data.set_base_dir(model.graph, file.resolve().parent)
+        model.graph.sort()
+        infer_shapes(model)
+    except Exception as error:  # onnx_ir and onnx each raise their own
+        said = " ".join(str(error).split()).replace("'", '"').rstrip(".")
+        raise InputError(
+            f"{file}: not a readable ONNX model: {said[:200]}. Export it again."
+        ) from error
+    every = (*IMPORT, *KERNELS, *SATURATION)
+    return _ranked([found for rule in every for found in rule(model)])
+
+
+def check_model(graph: Graph, deployment: Deployment) -> list[Finding]:
+    """Return what stands in the way of a prepared float graph, before anything is written."""
+    found = list(operators(graph.model))
+    for node in graph.nodes:
+        if node.op_type == "ConvTranspose" and node.attributes.get_int("group", 1) > 1:
+            saw, wanted = "a ConvTranspose with groups", "none: it is computed in float"
+            mend = "Nothing to do: it runs at float's speed."
+            found.append(finding(10, "warning", node, saw, wanted, mend))
+    return _ranked(found)
+
+
+def _ranked(found: list[Finding]) -> list[Finding]:
+    return sorted(found, key=lambda f: int(f.rule.rpartition("-")[2]))

@@ -1,0 +1,1 @@
+"""Q/DQ graphs: how targets read, walk and save QuantizeLinear and DequantizeLinear."""

@@ -1,0 +1,1 @@
+"""NVIDIA TensorRT: its table, and the writer of its folder."""

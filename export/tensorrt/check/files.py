@@ -1,0 +1,99 @@
+"""Rules about a folder: the calibration cache beside its float graph, and what version 11 lost.
+
+Source: NVIDIA, sampleINT8 README; trtexec 11 `sampleOptions.cpp`; TensorRT 11 migration guide.
+"""
+
+__all__ = ["float_tensors", "folder_rules"]
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx_ir as ir
+
+from quant.common.errors import few
+from quant.export.qdq.nodes import finding, is_quantizer
+from quant.target.finding import Finding
+
+HEAD = re.compile(r"TRT-\d{4,6}-(EntropyCalibration2|MinMaxCalibration)")
+LINE = re.compile(r"(.+): ([0-7][0-9a-f]{7})")
+GONE = re.compile(
+    r"--(fp16|bf16|int8|fp8|int4|best|calib|precisionConstraints|layerPrecisions|layerOutputTypes)\b"
+)
+"""What trtexec 11 no longer knows."""
+GONE_IN_PYTHON = re.compile(r"IInt8\w*Calibrator|\.dynamic_range\b|BuilderFlag\.(INT8|FP16)\b")
+
+
+def float_tensors(model: ir.Model) -> list[str]:
+    """Return the float32 inputs and node outputs of a graph, in order."""
+    values = [v for v in model.graph.inputs if not v.is_initializer()]
+    values += [v for node in model.graph for v in node.outputs if v.name]
+    return [str(v.name) for v in values if v.dtype in (None, ir.DataType.FLOAT)]
+
+
+def folder_rules(folder: Path, beside: dict[Path, ir.Model], version: int) -> Iterator[Finding]:
+    """Yield what is wrong with the files of a folder.
+
+    Args:
+        folder: What the exporter wrote.
+        beside: By folder, the float or Q/DQ model that lies in it.
+        version: Major version of TensorRT.
+    """
+    for path in sorted(folder.rglob("*.cache")):
+        place = path.relative_to(folder).as_posix()
+        if version == 11:
+            mend = "Remove it: version 11 takes Q/DQ graphs only."
+            yield finding(30, "error", f"'{place}'", "a calibration cache", "none", mend)
+        else:
+            yield from _cache(path, place, beside.get(path.parent))
+    if version == 11:
+        yield from _scripts(folder)
+
+
+def _cache(path: Path, place: str, model: ir.Model | None) -> Iterator[Finding]:
+    mend = "Export again."
+    lines = path.read_bytes().decode("utf-8", "replace").split("\n")
+    if not HEAD.fullmatch(lines[0]):
+        wanted = "TRT-<version>-EntropyCalibration2"
+        yield finding(29, "error", f"'{place}' line 1", f"{lines[0][:60]!r}", wanted, mend)
+    if lines[-1] == "":
+        lines.pop()
+    names = set()
+    for number, line in enumerate(lines[1:], 2):
+        match = LINE.fullmatch(line)
+        if match is None:
+            saw, wanted = f"{line[:60]!r}", "'<tensor>: <8 lowercase hex digits>'"
+            yield finding(29, "error", f"'{place}' line {number}", saw, wanted, mend)
+        else:
+            names.add(match[1])
+    if model is None:
+        saw, wanted = "no model.onnx beside it", "the float model whose tensors it names"
+        yield finding(29, "error", f"'{place}'", saw, wanted, mend)
+        return
+    if any(is_quantizer(n) for n in model.graph):
+        saw, wanted = "a model with Q/DQ beside it", "a float model"
+        mend = "Use one of the two: ranges are refused where there are Q/DQ layers."
+        yield finding(29, "error", f"'{place}'", saw, wanted, mend)
+        return
+    every = float_tensors(model)
+    known = {str(v.name) for v in [*model.graph.inputs, *model.graph.initializers.values()]}
+    known.update(str(v.name) for node in model.graph for v in node.outputs)
+    if strange := sorted(names - known):
+        saw = f"{few(strange)}, which the model does not have"
+        yield finding(29, "error", f"'{place}'", saw, "names of the model's tensors", mend)
+    if missing := [n for n in every if n not in names]:
+        saw = f"no scale for {few(missing)}"
+        yield finding(29, "error", f"'{place}'", saw, "one for every float tensor", mend)
+
+
+def _scripts(folder: Path) -> Iterator[Finding]:
+    mend = "Remove it: types and Q/DQ in the graph say it all in version 11."
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        place = f"'{path.relative_to(folder).as_posix()}'"
+        if path.name == "layer_precisions.txt":
+            yield finding(30, "error", place, "a list of layer precisions", "none", mend)
+        elif path.suffix in (".sh", ".py"):
+            text = path.read_text(encoding="utf-8", errors="replace")
+            gone = GONE.search(text) if path.suffix == ".sh" else GONE_IN_PYTHON.search(text)
+            if gone:
+                yield finding(30, "error", place, f"{gone[0]}", "what version 11 knows", mend)

@@ -1,0 +1,178 @@
+"""Rules about the graph as a whole: operators, opsets, types and names.
+
+Source: onnx-tensorrt `docs/operators.md`; NvInfer.h 11.1; trtexec 10.16 `sampleOptions.cpp`.
+"""
+
+__all__ = ["IMPORT", "MOST_OPSET"]
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+
+import onnx
+import onnx_ir as ir
+
+from quant.export.qdq.nodes import (
+    Network,
+    Rule,
+    finding,
+    is_quantizer,
+    label,
+    operand,
+    plain,
+    readers,
+)
+from quant.export.qdq.walk import constant
+from quant.export.tensorrt.graph.names import BAD_NODE, BAD_TENSOR
+from quant.target.finding import Finding, Severity
+
+MOST_OPSET: Mapping[int, int] = MappingProxyType({8: 17, 10: 24, 11: 25})
+"""The highest opset by major version: 8.6; onnx-tensorrt 10.15 `operators.md`; NVIDIA, "ONNX Opset
+Guide" for 11.x."""
+SURE_OPSET: Mapping[int, int] = MappingProxyType({8: 17, 10: 20, 11: 24})
+"""The highest opset that every minor version reads (10.0, 11.2); 8.0 to 8.4 stop at 13 already."""
+
+VARIADIC = onnx.defs.OpSchema.FormalParameterOption.Variadic
+
+REFUSED = {
+    "QLinearConv",
+    "QLinearMatMul",
+    "ConvInteger",
+    "MatMulInteger",
+    "DynamicQuantizeLinear",
+}
+OWN = {
+    "TRT_FP8QuantizeLinear",
+    "TRT_FP8DequantizeLinear",
+    "TRT_INT4QuantizeLinear",
+    "TRT_INT4DequantizeLinear",
+}
+"""Custom operators of other exporters that the parser knows."""
+
+
+def _operators(net: Network) -> Iterator[Finding]:
+    mend = "Export Q/DQ ONNX with static scales (QuantFormat.QDQ) and standard operators."
+    for node in net.nodes:
+        if node.op_type in REFUSED or (not plain(node) and node.op_type not in OWN):
+            domain = "" if plain(node) else f"{node.domain}."
+            saw, wanted = f"{domain}{node.op_type}", "an operator that the parser imports"
+            yield finding(10, "error", node, saw, wanted, mend)
+    used = {n.domain for n in net.nodes}
+    for domain in sorted(set(net.model.graph.opset_imports) - used - {"", "ai.onnx"}):
+        saw, wanted = f"an unused opset of domain '{domain}'", "the standard domain alone"
+        mend = "Remove the opset import."
+        yield finding(10, "warning", "opset_import", saw, wanted, mend)
+
+
+def _opset(net: Network) -> Iterator[Finding]:
+    seen = net.model.graph.opset_imports.get("", 0)
+    need, why = _needed(net)
+    if seen < need:
+        mend = f"Raise the model to opset {need}."
+        yield finding(11, "error", "opset_import", f"opset {seen}", f"{need} for {why}", mend)
+    most, sure = MOST_OPSET[net.version], SURE_OPSET[net.version]
+    if seen > sure:
+        bad = seen > most
+        wanted = f"at most {most if bad else sure} for TensorRT {net.version}"
+        mend = f"Export the model with opset {sure}." if bad else "Use the newest minor version."
+        severity: Severity = "error" if bad else "warning"
+        yield finding(11, severity, "opset_import", f"opset {seen}", wanted, mend)
+
+
+def _needed(net: Network) -> tuple[int, str]:
+    need = (10, "QuantizeLinear") if net.quantizers else (0, "")
+    for node in net.quantizers:
+        scale = constant(operand(node, 1))
+        zero = operand(node, 2)
+        kind = zero.dtype if zero is not None else None
+        if kind == ir.DataType.INT4 or (scale is not None and scale.ndim > 1):
+            need = max(need, (21, "INT4 or scales for blocks"))
+        elif kind == ir.DataType.FLOAT8E4M3FN:
+            need = max(need, (19, "FP8"))
+        elif scale is not None and scale.size > 1:
+            need = max(need, (13, "scales per channel"))
+    return need
+
+
+def _typed(net: Network) -> Iterator[Finding]:
+    if net.version == 8:
+        return
+    version = net.model.graph.opset_imports.get("", 0)
+    for node in net.nodes:
+        if not plain(node):
+            continue
+        mine = _kind(operand(node, 1)) if is_quantizer(node) else None
+        fed = _kind(operand(node, 0)) if is_quantizer(node, "QuantizeLinear") else None
+        if mine is not None and fed is not None and mine != fed:
+            saw = f"a {mine} scale for a {fed} tensor"
+            mend = "Store the scale in the tensor's type, or cast the tensor."
+            yield finding(13, "error", node, saw, f"a {fed} scale", mend)
+        kinds = _kinds(node, version)
+        for variable, seen in kinds.items():
+            if len(seen) > 1:
+                saw = f"inputs of {' and '.join(sorted(seen))} for type {variable}"
+                mend = "Put a Cast before one of them."
+                yield finding(13, "error", node, saw, "one type: strong typing casts nothing", mend)
+
+
+def _kind(value: ir.Value | None) -> str | None:
+    return value.dtype.name.lower() if value is not None and value.dtype is not None else None
+
+
+def _kinds(node: ir.Node, version: int) -> dict[str, set[str]]:
+    """Return the input types by the type variable of the operator's schema."""
+    found: dict[str, set[str]] = {}
+    if is_quantizer(node) or not onnx.defs.has(node.op_type, version):
+        return found
+    schema = onnx.defs.get_schema(node.op_type, version, "")
+    several = {c.type_param_str for c in schema.type_constraints}
+    for index, value in enumerate(node.inputs):
+        formal = schema.inputs[min(index, len(schema.inputs) - 1)] if schema.inputs else None
+        kind = _kind(value)
+        mixed = formal is not None and formal.option == VARIADIC and not formal.is_homogeneous
+        if formal is not None and kind and formal.type_str in several and not mixed:
+            found.setdefault(formal.type_str, set()).add(kind)
+    return found
+
+
+def _names(net: Network) -> Iterator[Finding]:
+    severity: Severity = (
+        "error" if net.version < 11 else "warning"
+    )  # version 11 has no lists of layers
+    count = Counter(n.name for n in net.nodes)
+    for node in net.nodes:
+        mend = "Rename the node."
+        wanted = "a name of its own without , : ' and line ends"
+        if not node.name:
+            yield finding(27, severity, node, "no name", wanted, mend)
+        elif BAD_NODE.search(node.name):
+            yield finding(27, severity, node, "a name that trtexec's lists break at", wanted, mend)
+        elif count[node.name] > 1:
+            yield finding(27, severity, node, f"{count[node.name]} nodes of it", wanted, mend)
+        elif "*" in node.name:
+            saw = "a '*', which trtexec's lists take for any characters"
+            yield finding(27, "warning", node, saw, wanted, mend)
+    graph = net.model.graph
+    made = [v for n in net.nodes for v in n.outputs if v.name]
+    for value in [*graph.inputs, *made]:
+        if BAD_TENSOR.search(str(value.name)):
+            wanted = "no ': ', line end or outer space, which calibration caches break at"
+            saw = "a name that calibration caches break at"
+            yield finding(27, severity, label(value), saw, wanted, "Rename the tensor.")
+
+
+def _chains(net: Network) -> Iterator[Finding]:
+    small = {ir.DataType.INT8, ir.DataType.INT4, ir.DataType.FLOAT8E4M3FN}
+    for value in net.model.graph.initializers.values():
+        if value.dtype not in small:
+            continue
+        for node, _ in readers(value):
+            if not is_quantizer(node) and not (node.op_type == "Cast" and net.version != 8):
+                saw = f"8-bit numbers that pass through {label(node)} ({node.op_type})"
+                mend = "Give each quantizer its own initializer."
+                wanted = "QuantizeLinear and DequantizeLinear as readers"
+                yield finding(28, "error", label(value), saw, wanted, mend)
+
+
+IMPORT: tuple[Rule, ...] = (_operators, _opset, _typed, _names, _chains)
+"""Rules 10, 11, 13, 27 and 28."""

@@ -1,0 +1,168 @@
+"""Rules about the numbers of single quantizers: what onnx-tensorrt's parser refuses at once.
+
+Source: onnx-tensorrt 10.1, `QuantDequantLinearHelper`; NvInfer.h 11.1, IQuantizeLayer.
+"""
+
+__all__ = ["GRID"]
+
+from collections.abc import Iterator
+
+import numpy as np
+import onnx_ir as ir
+
+from quant.export.qdq.nodes import (
+    QUANTIZERS,
+    Network,
+    Rule,
+    finding,
+    is_quantizer,
+    label,
+    operand,
+    readers,
+    shape_of,
+)
+from quant.export.qdq.walk import constant, rooted
+from quant.target.finding import Finding
+
+TYPES = {ir.DataType.INT8, ir.DataType.FLOAT8E4M3FN, ir.DataType.INT4}
+SCALES = {ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16}
+LEAST, MOST = 1e-8, 1e6
+"""Scales outside are those of a dead or a diverging tensor. Ours."""
+
+
+def _zero(node: ir.Node) -> ir.Value | None:
+    return operand(node, 2)
+
+
+def _three_inputs(net: Network) -> Iterator[Finding]:
+    for node in net.ops(*QUANTIZERS):
+        if _zero(node) is None:
+            mend = "Write an int8 zero point of 0: ONNX takes a missing one for uint8."
+            yield finding(1, "error", node, f"{len(node.inputs)} inputs", "a zero point", mend)
+
+
+def _types(net: Network) -> Iterator[Finding]:
+    for node in net.quantizers:
+        values = [_zero(node)]
+        if is_quantizer(node, "DequantizeLinear"):
+            values.append(operand(node, 0))
+        kinds = [v.dtype for v in values if v is not None and v.dtype is not None]
+        wrong = [k for k in kinds if k not in TYPES]
+        if wrong:
+            saw, mend = f"integers of {wrong[0].name.lower()}", "Quantize it as symmetric int8."
+            yield finding(2, "error", node, saw, "int8, float8e4m3fn or int4", mend)
+
+
+def _zero_points(net: Network) -> Iterator[Finding]:
+    for node in net.quantizers:
+        zero = _zero(node)
+        if zero is None:
+            continue
+        numbers, scale = constant(zero), constant(operand(node, 1))
+        if numbers is None:
+            saw, wanted = "a zero point that is computed", "a constant"
+        elif np.any(numbers.astype(np.float32)):
+            first = numbers.astype(np.float32).ravel()
+            saw, wanted = f"a zero point of {first[first != 0][0]:g}", "0: symmetric quantization"
+        elif scale is not None and scale.size != numbers.size:
+            saw, wanted = f"{numbers.size} zero points for {scale.size} scales", "one for each"
+        else:
+            continue
+        yield finding(3, "error", node, saw, wanted, "Quantize symmetrically, zero points all 0.")
+
+
+def _scales(net: Network) -> Iterator[Finding]:
+    for node in net.quantizers:
+        value = operand(node, 1)
+        scale = constant(value)
+        if value is None or scale is None:
+            mend = "Fold the graph's constants, and keep the scale an initializer."
+            yield finding(4, "error", node, "a scale that is computed", "a constant", mend)
+            continue
+        if value.dtype is not None and value.dtype not in SCALES:
+            saw = f"a scale of {value.dtype.name.lower()}"
+            mend = "Store the scale as float32."
+            yield finding(4, "error", node, saw, "float32, float16 or bfloat16", mend)
+        numbers = scale.astype(np.float64).ravel()
+        bad = numbers[~(np.isfinite(numbers) & (numbers > 0))]
+        odd = numbers[(numbers < LEAST) | (numbers > MOST)]
+        if bad.size or not numbers.size:
+            saw = f"a scale of {bad[0]:g}" if bad.size else "no scale"
+            mend = "Give a dead tensor or channel scale 1."
+            yield finding(4, "error", node, saw, "finite and above 0", mend)
+        elif odd.size:
+            saw, wanted = f"a scale of {odd[0]:.3g}", f"{LEAST:g} to {MOST:g}"
+            mend = "Look at the tensor's range: it is dead or diverges."
+            yield finding(4, "warning", node, saw, wanted, mend)
+
+
+def _per_channel_roots(net: Network) -> Iterator[Finding]:
+    for node in net.quantizers:
+        scale = constant(operand(node, 1))
+        if scale is not None and scale.size > 1 and not rooted(operand(node, 0)):
+            saw = f"{scale.size} scales for an activation"
+            mend = "Give the activation one scale."
+            yield finding(5, "error", node, saw, "a scale per tensor", mend)
+
+
+def _axes(net: Network) -> Iterator[Finding]:
+    for node in net.quantizers:
+        scale, shape = constant(operand(node, 1)), shape_of(operand(node, 0))
+        if scale is None or scale.size < 2 or (shape is not None and scale.ndim == len(shape) > 1):
+            continue
+        if "axis" not in node.attributes:
+            mend = "Write the axis: ONNX takes a missing one for 1, TensorRT for 0."
+            yield finding(6, "error", node, "no attribute axis", "axis with many scales", mend)
+            continue
+        axis = node.attributes.get_int("axis", 1)
+        if shape is None or scale.ndim != 1:
+            continue
+        length = shape[axis] if -len(shape) <= axis < len(shape) else None
+        if length != scale.size:
+            saw, wanted = f"{scale.size} scales along axis {axis}", f"{length} of them"
+            yield finding(6, "error", node, saw, wanted, "Give one scale for each output channel.")
+
+
+def _pairs(net: Network) -> Iterator[Finding]:
+    outputs = set(net.model.graph.outputs)
+    for node in net.quantizers:
+        if not is_quantizer(node, "QuantizeLinear"):
+            continue
+        if node.outputs[0] in outputs:
+            mend = "End the graph behind a DequantizeLinear."
+            yield finding(8, "error", node, "integers as an output", "float outputs", mend)
+        for reader, _ in readers(node.outputs[0]):
+            if not is_quantizer(reader, "DequantizeLinear"):
+                saw = f"integers read by {label(reader)} ({reader.op_type})"
+                mend = "Put a DequantizeLinear before the reader."
+                yield finding(8, "error", node, saw, "DequantizeLinear as only reader", mend)
+            elif not _same(node, reader):
+                saw = f"another scale, zero point or axis than {label(reader)}"
+                mend = "Let both use the same initializers and axis."
+                yield finding(8, "error", node, saw, "equal numbers in the two of a pair", mend)
+
+
+def _same(one: ir.Node, other: ir.Node) -> bool:
+    for index in (1, 2):
+        values = [constant(operand(n, index)) for n in (one, other)]
+        a, b = values
+        if (a is None) != (b is None):
+            return False
+        if a is None or b is None:
+            continue
+        if a.shape != b.shape or np.any(a.astype(np.float64) != b.astype(np.float64)):
+            return False
+    names = ("axis", "block_size")
+    return all(one.attributes.get_int(n, 1) == other.attributes.get_int(n, 1) for n in names)
+
+
+GRID: tuple[Rule, ...] = (
+    _three_inputs,
+    _types,
+    _zero_points,
+    _scales,
+    _per_channel_roots,
+    _axes,
+    _pairs,
+)
+"""Rules 1 to 6 and 8."""

@@ -1,0 +1,65 @@
+"""A look at the float graph: what TensorRT cannot import, or should not be asked to quantize."""
+
+__all__ = ["before"]
+
+from collections.abc import Iterator
+
+import onnx_ir as ir
+
+from quant.export.qdq.nodes import Network, finding, label
+from quant.export.tensorrt.check.graph import IMPORT
+from quant.export.tensorrt.check.grids import GRID
+from quant.export.tensorrt.check.kernels import slow_shapes
+from quant.export.tensorrt.graph.names import BAD_NODE, BAD_TENSOR
+from quant.graph.layers import weight_axis
+from quant.graph.prepared_graph import Graph, weight_of
+from quant.target.finding import Finding
+
+
+def before(graph: Graph, net: Network) -> Iterator[Finding]:
+    """Yield the findings about a prepared graph that is still float.
+
+    Rules 1 to 6 and 8 for quantizers that it already has; 10 and 11 for operators, types and
+    opset; 7, 22 and 23 as warnings about layers that would be quantized; 27 as information, for
+    the writer renames.
+    """
+    for rule in (*GRID, *IMPORT):
+        yield from (f for f in rule(net) if f.rule != "tensorrt-27")
+    yield from _types(graph, net.version)
+    for node in graph.nodes:
+        if weight_of(node) is None:
+            continue
+        why = slow_shapes(node)
+        if why is not None:
+            number = 22 if node.op_type == "Conv" else 23
+            mend = "Keep it float with a recipe rule if the engine is slow."
+            yield finding(number, "warning", node, why, "a shape with a fast integer kernel", mend)
+        if node.op_type == "ConvTranspose" and weight_axis(node) is not None:
+            saw = "a ConvTranspose that would get a scale per channel"
+            mend = "If the builder finds no implementation, set weights = 'per-tensor' for it."
+            yield finding(7, "warning", node, saw, "what every 8.x and 10.x can build", mend)
+    yield from _renames(graph)
+
+
+def _types(graph: Graph, version: int) -> Iterator[Finding]:
+    values = [*graph.inputs, *(v for node in graph.nodes for v in node.outputs)]
+    for value in values:
+        if value.dtype == ir.DataType.DOUBLE:
+            mend = "Cast it to float32 in the model."
+            yield finding(
+                10, "warning", label(value), "float64", "float32: the parser narrows it", mend
+            )
+        elif value.dtype == ir.DataType.INT64 and version == 8 and value.is_graph_input():
+            mend = "Feed int32."
+            yield finding(10, "warning", label(value), "int64", "int32: 8.x narrows it", mend)
+
+
+def _renames(graph: Graph) -> Iterator[Finding]:
+    wanted = "names that trtexec's lists and caches hold"
+    mend = "Nothing to do: the export renames it and says so."
+    for node in graph.nodes:
+        if BAD_NODE.search(str(node.name)):
+            yield finding(27, "info", node, "a name with , : ' or a line end", wanted, mend)
+    for value in [*graph.inputs, *(v for node in graph.nodes for v in node.outputs)]:
+        if value.name and BAD_TENSOR.search(value.name):
+            yield finding(27, "info", label(value), "a name with ': ' or a line end", wanted, mend)

@@ -1,0 +1,109 @@
+"""Rules about who shares a scale, and which operators take integers at all.
+
+Source: NVIDIA, 'Explicit Quantization'; TensorRT issue 2976; ModelOpt 0.47 `concat_elimination`.
+"""
+
+__all__ = ["SHARING"]
+
+from collections.abc import Iterator
+
+import numpy as np
+import onnx_ir as ir
+
+from quant.export.qdq.nodes import (
+    Network,
+    Rule,
+    finding,
+    is_quantizer,
+    label,
+    maker,
+    operand,
+    readers,
+)
+from quant.export.qdq.walk import (
+    EPILOGUES,
+    constant,
+    dequantizer,
+    float_readers,
+    is_integer,
+    is_of,
+    rooted,
+)
+from quant.graph.prepared_graph import WEIGHTED
+from quant.target.finding import Finding
+
+ELEMENTWISE = ("AveragePool", "GlobalAveragePool", "Mul", "Add")
+FLOAT = ("Softmax", "LayerNormalization", "Gelu", "Erf", "Sigmoid", "Exp", "Resize")
+
+
+def _once(net: Network) -> Iterator[Finding]:
+    for value in dict.fromkeys(operand(n, 0) for n in net.quantizers):
+        if value is None:
+            continue
+        mine = [n for n, _ in readers(value) if is_quantizer(n, "QuantizeLinear")]
+        if len(mine) < 2:
+            continue
+        scales = [constant(operand(n, 1)) for n in mine]
+        equal = all(s is not None and np.array_equal(s, scales[0]) for s in scales)  # type: ignore[arg-type]
+        saw = f"{len(mine)} quantizers of {'equal' if equal else 'different'} scales"
+        mend = "Let every reader share one pair."
+        yield finding(18, "warning", label(value), saw, "one quantizer", mend)
+
+
+def _concats(net: Network) -> Iterator[Finding]:
+    for node in net.ops("Concat"):
+        fed = [m for v in node.inputs if (m := dequantizer(v)) is not None]
+        if not fed:
+            continue
+        behind = [n for n in float_readers(node.outputs[0]) if is_quantizer(n, "QuantizeLinear")]
+        scales = {_number(n) for n in [*fed, *behind]}
+        # straight from a convolution: TensorRT moves the quantizer behind the Concat up to it
+        bare = [v for v in node.inputs if dequantizer(v) is None and not _moves_up(v) and v]
+        if bare:
+            saw, wanted = f"a float operand, {label(bare[0])}", "every operand dequantized"
+        elif len(scales) > 1:
+            saw, wanted = f"{len(scales)} scales around it", "one scale for operands and result"
+        elif not behind:
+            saw, wanted = "integers in and a float result", "a quantizer behind it"
+        else:
+            continue
+        yield finding(19, "warning", node, saw, wanted, "Join its tensors on one grid.")
+
+
+def _moves_up(value: ir.Value | None) -> bool:
+    """Tell whether a value comes from an integer layer and has no other reader."""
+    alone = value is not None and len(value.uses()) == 1 and not value.is_graph_output()
+    node = maker(value) if alone else None
+    if is_of(node, EPILOGUES) and node is not None:
+        return _moves_up(operand(node, 0))
+    return is_of(node, set(WEIGHTED)) and node is not None and is_integer(node)
+
+
+def _number(node: ir.Node) -> float:
+    scale = constant(operand(node, 1))
+    return float(scale.ravel()[0]) if scale is not None and scale.size else float("nan")
+
+
+def _integer_results(net: Network) -> Iterator[Finding]:
+    for node in net.ops(*ELEMENTWISE):
+        if not any(dequantizer(v) is not None and not rooted(v) for v in node.inputs):
+            continue
+        behind = float_readers(node.outputs[0])
+        bare = [n for n in behind if not is_quantizer(n, "QuantizeLinear")]
+        if bare or not behind:
+            rest = f"result read in float by {label(bare[0])}" if bare else "float network output"
+            saw = f"dequantized operands, and a {rest}"
+            mend = "Quantize the result as well, or leave the operands float."
+            yield finding(20, "warning", node, saw, "a quantizer behind it", mend)
+
+
+def _float_operators(net: Network) -> Iterator[Finding]:
+    for node in net.ops(*FLOAT):
+        if is_quantizer(maker(operand(node, 0)), "DequantizeLinear"):
+            wanted = f"a float input: {node.op_type} has no integer kernel"
+            mend = "Take the quantizer before it away."
+            yield finding(21, "warning", node, "a dequantized input", wanted, mend)
+
+
+SHARING: tuple[Rule, ...] = (_once, _concats, _integer_results, _float_operators)
+"""Rules 18 to 21."""

@@ -1,0 +1,175 @@
+"""Rules about weights and biases: axes, biases, stored forms, clipping, INT4.
+
+Source: onnx-tensorrt 10.1; NVIDIA, 'Explicit Quantization'; TensorRT issues 3360, 1675.
+"""
+
+__all__ = ["WEIGHTS"]
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from quant.export.qdq.nodes import (
+    Network,
+    Rule,
+    finding,
+    is_quantizer,
+    maker,
+    operand,
+    readers,
+    shape_of,
+)
+from quant.export.qdq.walk import constant, dequantizer, kernel, rooted, weight_source
+from quant.graph.prepared_graph import WEIGHTED
+from quant.target.finding import Finding, Severity
+
+CLIPPED = 0.001
+"""The share of a weight's elements that may lie beyond its grid. Ours."""
+
+
+def _weighted(net: Network) -> Iterator[tuple[ir.Node, ir.Node]]:
+    """Yield weighted nodes with the DequantizeLinear of their constant weight."""
+    for node in net.ops(*WEIGHTED):
+        made = dequantizer(operand(node, 1)) if weight_source(node) is not None else None
+        if made is not None:
+            yield node, made
+
+
+def _axes(net: Network) -> Iterator[Finding]:
+    for node, dequantize in _weighted(net):
+        scale = constant(operand(dequantize, 1))
+        if scale is None or scale.ndim != 1 or scale.size < 2:
+            continue
+        axis, rank = dequantize.attributes.get_int("axis", 1), len(kernel(node))
+        axis = _past_transposes(axis + rank if axis < 0 else axis, dequantize.outputs[0], node)
+        wanted = _output_axis(node, rank)
+        if axis != wanted:
+            mend = "Give one scale for each output channel, or one for the whole weight."
+            saw = f"weight scales along axis {axis} of {node.op_type}"
+            yield finding(7, "error", node, saw, f"axis {wanted}", mend)
+
+
+def _output_axis(node: ir.Node, rank: int) -> int:
+    if node.op_type == "Conv":
+        return 0
+    if node.op_type == "ConvTranspose":
+        return 1
+    if node.op_type == "Gemm":
+        return 0 if node.attributes.get_int("transB", 0) else 1
+    return rank - 1
+
+
+def _past_transposes(axis: int, value: ir.Value, node: ir.Node) -> int:
+    """Return where an axis of a dequantized weight lies when it reaches its layer."""
+    while value is not operand(node, 1):
+        reader = next((r for r, _ in readers(value) if r.op_type == "Transpose"), None)
+        if reader is None:
+            return axis
+        order = reader.attributes.get_ints("perm", [])
+        axis = list(order).index(axis) if axis in order else axis
+        value = reader.outputs[0]
+    return axis
+
+
+def _biases(net: Network) -> Iterator[Finding]:
+    for node in net.ops("Conv", "ConvTranspose", "Gemm"):
+        bias = operand(node, 2)
+        if bias is None:
+            continue
+        if is_quantizer(maker(bias)):
+            mend = "Keep the bias a float initializer (QuantizeBias=False in ONNX Runtime's tool)."
+            yield finding(9, "error", node, "a quantized bias", "a float bias", mend)
+        elif node.op_type != "Gemm":  # whose third input is a sum of its own
+            numbers = constant(bias)
+            if numbers is None:
+                saw = "a bias that is computed"
+            elif numbers.ndim != 1 or (len(kernel(node)) > 1 and numbers.size != _outputs(node)):
+                saw = f"a bias of shape {list(numbers.shape)}"
+            else:
+                continue
+            mend = "Fold the graph's constants."
+            yield finding(9, "error", node, saw, "a float initializer, one per channel", mend)
+
+
+def _outputs(node: ir.Node) -> int:
+    shape = kernel(node)
+    if node.op_type == "ConvTranspose":
+        return shape[1] * node.attributes.get_int("group", 1)
+    return shape[0]
+
+
+def _stored(net: Network) -> Iterator[Finding]:
+    if net.version != 8:
+        return
+    for node in net.quantizers:
+        value = operand(node, 0)
+        if value is None or not rooted(value) or is_quantizer(maker(value)):
+            continue
+        kind = value.dtype.name.lower() if value.dtype is not None else "unknown"
+        if is_quantizer(node, "DequantizeLinear") or kind != "float":
+            mend = "Store the float weight and put QuantizeLinear before (AddQDQPairToWeight)."
+            yield finding(12, "error", node, f"a weight stored as {kind}", "float32, Q, DQ", mend)
+
+
+def _int4(net: Network) -> Iterator[Finding]:
+    for node in net.quantizers:
+        zero = operand(node, 2)
+        scale, sizes = constant(operand(node, 1)), shape_of(operand(node, 0)) or []
+        if zero is None or zero.dtype != ir.DataType.INT4:
+            continue
+        fed = {r.op_type for r, _ in readers(node.outputs[0])} - {"DequantizeLinear", "Transpose"}
+        mend = "Use INT4 only for weights of Gemm and MatMul; int8 elsewhere."
+        if not rooted(operand(node, 0)) or fed - {"Gemm", "MatMul"}:
+            yield finding(25, "error", node, "INT4 here", "weights of Gemm and MatMul", mend)
+        if sizes and isinstance(sizes[-1], int) and sizes[-1] % 2:
+            yield finding(25, "error", node, f"a last axis of {sizes[-1]}", "an even one", mend)
+        if scale is not None and scale.ndim == len(sizes) > 1:
+            blocked = sum(a != b for a, b in zip(scale.shape, sizes, strict=True))
+            if blocked != 1:
+                mend = "Block along one axis."
+                yield finding(25, "error", node, f"{blocked} blocked axes", "exactly one", mend)
+
+
+def _clipped(net: Network) -> Iterator[Finding]:
+    # what is beyond 448 rounds to it up to half a step, 16, further
+    tops = {ir.DataType.INT8: 127.0, ir.DataType.FLOAT8E4M3FN: 464.0}
+    for node, dequantize in _weighted(net):
+        source, scale = weight_source(node), constant(operand(dequantize, 1))
+        zero = operand(dequantize, 2)
+        top = tops.get(zero.dtype) if zero is not None and zero.dtype is not None else None
+        array = constant(source)
+        if array is None or scale is None or top is None or np.any(scale <= 0):
+            continue
+        over = _beyond(array, scale, dequantize, top)
+        share = over / max(array.size, 1)
+        if over:
+            severity: Severity = "error" if share > CLIPPED else "warning"
+            saw = f"{over} of {array.size} weights beyond {top:g} * scale"
+            wanted = f"at most {100 * CLIPPED:g} % of them"
+            mend = "Take the scale from the largest weight of each channel."
+            yield finding(26, severity, node, saw, wanted, mend)
+
+
+def _beyond(array: NDArray[Any], scale: NDArray[Any], dequantize: ir.Node, top: float) -> int:
+    """Count the elements that round to more than `top` steps."""
+    if is_quantizer(maker(operand(dequantize, 0)), "QuantizeLinear"):
+        spread = scale.astype(np.float64)
+        if scale.ndim == 1 and scale.size > 1:
+            axis = dequantize.attributes.get_int("axis", 1)
+            if not -array.ndim <= axis < array.ndim or array.shape[axis] != scale.size:
+                return 0  # rule 6 speaks of it
+            spread = spread.reshape(
+                [-1 if i == axis % array.ndim else 1 for i in range(array.ndim)]
+            )
+        elif scale.size > 1:
+            return 0  # blocks
+        steps = array.astype(np.float64) / spread
+        return int(np.count_nonzero(np.abs(np.rint(steps) if top == 127 else steps) > top))
+    return int(np.count_nonzero(np.abs(array.astype(np.float32)) > top))
+
+
+WEIGHTS: tuple[Rule, ...] = (_axes, _biases, _stored, _int4, _clipped)
+"""Rules 7, 9, 12, 25 and 26."""

@@ -1,0 +1,145 @@
+"""The build scripts beside a TensorRT export: `build.sh` for trtexec, `build.py` for the Python API.
+
+Source: trtexec 8.6, 10.16 and 11 `sampleOptions.cpp`; TensorRT Python API of the same versions.
+"""
+
+__all__ = ["Build", "build_py", "build_sh"]
+
+import pprint
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from shlex import quote
+
+from quant.export.tensorrt.files.build_py_text import PYTHON
+from quant.export.tensorrt.graph.layer_types import LayerType
+from quant.export.tensorrt.graph.version import Version
+
+Shapes = Mapping[str, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """What the scripts need to know.
+
+    Attributes:
+        version: Of TensorRT.
+        typed: The Q/DQ graph has types of its own: build it strongly typed.
+        half: float16 may be used where the lists of layers allow it.
+        fp8: The graph has FP8 quantizers.
+        implicit: There is a float graph with a calibration cache in `implicit/`.
+        shapes: Least, usual and greatest shape of each input with dynamic axes; {} for none.
+        explicit_layers: What float layers of the Q/DQ graph compute in; () for free choice.
+        implicit_layers: The same for the float graph, int8 layers included.
+    """
+
+    version: Version
+    typed: bool = False
+    half: bool = False
+    fp8: bool = False
+    implicit: bool = False
+    shapes: Shapes = field(default_factory=dict)
+    explicit_layers: tuple[LayerType, ...] = ()
+    implicit_layers: tuple[LayerType, ...] = ()
+
+    @property
+    def explicit_flags(self) -> list[str]:
+        """What trtexec is told of the Q/DQ graph's types."""
+        if self.version.major >= 11:
+            return []
+        if self.typed or self.fp8:  # INT8 and FP8 together are refused without strong typing
+            return ["--stronglyTyped"]
+        flags = ["--int8", *(["--fp16"] if self.half else [])]
+        return [*flags, *(["--precisionConstraints=prefer"] if self.explicit_layers else [])]
+
+
+def build_sh(build: Build) -> str:
+    """Return `build.sh`: `sh build.sh [explicit|implicit] [options of trtexec]`."""
+    major = build.version.major
+    lines = [
+        "#!/bin/sh",
+        f"# Builds engine.plan with trtexec of TensorRT {major}. Options behind the mode go to trtexec.",
+        "set -eu",
+        'cd -- "$(dirname -- "$0")"',
+        "mode=explicit",
+        'case "${1-}" in explicit|implicit) mode=$1; shift ;; esac',
+        "command -v trtexec >/dev/null 2>&1 || {",
+        f'  echo "error: trtexec is not on PATH: install TensorRT {major}, or add its bin folder." >&2',
+        "  exit 2",
+        "}",
+    ]
+    if build.shapes:
+        lines += _shapes(build.shapes)
+    lines += ['if [ "$mode" = explicit ]; then', *_explicit(build), "fi"]
+    lines += _implicit(build)
+    return "\n".join(lines) + "\n"
+
+
+def _shapes(shapes: Shapes) -> list[str]:
+    """Return the lines that put the three shapes before what the user gave."""
+    lines = []
+    for word, index in (("min", 0), ("opt", 1), ("max", 2)):
+        told = ",".join(f"{_input(n)}:{'x'.join(map(str, s[index]))}" for n, s in shapes.items())
+        lines.append(f'set -- {quote(f"--{word}Shapes={told}")} "$@"')
+    return lines
+
+
+def _input(name: str) -> str:
+    """Return an input's name as trtexec's shapes take it: 'Input:0' in single quotes."""
+    return f"'{name}'" if ":" in name else name
+
+
+def _lists(types: tuple[LayerType, ...], file: str) -> list[str]:
+    """Return the lines that read the lists of layers from their file, unseen by the shell."""
+    if not types:
+        return []
+    return [
+        "  while IFS= read -r line; do",
+        '    set -- "$line" "$@"',
+        f"  done < {quote(file)}",
+    ]
+
+
+def _explicit(build: Build) -> list[str]:
+    flags = " ".join(["--onnx=model.onnx", "--saveEngine=engine.plan", *build.explicit_flags])
+    return [
+        *_lists(build.explicit_layers, "layer_precisions.txt"),
+        f'  exec trtexec {flags} "$@"',
+    ]
+
+
+def _implicit(build: Build) -> list[str]:
+    if not build.implicit:
+        return [
+            'echo "error: there is no implicit build of this export: use explicit." >&2',
+            "exit 2",
+        ]
+    fp16 = " --fp16" if build.half else ""
+    limits = " --precisionConstraints=prefer" if build.implicit_layers else ""
+    return [
+        "# Another version than the cache's first line names would calibrate on random numbers.",
+        "seen=$(trtexec --help 2>/dev/null | sed -n 's/.*\\[TensorRT v\\([0-9]*\\)\\].*/\\1/p' | head -n 1)",
+        "cache=$(mktemp)",
+        "trap 'rm -f -- \"$cache\"' EXIT",
+        'sed "1s/^TRT-[0-9]*/TRT-${seen:-' + str(build.version.number) + '}/" '
+        'implicit/calibration.cache > "$cache"',
+        *_lists(build.implicit_layers, "implicit/layer_precisions.txt"),
+        (
+            "trtexec --onnx=implicit/model.onnx --saveEngine=engine.plan "
+            f'--int8{fp16} "--calib=$cache"{limits} "$@"'
+        ),
+    ]
+
+
+def build_py(build: Build) -> str:
+    """Return `build.py`, which does the same through TensorRT's Python API."""
+    told = {
+        "major": build.version.major,
+        "strongly_typed": (build.typed or build.fp8) and build.version.major < 11,
+        "half": build.half,
+        "implicit": build.implicit,
+        "shapes": {name: [list(s) for s in three] for name, three in build.shapes.items()},
+        "explicit_layers": {t.node: t.precision for t in build.explicit_layers},
+        "implicit_layers": {t.node: t.precision for t in build.implicit_layers},
+    }
+    text = pprint.pformat(told, width=96, sort_dicts=False)
+    return PYTHON[build.version.implicit].replace("CONFIG = {}", f"CONFIG = {text}")

@@ -1,0 +1,192 @@
+"""Which nodes of a quantized graph compute in float16, decided from the plan and from neighbours."""
+
+__all__ = ["MOVERS", "formal_types", "half", "node_types"]
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from quant.common.errors import UnsupportedError
+from quant.graph.layers import VIEWS, layers
+from quant.graph.prepared_graph import Graph
+from quant.plan.tensor_plans import Plan
+
+F16, F32 = ir.DataType.FLOAT16, ir.DataType.FLOAT
+Q, DQ = "QuantizeLinear", "DequantizeLinear"
+
+MOVERS = VIEWS | {"MaxPool", "Slice", "Split", "Gather", "DepthToSpace", "SpaceToDepth"}
+"""Operators whose output holds numbers of their first input and no others, in whatever type."""
+
+ROUNDING = 2.0**-9
+"""The share by which a scale may change in float16: four of its half units."""
+
+
+LARGEST = float(np.finfo(np.float16).max)
+
+
+def half(scale: NDArray[Any]) -> NDArray[Any] | None:
+    """Return the float16 of a scale, or None if one of its numbers changes by more than 2**-9."""
+    wide = scale.astype(np.float64)
+    with np.errstate(over="ignore", under="ignore"):
+        small: NDArray[Any] = scale.astype(np.float16)
+    kept = np.abs(small.astype(np.float64) - wide) <= ROUNDING * wide
+    return small if bool(np.all(kept & (small > 0))) else None
+
+
+def formal_types(node: ir.Node, version: int) -> tuple[list[str | None], list[str | None]]:
+    """Return for each input and output the schema's type variable that may be float16, or None."""
+    if node.domain not in ("", "ai.onnx") or not onnx.defs.has(node.op_type, version):
+        return [None] * len(node.inputs), [None] * len(node.outputs)
+    schema = onnx.defs.get_schema(node.op_type, version, "")
+    small = {
+        c.type_param_str
+        for c in schema.type_constraints
+        if "tensor(float16)" in c.allowed_type_strs
+    }
+    return (
+        _spread([p.type_str for p in schema.inputs], len(node.inputs), small),
+        _spread([p.type_str for p in schema.outputs], len(node.outputs), small),
+    )
+
+
+def _spread(formal: list[str], count: int, small: set[str]) -> list[str | None]:
+    """Return the variables of `count` actual values; the last formal one may be repeated."""
+    known = [name if name in small else None for name in formal] or [None]
+    return [known[min(i, len(known) - 1)] for i in range(count)]
+
+
+def node_types(model: ir.Model, plan: Plan, graph: Graph) -> dict[ir.Node, ir.DataType]:
+    """Return float16 or float32 for every node of the main graph that is no quantizer.
+
+    Raises:
+        UnsupportedError: A float16 layer's operator has no float16 form.
+    """
+    planned = {}
+    for layer in layers(graph):
+        known = plan.layers.get(layer.name)
+        for node in (layer.node, layer.activation):
+            if node is not None and known is not None:
+                planned[str(node.name)] = known.precision
+    work = _Types(model, planned)
+    return work.decide()
+
+
+class _Types:
+    """Fixed types of float layers, and one type for each connected set of integer layers."""
+
+    def __init__(self, model: ir.Model, planned: dict[str, str]) -> None:
+        self.model, self.planned = model, planned
+        self.version = model.graph.opset_imports.get("", 0)
+        self.types: dict[ir.Node, ir.DataType] = {}
+        self.free: set[ir.Node] = set()
+        self.parent: dict[ir.Node, ir.Node] = {}
+
+    def decide(self) -> dict[ir.Node, ir.DataType]:
+        nodes = [n for n in self.model.graph if n.op_type not in (Q, DQ)]
+        for node in nodes:
+            self._fix(node)
+        for node in nodes:
+            if node in self.free:
+                self._join(node)
+        wants = self._wants()
+        for node in nodes:
+            if node in self.free:
+                self.types[node] = F16 if wants[self._root(node)] == {F16} else F32
+            elif node not in self.types:
+                self.types[node] = self._followed(node)
+        return self.types
+
+    def _fix(self, node: ir.Node) -> None:
+        precision = self.planned.get(str(node.name), "float32")
+        maker = node.inputs[0].producer() if node.inputs and node.inputs[0] is not None else None
+        if node.op_type in MOVERS and precision in ("float16", "float32"):
+            if maker is not None and maker.op_type == DQ:
+                self.free.add(node)  # it moves integers, as a matter of fact
+            elif maker is None:
+                self.types[node] = F32
+        elif precision == "float16":
+            if not any(formal_types(node, self.version)[0]):
+                raise UnsupportedError(
+                    f"plan: layer '{node.name}' is float16, and {node.op_type} has no float16 form "
+                    f"in opset {self.version}. Give it float32."
+                )
+            self.types[node] = F16
+        elif precision == "float32":
+            self.types[node] = F32
+        else:
+            self.free.add(node)
+        self.parent[node] = node
+
+    def _root(self, node: ir.Node) -> ir.Node:
+        while self.parent[node] is not node:
+            node = self.parent[node]
+        return node
+
+    def _followed(self, node: ir.Node) -> ir.DataType:
+        """Return the type of what a mover moves."""
+        maker = node.inputs[0].producer() if node.inputs[0] is not None else None
+        return self.types.get(maker, F32) if maker is not None else F32
+
+    def _ends(self, value: ir.Value) -> Iterator[ir.Node | None]:
+        """Yield who reads a value in float, movers passed; None for a network output or subgraph."""
+        if value.is_graph_output():
+            yield None
+        for use in value.uses():
+            node = use.node
+            if node.graph is not self.model.graph:
+                yield None
+            elif node.op_type in MOVERS and node not in self.free and node not in self.types:
+                for output in node.outputs:
+                    yield from self._ends(output)
+            elif node.op_type != Q:
+                yield node
+
+    def _join(self, node: ir.Node) -> None:
+        for output in node.outputs:
+            for end in self._ends(output):
+                if end in self.free and end is not None:
+                    self.parent[self._root(end)] = self._root(node)
+
+    def _wants(self) -> dict[ir.Node, set[ir.DataType]]:
+        """Return the types of the float neighbours of each set of integer layers."""
+        wants: dict[ir.Node, set[ir.DataType]] = {self._root(n): set() for n in self.free}
+        for node in self.free:
+            root = self._root(node)
+            for output in node.outputs:
+                ends = list(self._ends(output))
+                wants[root] |= {
+                    F32 if e is None else self.types[e] for e in ends if e not in self.free
+                }
+            for value in node.inputs:
+                maker = self._origin(value)
+                if maker is not None and maker.op_type == DQ:
+                    scale = ir.convenience.get_const_tensor(maker.inputs[1])  # type: ignore[arg-type]
+                    if scale is None or half(scale.numpy()) is None:
+                        wants[root].add(F32)
+                elif maker is not None and maker in self.types:
+                    wants[root].add(self.types[maker])
+                elif maker is None and value is not None and self._is_wide(value):
+                    wants[root].add(F32)
+            if not any(formal_types(node, self.version)[0]):
+                wants[root].add(F32)
+        return wants
+
+    def _is_wide(self, value: ir.Value) -> bool:
+        """Tell whether a value is the network's input, or a constant that float16 cannot hold."""
+        if value.const_value is None:
+            return not value.is_initializer()
+        array = value.const_value.numpy()
+        return value.dtype == F32 and bool(array.size) and bool(np.abs(array).max() > LARGEST)
+
+    def _origin(self, value: ir.Value | None) -> ir.Node | None:
+        """Return the node that computed a value, movers passed."""
+        node = value.producer() if value is not None else None
+        while node is not None and node.op_type in MOVERS and node not in self.free:
+            if node in self.types:
+                return node
+            node = node.inputs[0].producer() if node.inputs[0] is not None else None
+        return node

@@ -1,0 +1,58 @@
+"""Versions of TensorRT: what a deployment asks for, and how NVIDIA writes them as one number."""
+
+__all__ = ["Version", "trt_version"]
+
+import re
+from dataclasses import dataclass
+
+from quant.common.errors import InputError
+
+USUAL = {8: (6, 1), 10: (3, 0), 11: (0, 0)}
+"""Minor and patch where only the major version is told; they matter for the cache's first line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """A version of TensorRT: 8, 10 or 11, with minor and patch."""
+
+    major: int
+    minor: int
+    patch: int
+
+    def __str__(self) -> str:
+        """Return "10.3.0"."""
+        return f"{self.major}.{self.minor}.{self.patch}"
+
+    @property
+    def number(self) -> int:
+        """NV_TENSORRT_VERSION: major * 1000 (10 and later: 10000) + minor * 100 + patch.
+
+        Source: NvInferRuntimeBase.h 10.16, line 98; caches of 8.2.3 begin with TRT-8203.
+        """
+        return self.major * (1000 if self.major < 10 else 10000) + self.minor * 100 + self.patch
+
+    @property
+    def implicit(self) -> bool:
+        """Whether it takes a calibration cache and lists of layer precisions: all before 11."""
+        return self.major < 11
+
+
+def trt_version(text: str) -> Version:
+    """Return the version that "8", "10", "11" or one with minor and patch ("8.6.1") names.
+
+    A major version alone stands for 8.6.1, 10.3.0 or 11.0.0.
+
+    Raises:
+        InputError: It is no such version.
+    """
+    match = re.fullmatch(r"(\d+)(?:\.(\d+))?(?:\.(\d+))?(?:\.\d+)?", text)
+    major = int(match[1]) if match else 0
+    if match is None or major not in USUAL:
+        raise InputError(
+            f"TensorRT version: it must be 8, 10 or 11, with or without minor and patch, saw "
+            f"'{text}'. Give one of them."
+        )
+    minor, patch = USUAL[major]
+    if match[2] is not None:
+        minor, patch = int(match[2]), int(match[3] or 0)
+    return Version(major=major, minor=minor, patch=patch)

@@ -1,0 +1,134 @@
+"""Write a TensorRT export: the Q/DQ graph, its implicit twin, build scripts and DEPLOY.md."""
+
+__all__ = ["write_folder"]
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+
+from quant.common.errors import UnsupportedError
+from quant.common.files import write_text
+from quant.export.qdq.save import save_checked
+from quant.export.tensorrt.files.build_scripts import Build, build_py, build_sh
+from quant.export.tensorrt.files.deploy_page import FILES, deploy_md
+from quant.export.tensorrt.files.implicit import no_implicit, write_implicit
+from quant.export.tensorrt.files.tensorrt_shapes import shape_ranges
+from quant.export.tensorrt.graph.layer_types import LayerType, layer_lists, layer_types
+from quant.export.tensorrt.graph.names import Renamed, clean_names
+from quant.export.tensorrt.graph.typed import typed
+from quant.export.tensorrt.graph.version import Version, trt_version
+from quant.export.tensorrt.tensorrt_weights import hold_weights
+from quant.formats.short_floats import Float16
+from quant.graph.prepared_graph import Graph
+from quant.plan.tensor_plans import Plan
+from quant.simulate.simulated_graph import quantize_graph
+from quant.target.deployment import Deployment
+from quant.target.table import Exported, Target
+
+FP8 = ir.DataType.FLOAT8E4M3FN
+
+
+def write_folder(
+    graph: Graph, plan: Plan, folder: Path, deployment: Deployment, target: Target
+) -> Exported:
+    """Write all files of the target, `model.onnx` first.
+
+    Version 8: float weights with Q and DQ, flags of trtexec for types. Version 10: int8 weights
+    with DQ, typed where the plan has float16 layers. Version 11: the same, always typed. For 8 and
+    10 `implicit/` has the float graph with its calibration cache, unless the plan is not int8 or
+    there is no profile. Names that TensorRT's lists and caches cannot hold are renamed.
+
+    Raises:
+        InputError: The plan does not fit the graph, or the version is none of TensorRT's.
+        UnsupportedError: FP8 for version 8.
+    """
+    version = trt_version(deployment.trt_version)
+    # float16 is a type of the exported graph, and only of the simulation a grid
+    grids = {k: t for k, t in plan.tensors.items() if not isinstance(t.number, Float16)}
+    plan = replace(plan, tensors=grids)
+    renamed = clean_names(graph.clone())
+    model = _explicit(graph, plan, target, version)
+    held = [v.const_value for v in model.graph.initializers.values()]
+    fp8 = any(t is not None and t.dtype == FP8 for t in held)
+    if fp8 and version.major < 10:
+        raise UnsupportedError(
+            f"plan for '{target.name}': it has FP8 tensors, and TensorRT {version.major} has no "
+            "FP8. Export for version 10 or 11."
+        )
+    mine = clean_names(model, renamed)
+    save_checked(model, folder / "model.onnx")
+    build = _build(graph, plan, deployment, renamed, fp8=fp8)
+    files = ["model.onnx"]
+    if build.explicit_layers:
+        write_text(folder / "layer_precisions.txt", layer_lists(build.explicit_layers))
+        files.append("layer_precisions.txt")
+    facts = _facts(build, model, mine, no_implicit(plan, deployment, version))
+    if build.implicit and deployment.profile is not None:
+        made, counted = write_implicit(graph, plan, folder, deployment.profile, build)
+        files += made
+        facts["implicit_scales"] = counted
+    write_text(folder / "build.sh", build_sh(build))
+    write_text(folder / "build.py", build_py(build))
+    write_text(folder / "DEPLOY.md", deploy_md(graph, plan, deployment, build, facts))
+    files += ["build.sh", "build.py", "DEPLOY.md"]
+    _clear(folder, files)
+    return Exported(files=tuple(files), facts=facts)
+
+
+def _build(
+    graph: Graph, plan: Plan, deployment: Deployment, renamed: Renamed, *, fp8: bool
+) -> Build:
+    """Return what the build scripts need to know."""
+    version = trt_version(deployment.trt_version)
+    half = any(layer.precision == "float16" for layer in plan.layers.values())
+    implicit = no_implicit(plan, deployment, version) is None
+    explicit_layers: tuple[LayerType, ...] = ()
+    implicit_layers: tuple[LayerType, ...] = ()
+    if half and version.major == 8:
+        explicit_layers = tuple(layer_types(graph, plan, renamed.nodes, integer=False))
+    if implicit:
+        implicit_layers = tuple(layer_types(graph, plan, renamed.nodes, integer=True))
+    return Build(
+        version=version,
+        typed=half and version.major >= 10,
+        half=half and version.implicit,
+        fp8=fp8,
+        implicit=implicit,
+        shapes=shape_ranges(graph, deployment, renamed.tensors),
+        explicit_layers=explicit_layers,
+        implicit_layers=implicit_layers,
+    )
+
+
+def _clear(folder: Path, files: Sequence[str]) -> None:
+    """Remove what an export for another version left: two builds of one network must not mix."""
+    for name in FILES:
+        if name not in files:
+            (folder / name).unlink(missing_ok=True)
+    below = folder / "implicit"
+    if below.is_dir() and not any(below.iterdir()):
+        below.rmdir()
+
+
+def _explicit(graph: Graph, plan: Plan, target: Target, version: Version) -> ir.Model:
+    if version.major == 8:
+        model = quantize_graph(graph, plan, target, weight_form="float")
+        hold_weights(model, plan)
+        return model
+    return typed(quantize_graph(graph, plan, target, weight_form="integer"), plan, graph)
+
+
+def _facts(build: Build, model: ir.Model, renamed: Renamed, why_not: str | None) -> dict[str, Any]:
+    return {
+        "opset": model.graph.opset_imports.get("", 0),
+        "trt_version": str(build.version),
+        "flags": build.explicit_flags,
+        "strongly_typed": build.typed or build.fp8 or build.version.major >= 11,
+        "implicit": why_not is None,
+        "no_implicit_because": why_not or "",
+        "renamed_nodes": dict(renamed.nodes),
+        "renamed_tensors": dict(renamed.tensors),
+    }

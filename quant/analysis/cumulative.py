@@ -1,0 +1,120 @@
+"""Cumulative error: all layers quantized, the error at each layer's own output.
+
+One graph holds the float network and the quantized one side by side and reduces their difference
+to sums of squares by image and channel, so that no activation leaves ONNX Runtime.
+"""
+
+__all__ = ["LayerSums", "cumulative"]
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx_ir as ir
+
+from quant.compare.comparison import Samples
+from quant.compare.metrics import cosine, sqnr_of_sums
+from quant.compare.squared_error import Rows, Sums, append_node, append_sums
+from quant.graph.layers import Layer
+from quant.graph.opset import level_with
+from quant.graph.prepared_graph import Graph, named_values
+from quant.simulate.quantizer_nodes import behind_grid
+from quant.simulate.simulated_graph import open_simulation
+
+PREFIX = "quantized/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerSums:
+    """Sums of squares at one layer's output: float, quantized, and their difference.
+
+    `parts` has the first and the last by image and by channel.
+    """
+
+    signal: float
+    other: float
+    noise: float
+    parts: Sums = field(default_factory=Sums, compare=False)
+
+    @property
+    def sqnr_db(self) -> float:
+        """In dB; higher is better."""
+        return sqnr_of_sums(self.signal, self.noise)
+
+    @property
+    def cosine(self) -> float:
+        """1 is best."""
+        return cosine(self.signal, self.other, self.noise)
+
+
+def cumulative(
+    graph: Graph,
+    quantized: ir.Model,
+    measured: Sequence[Layer],
+    batches: Iterable[Samples],
+    threads: int = 0,
+) -> dict[str, LayerSums]:
+    """Return the sums of each layer by node name.
+
+    Args:
+        graph: The prepared graph.
+        quantized: What `quantize_graph` made of it.
+        measured: Layers of `graph`.
+        batches: Samples; padding is not counted.
+        threads: Threads inside one operator; 0 for all cores.
+    """
+    session = open_simulation(_joint(graph, quantized, measured), threads)
+    parts = [Sums() for _ in measured]
+    others = np.zeros(len(measured))
+    for batch in batches:
+        made, rows = session.run(None, dict(batch.feeds)), Rows.of(batch)
+        for number, part in enumerate(parts):
+            signal, other, noise = made[3 * number : 3 * number + 3]
+            part.add(signal, noise, rows)
+            squares = rows.cut(np.atleast_2d(other.astype(np.float64)))
+            others[number] += squares[np.isfinite(squares)].sum()
+    return {
+        layer.name: LayerSums(
+            signal=float(part.signal.sum()),
+            other=float(other),
+            noise=float(part.noise.sum()),
+            parts=part,
+        )
+        for layer, part, other in zip(measured, parts, others, strict=True)
+    }
+
+
+def _joint(graph: Graph, quantized: ir.Model, measured: Sequence[Layer]) -> ir.Model:
+    """Return one model with both networks; its outputs are three of `append_sums` a layer."""
+    joint = level_with(graph.clone(), quantized)
+    other = quantized.clone()
+    values = named_values(joint)
+    twins = named_values(other)
+    for name, value in twins.items():
+        if not (value.is_graph_input() and not value.is_initializer()):
+            value.name = PREFIX + name
+    inputs = {str(v.name): v for v in joint.graph.inputs}
+    for value in list(other.graph.inputs):
+        if str(value.name) in inputs:
+            value.replace_all_uses_with(inputs[str(value.name)])
+    for value in list(other.graph.initializers.values()):
+        fresh = ir.Value(name=value.name, const_value=value.const_value)
+        value.replace_all_uses_with(fresh, replace_graph_outputs=True)
+        joint.graph.register_initializer(fresh)
+    nodes = list(other.graph)
+    other.graph.outputs.clear()
+    other.graph.remove(nodes)
+    for node in nodes:
+        node.name = f"{PREFIX}{node.name}"
+    joint.graph.extend(nodes)
+    found: list[ir.Value] = []
+    for number, layer in enumerate(measured):
+        name = str(layer.output.name)
+        a, b = values[name], behind_grid(twins[name])
+        rank = len(layer.output.shape) if layer.output.shape is not None else None
+        for value in (a, b, append_node(joint.graph, "Sub", [a, b])):
+            found.append(append_sums(joint, value, rank, f"quant.sums.{number}.{len(found)}"))
+    joint.graph.outputs.clear()
+    joint.graph.outputs.extend(found)
+    joint.graph.sort()
+    return joint

@@ -1,0 +1,109 @@
+"""LayerError: one row of the layer table, and the table as CSV."""
+
+__all__ = ["COLUMNS", "LayerError", "csv_lines", "layer_csv", "read_layers"]
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from quant.common.errors import InputError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerError:
+    """What quantization does at one layer.
+
+    Attributes:
+        layer: Node name.
+        op: Operator type.
+        precision: "int8" or "float32".
+        isolated_sqnr_db: Signal-to-quantization-noise ratio at the network's outputs when only this
+            layer is quantized, in dB; the worst output. Higher is better; inf when nothing changes,
+            nan when it was not measured (a float layer).
+        cumulative_sqnr_db: The same at this layer's output when all are quantized.
+        cosine: Cosine of float and simulated output of this layer, all quantized; 1 is best.
+        weight_sqnr_db: Of the weight alone, in dB; nan for a layer without one.
+        saturation: Share of the layer's input elements beyond the range of their grid, 0 to 1; nan
+            for a float layer.
+        macs: Multiply-accumulates of one sample.
+        because: The plan's reason.
+    """
+
+    layer: str
+    op: str
+    precision: str
+    isolated_sqnr_db: float
+    cumulative_sqnr_db: float
+    cosine: float
+    weight_sqnr_db: float
+    saturation: float
+    macs: int
+    because: str
+
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""What a spreadsheet takes for the beginning of a formula."""
+
+COLUMNS = tuple(LayerError.__dataclass_fields__)
+
+
+def layer_csv(rows: Sequence[LayerError]) -> str:
+    """Return `layers.csv`: a header and a row a layer; numbers with 6 digits, names as they are.
+
+    A cell that a spreadsheet would take for a formula (it begins with = + - @) gets a leading
+    apostrophe: node names come out of files that strangers made.
+    """
+    return csv_lines([COLUMNS, *([getattr(row, column) for column in COLUMNS] for row in rows)])
+
+
+def csv_lines(rows: Iterable[Sequence[object]]) -> str:
+    """Return CSV of any rows, numbers and names as `layer_csv` writes them."""
+    return "".join(_line([_cell(value) for value in cells]) for cells in rows)
+
+
+def _line(cells: Sequence[str]) -> str:
+    """Return one line; the csv module quotes the characters of its own line end, so it gets both."""
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\r\n").writerow(cells)
+    return out.getvalue().removesuffix("\r\n") + "\n"
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    text = str(value)
+    return f"'{text}" if _formula(text) else text
+
+
+def _formula(text: str) -> bool:
+    """Tell whether a text is taken for a formula, or looks like one that was made safe."""
+    return text.lstrip("'").startswith(FORMULA)
+
+
+def read_layers(path: Path) -> tuple[LayerError, ...]:
+    """Read what `layer_csv` returned, a leading apostrophe taken off again.
+
+    Raises:
+        InputError: The file is missing, or is no such table.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return tuple(_row(row) for row in csv.DictReader(file, strict=True))
+    except (OSError, UnicodeDecodeError, csv.Error, KeyError, TypeError, ValueError) as error:
+        said = f"{type(error).__name__}: {error}".rstrip(".")
+        raise InputError(
+            f"{path}: not a readable table of layers: {said}. Run quant calibrate again."
+        ) from error
+
+
+def _row(row: dict[str, str]) -> LayerError:
+    made: dict[str, Any] = {}
+    for column in fields(LayerError):
+        text = row[column.name]
+        guarded = text[:1] == "'" and _formula(text)
+        kind: Any = column.type
+        made[column.name] = kind(text[1:] if guarded else text)
+    return LayerError(**made)

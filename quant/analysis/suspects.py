@@ -1,0 +1,152 @@
+"""Suspects: which layers of a candidate go wrong, from the tensors that it shares with the reference.
+
+Quantizers of most tools keep the names of the float graph's tensors. The candidate is cut at every
+tensor that both graphs name, and the reference's own numbers are fed in behind each cut. So what is
+measured at a tensor is the error of the one layer before it, at exact inputs: no layer is blamed for
+what others did. One graph and one run give it for all layers.
+"""
+
+__all__ = ["suspects"]
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from quant.common.errors import QuantError
+from quant.compare.comparison import Samples
+from quant.compare.metrics import sqnr_of_sums
+from quant.graph.prepared_graph import named_values
+from quant.graph.session import open_session
+from quant.simulate.quantizer_nodes import behind_grid, is_grid
+
+MOST = 3
+STANDS_OUT_DB = 6.0
+"""A layer whose SQNR is this much below the median has lost a bit more than the others."""
+NEAR_DB = 10.0
+"""One that is this much better than the worst is not what broke the network."""
+FED = "quant.reference."
+
+Sums = NDArray[np.float64]
+
+
+def suspects(
+    reference: ir.Model, candidate: ir.Model, batches: Iterable[Samples], threads: int = 0
+) -> tuple[tuple[str, str], ...]:
+    """Return up to three layers that stand out by the error they make at exact inputs, worst first.
+
+    Each with a phrase; the single worst one where none stands out; none where the graphs share no
+    tensor between input and output, or where one of them cannot run as it is written.
+    """
+    shared = _shared(reference, candidate)
+    if len(shared) < 2:
+        return ()
+    cut, twins = _cut(candidate, shared)
+    try:
+        ours = open_session(_with_outputs(reference, shared), threads=threads, optimize=False)
+        theirs = open_session(cut, threads=threads, optimize=False)
+        found = _measured(ours, theirs, twins, batches)
+    except QuantError:
+        return ()
+    ranked = sorted(found, key=lambda name: (found[name], shared.index(name)))
+    middle = found[ranked[len(ranked) // 2]]
+    near = [n for n in ranked if found[n] < found[ranked[0]] + NEAR_DB]
+    far = [n for n in near if found[n] < middle - STANDS_OUT_DB] or ranked[:1]
+    values = named_values(reference)
+    said = f"the median of {len(ranked)} tensors is {middle:.1f} dB"
+    if math.isinf(middle):
+        said = f"most of the {len(ranked)} tensors are exact"
+    named: dict[str, str] = {}
+    for name in far:
+        named.setdefault(_layer(values[name]), f"{found[name]:.1f} dB at exact inputs, {said}")
+    return tuple(named.items())[:MOST]
+
+
+def _layer(value: ir.Value) -> str:
+    """Return the name of the node behind whose Relu or Clip a tensor is, or of its maker."""
+    node = value.producer()
+    assert node is not None
+    source = node.inputs[0].producer() if node.inputs and node.inputs[0] is not None else None
+    absorbs = node.op_type in ("Relu", "Clip") and source is not None
+    return str(source.name if absorbs and source is not None else node.name)
+
+
+def _shared(reference: ir.Model, candidate: ir.Model) -> list[str]:
+    """Return the float tensors that nodes of both graphs make under one name, in order."""
+    theirs, ours = named_values(candidate), named_values(reference)
+    made = [str(v.name) for node in reference.graph for v in node.outputs if v.name]
+    return [
+        n
+        for n in made
+        if n in theirs
+        and theirs[n].producer() is not None
+        and {ours[n].dtype, theirs[n].dtype} <= {None, ir.DataType.FLOAT}
+    ]
+
+
+def _with_outputs(model: ir.Model, names: Sequence[str]) -> ir.Model:
+    """Return a copy with these outputs, float32 all of them."""
+    copy = model.clone()
+    values = named_values(copy)
+    copy.graph.outputs.clear()
+    for name in names:
+        values[name].dtype = ir.DataType.FLOAT
+        copy.graph.outputs.append(values[name])
+    return copy
+
+
+def _cut(model: ir.Model, shared: Sequence[str]) -> tuple[ir.Model, dict[str, str]]:
+    """Return a copy in which the readers of each shared tensor read an input of its own.
+
+    Returns:
+        The copy, and by shared tensor the name of the output that it computes, behind its grid.
+    """
+    copy = model.clone()
+    copy.graph.outputs.clear()
+    values, twins = named_values(copy), {}
+    for name in shared:
+        value = values[name]
+        ends = {id(value): value}
+        for use in list(value.uses()):
+            if is_grid(use.node):
+                end = behind_grid(use.node.outputs[0])
+                ends[id(end)] = end
+        fed = ir.Value(name=FED + name, type=ir.TensorType(ir.DataType.FLOAT), shape=value.shape)
+        for end in ends.values():
+            for use in list(end.uses()):
+                if not is_grid(use.node):
+                    use.node.replace_input_with(use.idx, fed)
+        copy.graph.inputs.append(fed)
+        twin = behind_grid(value)
+        twin.dtype = ir.DataType.FLOAT
+        twins[name] = str(twin.name)
+        if twin not in copy.graph.outputs:
+            copy.graph.outputs.append(twin)
+    return copy, twins
+
+
+def _measured(
+    ours: Any, theirs: Any, twins: Mapping[str, str], batches: Iterable[Samples]
+) -> dict[str, float]:
+    """Return the SQNR in dB of each shared tensor at exact inputs; -inf where it is not finite."""
+    inputs = [v.name for v in theirs.get_inputs()]
+    plain = [name for name in inputs if not name.startswith(FED)]
+    outputs = list(dict.fromkeys(twins.values()))
+    total: dict[str, Sums] = {name: np.zeros(2) for name in twins}
+    for batch in batches:
+        feeds = dict(batch.feeds)
+        wanted = dict(zip(twins, ours.run(list(twins), feeds), strict=True))
+        known = set(plain) <= set(feeds)
+        named = feeds if known else dict(zip(plain, feeds.values(), strict=True))
+        named |= {FED + name: x for name, x in wanted.items()}
+        given = {name: x for name, x in named.items() if name in inputs}
+        made = dict(zip(outputs, theirs.run(outputs, given), strict=True))
+        for name, a in wanted.items():
+            b, x = made[twins[name]], a.astype(np.float64)
+            good = a.shape == b.shape and bool(np.isfinite(b).all())
+            e = float(np.vdot(x - b, x - b)) if good else math.inf
+            total[name] += (float(np.vdot(x, x)), e)
+    return {n: -math.inf if math.isinf(e) else sqnr_of_sums(s, e) for n, (s, e) in total.items()}

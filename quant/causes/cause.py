@@ -1,0 +1,106 @@
+"""Cause: one reason why a layer loses accuracy, with its evidence and a remedy to paste."""
+
+__all__ = ["KINDS", "Cause", "bits_left", "recipe_of", "rule_text"]
+
+import glob
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+
+from quant.common.errors import few
+
+KINDS: Mapping[str, str] = MappingProxyType(
+    {
+        "weight-scale": "one scale for unequal weight channels",
+        "weight-outlier": "outliers in the weight",
+        "outlier": "outliers in the activation",
+        "saturation": "values beyond the grid",
+        "wasted-range": "a grid wider than its values",
+        "channels": "one loud channel in the activation",
+        "shared-grid": "a grid shared with a wider neighbour",
+        "mixed-head": "different quantities in one tensor",
+        "tail": "a softmax or sigmoid tail that rounds to zero",
+        "first": "first layer",
+        "last": "last layer, or a head",
+        "sensitive": "a layer that the outputs hang on",
+        "rounding": "rounding noise",
+    }
+)
+"""What a cause is called, by kind."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """A likely reason.
+
+    Attributes:
+        kind: One of KINDS.
+        strength: Evidence over its threshold; above 1 for all but the first and the last layer.
+        evidence: One phrase with the numbers.
+        key: What a recipe's rule is to say: "precision", "weights", ...; "" without a remedy.
+        value: And what about it.
+        place: The node, or the network input, that the rule is about.
+        here: Whether that is the layer itself.
+        also: Other nodes that need the same rule: the maker of an input, whose kernel can only write
+            integers, or the readers of a Concat, who would put it on one grid again.
+    """
+
+    kind: str
+    strength: float
+    evidence: str
+    key: str = ""
+    value: str = ""
+    place: str = ""
+    here: bool = True
+    also: tuple[str, ...] = ()
+
+    @property
+    def remedy(self) -> str:
+        """The rule's line, and where it is about another node, its name."""
+        if not self.key:
+            return ""
+        if self.also:
+            return f'{self.key} = "{self.value}" for it and {few(self.also, 2)}'
+        return f'{self.key} = "{self.value}"' + ("" if self.here else f" for '{self.place}'")
+
+    @property
+    def words(self) -> str:
+        """Evidence and remedy as one phrase."""
+        return "; ".join(part for part in (self.evidence, self.remedy) if part)
+
+    def recipe(self, target: str = "") -> str:
+        """Return the rules to paste, for one target or for all; "" without a remedy."""
+        if not self.key:
+            return ""
+        rules = (rule_text(p, self.key, self.value, target) for p in (self.place, *self.also))
+        return "\n".join(rules)
+
+
+def rule_text(place: str, key: str, value: str, target: str = "") -> str:
+    r"""Return a recipe's rule about one node, whatever its name holds, for one target or for all.
+
+    >>> print(rule_text("conv[1]", "weights", "per-channel"), end="")
+    [[rule]]
+    match = "conv[[]1]"
+    weights = "per-channel"
+    """
+    only = f"target = {_quoted(glob.escape(target))}\n" if target else ""
+    return f"[[rule]]\nmatch = {_quoted(glob.escape(place))}\n{only}{key} = {_quoted(value)}\n"
+
+
+def _quoted(text: str) -> str:
+    """Return a basic string of TOML; it is JSON's, but for DEL."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def recipe_of(causes: Iterable[Cause], target: str = "") -> str:
+    """Return the rules of several causes, each once, in their order."""
+    return "\n".join(dict.fromkeys(rule for c in causes if (rule := c.recipe(target))))
+
+
+def bits_left(ratio: float) -> str:
+    """Return how many of 8 bits are left of a grid that is `ratio` times too wide."""
+    return f"{max(8 - np.log2(ratio), 0):.1f}"

@@ -1,0 +1,176 @@
+"""Causes: why a layer loses accuracy, with the evidence in numbers and the remedy.
+
+    kind            evidence                                             remedy
+    weight-scale    the median channel's weights are much smaller than   weights = "per-channel"
+                    the largest, on one scale
+    weight-outlier  a few weights stretch the scale of their channel     weight_observer = "mse"
+    outlier         few elements stretch the activation's grid           observer = "percentile"
+    saturation      elements beyond the range of the grid                observer = "minmax"
+    wasted-range    the grid is wider than all that was seen             observer = "minmax"
+    channels        one channel of the input fills the grid alone        precision = "float"
+    shared-grid     another tensor's range is forced on this one         precision = "float"
+                    (Concat, Add, pooling, views)
+    mixed-head      boxes and scores, say, on one grid before an output  precision = "float"
+    tail            small numbers of a softmax or sigmoid become zero    precision = "float"
+    first, last     reads the image, or makes the answer                 precision = "float"
+    rounding        nothing of the above
+
+Every piece of evidence is a ratio, and has a threshold; its strength is ratio / threshold. The
+strongest above 1 is the likely cause. Ties go to the order of the table. A cause in the weight is
+dropped where the weight makes under a fifth of the layer's noise, and one in the input where it
+does: `quant/analysis/local.py` measures that. A remedy is a line for a recipe, for the layer itself unless
+it names another node: the one that makes the activation. Where that one's kernel can only write
+integers, the rule for float names both; where a target has one scale or one observer only, the
+remedy is float too.
+"""
+
+__all__ = ["find_causes", "likely_cause"]
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from quant.analysis.analyse import LayerAnalysis
+from quant.analysis.layer_error import LayerError
+from quant.causes.cause import Cause
+from quant.causes.input_causes import Seen, input_causes, saturation_cause
+from quant.causes.place_causes import head_cause, neighbour_causes, place_cause
+from quant.causes.weight_causes import weight_causes
+from quant.choose.grid_fit import maker_of
+from quant.graph.layers import Layer, layers, source_of
+from quant.graph.prepared_graph import Graph
+from quant.plan.tensor_plans import Plan
+from quant.profile.statistics import Profile
+from quant.target.table import TARGETS, Target
+
+COSTLY_DB = 25.0
+"""A layer whose own error leaves less than this at the outputs is worth keeping in float."""
+
+GUILTY = 0.2
+"""The least share of a layer's noise that weights, or activations, make to be blamed for it."""
+
+OF_WEIGHT = ("weight-scale", "weight-outlier")
+OF_INPUT = ("outlier", "channels", "tail")
+OF_PLACE = ("first", "last", "mixed-head")
+
+
+def likely_cause(
+    graph: Graph,
+    plan: Plan,
+    profile: Profile,
+    row: LayerError,
+    measured: LayerAnalysis | None = None,
+) -> str:
+    """Return one phrase: the likeliest cause of a layer's error, its evidence, its remedy.
+
+    "rounding noise" when there is no evidence for anything else, with a remedy below COSTLY_DB;
+    for a layer that stays float the plan's reason; "not in the graph" for a name that the graph
+    does not have. Arguments as of `find_causes`.
+    """
+    if all(layer.name != row.layer for layer in layers(graph)):
+        return "not in the graph"
+    if row.precision.startswith("float"):
+        kept = f"stays {row.precision}"
+        return f"{kept}: {row.because}" if row.because else kept
+    return find_causes(graph, plan, profile, row, measured)[0].words
+
+
+def find_causes(
+    graph: Graph,
+    plan: Plan,
+    profile: Profile,
+    row: LayerError,
+    measured: LayerAnalysis | None = None,
+) -> list[Cause]:
+    """Return every cause with evidence, the likeliest first; "rounding" where there is none.
+
+    Args:
+        graph: The prepared graph.
+        plan: The plan that was simulated.
+        profile: Of this graph.
+        row: The layer's measurements.
+        measured: More of them, or None; without them no cause is dropped.
+
+    None for a layer that stays float or that the graph does not have.
+    """
+    every = layers(graph)
+    layer = next((x for x in every if x.name == row.layer), None)
+    if layer is None or row.precision.startswith("float"):
+        return []
+    pairs = _inputs(graph, plan, profile, layer)
+    found: list[Cause | None] = list(weight_causes(graph, plan, layer))
+    for seen in pairs:
+        found += input_causes(graph, layer, seen)
+    found += [saturation_cause(graph, pairs, row)]
+    for seen in pairs:
+        found += neighbour_causes(graph, plan, profile, layer, seen)
+    found += [head_cause(graph, plan, profile, layer), place_cause(graph, every, layer)]
+    causes = [c for c in found if c is not None and _guilty(c, measured)]
+    target = TARGETS[plan.target] if plan.target in set(TARGETS) else None
+    if target is not None:
+        causes = [_possible(c, target, layer) for c in causes]
+        causes = [_with_maker(c, target, graph, plan, pairs) for c in causes]
+    causes.sort(key=lambda c: -c.strength)  # stable: ties stay in the order of the table
+    return causes or [_rounding(row)]
+
+
+def _possible(cause: Cause, target: Target, layer: Layer) -> Cause:
+    """Have the layer in float where the target leaves no choice of scales or observers."""
+    fixed = cause.key == "observer" and target.observers and cause.value not in target.observers
+    scale = cause.key == "weights" and (layer.op in target.per_tensor or target.grouped)
+    if not (fixed or scale):
+        return cause
+    return replace(cause, key="precision", value="float", place=layer.name, here=True)
+
+
+def _with_maker(
+    cause: Cause, target: Target, graph: Graph, plan: Plan, pairs: Sequence[Seen]
+) -> Cause:
+    """Have the maker of a bad input in float too, where its kernel can only write integers."""
+    if cause.kind not in OF_INPUT or (cause.key, cause.value) != ("precision", "float"):
+        return cause
+    for seen in pairs:
+        maker = maker_of(graph, seen.grid.tensor)
+        node = next((n for n in graph.nodes if str(n.name) == maker), None)
+        known = plan.layers.get(maker)
+        if (
+            node is not None
+            and known is not None
+            and known.quantized
+            and node.op_type in target.outputs
+        ):
+            return replace(cause, also=(maker,))
+    return cause
+
+
+def _inputs(graph: Graph, plan: Plan, profile: Profile, layer: Layer) -> list[Seen]:
+    """Return the layer's inputs that it sees on a grid, each once."""
+    found: dict[str, Seen] = {}
+    for value in layer.data:
+        known = plan.grid(str(value.name), layer.name)
+        seen = profile.tensors.get(source_of(graph, str(value.name)))
+        if known is None or known.number is None or seen is None or seen.low > seen.high:
+            continue
+        found.setdefault(known.tensor, Seen(known, seen))
+    return list(found.values())
+
+
+def _guilty(cause: Cause, measured: LayerAnalysis | None) -> bool:
+    """Tell whether the half of the layer that a cause is in makes enough of its noise."""
+    share = measured.weight_share if measured is not None else float("nan")
+    if math.isnan(share) or cause.kind in OF_PLACE:
+        return True
+    return (share if cause.kind in OF_WEIGHT else 1 - share) >= GUILTY
+
+
+def _rounding(row: LayerError) -> Cause:
+    if row.isolated_sqnr_db < COSTLY_DB:
+        return Cause(
+            kind="rounding",
+            strength=0.0,
+            evidence="rounding noise, more than it can bear",
+            key="precision",
+            value="float",
+            place=row.layer,
+        )
+    return Cause(kind="rounding", strength=0.0, evidence="rounding noise")

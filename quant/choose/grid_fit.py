@@ -1,0 +1,211 @@
+"""Tensor statistics: how well a grid fits what was seen of an activation, or the weight it holds.
+
+Nothing runs here: activations are judged on the histogram of the profile, so over all calibration
+samples, and weights as they are.
+"""
+
+__all__ = [
+    "InputStats",
+    "WeightStats",
+    "grid_noise",
+    "input_stats",
+    "maker_of",
+    "quantiles",
+    "weight_stats",
+    "width",
+]
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quant.graph.layers import ABSORBED, Layer, weight_axis
+from quant.graph.prepared_graph import Graph, weight_of
+from quant.plan.tensor_plans import TensorPlan
+from quant.profile.statistics import TensorProfile
+
+TAIL = 1e-3
+"""The 99.9th percentile: the share of elements, at each end, that may be outliers."""
+POINTS = 16
+"""Points inside a histogram bin at which a grid's error is taken: a grid may be finer than a bin."""
+
+F64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputStats:
+    """An activation that a layer reads on a grid.
+
+    Attributes:
+        tensor: Its name.
+        maker: Node whose recipe rule chooses its observer; a network input stands for itself.
+        low: Least value seen, and `high` the greatest.
+        high: See `low`.
+        grid_low: Least number on the grid, and `grid_high` the greatest.
+        grid_high: See `grid_low`.
+        step: Distance of neighbours on a uniform grid; nan for others.
+        saturated: Share of elements beyond the grid, 0 to 1.
+        saturation_noise: Share of the grid's squared error that they make; the rest is rounding.
+        used: Share of the grid's range that the values reach, 0 to 1.
+        outlier: Width of the range seen over that of 99.9 % of the elements; 1 is none.
+        channels: How many; 0 where the tensor has none.
+        dead: Channels that never change.
+        spread: Largest magnitude over that of the median live channel.
+    """
+
+    tensor: str
+    maker: str
+    low: float
+    high: float
+    grid_low: float
+    grid_high: float
+    step: float
+    saturated: float
+    saturation_noise: float
+    used: float
+    outlier: float
+    channels: int
+    dead: int
+    spread: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightStats:
+    """A layer's weight, by output channel.
+
+    Attributes:
+        low: float32 `[C]`, least weight of each channel; `[1]` where there is no single axis.
+        high: float32 `[C]`.
+        scales: How many scales the grid has.
+        dead: Channels that are all zero.
+        spread: Largest magnitude over that of the median live channel.
+        peak: Greatest ratio, over the channels, of the largest magnitude to the root mean square.
+    """
+
+    low: NDArray[np.float32]
+    high: NDArray[np.float32]
+    scales: int
+    dead: int
+    spread: float
+    peak: float
+
+
+def maker_of(graph: Graph, tensor: str) -> str:
+    """Return the node whose recipe rule chooses a tensor's observer; an input stands for itself."""
+    node = graph.values[tensor].producer()
+    if node is not None and node.op_type in ABSORBED and node.inputs[0] is not None:
+        node = node.inputs[0].producer() or node
+    return str(node.name) if node is not None else tensor
+
+
+def width(tensor: TensorPlan, low: float, high: float) -> float:
+    """Return how much of a grid [low, high] and zero need: both sides of zero if it is symmetric."""
+    low, high = min(low, 0.0), max(high, 0.0)
+    symmetric = tensor.number is not None and tensor.number.symmetric
+    return 2 * max(-low, high) if symmetric else high - low
+
+
+def quantiles(seen: TensorProfile, share: float) -> tuple[float, float]:
+    """Return the range that leaves at most `share` of the sampled elements beyond each end."""
+    total = int(seen.bins.sum())
+    if not total:
+        return seen.low, seen.high
+    below = np.cumsum(seen.bins)
+    first = int(np.searchsorted(below, share * total, side="right"))
+    last = int(np.searchsorted(below, (1 - share) * total, side="left"))
+    low, high = (seen.start + first) * seen.width, (seen.start + last + 1) * seen.width
+    return max(seen.low, low), min(seen.high, high)
+
+
+def input_stats(graph: Graph, tensor: TensorPlan, seen: TensorProfile) -> InputStats:
+    """Return the statistics of a quantized activation; `tensor` has a grid."""
+    assert tensor.number is not None
+    least, most = tensor.number.span(tensor.params)
+    low, high = float(least.min()), float(most.max())
+    total, beyond, noise, lost = grid_noise(tensor, seen)
+    top = np.maximum(np.abs(seen.channel_low), np.abs(seen.channel_high)).astype(np.float64)
+    typical = quantiles(seen, TAIL)
+    inner = width(tensor, *typical)
+    reached = min(seen.high, high) - max(seen.low, low)
+    scale = tensor.params.named().get("scale") if tensor.params is not None else None
+    return InputStats(
+        tensor=tensor.tensor,
+        maker=maker_of(graph, tensor.tensor),
+        low=seen.low,
+        high=seen.high,
+        grid_low=low,
+        grid_high=high,
+        step=float(scale.max()) if scale is not None and hasattr(tensor.number, "qmin") else np.nan,
+        saturated=beyond / total if total else 0.0,
+        saturation_noise=lost / noise if noise > 0 else 0.0,
+        used=float(np.clip(reached / (high - low), 0, 1)) if high > low else 0.0,
+        outlier=width(tensor, seen.low, seen.high) / inner if inner > 0 else 1.0,
+        channels=int(top.size),
+        dead=int(np.count_nonzero(seen.channel_low == seen.channel_high)),
+        spread=_spread(top),
+    )
+
+
+def grid_noise(tensor: TensorPlan, seen: TensorProfile) -> tuple[float, float, float, float]:
+    """Return what a grid costs the elements of a histogram, which may be another one than its own.
+
+    Four sums over the sampled elements: how many; how many beyond the grid; the squared error of
+    all, and of those beyond. The last three are 0, nan and nan for a grid by channel, and for an
+    empty histogram.
+    """
+    number, params = tensor.number, tensor.params
+    assert number is not None
+    if number.axis is not None or not seen.bins.size:
+        return float(seen.bins.sum()), 0.0, np.nan, np.nan
+    counts = seen.bins.astype(np.float64)
+    total = float(counts.sum())
+    if 0 <= -seen.start < counts.size:  # zero is on every grid, and its bin is no even spread
+        counts[-seen.start] = max(counts[-seen.start] - seen.zeros, 0.0)
+    live = np.flatnonzero(counts)
+    inside = (np.arange(POINTS) + 0.5) / POINTS
+    points = (seen.start + live[:, None] + inside[None]) * seen.width
+    points = np.clip(points, seen.low, seen.high).astype(np.float32)
+    with np.errstate(over="ignore"):
+        error = (number.fake_quantize(points, params) - points).astype(np.float64) ** 2
+    least, most = (float(x) for x in number.reach(params))
+    out = (points < least) | (points > most)
+    weight = counts[live][:, None] / POINTS
+    return (
+        total,
+        float((weight * out).sum()),
+        float((weight * error).sum()),
+        float((weight * error * out).sum()),
+    )
+
+
+def _spread(top: F64) -> float:
+    """Return the largest magnitude over the median's of those above 0; 1 for fewer than two."""
+    live = top[np.isfinite(top) & (top > 0)]
+    return float(live.max() / np.median(live)) if live.size > 1 else 1.0
+
+
+def weight_stats(graph: Graph, layer: Layer, tensor: TensorPlan | None) -> WeightStats | None:
+    """Return the statistics of a layer's weight, None where it has none."""
+    weight = weight_of(layer.node)
+    if weight is None:
+        return None
+    array = graph.array(str(weight.name)).astype(np.float32)
+    axis = weight_axis(layer.node)
+    rows = array.reshape(1, -1) if axis is None else _rows(array, axis)
+    top = np.abs(rows).max(axis=1, initial=0.0).astype(np.float64)
+    rms = np.sqrt(np.mean(rows.astype(np.float64) ** 2, axis=1)) if rows.size else top
+    scale = tensor.params.named().get("scale") if tensor is not None and tensor.params else None
+    live = rms > 0
+    return WeightStats(
+        low=rows.min(axis=1, initial=0.0),
+        high=rows.max(axis=1, initial=0.0),
+        scales=int(scale.size) if scale is not None else 0,
+        dead=int(np.count_nonzero(top == 0)),
+        spread=_spread(top),
+        peak=float((top[live] / rms[live]).max()) if live.any() else 1.0,
+    )
+
+
+def _rows(array: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
+    return np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1)

@@ -1,0 +1,199 @@
+"""Place: which layers compute in integers on a target, and which tensors get a quantizer for whom.
+
+Nothing is measured here; `choose.py` puts the numbers in.
+"""
+
+__all__ = ["Placement", "place"]
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import onnx_ir as ir
+
+from quant.choose.precisions import is_product, makers, precisions
+from quant.graph.layers import VIEWS, Layer, layers
+from quant.graph.prepared_graph import Graph, weight_of
+from quant.plan.recipe import Recipe
+from quant.plan.tensor_plans import LayerPlan
+from quant.target.table import Target
+
+Readers = list[tuple[str, int]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """The decisions of one target on one graph.
+
+    Attributes:
+        layers: Precision and reason by node name.
+        readers: For each activation with a quantizer who sees the integers; None for everybody.
+        because: For each of those tensors one phrase.
+        groups: Tensors that share one grid; every quantized activation is in exactly one.
+    """
+
+    layers: dict[str, LayerPlan]
+    readers: dict[str, Readers | None]
+    because: dict[str, str]
+    groups: list[list[str]]
+
+
+def place(graph: Graph, target: Target, recipe: Recipe, seen: Sequence[str]) -> Placement:
+    """Decide where integers begin and end.
+
+    Args:
+        graph: The prepared graph.
+        target: The table.
+        recipe: The user's rules.
+        seen: Names of the tensors that hold finite numbers in the profile.
+    """
+    every = layers(graph)
+    plans = precisions(every, target, recipe, frozenset(seen))
+    work = _Quantizers(graph=graph, target=target, every=every, plans=plans)
+    if target.quantizers == "producer":
+        work.at_producers()
+    else:
+        work.at_readers()
+    return Placement(
+        layers=work.plans, readers=work.readers, because=work.because, groups=work.groups()
+    )
+
+
+@dataclass
+class _Quantizers:
+    """Where the quantizers go, once it is known which layers are integer."""
+
+    graph: Graph
+    target: Target
+    every: list[Layer]
+    plans: dict[str, LayerPlan]
+    readers: dict[str, Readers | None] = field(default_factory=dict)
+    because: dict[str, str] = field(default_factory=dict)
+    joins: list[tuple[str, str]] = field(default_factory=list)
+
+    def integer(self, layer: Layer) -> bool:
+        return self.plans[layer.name].quantized
+
+    @cached_property
+    def made(self) -> dict[str, Layer]:
+        """The layer that makes a value, by name."""
+        return makers(self.every)
+
+    @cached_property
+    def depths(self) -> dict[str, int]:
+        """The number of layers on the longest way from an input to a value, by name."""
+        found: dict[str, int] = {}
+        for layer in self.every:
+            fed = [found.get(str(v.name), 0) for v in layer.node.inputs if v is not None]
+            found.update({str(v.name): 1 + max(fed, default=0) for v in layer.outputs})
+        return found
+
+    def at_producers(self) -> None:
+        """Quantize a tensor where it is made, for all its readers."""
+        read = {str(v.name) for x in self.every if self.integer(x) for v in x.data}
+        for value in self.graph.inputs:
+            if str(value.name) in read:
+                self._add(str(value.name), None, "read by an integer layer")
+        for layer in self.every:
+            names = [str(v.name) for v in layer.outputs]
+            plain = weight_of(layer.node) is None and not is_product(layer, self.target)
+            writes = layer.op in self.target.outputs or plain
+            for name in names:
+                if self.integer(layer) and writes:
+                    self._add(name, None, "an integer kernel writes it")
+                elif name in read:
+                    self._add(name, None, "read by an integer layer")
+            if self.integer(layer) and layer.op in self.target.views | self.target.joined:
+                self.joins += [(str(v.name), name) for v in layer.data for name in names]
+
+    def at_readers(self) -> None:
+        """Quantize a tensor only for the integer layers that read it."""
+        for layer in reversed(self.every):  # a view follows what its own readers need
+            if not self.integer(layer):
+                continue
+            view = layer.op in self.target.views
+            if view and any(self._feeds_float(v) for v in layer.outputs):
+                self._keep_float(layer, "a float layer reads it")
+                continue
+            grids = [name for v in layer.outputs for name in self._grids(v)]
+            plain = weight_of(layer.node) is None and not is_product(layer, self.target)
+            if plain and not grids and not self.target.everywhere:
+                self._keep_float(layer, "its readers are float")
+                continue
+            for index in self._operands(layer):
+                operand = str(layer.node.inputs[index].name)  # type: ignore[union-attr]
+                because = f"read by the integer {layer.op} '{layer.name}'"
+                self._add(operand, (layer.name, index), because)
+            if view or layer.op in self.target.joined:
+                self.joins += [(str(v.name), name) for v in layer.data for name in grids]
+
+    def _keep_float(self, layer: Layer, because: str) -> None:
+        plain = {"precision": self.target.floats[0], "because": because}
+        self.plans[layer.name] = replace(self.plans[layer.name], **plain)
+
+    def _feeds_float(self, value: ir.Value) -> bool:
+        """Tell whether a float weighted layer reads a value, views passed: it would see integers."""
+        for use in value.uses():
+            if use.node.op_type in VIEWS | self.target.views:
+                if self._feeds_float(use.node.outputs[0]):
+                    return True
+                continue
+            known = self.plans.get(str(use.node.name))
+            if weight_of(use.node) is not None and known is not None and not known.quantized:
+                return True
+        return False
+
+    def _add(self, name: str, reader: tuple[str, int] | None, because: str) -> None:
+        if reader is None:
+            self.readers[name] = None
+        else:
+            known = self.readers.setdefault(name, [])
+            if known is not None and reader not in known:
+                known.append(reader)
+        self.because.setdefault(name, because)
+
+    def _grids(self, value: ir.Value) -> list[str]:
+        """Return the quantized tensors with a value's numbers: itself, or the views of it."""
+        if str(value.name) in self.readers:
+            return [str(value.name)]
+        views = [u.node for u in value.uses() if u.node.op_type in VIEWS and u.idx == 0]
+        return [name for node in views for name in self._grids(node.outputs[0])]
+
+    def _operands(self, layer: Layer) -> list[int]:
+        """Return the inputs that need a quantizer: of a fused residual Add only the skip."""
+        inputs = layer.node.inputs
+        data = [i for i, v in enumerate(inputs) if v is not None and v in layer.data]
+        fused = [i for i in data if self._fuses(inputs[i])]
+        if layer.op == "Add" and self.target.residual and fused and len(data) == 2:
+            deepest = max(fused, key=lambda i: self.depths[str(inputs[i].name)])  # type: ignore[union-attr]
+            return [i for i in data if i != deepest]
+        if layer.op in self.target.joined:
+            # straight from a fused convolution: the quantizer behind the join moves up by itself
+            return [i for i in data if i not in fused]
+        return data
+
+    def _fuses(self, value: ir.Value | None) -> bool:
+        """Tell whether a value comes from an integer weighted layer and goes nowhere else."""
+        if value is None or len(value.uses()) != 1 or value.is_graph_output():
+            return False
+        maker = self.made.get(str(value.name))
+        return maker is not None and weight_of(maker.node) is not None and self.integer(maker)
+
+    def groups(self) -> list[list[str]]:
+        """Return the quantized tensors by shared grid, in order of production."""
+        parent = {name: name for name in self.readers}
+
+        def root(name: str) -> str:
+            while parent[name] != name:
+                parent[name] = parent[parent[name]]
+                name = parent[name]
+            return name
+
+        for a, b in self.joins:
+            if a in parent and b in parent:
+                parent[root(a)] = root(b)
+        found: dict[str, list[str]] = {}
+        for name in self.graph.activations:
+            if name in parent:
+                found.setdefault(root(name), []).append(name)
+        return list(found.values())

@@ -1,0 +1,83 @@
+"""Choose: put numbers on a placement, every tensor's grid with a reason."""
+
+__all__ = ["OBSERVER", "choose", "node_types", "usable_tensors"]
+
+from quant.choose.activation_grids import activation_grids
+from quant.choose.float16_grids import float16_grids, float16_scales
+from quant.choose.placement import Placement, place
+from quant.choose.weight_grids import weight_grids
+from quant.common.errors import InputError
+from quant.graph.layers import Layer, layers, source_of
+from quant.graph.prepared_graph import Graph, weight_of
+from quant.plan.recipe import NOTHING, Recipe
+from quant.plan.tensor_plans import Plan
+from quant.profile.statistics import Profile
+from quant.target.table import Target
+
+OBSERVER = "mse"
+"""The default; `docs/observers.md` has the measurement."""
+
+
+def choose(
+    graph: Graph,
+    profile: Profile,
+    target: Target,
+    *,
+    recipe: Recipe = NOTHING,
+    observer: str | None = None,
+    all_float: bool = False,
+) -> Plan:
+    """Return the plan of one target.
+
+    Args:
+        graph: The prepared graph.
+        profile: Of this graph.
+        target: The table.
+        recipe: The user's rules; a rule that decides nothing is refused.
+        observer: For what no rule decides; it goes before the recipe's own default.
+        all_float: Take a recipe that leaves no layer to quantize.
+
+    Raises:
+        InputError: The profile is of another graph, a rule matches nothing, an unknown observer,
+            or the recipe leaves no layer to quantize.
+    """
+    profile.must_match(graph=graph.fingerprint)
+    every = layers(graph)
+    recipe.check(node_types(graph))
+    placed = place(graph, target, recipe, usable_tensors(graph, profile))
+    default = observer or recipe.defaults.observer or OBSERVER
+    recipe = recipe.of(target.name)
+    tensors = activation_grids(graph, profile, target, placed, recipe, default)
+    integer = [x for x in every if placed.layers[x.name].quantized]
+    if not all_float and not any(weight_of(x.node) is not None for x in integer):
+        raise InputError(
+            f"plan for '{target.name}': no layer is left to quantize; the first weighted layer "
+            f"stays float because {_first_reason(every, placed)}. Relax the recipe."
+        )
+    tensors |= weight_grids(graph, target, placed, recipe, tensors)
+    if target.typed and any(x.precision == "float16" for x in placed.layers.values()):
+        tensors = float16_scales(tensors)
+        tensors |= float16_grids(graph, placed, tensors)
+    return Plan(target=target.name, graph=graph.fingerprint, layers=placed.layers, tensors=tensors)
+
+
+def node_types(graph: Graph) -> list[tuple[str, str]]:
+    """Return the `(name, type)` that a recipe's rules may be about; inputs have type "Input"."""
+    inputs = [(str(v.name), "Input") for v in graph.inputs]
+    return inputs + [(layer.name, layer.op) for layer in layers(graph)]
+
+
+def usable_tensors(graph: Graph, profile: Profile) -> list[str]:
+    """Return the activations that a profile says enough of to put them on a grid."""
+    return [n for n in graph.activations if _usable(graph, profile, n)]
+
+
+def _usable(graph: Graph, profile: Profile, name: str) -> bool:
+    """Tell whether a tensor was watched, itself or as a view, and held finite numbers."""
+    seen = profile.tensors.get(source_of(graph, name))
+    return seen is not None and seen.low <= seen.high
+
+
+def _first_reason(every: list[Layer], placed: Placement) -> str:
+    weighted = (placed.layers[x.name] for x in every if weight_of(x.node) is not None)
+    return next((plan.because for plan in weighted), "the graph has none")

@@ -1,0 +1,1 @@
+"""The command line: parse the options, run one job, print the result."""

@@ -1,0 +1,106 @@
+"""Files that are written whole or not at all."""
+
+__all__ = ["atomic", "finite", "json_text", "staged", "write_json", "write_text"]
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from quant.common.errors import InputError
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yield a path in a scratch folder beside `path`; on success move what was written there.
+
+    Every file that the body leaves in the scratch folder is moved (an ONNX file and its `.data`),
+    `path` itself last. When the body raises, nothing stays.
+
+    Raises:
+        InputError: The folder cannot be made or written to.
+    """
+    if not path.name or path.is_dir():
+        raise InputError(f"{path}: a file is wanted, and this is a folder. Add a name to --out.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=".quant-", dir=path.parent))
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be written: {error.strerror or error}. Choose another --out."
+        ) from error
+    try:
+        yield scratch / path.name
+        for made in sorted(scratch.iterdir(), key=lambda p: p.name == path.name):
+            os.replace(made, path.parent / made.name)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be written: {error.strerror or error}. Choose another --out."
+        ) from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def staged(folder: Path) -> Iterator[Path]:
+    """Yield a scratch folder beside `folder`; on success move what was written there into it.
+
+    A file or folder of the same name is replaced, others in `folder` stay. When the body raises,
+    `folder` is as it was.
+
+    Raises:
+        InputError: The folder cannot be made or written to.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: a folder is wanted, and this is a file. Choose another --out.")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=".quant-", dir=folder.parent))
+    except OSError as error:
+        raise InputError(
+            f"{folder}: cannot be written: {error.strerror or error}. Choose another --out."
+        ) from error
+    try:
+        yield scratch
+        folder.mkdir(exist_ok=True)
+        for made in sorted(scratch.iterdir()):
+            old = folder / made.name
+            if old.is_dir() and not old.is_symlink():
+                shutil.rmtree(old)
+            os.replace(made, old)
+    except OSError as error:
+        raise InputError(
+            f"{folder}: cannot be written: {error.strerror or error}. Choose another --out."
+        ) from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text with LF line ends, atomically."""
+    with atomic(path) as scratch:
+        scratch.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write JSON, two spaces, keys in the order given, floats exact; non-finite ones become null."""
+    write_text(path, json_text(value) + "\n")
+
+
+def json_text(value: object) -> str:
+    """Return JSON as `write_json` writes it, without the last line break."""
+    return json.dumps(finite(value), indent=2, ensure_ascii=False)
+
+
+def finite(value: object) -> object:
+    """Return `value` with every non-finite float as None: JSON has no word for them."""
+    if isinstance(value, dict):
+        return {str(k): finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(v) for v in value]
+    if isinstance(value, float) and not -float("inf") < value < float("inf"):
+        return None
+    return value

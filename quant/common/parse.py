@@ -1,0 +1,95 @@
+"""Text of flags and TOML files as values: each error is one sentence that names its place."""
+
+__all__ = ["flag_values", "numbers", "read_toml", "whole", "width_by_height"]
+
+import re
+import tomllib
+from collections.abc import Callable, Collection, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+
+from quant.common.errors import InputError
+
+
+def width_by_height(text: str, place: str) -> tuple[int, int]:
+    """Return "WIDTHxHEIGHT" as (width, height), both from 1 to 99999.
+
+    >>> width_by_height("320x240", "--size")
+    (320, 240)
+    """
+    found = re.fullmatch("([1-9][0-9]{0,4})[xX]([1-9][0-9]{0,4})", text.strip())
+    if found is None:
+        raise InputError(
+            f"{place}: a size is two whole numbers joined by x, saw '{text}'. "
+            f"Write WIDTHxHEIGHT, for example 224x224."
+        )
+    return int(found[1]), int(found[2])
+
+
+def numbers(text: str, place: str) -> tuple[float, ...]:
+    """Return numbers separated by commas.
+
+    >>> numbers("123.675, 116.28,103.53", "--mean")
+    (123.675, 116.28, 103.53)
+    """
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(
+            f"{place}: the values are numbers separated by commas, saw '{text}'. "
+            f"Write one number, or one for each channel, for example 127,127,127."
+        ) from None
+
+
+def whole(text: str, place: str) -> int:
+    """Return a whole number from 0 up."""
+    if not re.fullmatch("[0-9]{1,9}", text.strip()):
+        raise InputError(f"{place}: a whole number is needed, saw '{text}'. Write digits only.")
+    return int(text)
+
+
+PARSERS: dict[str, Callable[[str, str], object]] = {
+    "size": width_by_height,
+    "mean": numbers,
+    "std": numbers,
+    "short_side": whole,
+    "pad": whole,
+}
+"""How the text of a field is read; the other fields are words."""
+
+
+def flag_values(flags: Mapping[str, str | int | None]) -> dict[str, object]:
+    """Return the values of the flags that are not None, by field name; `short_side`: --short-side.
+
+    Raises:
+        InputError: A text cannot be read.
+    """
+    return {
+        name: PARSERS[name](text, f"--{name.replace('_', '-')}")
+        if name in PARSERS and isinstance(text, str)
+        else text
+        for name, text in flags.items()
+        if text is not None
+    }
+
+
+def read_toml(path: Path, known: Collection[str]) -> dict[str, object]:
+    """Return the keys of a flat TOML file.
+
+    Raises:
+        InputError: The file cannot be read or is not TOML, or has a key outside `known`.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}. Mend the path.") from error
+    except ValueError as error:
+        raise InputError(f"{path}: is not TOML: {error}. Mend that place.") from error
+    for key in table:
+        if key not in known:
+            near = get_close_matches(key, known, n=1)
+            hint = f" Did you mean '{near[0]}'?" if near else ""
+            raise InputError(
+                f"{path}: no key is named '{key}'.{hint} Known: {', '.join(sorted(known))}."
+            )
+    return table

@@ -1,0 +1,273 @@
+"""Compare: the float graph and its candidates on the same samples, output by output."""
+
+__all__ = ["Comparison", "OutputError", "Samples", "compare", "float_outputs"]
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quant.common.errors import InputError
+from quant.compare.gathering import Gathering
+from quant.compare.metrics import Metric, cosine, sqnr_of_sums
+from quant.compare.sample_table import SampleTable
+
+Array = NDArray[Any]
+
+
+class Samples(Protocol):
+    """A batch: `count` samples in `feeds`, whose further rows are padding."""
+
+    @property
+    def feeds(self) -> dict[str, Array]:
+        """An array for each input."""
+        ...
+
+    @property
+    def labels(self) -> tuple[int | None, ...]:
+        """A class or None for each sample."""
+        ...
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Who each sample is."""
+        ...
+
+    @property
+    def digests(self) -> tuple[int, ...]:
+        """SHA-256 of each sample's content, as an integer."""
+        ...
+
+    @property
+    def count(self) -> int:
+        """How many rows are samples."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputError:
+    """One output of a candidate against float.
+
+    Attributes:
+        output: Its name.
+        sqnr_db: Over all samples together, in dB; higher is better.
+        cosine: Of all samples together; 1 is best.
+        largest: Greatest absolute difference.
+    """
+
+    output: str
+    sqnr_db: float
+    cosine: float
+    largest: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """One candidate against the float graph.
+
+    Attributes:
+        samples: How many.
+        outputs: An error for each float output of the network.
+        agreement: Share of samples whose greatest class is the float graph's, 0 to 1; None for a
+            network whose first output is not `[samples, classes]`.
+        scores: By metric name the mean of the candidate.
+        float_scores: By metric name the mean of the float graph.
+        milliseconds: Time of a sample in the candidate, and `float_milliseconds` in float: of one
+            interleaved run on this machine.
+        table: The answers to each sample, which a gate decides on.
+    """
+
+    samples: int
+    outputs: tuple[OutputError, ...]
+    agreement: float | None
+    scores: dict[str, float]
+    float_scores: dict[str, float]
+    milliseconds: float
+    float_milliseconds: float
+    table: SampleTable | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def sqnr_db(self) -> float:
+        """The SQNR of the worst output that could be compared, in dB; nan when none could."""
+        found = [o.sqnr_db for o in self.outputs if not np.isnan(o.sqnr_db)]
+        return min(found, default=float("nan"))
+
+
+@dataclass
+class _Candidate:
+    """A session that is compared, and what it has gathered."""
+
+    session: Any
+    signal: Array = field(default_factory=lambda: np.zeros(0))
+    other: Array = field(default_factory=lambda: np.zeros(0))
+    noise: Array = field(default_factory=lambda: np.zeros(0))
+    largest: Array = field(default_factory=lambda: np.zeros(0))
+    agreed: int = 0
+    seconds: float = 0.0
+    scores: dict[str, list[Array]] = field(default_factory=dict)
+    each: Gathering = field(default_factory=Gathering)
+
+
+def compare(
+    reference: Any,
+    candidates: Mapping[str, Any],
+    batches: Iterable[Samples],
+    metrics: Sequence[Metric] = (),
+) -> dict[str, Comparison]:
+    """Run the float session and every candidate on the same samples, one pass over the data.
+
+    Args:
+        reference: ONNX Runtime session of the prepared graph.
+        candidates: Sessions by name; their outputs have the reference's names and order.
+        batches: The samples.
+        metrics: Judged for float and candidates, where every sample has a label or the metric needs
+            none.
+
+    Raises:
+        InputError: No sample arrived.
+    """
+    names = [o.name for o in reference.get_outputs()]
+    runs = {name: _Candidate(session) for name, session in candidates.items()}
+    plain = _Candidate(reference)
+    samples, classes = 0, True
+    kept: list[int] = []
+    told: list[tuple[str, str, int | None]] = []
+    for batch in batches:
+        want = _run(plain, batch, names)
+        kept = kept or float_outputs(want)
+        samples += batch.count
+        classes = classes and _of_classes(want[0], batch.count)
+        labels = _labels(batch)
+        digests = [f"{digest:064x}"[:16] for digest in batch.digests]
+        told += zip(batch.keys, digests, batch.labels, strict=True)
+        _judge(plain, batch.count, names, want, want, labels, metrics)
+        for run in runs.values():
+            got = _run(run, batch, names)
+            _judge(run, batch.count, names, got, want, labels, metrics)
+            pair = [want[i] for i in kept], [got[i] for i in kept]
+            _gather(run, *pair)
+            run.each.see(*pair, batch.count)
+            if classes:
+                run.each.see_classes(want[0], got[0])
+                run.agreed += int(np.sum(want[0].argmax(axis=1) == got[0].argmax(axis=1)))
+    if not samples:
+        raise InputError("comparison: no sample arrived, wanted at least 1. Check --data.")
+    judged = [names[i] for i in kept]
+    found = {}
+    for name, run in runs.items():
+        table = run.each.table(judged, told, run.scores, plain.scores, metrics)
+        found[name] = replace(_result(run, plain, judged, samples, classes), table=table)
+    return found
+
+
+def _of_classes(output: Array, count: int) -> bool:
+    """Tell whether an output has one row of class scores for each sample."""
+    shaped = output.ndim == 2 and output.shape[0] == count and output.shape[1] > 1
+    return shaped and output.dtype.kind == "f"
+
+
+def float_outputs(outputs: Sequence[Array]) -> list[int]:
+    """Return the positions of the outputs an error can be measured on: floats, or all if none is.
+
+    The distance between two class numbers means nothing.
+    """
+    found = [i for i, o in enumerate(outputs) if o.dtype.kind == "f"]
+    return found or list(range(len(outputs)))
+
+
+def _run(run: _Candidate, batch: Samples, names: Sequence[str]) -> list[Array]:
+    """Run one batch and cut the padding off."""
+    start = time.perf_counter()
+    outputs = run.session.run(names, dict(batch.feeds))
+    run.seconds += time.perf_counter() - start
+    rows = {len(v) for v in batch.feeds.values() if v.ndim}
+    padded = len(rows) == 1 and rows.pop() > batch.count
+    return [o[: batch.count] if padded and o.ndim else o for o in outputs]
+
+
+def _labels(batch: Samples) -> Array | None:
+    if any(label is None for label in batch.labels) or not batch.labels:
+        return None
+    return np.array(batch.labels, np.int64)
+
+
+def _judge(
+    run: _Candidate,
+    count: int,
+    names: Sequence[str],
+    outputs: Sequence[Array],
+    reference: Sequence[Array],
+    labels: Array | None,
+    metrics: Sequence[Metric],
+) -> None:
+    for metric in metrics:
+        if labels is None and not metric.against_float:
+            continue
+        other = dict(zip(names, reference, strict=True)) if metric.against_float else labels
+        try:
+            scores = np.asarray(
+                metric.score(dict(zip(names, outputs, strict=True)), other), np.float64
+            )
+        except Exception as error:
+            raise InputError(
+                f"metric '{metric.name}': it cannot judge outputs of the shapes "
+                f"{[o.shape for o in outputs]}: {type(error).__name__}: {error}. Check --labels, or "
+                "choose another --metric."
+            ) from error
+        if scores.shape != (count,):
+            raise InputError(
+                f"metric '{metric.name}': it must give one number for each of the {count} "
+                f"samples, saw the shape {scores.shape}. Return an array of that length."
+            )
+        run.scores.setdefault(metric.name, []).append(scores)
+
+
+def _gather(run: _Candidate, want: Sequence[Array], got: Sequence[Array]) -> None:
+    """Add one batch's sums of squares, over what is finite in the float network.
+
+    Outputs whose shapes differ (as many boxes as were found) cannot be subtracted: nan from then on.
+    """
+    rows = []
+    for a, b in zip(want, got, strict=True):
+        if a.shape != b.shape:
+            rows.append((np.nan, np.nan, np.nan, np.nan))
+            continue
+        finite = np.isfinite(a)
+        x = np.where(finite, a, 0).astype(np.float64)
+        y = np.where(finite, b, 0).astype(np.float64)
+        e = x - y
+        worst = float(np.abs(e).max(initial=0.0))
+        rows.append((float(np.vdot(x, x)), float(np.vdot(y, y)), float(np.vdot(e, e)), worst))
+    signal, other, noise, worst_of = (np.array(column) for column in zip(*rows, strict=True))
+    if not run.signal.size:
+        run.signal, run.other, run.noise, run.largest = (np.zeros(len(rows)) for _ in range(4))
+    run.signal, run.other, run.noise = run.signal + signal, run.other + other, run.noise + noise
+    run.largest = np.maximum(run.largest, worst_of)
+
+
+def _result(
+    run: _Candidate, plain: _Candidate, names: Sequence[str], samples: int, classes: bool
+) -> Comparison:
+    outputs = tuple(
+        OutputError(
+            output=name,
+            sqnr_db=sqnr_of_sums(float(signal), float(noise)),
+            cosine=cosine(float(signal), float(other), float(noise)),
+            largest=float(largest),
+        )
+        for name, signal, other, noise, largest in zip(
+            names, run.signal, run.other, run.noise, run.largest, strict=True
+        )
+    )
+    return Comparison(
+        samples=samples,
+        outputs=outputs,
+        agreement=run.agreed / samples if classes else None,
+        scores={k: float(np.concatenate(v).mean()) for k, v in run.scores.items()},
+        float_scores={k: float(np.concatenate(v).mean()) for k, v in plain.scores.items()},
+        milliseconds=1e3 * run.seconds / samples,
+        float_milliseconds=1e3 * plain.seconds / samples,
+    )

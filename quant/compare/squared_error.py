@@ -1,0 +1,130 @@
+"""Sums: sums of squares of tensors by image and by channel, taken inside an ONNX graph.
+
+A layer's tensor is `[images, channels, ...]` (rank 3: `[images, tokens, channels]`); what leaves
+ONNX Runtime is `[images, channels]`, whatever its size.
+"""
+
+__all__ = ["Rows", "Sums", "append_node", "append_sums"]
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from quant.compare.comparison import Samples
+from quant.compare.metrics import sqnr_of_sums
+
+F64 = NDArray[np.float64]
+
+AXES_ARE_INPUTS = 18
+"""ReduceSumSquare takes its axes as an input from this opset on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """How many rows a batch has, and how many of them are samples; the rest is padding."""
+
+    count: int
+    rows: int | None
+
+    @classmethod
+    def of(cls, batch: Samples) -> "Rows":
+        """Return those of a batch; None rows where its inputs disagree."""
+        seen = {len(v) for v in batch.feeds.values() if v.ndim}
+        return cls(batch.count, seen.pop() if len(seen) == 1 else None)
+
+    def cut(self, x: NDArray[Any]) -> NDArray[Any]:
+        """Return an array without its padded rows, where axis 0 is that of the images."""
+        return x[: self.count] if len(x) == self.rows else x
+
+
+@dataclass
+class Sums:
+    """Sums of squares of one signal and its noise, by image and by channel.
+
+    Attributes:
+        signal: float64 `[C]`, over all images.
+        noise: float64 `[C]`.
+        images: By batch float64 `[2, rows]`: signal and noise of each image.
+    """
+
+    signal: F64 = field(default_factory=lambda: np.zeros(0))
+    noise: F64 = field(default_factory=lambda: np.zeros(0))
+    images: list[F64] = field(default_factory=list)
+
+    def add(self, signal: NDArray[Any], noise: NDArray[Any], batch: "Rows") -> None:
+        """Add a batch's `[rows, C]` without its padding.
+
+        What is not finite is left out, of both.
+        """
+        rows = [batch.cut(np.atleast_2d(np.asarray(x, np.float64))) for x in (signal, noise)]
+        good = np.isfinite(rows[0]) & np.isfinite(rows[1])
+        a, b = (np.where(good, x, 0.0) for x in rows)
+        pair = [(self.signal, a.sum(axis=0)), (self.noise, b.sum(axis=0))]
+        if self.signal.size and self.signal.size != a.shape[1]:  # channels that depend on the image
+            pair = [(x.sum(keepdims=True), y.sum(keepdims=True)) for x, y in pair]
+        self.signal, self.noise = (x + y if x.size else y for x, y in pair)
+        known = len(signal) == batch.rows if np.ndim(signal) else False
+        nothing = np.full((2, batch.count), np.nan)
+        self.images.append(np.stack([a.sum(axis=1), b.sum(axis=1)]) if known else nothing)
+
+    @property
+    def sqnr_db(self) -> float:
+        """Of all together, in dB; higher is better."""
+        return sqnr_of_sums(float(self.signal.sum()), float(self.noise.sum()))
+
+    @property
+    def by_image(self) -> F64:
+        """float64 `[images]`, SQNR in dB; nan where the tensor has no axis of images."""
+        found = np.concatenate(self.images, axis=1) if self.images else np.zeros((2, 0))
+        return np.array([sqnr_of_sums(s, n) for s, n in found.T.tolist()], np.float64)
+
+
+def append_sums(model: ir.Model, value: ir.Value, rank: int | None, name: str) -> ir.Value:
+    """Append nodes that take a tensor's sums of squares, and return what they make.
+
+    Args:
+        model: Edited in place.
+        value: The tensor.
+        rank: Of it; None or below 2 gives one sum over everything, `[]`.
+        name: Of the result, `[images, channels]`.
+    """
+    if rank == 2:
+        made = append_node(model.graph, "Mul", [value, value])
+    elif rank is None or rank < 2:
+        made = append_node(model.graph, "ReduceSumSquare", [value], {"keepdims": 0})
+    else:
+        axes = [1] if rank == 3 else list(range(2, rank))
+        made = _reduced(model, value, axes)
+    made.name, made.dtype = name, ir.DataType.FLOAT
+    return made
+
+
+def _reduced(model: ir.Model, value: ir.Value, axes: Sequence[int]) -> ir.Value:
+    """Append a ReduceSumSquare over some axes, as the model's opset spells it."""
+    if model.opset_imports.get("", 0) < AXES_ARE_INPUTS:
+        return append_node(
+            model.graph, "ReduceSumSquare", [value], {"axes": list(axes), "keepdims": 0}
+        )
+    name = "quant.axes." + ".".join(map(str, axes))
+    known = model.graph.initializers.get(name)
+    if known is None:
+        array = np.array(axes, np.int64)
+        known = ir.Value(name=name, const_value=ir.tensor(array, name=name))
+        model.graph.register_initializer(known)
+    return append_node(model.graph, "ReduceSumSquare", [value, known], {"keepdims": 0})
+
+
+def append_node(
+    graph: ir.Graph,
+    op: str,
+    inputs: Sequence[ir.Value],
+    attributes: Mapping[str, Any] | None = None,
+) -> ir.Value:
+    """Append a node of one output, and return that."""
+    node = ir.node(op, list(inputs), dict(attributes or {}))
+    graph.append(node)
+    return node.outputs[0]

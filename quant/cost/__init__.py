@@ -1,0 +1,1 @@
+"""What layers cost: operations, bytes, roofline predictions and a user's measured times."""

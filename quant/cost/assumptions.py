@@ -1,0 +1,112 @@
+"""Terms: what a roofline takes for granted, one sentence each, with the source of each number."""
+
+__all__ = ["terms"]
+
+from collections.abc import Callable, Sequence
+
+from quant.target.device import Device
+
+FLOATS = frozenset({"float16", "float32"})
+
+MODEL = (
+    (
+        "A layer takes the longer of its operations / peak and its bytes / bandwidth; a "
+        "multiply-accumulate is two operations."
+    ),
+    (
+        "Every layer reads its inputs and weights from memory and writes its outputs once: nothing "
+        "stays in a cache, and only a Relu or Clip is fused."
+    ),
+    "Operators without weights run at the same peak as those with, so that their bytes decide.",
+    (
+        "The network's inputs and outputs are float32. A conversion between two widths is a pass of its "
+        "own over the tensor, though runtimes fuse many into the layer before."
+    ),
+)
+
+
+def terms(
+    device: Device,
+    precisions: Sequence[str],
+    rate: Callable[[Device, str], tuple[str, float]],
+    batch: int = 1,
+) -> tuple[str, ...]:
+    """Return the sentences for a device and the precisions of a target.
+
+    Args:
+        device: The device.
+        precisions: Those of the table.
+        rate: (device, precision) -> the precision whose arithmetic runs it, operations a second.
+        batch: Samples in one inference.
+    """
+    return (
+        *MODEL,
+        f"An inference is of {batch} sample{'s' * (batch != 1)}; times are of one sample.",
+        *_peaks(device),
+        _bandwidth(device),
+        _efficiency(device),
+        _overhead(device),
+        *_others(device, [p for p in precisions if p not in device.peak], rate),
+    )
+
+
+def _peaks(device: Device) -> list[str]:
+    """Return a sentence for each source of rates."""
+    by_source: dict[str, list[str]] = {}
+    for name, peak in device.peak.items():
+        told = f"{peak / 1e12:.4g} * 10**12 in {name}"
+        by_source.setdefault(_source(device, f"peak.{name}"), []).append(told)
+    return [
+        f"{device.title} computes {', '.join(told)} operations a second ({source})."
+        for source, told in by_source.items()
+    ]
+
+
+def _bandwidth(device: Device) -> str:
+    if device.bandwidth is None:
+        return (
+            f"There is no public figure of {device.title}'s bandwidth: bytes and conversions take "
+            "no time, every layer is bound by compute, and the times are lower bounds; give "
+            "--bandwidth or a --device file."
+        )
+    source = _source(device, "bandwidth")
+    return f"{device.title} moves {device.bandwidth / 1e9:.4g} * 10**9 bytes a second ({source})."
+
+
+def _efficiency(device: Device) -> str:
+    if device.efficiency == 1 and "efficiency" not in device.sources:
+        return "Layers attain the whole peak, which none does: nobody measured the share."
+    source = _source(device, "efficiency")
+    return f"Layers attain {device.efficiency:.4g} of the peak ({source})."
+
+
+def _overhead(device: Device) -> str:
+    if device.overhead == 0 and "overhead" not in device.sources:
+        return "Starting a layer takes no time: there is no public figure."
+    source = _source(device, "overhead")
+    return f"Starting a layer or a conversion takes {1e6 * device.overhead:.4g} us ({source})."
+
+
+def _others(
+    device: Device,
+    precisions: Sequence[str],
+    rate: Callable[[Device, str], tuple[str, float]],
+) -> list[str]:
+    """Return a sentence for each precision that runs others, for which there is no rate."""
+    by_kernel: dict[str, list[str]] = {}
+    for name in precisions:
+        by_kernel.setdefault(rate(device, name)[0], []).append(name)
+    told = []
+    for kernel, names in by_kernel.items():
+        bound = (
+            " (a lower bound of the time)" if set(names) & FLOATS and kernel not in FLOATS else ""
+        )
+        told.append(
+            f"{device.title} has no rate for {', '.join(names)}: the arithmetic is counted as that of "
+            f"{kernel}{bound}, bytes at the precision's own widths."
+        )
+    return told
+
+
+def _source(device: Device, name: str) -> str:
+    return device.sources.get(name, "no source given")

@@ -1,0 +1,224 @@
+"""Measured times: a CSV that a user wrote, TensorRT's profile, or Ascend's table of operators."""
+
+__all__ = ["Latency", "read_latency"]
+
+import csv
+import io
+import json
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from math import isfinite
+from pathlib import Path
+
+from quant.common.errors import InputError
+from quant.cost.latency_names import LayerNames
+from quant.cost.layer_costs import CostTable
+
+COLUMNS = ("layer", "precision", "milliseconds")
+ASCEND = ("Op Name", "Task Duration(us)")
+"""Of `op_summary_*.csv`: Huawei, msprof, export of AI Core and AI CPU operators."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latency:
+    """What was measured of a network on a device.
+
+    Attributes:
+        path: The file.
+        times: Milliseconds of one sample by (layer, precision).
+        others: Milliseconds by name of the rows that are no layer: copies, the host's own work.
+    """
+
+    path: str
+    times: Mapping[tuple[str, str], float]
+    others: Mapping[str, float]
+
+
+def read_latency(
+    path: Path,
+    names: LayerNames,
+    table: CostTable,
+    precisions: Mapping[str, str] | None = None,
+    batch: int = 1,
+) -> Latency:
+    """Read measured times.
+
+    A CSV with the columns layer, precision and milliseconds; the JSON of `trtexec --exportProfile`;
+    or msprof's `op_summary_*.csv`, the mean over its inferences. A row of several layers is shared
+    out by their predicted times.
+
+    Args:
+        path: The file.
+        names: Of the graph's layers.
+        table: The prediction.
+        precisions: By layer name those of the network that was profiled, for a file that does not
+            say; None where the user did not say either.
+        batch: Samples in an inference; the times of the file are of one inference.
+
+    Raises:
+        InputError: The file is none of these, a CSV names what is no layer or no precision, a time
+            is none, or no row is a layer.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        said = error.strerror if isinstance(error, OSError) else str(error)
+        raise InputError(f"{path}: cannot be read: {said}. Mend the path.") from error
+    json_like = text.lstrip().startswith(("[", "{"))
+    rows = [] if json_like else _rows(text, path)
+    if json_like:
+        found = _profile(_trtexec(text, path), path, names, table, precisions)
+    elif rows and set(ASCEND) <= set(rows[0]):
+        found = _profile(_msprof(rows, path), path, names, table, precisions)
+    else:
+        found = _own(rows, path, names, table)
+    return Latency(
+        path=found.path,
+        times={key: spent / batch for key, spent in found.times.items()},
+        others={key: spent / batch for key, spent in found.others.items()},
+    )
+
+
+def _own(rows: Sequence[Sequence[str]], path: Path, names: LayerNames, table: CostTable) -> Latency:
+    """Read the CSV that a user wrote: nothing in it may be a mistake."""
+    header = [cell.strip() for cell in rows[0]] if rows else []
+    if sorted(header) != sorted(COLUMNS):
+        raise InputError(
+            f"{path}:1: measured times have the columns {', '.join(COLUMNS)}, saw "
+            f"'{','.join(header)}'. Mend the first line."
+        )
+    known = list(dict.fromkeys(precision for _, precision in table.layers))
+    times: dict[tuple[str, str], float] = defaultdict(float)
+    seen: set[tuple[str, str]] = set()
+    for line, row in enumerate(rows[1:], 2):
+        place = f"{path}:{line}"
+        if len(row) != len(header):
+            raise InputError(
+                f"{place}: a line has {len(header)} cells, saw {len(row)}. Put a name with a comma in "
+                "double quotes."
+            )
+        said = dict(zip(header, row, strict=True))
+        name, precision = _unguarded(said["layer"]), said["precision"].strip()
+        found = names.of(name)
+        if not found:
+            raise InputError(f"{place}: {_no('layer', name, names.layers)}")
+        if precision not in known:
+            raise InputError(f"{place}: {_no('precision', precision, known, every=True)}")
+        if (name, precision) in seen:
+            raise InputError(
+                f"{place}: '{name}' in {precision} stands there twice. Keep one of both lines."
+            )
+        seen.add((name, precision))
+        spent = _number(said["milliseconds"], place)
+        _share(times, [(layer, precision) for layer in found], spent, table)
+    if not times:
+        raise InputError(f"{path}: it has no line but the first. Add a line for each layer.")
+    return Latency(path=str(path), times=dict(times), others={})
+
+
+def _profile(
+    spent: Mapping[str, float],
+    path: Path,
+    names: LayerNames,
+    table: CostTable,
+    precisions: Mapping[str, str] | None,
+) -> Latency:
+    """Share out the rows of a profiler, which names kernels of its own too."""
+    if precisions is None:
+        raise InputError(
+            f"{path}: a profile does not say in which precision the network was built. Give one "
+            "--precision."
+        )
+    times: dict[tuple[str, str], float] = defaultdict(float)
+    others: dict[str, float] = {}
+    for name, milliseconds in spent.items():
+        found = names.of(name)
+        _share(times, [(layer, precisions[layer]) for layer in found], milliseconds, table)
+        if not found:
+            others[name] = milliseconds
+    if not times:
+        first = next(iter(spent), "")
+        raise InputError(
+            f"{path}: none of its {len(spent)} rows is a layer of the model, for example '{first}'. "
+            "Give the --model that the engine was built from."
+        )
+    return Latency(path=str(path), times=dict(times), others=others)
+
+
+def _share(
+    times: dict[tuple[str, str], float],
+    keys: Sequence[tuple[str, str]],
+    milliseconds: float,
+    table: CostTable,
+) -> None:
+    """Add a row's time to its layers, by their predicted times; alike where all of them are 0."""
+    predicted = [table.layers[key].milliseconds for key in keys]
+    total = sum(predicted)
+    for key, one in zip(keys, predicted, strict=True):
+        times[key] += milliseconds * (one / total if total else 1 / len(keys))
+
+
+def _trtexec(text: str, path: Path) -> dict[str, float]:
+    """Return averageMs by name: [{"count": n}, {"name": ..., "averageMs": ...}, ...]."""
+    try:
+        rows = json.loads(text)
+        spent: dict[str, float] = defaultdict(float)
+        for row in rows if isinstance(rows, list) else [{"name": ""}]:
+            if "name" in row:
+                spent[str(row["name"])] += _positive(float(row["averageMs"]))
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(
+            f"{path}: it is no JSON of trtexec --exportProfile, a list of name and averageMs: "
+            f"{type(error).__name__}: {str(error).rstrip('.')}. Export it again."
+        ) from error
+    return dict(spent)
+
+
+def _msprof(rows: Sequence[Sequence[str]], path: Path) -> dict[str, float]:
+    """Return the mean of Task Duration by Op Name, in milliseconds."""
+    name, duration = (rows[0].index(column) for column in ASCEND)
+    found: dict[str, list[float]] = defaultdict(list)
+    for line, row in enumerate(rows[1:], 2):
+        if len(row) <= max(name, duration):
+            raise InputError(f"{path}:{line}: the line is cut off. Export the table again.")
+        found[row[name]].append(_number(row[duration], f"{path}:{line}") / 1e3)
+    return {n: sum(times) / len(times) for n, times in found.items()}
+
+
+def _rows(text: str, path: Path) -> list[list[str]]:
+    try:
+        return [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
+    except csv.Error as error:
+        raise InputError(f"{path}: it is no CSV: {error}. Mend that place.") from error
+
+
+def _number(text: str, place: str) -> float:
+    """Return a time."""
+    try:
+        return _positive(float(text))
+    except ValueError:
+        raise InputError(
+            f"{place}: a time is a number from 0 up, saw '{text}'. Write 0.125 for 125 us."
+        ) from None
+
+
+def _positive(value: float) -> float:
+    if not (isfinite(value) and value >= 0):
+        raise ValueError(f"a time of {value}")
+    return value
+
+
+def _unguarded(text: str) -> str:
+    """Take off the apostrophe that keeps spreadsheets from reading a name as a formula."""
+    bare = text.lstrip("'")
+    return text[1:] if text.startswith("'") and bare[:1] in "=+-@\t\r\n" and bare else text
+
+
+def _no(what: str, name: str, known: Collection[str], *, every: bool = False) -> str:
+    near = get_close_matches(name, known, n=1)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    if every:
+        return f"no {what} is named '{name}'.{hint} Known: {', '.join(known)}."
+    return f"no {what} is named '{name}'.{hint} Write it as quant roofline does."

@@ -1,0 +1,186 @@
+"""Roof: a network under the roofline of a device, as rows for a table, a figure and a file."""
+
+__all__ = ["ROOF_COLUMNS", "Roof", "RoofRow", "Total", "roof_csv", "roof_json"]
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from quant.analysis.layer_error import csv_lines
+from quant.cost.layer_costs import CostTable, LayerCost, conversions
+from quant.cost.measured_times import Latency
+from quant.graph.prepared_graph import Graph
+from quant.target.device import Device
+
+ROOF_COLUMNS = (
+    *("network", "layer", "op", "precision", "macs", "operations", "bytes", "intensity", "bound"),
+    *("milliseconds", "measured_ms", "ratio", "attained"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoofRow:
+    """A layer's prediction, and what was measured of it.
+
+    Attributes:
+        cost: The prediction.
+        measured_ms: Milliseconds of one sample; nan where it was not measured.
+    """
+
+    cost: LayerCost
+    measured_ms: float = math.nan
+
+    @property
+    def ratio(self) -> float:
+        """Measured / predicted; nan without both."""
+        return self.measured_ms / self.cost.milliseconds if self.cost.milliseconds else math.nan
+
+    @property
+    def attained(self) -> float:
+        """The share of the roof that the layer attains: predicted / measured; nan without both."""
+        return self.cost.milliseconds / self.measured_ms if self.measured_ms else math.nan
+
+    @property
+    def lost_ms(self) -> float:
+        """Milliseconds above the prediction."""
+        return self.measured_ms - self.cost.milliseconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Total:
+    """A whole network at one precision, for one sample.
+
+    Attributes:
+        precision: That its layers were asked to compute in; those that cannot stay float.
+        milliseconds: Predicted.
+        conversion_ms: What conversions between precisions take of it.
+        measured_ms: With measured times in their places; nan without any.
+        macs: Multiply-accumulates.
+        megabytes: Of the weights.
+    """
+
+    precision: str
+    milliseconds: float
+    conversion_ms: float
+    measured_ms: float
+    macs: int
+    megabytes: float
+
+    @property
+    def fps(self) -> float:
+        """Frames a second, of the measured time where there is one; inf for a time of 0."""
+        spent = self.milliseconds if math.isnan(self.measured_ms) else self.measured_ms
+        return 1e3 / spent if spent else math.inf
+
+
+@dataclass(frozen=True, kw_only=True)
+class Roof:
+    """A network on a device.
+
+    Attributes:
+        graph: Prepared.
+        title: The target's.
+        device: The chip.
+        batch: Samples in one inference.
+        sizes: Shape by input.
+        networks: By precision that of each layer.
+        table: Predicted.
+        measured: The same with measured times; None without any.
+        latency: What was measured; None without any.
+    """
+
+    graph: Graph
+    title: str
+    device: Device
+    batch: int
+    sizes: Mapping[str, tuple[int, ...]]
+    networks: Mapping[str, Mapping[str, str]]
+    table: CostTable
+    measured: CostTable | None = None
+    latency: Latency | None = None
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """One sentence each."""
+        return (self.measured or self.table).assumptions
+
+    def rows(self, precision: str) -> list[RoofRow]:
+        """Return the layers of the network at a precision, in topological order."""
+        times = self.latency.times if self.latency is not None else {}
+        return [
+            RoofRow(cost=self.table.layers[key], measured_ms=times.get(key, math.nan))
+            for key in self.networks[precision].items()
+        ]
+
+    def short(self, precision: str) -> list[RoofRow]:
+        """Return the measured layers that take longer than predicted, the most lost time first."""
+        found = [row for row in self.rows(precision) if row.lost_ms > 0]
+        return sorted(found, key=lambda row: (-row.lost_ms, row.cost.layer))
+
+    def totals(self) -> list[Total]:
+        """Return the whole network at each precision."""
+        return [self._total(name) for name in self.networks]
+
+    def _total(self, name: str) -> Total:
+        chosen = self.networks[name]
+        used = self.measured
+        moved = [self.table.conversion(*c) for c in conversions(chosen, self.graph)]
+        told = used is not None and any(key in self._times for key in chosen.items())
+        return Total(
+            precision=name,
+            milliseconds=self.table.milliseconds(chosen, self.graph),
+            conversion_ms=sum(moved),
+            measured_ms=used.milliseconds(chosen, self.graph) if used and told else math.nan,
+            macs=sum(self.table.layers[key].macs for key in chosen.items()),
+            megabytes=self.table.megabytes(chosen, self.graph),
+        )
+
+    @property
+    def _times(self) -> Mapping[tuple[str, str], float]:
+        return self.latency.times if self.latency is not None else {}
+
+
+def roof_csv(roof: Roof) -> str:
+    """Return every layer of every network as CSV; nan where nothing was measured."""
+    rows: list[list[object]] = [list(ROOF_COLUMNS)]
+    for network in roof.networks:
+        for row in roof.rows(network):
+            rows.append([network, *_cells(row).values()])
+    return csv_lines(rows)
+
+
+def roof_json(roof: Roof) -> dict[str, Any]:
+    """Return all numbers as values of JSON (schema 1)."""
+    return {
+        "schema": 1,
+        "model": roof.graph.name,
+        "fingerprint": roof.graph.fingerprint,
+        "target": roof.table.target,
+        "device": roof.device.name,
+        "batch": roof.batch,
+        "inputs": {name: list(shape) for name, shape in roof.sizes.items()},
+        "totals": [
+            {
+                "precision": t.precision,
+                "milliseconds": t.milliseconds,
+                "conversion_ms": t.conversion_ms,
+                "measured_ms": t.measured_ms,
+                "fps": t.fps,
+                "macs": t.macs,
+                "megabytes": t.megabytes,
+            }
+            for t in roof.totals()
+        ],
+        "networks": {name: [_cells(row) for row in roof.rows(name)] for name in roof.networks},
+        "assumptions": list(roof.assumptions),
+    }
+
+
+def _cells(row: RoofRow) -> dict[str, Any]:
+    """Return a row's cells by column, without the network."""
+    cost = row.cost
+    cells = [cost.layer, cost.op, cost.precision, cost.macs, cost.operations, cost.bytes]
+    cells += [cost.intensity, cost.bound, cost.milliseconds]
+    cells += [row.measured_ms, row.ratio, row.attained]
+    return dict(zip(ROOF_COLUMNS[1:], cells, strict=True))

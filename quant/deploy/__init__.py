@@ -1,0 +1,1 @@
+"""The output folder of one target, written whole or not at all, and fallback to float."""

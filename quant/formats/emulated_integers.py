@@ -1,0 +1,63 @@
+"""Narrow: integers of 4 and 16 bits, as simulations of them that every ONNX opset can hold."""
+
+__all__ = ["NARROW", "bound_function", "unexportable", "uniform_function"]
+
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
+
+import onnx_ir as ir
+
+from quant.formats.number_format import DOMAIN
+
+NARROW: Mapping[str, tuple[int, int]] = MappingProxyType(
+    {"w4a8": (4, 8), "w4a4": (4, 4), "w8a16": (8, 16)}
+)
+"""Bits of weights and of activations by precision."""
+
+
+def unexportable(precisions: Collection[str], formats: Collection[str]) -> list[str]:
+    """Return the precisions of a plan for which a target has no kernels.
+
+    "w4a8" is not among them where there is "int8": 4-bit integers are 8-bit integers.
+
+    Args:
+        precisions: Of the plan's layers.
+        formats: What the target's table has.
+    """
+    able = {*formats, *(("w4a8",) if "int8" in formats else ())}
+    return sorted({p for p in precisions if p in NARROW and p not in able})
+
+
+def bound_function(opset: int) -> ir.Function:
+    """Return the body of `quant::Bound`: x, low, high -> min(max(x, low), high)."""
+    x, low, high = (ir.Value(name=name) for name in ("x", "low", "high"))
+    lower = ir.node("Max", [x, low])
+    upper = ir.node("Min", [lower.outputs[0], high])
+    return _function("Bound", [x, low, high], [lower, upper], opset)
+
+
+def uniform_function(opset: int) -> ir.Function:
+    """Return the body of `quant::Uniform`: fake quantization in float32, half to even.
+
+    x, scale, zero_point, least, most -> scale * (clip(round(x / scale) + zero_point) - zero_point).
+    Exact for integers up to 2**24.
+    """
+    inputs = [ir.Value(name=n) for n in ("x", "scale", "zero_point", "least", "most")]
+    x, scale, zero, least, most = inputs
+    nodes = [ir.node("Div", [x, scale])]
+    for op, other in (
+        ("Round", None),
+        ("Add", zero),
+        ("Max", least),
+        ("Min", most),
+        ("Sub", zero),
+        ("Mul", scale),
+    ):
+        before = nodes[-1].outputs[0]
+        nodes.append(ir.node(op, [before] if other is None else [before, other]))
+    return _function("Uniform", inputs, nodes, opset)
+
+
+def _function(name: str, inputs: list[ir.Value], nodes: list[ir.Node], opset: int) -> ir.Function:
+    graph = ir.Graph(inputs, nodes[-1].outputs, nodes=nodes, opset_imports={"": opset}, name=name)
+    return ir.Function(DOMAIN, name, "", graph=graph, attributes=[])

@@ -1,0 +1,353 @@
+"""NumberFormat: the grids of numbers a chip computes in, and the uniform integers among them.
+
+A format says what is wanted of a tensor and holds no measured number; its `Numbers` hold those.
+`quant/formats/short_floats.py` has the short floats, `quant/formats/gfpq.py` the logarithmic grid of NNIE.
+
+One equation for the uniform integers, stated once, here:
+
+    real = scale * (integer - zero_point)          zero is always exact
+
+(Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-
+Only Inference", equation 1; ONNX DequantizeLinear.) Rounding is half to even, as in ONNX
+QuantizeLinear, TensorRT and MLAS.
+"""
+
+__all__ = [
+    "INT8",
+    "INT32",
+    "SMALLEST_SCALE",
+    "UINT8",
+    "Integer",
+    "NumberFormat",
+    "Numbers",
+    "Params",
+    "Step",
+    "spread",
+]
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Protocol, Self
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+F32 = NDArray[np.float32]
+I32 = NDArray[np.int32]
+
+DOMAIN = "quant"
+"""Of our model-local functions."""
+
+SMALLEST_SCALE = float(np.finfo(np.float32).tiny)
+"""A scale below this is subnormal: chips flush it to zero, TensorRT refuses it. Ours."""
+
+
+class Numbers(Protocol):
+    """The measured numbers of one tensor's grid; which they are is the format's own affair."""
+
+    def named(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays by name: `scale` and `zero_point`, or `delta`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One node of fake quantization: it takes the tensor so far, and then these constants.
+
+    Attributes:
+        op: Operator type; `domain` is "" or that of a model-local function.
+        constants: Names and arrays of its further inputs, stored as they are.
+        attributes: ONNX attributes.
+        dtype: Of its output.
+    """
+
+    op: str
+    domain: str = ""
+    constants: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    attributes: Mapping[str, int] = field(default_factory=dict)
+    dtype: ir.DataType = ir.DataType.FLOAT
+
+
+class NumberFormat(Protocol):
+    """A grid of numbers; one small frozen class a kind of grid."""
+
+    opset: ClassVar[int]
+    """The least ONNX opset whose graphs can hold it."""
+
+    @property
+    def name(self) -> str:
+        """As in a plan: `int8`, `float8e4m3fn`, `gfpq8`."""
+
+    @property
+    def bits(self) -> int:
+        """Bits that one number takes."""
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether both sides of zero reach equally far, so that the larger bound alone counts."""
+
+    @property
+    def axis(self) -> int | None:
+        """None for one set of numbers a tensor; else the axis with one for each index."""
+
+    def along(self, axis: int | None) -> Self:
+        """Return the same format with numbers along `axis`."""
+
+    def parameters(self, low: Any, high: Any) -> Numbers:
+        """Return the numbers of the grid for the range [low, high], scalars or `[C]`."""
+
+    def fake_quantize(self, x: NDArray[Any], numbers: Any) -> F32:
+        """Return float32, what the chip sees of `x`."""
+
+    def stored(self, x: NDArray[Any], numbers: Any) -> NDArray[Any] | None:
+        """Return the array a graph stores in front of the last step; None stores floats."""
+
+    def span(self, numbers: Any) -> tuple[F32, F32]:
+        """Return the least and the greatest number on the grid."""
+
+    def reach(self, numbers: Any) -> tuple[F32, F32]:
+        """Return the range whose numbers are rounded; what lies beyond saturates."""
+
+    def steps(self, numbers: Any, rank: int) -> list[Step]:
+        """Return the nodes that do in ONNX what `fake_quantize` does, in order."""
+
+    def describe(self, numbers: Any) -> dict[str, Any]:
+        """Return what `numbers` and the format say, as JSON values, floats as float32."""
+
+
+def spread(numbers: NDArray[Any], axis: int | None, rank: int) -> NDArray[Any]:
+    """Shape `[C]` so that it broadcasts along the axis: `[1, C, 1, 1]` for axis 1 of rank 4."""
+    if axis is None or numbers.ndim == 0:
+        return numbers
+    shape = [1] * rank
+    shape[axis] = -1
+    return numbers.reshape(shape)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Params:
+    """The measured numbers of one tensor's uniform or float grid.
+
+    Attributes:
+        scale: float32, `[]` for per-tensor or `[C]` for per-channel; every one > 0.
+        zero_point: int32, the shape of `scale`; the integer that stands for 0.0.
+    """
+
+    scale: F32
+    zero_point: I32
+
+    def __post_init__(self) -> None:
+        good = np.isfinite(self.scale) & (self.scale > 0)
+        if not np.all(good):
+            seen = np.atleast_1d(self.scale)[~np.atleast_1d(good)][0]
+            raise ValueError(f"Params.scale must be finite and above 0, saw {seen}.")
+        if self.scale.shape != self.zero_point.shape:
+            raise ValueError(
+                f"Params.zero_point must have the shape of scale {self.scale.shape}, "
+                f"saw {self.zero_point.shape}."
+            )
+
+    def named(self) -> dict[str, NDArray[Any]]:
+        """Return `scale` and `zero_point`."""
+        return {"scale": self.scale, "zero_point": self.zero_point}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Integer:
+    """Uniform integers; it says what is wanted of a tensor and holds no measured number.
+
+    Attributes:
+        bits: 2 to 32.
+        signed: Two's complement if true, else 0 to 2**bits - 1.
+        symmetric: The zero point is fixed (0 if signed, else 2**(bits - 1)) and both sides of zero
+            reach equally far. An asymmetric format places the zero point by the range.
+        narrow: Leave the most negative integer out, so that the grid is its own mirror.
+        axis: None for one scale per tensor; else the axis that has a scale of its own per index.
+    """
+
+    bits: int
+    signed: bool
+    symmetric: bool
+    narrow: bool = False
+    axis: int | None = None
+    opset: ClassVar[int] = 13
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.bits <= 32:
+            raise ValueError(f"Integer.bits must be 2 to 32, saw {self.bits}.")
+
+    @property
+    def name(self) -> str:
+        """`int8` or `uint8`: the ONNX spelling."""
+        return f"{'int' if self.signed else 'uint'}{self.bits}"
+
+    @property
+    def qmin(self) -> int:
+        """The least integer."""
+        return (-(1 << (self.bits - 1)) if self.signed else 0) + int(self.narrow)
+
+    @property
+    def qmax(self) -> int:
+        """The greatest integer."""
+        return (1 << (self.bits - 1 if self.signed else self.bits)) - 1
+
+    @property
+    def dtype(self) -> ir.DataType:
+        """The ONNX type that stores it: the smallest of whole bytes that has room.
+
+        Four bits lie in eight: ONNX before opset 21 has no smaller type, and kernels read bytes.
+        """
+        width = next(w for w in (8, 16, 32) if w >= self.bits)
+        return ir.DataType[f"{'INT' if self.signed else 'UINT'}{width}"]
+
+    def along(self, axis: int | None) -> "Integer":
+        """Return the same integers with one scale per index of `axis`."""
+        return replace(self, axis=axis)
+
+    def parameters(self, low: Any, high: Any) -> Params:
+        """Return the grid that covers [low, high] and holds zero exactly.
+
+        Symmetric: scale = max(-low, high) / qmax. Asymmetric: scale = (high - low) / (qmax - qmin)
+        with zero_point = round(qmin - low / scale). The range is first widened to include 0; an
+        empty one (low = high = 0, a dead tensor) gets scale 1.
+
+        Args:
+            low: float, scalar or `[C]`; finite.
+            high: The same shape, high >= low.
+
+        Raises:
+            ValueError: A bound is not finite, or low > high.
+
+        >>> UINT8.parameters(-1.0, 4.1).zero_point.tolist()      # scale = 5.1 / 255
+        50
+        """
+        low64 = np.asarray(low, np.float64)
+        high64 = np.asarray(high, np.float64)
+        if not (np.all(np.isfinite(low64)) and np.all(np.isfinite(high64))):
+            raise ValueError(f"A range must be finite, saw [{low64}, {high64}].")
+        if np.any(low64 > high64):
+            raise ValueError(f"A range's low must not exceed its high, saw [{low64}, {high64}].")
+        low64, high64 = np.minimum(low64, 0.0), np.maximum(high64, 0.0)
+        if self.symmetric:
+            middle = 0 if self.signed else 1 << (self.bits - 1)
+            scale = np.maximum(-low64, high64) / (self.qmax - middle)
+        else:
+            scale = (high64 - low64) / (self.qmax - self.qmin)
+        scale32 = np.where(scale > 0, np.maximum(scale, SMALLEST_SCALE), 1.0).astype(np.float32)
+        if self.symmetric:
+            zero = np.full(scale32.shape, middle)
+        else:
+            zero = np.clip(np.rint(self.qmin - low64 / scale32), self.qmin, self.qmax)
+        return Params(scale=scale32, zero_point=np.asarray(zero, np.int32))
+
+    def quantize(self, x: NDArray[Any], params: Params) -> I32:
+        """Return the integers nearest to `x` (half to even), clipped to [qmin, qmax]; x finite."""
+        scale = spread(params.scale, self.axis, x.ndim)
+        zero = spread(params.zero_point, self.axis, x.ndim)
+        # float32 division, as ONNX QuantizeLinear and its kernels divide
+        with np.errstate(over="ignore"):  # far beyond the range; it saturates
+            near: NDArray[Any] = np.rint(np.asarray(x, np.float32) / scale)
+        if self.bits > 16:  # float32 holds every integer up to 2**24 only
+            near = near.astype(np.float64)
+        near = np.asarray(near + zero.astype(near.dtype))
+        return np.asarray(np.clip(near, self.qmin, self.qmax), np.int32)
+
+    def dequantize(self, q: NDArray[Any], params: Params) -> F32:
+        """Return scale * (q - zero_point) in float32."""
+        zero = spread(params.zero_point, self.axis, q.ndim)
+        scale = spread(params.scale, self.axis, q.ndim)
+        wide = q if q.dtype == np.int32 and self.bits <= 16 else q.astype(np.int64)
+        return np.asarray((wide - zero).astype(np.float32) * scale, np.float32)
+
+    def fake_quantize(self, x: NDArray[Any], params: Params) -> F32:
+        """Return what the chip sees of `x`: dequantize(quantize(x)).
+
+        Within the range the error is at most scale / 2; beyond it the value saturates.
+        """
+        return self.dequantize(self.quantize(x, params), params)
+
+    def stored(self, x: NDArray[Any], params: Params) -> NDArray[Any] | None:
+        """Return the integers in the type that ONNX stores them in; None over 8 and to 16 bits."""
+        if 8 < self.bits <= 16:
+            return None
+        return self.quantize(x, params).astype(self.dtype.numpy())
+
+    def span(self, params: Params) -> tuple[F32, F32]:
+        """Return scale * (qmin - zero_point) and scale * (qmax - zero_point)."""
+        low, high = (params.scale * (q - params.zero_point) for q in (self.qmin, self.qmax))
+        return np.asarray(low, np.float32), np.asarray(high, np.float32)
+
+    def reach(self, params: Params) -> tuple[F32, F32]:
+        """Return the span and half a step on each side."""
+        low, high = self.span(params)
+        half = params.scale / np.float32(2)
+        return np.asarray(low - half, np.float32), np.asarray(high + half, np.float32)
+
+    def steps(self, params: Params, rank: int) -> list[Step]:
+        """Return QuantizeLinear and DequantizeLinear.
+
+        Under 8 bits a function `Bound` clips to the span before them, for their integers have 8;
+        with 9 to 16 bits one function `Uniform` does it all in floats, for opsets under 21 have no
+        such QuantizeLinear. Both are in `quant/formats/emulated_integers.py`.
+        """
+        if 8 < self.bits <= 16:
+            return [self._uniform(params, rank)]
+        zero = params.zero_point.astype(self.dtype.numpy())
+        constants = {"scale": params.scale, "zero_point": zero}
+        attributes = {} if self.axis is None else {"axis": self.axis}
+        both: dict[str, Any] = {"constants": constants, "attributes": attributes}
+        pair = [
+            Step(op="QuantizeLinear", dtype=self.dtype, **both),
+            Step(op="DequantizeLinear", **both),
+        ]
+        if self.bits == 8 or self.bits > 16:
+            return pair
+        low, high = (spread(x, self.axis, rank) for x in self.span(params))
+        return [Step(op="Bound", domain=DOMAIN, constants={"low": low, "high": high}), *pair]
+
+    def _uniform(self, params: Params, rank: int) -> Step:
+        """Return the one node that rounds to more than 8 bits."""
+        scale, zero = (spread(x, self.axis, rank) for x in (params.scale, params.zero_point))
+        constants = {
+            "scale": scale,
+            "zero_point": zero.astype(np.float32),
+            "least": np.asarray(self.qmin, np.float32),
+            "most": np.asarray(self.qmax, np.float32),
+        }
+        return Step(op="Uniform", domain=DOMAIN, constants=constants)
+
+    def describe(self, params: Params) -> dict[str, Any]:
+        """Return format, symmetric, narrow, axis, scale and zero_point."""
+        return {
+            "format": self.name,
+            "symmetric": self.symmetric,
+            "narrow": self.narrow,
+            "axis": self.axis,
+            "scale": params.scale,
+            "zero_point": params.zero_point.tolist(),
+        }
+
+    @classmethod
+    def read(cls, row: Mapping[str, Any]) -> tuple["Integer", Params]:
+        """Return what `describe` said; ValueError, KeyError or TypeError for anything else."""
+        text = str(row["format"])
+        number = cls(
+            bits=int(text.removeprefix("u").removeprefix("int")),
+            signed=not text.startswith("u"),
+            symmetric=bool(row["symmetric"]),
+            narrow=bool(row["narrow"]),
+            axis=None if row["axis"] is None else int(row["axis"]),
+        )
+        with np.errstate(over="ignore"):  # an infinite scale is refused by name
+            scale = np.asarray(row["scale"], np.float32)
+        params = Params(scale=scale, zero_point=np.asarray(row["zero_point"], np.int32))
+        if scale.ndim != (number.axis is not None):
+            raise ValueError("one scale goes with axis null, a list of scales with a number")
+        if np.any((params.zero_point < number.qmin) | (params.zero_point > number.qmax)):
+            raise ValueError(f"zero_point must be {number.qmin} to {number.qmax}")
+        return number, params
+
+
+INT8 = Integer(bits=8, signed=True, symmetric=True)
+UINT8 = Integer(bits=8, signed=False, symmetric=False)
+INT32 = Integer(bits=32, signed=True, symmetric=True)

@@ -1,0 +1,1 @@
+"""The accuracy gate: limits, evidence, exact statistics and a verdict for CI."""

@@ -1,0 +1,201 @@
+"""Verifying: the simulations of a run against every runtime at hand, and the certificate of it."""
+
+__all__ = ["certificate_text", "runtimes_of", "verify_run"]
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from quant.calibration import Batch, batches, open_data, split
+from quant.common.errors import InputError
+from quant.common.files import atomic, write_json, write_text
+from quant.compare.metrics import sqnr_of_sums
+from quant.gate.candidate import open_candidate
+from quant.gate.layer_parity import LayerParity, count_steps, parity_csv, quantizer_outputs
+from quant.gate.run_evidence import AGAIN, read_run
+from quant.graph.layers import layers
+from quant.graph.prepared_graph import Graph, named_values
+from quant.plan.file import load_plan
+from quant.plan.tensor_plans import Plan
+from quant.preprocess.image_to_tensor import Preprocess
+from quant.run.material import input_specs
+from quant.simulate.simulated_graph import open_simulation
+from quant.target.table import TARGETS
+
+ROWS = 16
+"""Samples in one inference, where the graph takes any number."""
+
+
+def runtimes_of(target: str) -> list[tuple[str, str]]:
+    """Return the runtimes at hand that execute a target's `model.onnx`, each with its version.
+
+    ONNX Runtime for a target that it is itself; OpenVINO, where it is installed, for the same graphs
+    and for its own.
+    """
+    native = TARGETS[target].native
+    found = [("onnxruntime", version("onnxruntime"))] if native else []
+    if native or target == "openvino":
+        with suppress(PackageNotFoundError):
+            found.append(("openvino", version("openvino")))
+    return found
+
+
+def verify_run(
+    folder: Path, *, data: str | None = None, samples: int = 32, threads: int = 0
+) -> dict[str, Any]:
+    """Compare, and return the certificates by target, which are written into `run.json` too.
+
+    Args:
+        folder: Of the run.
+        data: Where its data is now; None for where it was.
+        samples: How many held-out samples to run.
+        threads: Threads inside one operator; 0 for all cores.
+
+    Raises:
+        InputError: It is no run, its files do not belong together, or its data is gone.
+    """
+    if samples < 1:
+        raise InputError(f"--samples: must be 1 or more, saw {samples}. Raise it.")
+    run = read_run(folder)
+    facts = dict(run.facts)
+    graph = Graph(ir.load(folder / "prepared.onnx"), facts["model"]["name"], str(folder))
+    some = _samples(graph, facts, data, samples)
+    made: dict[str, list[dict[str, Any]]] = {}
+    for name in run.targets:
+        plan = load_plan(folder / name / "plan.json")
+        made[name] = []
+        for runtime, number in runtimes_of(name):
+            rows, gap = _compared(graph, plan, folder / name, runtime, some, threads)
+            write_text(folder / name / f"verify_{runtime}.csv", parity_csv(rows))
+            count = sum(batch.count for batch in some)
+            made[name].append(
+                {"runtime": runtime, "version": number, "samples": count, **_sum(rows), **gap}
+            )
+        facts["targets"][name]["verified"] = made[name]
+    write_json(folder / "run.json", facts)
+    return made
+
+
+def _samples(graph: Graph, facts: Mapping[str, Any], data: str | None, count: int) -> list[Batch]:
+    """Return the first of the run's held-out samples, or of those that calibrated."""
+    source = data if data is not None else str(facts["data"]["source"])
+    specs = input_specs(graph)
+    held = open_data(source, specs, Preprocess(**facts["preprocess"]), None)
+    known = facts["data"]["samples"] + len(facts["data"]["unreadable"])
+    chosen = split(len(held), known, count, facts["settings"]["seed"])[1]
+    fixed = [s.shape[0] for s in specs if s.shape and s.shape[0] is not None]
+    return list(batches(held, chosen, fixed[0] if fixed else ROWS, bad=[], max_bad=0.5))
+
+
+def _compared(
+    graph: Graph, plan: Plan, place: Path, runtime: str, some: Sequence[Batch], threads: int
+) -> tuple[list[LayerParity], dict[str, float]]:
+    """Return each layer's parity, and what reaches the outputs."""
+    models = [_loaded(place / name) for name in ("simulated.onnx", "model.onnx")]
+    taps = [quantizer_outputs(model, plan) for model in models]
+    shared = [name for name in taps[0] if name in taps[1]]
+    outputs = [str(v.name) for v in graph.outputs]
+    wanted = [[*outputs, *(tap[n] for n in shared)] for tap in taps]
+    for model, names in zip(models, wanted, strict=True):
+        _add_outputs(model, names)
+    inputs = [str(v.name) for v in graph.inputs]
+    session = open_simulation(models[0], threads)
+    with atomic(place / ".verified.onnx") as scratch:  # a runtime reads a file; nothing of it stays
+        ir.save(models[1], scratch)
+        rival = open_candidate(scratch, inputs, wanted[1], runtime, threads)
+        scratch.unlink()
+    total = np.zeros((len(shared), 4), np.int64)
+    for batch in some:
+        ours, theirs = (
+            s.run(w, batch.feeds) for s, w in zip((session, rival), wanted, strict=True)
+        )
+        ours, theirs = ([x[: batch.count] for x in found] for found in (ours, theirs))
+        for i, (a, b) in enumerate(list(zip(ours, theirs, strict=True))[len(outputs) :]):
+            one, more, most = count_steps(a, b)
+            total[i] += (a.size, one, more, 0)
+            total[i, 3] = max(int(total[i, 3]), most)
+    named = {str(v.name): layer.name for layer in layers(graph) for v in layer.outputs}
+    rows = [
+        LayerParity(
+            layer=named.get(name, name),
+            tensor=name,
+            elements=int(count),
+            off_by_one=int(one),
+            off_by_more=int(more),
+            largest=int(most),
+        )
+        for name, (count, one, more, most) in zip(shared, total, strict=True)
+    ]
+    alone = open_candidate(place / "model.onnx", inputs, outputs, runtime, threads)
+    return rows, _gap(session, alone, outputs, some)
+
+
+def _gap(session: Any, rival: Any, names: Sequence[str], some: Sequence[Batch]) -> dict[str, float]:
+    """Return how far the outputs of the graph as it is deployed, without taps, are away."""
+    signal = noise = largest = 0.0
+    for batch in some:
+        pairs = zip(session.run(names, batch.feeds), rival.run(names, batch.feeds), strict=True)
+        for a, b in pairs:
+            x = a[: batch.count].astype(np.float64)
+            e = x - b[: batch.count]
+            signal, noise = signal + float(np.vdot(x, x)), noise + float(np.vdot(e, e))
+            largest = max(largest, float(np.abs(e).max(initial=0)))
+    return {"sqnr_db": sqnr_of_sums(signal, noise), "largest": largest}
+
+
+def _loaded(path: Path) -> ir.Model:
+    try:
+        return ir.load(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read: {error}. {AGAIN}.") from error
+
+
+def _add_outputs(model: ir.Model, names: Sequence[str]) -> None:
+    values = named_values(model)
+    known = {str(v.name) for v in model.graph.outputs}
+    for name in dict.fromkeys(names):
+        if name not in known:
+            model.graph.outputs.append(values[name])
+
+
+def _sum(rows: Sequence[LayerParity]) -> dict[str, Any]:
+    """Return what a certificate says of all layers together, and of the worst."""
+    elements = max(sum(row.elements for row in rows), 1)
+    worst = max(
+        rows, key=lambda row: (row.off_by_more / max(row.elements, 1), row.share), default=None
+    )
+    return {
+        "layers": len(rows),
+        "exact_layers": sum(row.share == 0 for row in rows),
+        "off_by_one": sum(row.off_by_one for row in rows) / elements,
+        "off_by_more": sum(row.off_by_more for row in rows) / elements,
+        "largest_steps": max((row.largest for row in rows), default=0),
+        "worst_layer": worst.layer if worst is not None and worst.share > 0 else None,
+    }
+
+
+def certificate_text(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """Return a few lines for each target and runtime."""
+    lines = []
+    for target, certificates in found.items():
+        if not certificates:
+            lines.append(f"{target}: no runtime of it is at hand; its simulation is not verified")
+        for one in certificates:
+            lines.append(
+                f"{target} in {one['runtime']} {one['version']}, {one['samples']} samples: "
+                f"{one['exact_layers']} of {one['layers']} layers equal in every bit"
+            )
+            lines.append(
+                f"  integers off by one step: {100 * one['off_by_one']:.4f} %, by more: "
+                f"{100 * one['off_by_more']:.4f} %, at most {one['largest_steps']} steps; outputs "
+                f"{one['sqnr_db']:.1f} dB, largest difference {one['largest']:.3g}"
+            )
+            if one["worst_layer"] is not None:
+                csv = f"{target}/verify_{one['runtime']}.csv"
+                lines.append(f"  worst layer '{one['worst_layer']}'; all of them: {csv}")
+    return "\n".join(lines)

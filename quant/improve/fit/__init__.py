@@ -1,0 +1,1 @@
+"""Integer weights and biases fitted layer by layer by least squares."""

@@ -1,0 +1,153 @@
+"""Learn a block: its roundings, scales and biases, by gradients of the error at its output.
+
+    minimize  |f(x') - F(x)|^2 / |f0(x') - F(x)|^2  +  r mean(1 - |2h - 1|^2)
+
+F is the block in float and x its entry there; f is the block on grids, f0 as it was given, and x'
+mixes, element by element, the entry that the quantized network has with x (Wei et al. 2022,
+"QDrop", section 4: half and half). Reconstruction of blocks is Li et al. 2021, "BRECQ"; the
+roundings are those of `quant/improve/rounding/soft_rounding.py`. Steps are Adam's (Kingma and Ba 2015).
+"""
+
+__all__ = ["learn_block"]
+
+import math
+
+import numpy as np
+import torch
+
+from quant.improve.rounding.quantized_block import Twin
+from quant.improve.rounding.reconstruct_window import window_of
+
+Tensor = torch.Tensor
+
+STEPS, FEWEST = 40, 12
+"""Gradient steps of a block at most and at least."""
+
+BATCH = 8
+"""Samples of a step."""
+
+RUNS = 2
+"""Runs that make up a step where the graph has a batch size of its own, at most."""
+
+WORK = 2.0e11
+"""Multiply-accumulates that the steps of a block may take: some ten seconds on two cores."""
+
+PASSES = 4
+"""How often a step does a block's work: in float, on grids, and twice as much for the gradients."""
+
+KEPT = 0.5
+"""Of the elements of the entry that are the quantized network's (QDrop)."""
+
+RATES = {"v": 0.05, "e": 1e-3, "bias": 1e-3}
+"""Adam's: of the rounding variables, logarithms of scales, and biases in units of the standard
+deviation of their layer's output."""
+
+REGULAR = 0.2
+"""r above, at the last step; it grows from 0."""
+
+SETTLES = 0.6, 0.95
+"""Shares of the steps at which the first roundings are decided and the last ones."""
+
+JUDGED = 32
+"""Samples on which a block is judged before and after."""
+
+
+def learn_block(twin: Twin, seed: int) -> float:
+    """Learn what a twin has to learn; return how many dB nearer to float its output is.
+
+    The roundings, scales and biases of the twin are what was learned; under 0 dB they are not to be
+    used. Measured is the squared error behind the quantized network's entry, all roundings decided,
+    on the first 32 samples.
+
+    Args:
+        twin: Standing before its block.
+        seed: Of the order of samples, the windows and the mix.
+    """
+    before = _error(twin)
+    if not (twin.roundings or twin.biases) or not before > 0:
+        return 0.0
+    rng = np.random.default_rng(seed)
+    steps = _Steps(twin, rng)
+    for step in range(steps.count):
+        share = step / steps.count
+        begun = (share - SETTLES[0]) / (SETTLES[1] - SETTLES[0])
+        for rounding in twin.roundings.values():
+            rounding.settle(min(max(begun, 0.0), 1.0))
+        steps.take(before, share)
+    for rounding in twin.roundings.values():
+        rounding.settle(1.0)
+    after = _error(twin)
+    return -math.inf if math.isnan(after) else 10 * math.log10(before / max(after, 1e-300))
+
+
+class _Steps:
+    """Gradient steps of one block."""
+
+    def __init__(self, twin: Twin, rng: np.random.Generator) -> None:
+        self.twin, self.rng = twin, rng
+        deviations: dict[str, float] = {}
+        entry = twin.entry(0)[0]
+        with torch.no_grad():
+            out = twin.plain(entry, deviations)
+        self.window = window_of(twin.block, twin.walk.graph, entry.shape, out.shape)
+        groups = [{"params": [r.v], "lr": RATES["v"]} for r in twin.roundings.values()]
+        groups += [{"params": [r.e], "lr": RATES["e"]} for r in twin.roundings.values()]
+        for name, bias in twin.biases.items():
+            groups.append({"params": [bias], "lr": RATES["bias"] * deviations[name]})
+        self.adam = torch.optim.Adam(groups)
+        self.rates = [float(g["lr"]) for g in self.adam.param_groups]
+        self.together = max(1, min(BATCH // len(entry), RUNS))
+        self.order: list[int] = []
+        self.count = self._affordable(twin, entry)
+
+    def _affordable(self, twin: Twin, entry: Tensor) -> int:
+        with torch.no_grad():
+            tried = self.window.cut((entry,), self.rng)[0] if self.window is not None else entry
+            each = PASSES * twin.macs(tried) * self.together
+        return max(FEWEST, min(STEPS, int(WORK / max(each, 1))))
+
+    def take(self, unit: float, share: float) -> None:
+        """Take one step, when a share of them has been taken."""
+        pace = 0.525 + 0.475 * math.cos(math.pi * share)  # cosine, down to a twentieth
+        for group, rate in zip(self.adam.param_groups, self.rates, strict=True):
+            group["lr"] = rate * pace
+        self.adam.zero_grad()
+        for _ in range(self.together):
+            if not self.order:
+                self.order = self.rng.permutation(len(self.twin.walk.chunks())).tolist()
+            _accumulate(self._error(self.order.pop()) / (unit * self.together))
+        roundings = self.twin.roundings.values()
+        if roundings:
+            total = sum(r.v.numel() for r in roundings)
+            undecided = torch.stack([r.undecided() for r in roundings]).sum()
+            _accumulate(share * REGULAR / total * undecided)
+        self.adam.step()
+        for rounding in roundings:
+            rounding.hold()
+
+    def _error(self, chunk: int) -> Tensor:
+        """Return the mean squared error of some samples behind a mixed entry."""
+        plain, seen = self.twin.entry(chunk)
+        if self.window is not None:
+            plain, seen = self.window.cut((plain, seen), self.rng)
+        kept = torch.from_numpy(self.rng.random(seen.shape, np.float32) < KEPT).to(seen.device)
+        with torch.no_grad():
+            wanted = self.twin.plain(plain)
+        made = self.twin.seen(torch.where(kept, seen, plain))
+        return torch.mean((made - wanted) ** 2)
+
+
+def _accumulate(loss: Tensor) -> None:
+    torch.autograd.backward([loss])
+
+
+def _error(twin: Twin) -> float:
+    """Return the mean squared error of the first samples behind the quantized network's entry."""
+    found = []
+    with torch.no_grad():
+        for chunk in twin.walk.chunks():
+            plain, seen = twin.entry(chunk)
+            found.append(float(torch.mean((twin.seen(seen) - twin.plain(plain)) ** 2)))
+            if len(seen) * len(found) >= JUDGED:
+                break
+    return float(np.mean(found))

@@ -1,0 +1,224 @@
+"""Smooth: channels that are large for every sample hand their range to the weights. Graph -> Graph.
+
+Behind the LayerNorm of a transformer a few channels are tens of times as large as the others, and
+one scale for the tensor leaves these few steps. For any s_c > 0,
+
+    (X / s) (s W)  =  X W        s_c = max|X_c|^a / max|W_c|^(1 - a)
+
+with X divided where it is made, in the LayerNorm's own scale and bias, so that nothing is added to
+the network. Source: Xiao et al. 2023, "SmoothQuant", equations 3 and 4. Ours is that `a` is chosen
+for each place by the error of the layers that read it, and that the channels are followed through
+all that commutes with s (`quant/improve/channel_routes.py`): windows, heads, Relu, the mixing by attention.
+"""
+
+__all__ = ["Site", "scaled", "sites", "smooth"]
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from quant.compare.comparison import Samples
+from quant.graph.prepared_graph import Graph, weight_of
+from quant.improve.channel_routes import Edits, Reader, Route, follow
+from quant.improve.channel_views import Ids
+from quant.improve.smooth_factors import factors, look
+from quant.plan.tensor_plans import Plan
+from quant.target.table import Target
+
+F64 = NDArray[np.float64]
+
+NORMS = ("LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization")
+"""The last is ONNX Runtime's name for the second, in the domain com.microsoft."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """A place where channels are made that layers with constant weights read.
+
+    Attributes:
+        node: What makes them: a normalization, a product with a constant, or a layer.
+        count: The number of channels.
+        made: By node name and input the constants that make them, with the channels along the axes.
+        route: Where they go.
+    """
+
+    node: ir.Node
+    count: int
+    made: Edits
+    route: Route
+
+
+def smooth(
+    graph: Graph,
+    plan: Plan,
+    target: Target,
+    samples: Sequence[Samples],
+    off: Collection[str] = (),
+    *,
+    linear: bool = False,
+    threads: int = 0,
+) -> Graph | None:
+    """Return the graph with smoothed channels; None where no place gains by it.
+
+    Args:
+        graph: The prepared graph.
+        plan: Of it: which layers compute on grids, and on which.
+        target: The table.
+        samples: What the channels' extremes and the errors are measured on.
+        off: Names of nodes that stay as they are, as makers of channels and as readers.
+        linear: Where a MatMul or Gemm makes the channels, and not a normalization or a product with
+            a constant.
+        threads: Of ONNX Runtime.
+    """
+    found = [s for s in sites(graph, linear=linear) if _gains(s, plan, off)]
+    if not found:
+        return None
+    readers = [reader for site in found for reader in site.route.readers]
+    seen = look(graph, readers, samples, threads)
+    told = [(x, factors(graph, plan, target, x.route, x.count, seen)) for x in found]
+    moved = [(site, s) for site, s in told if s is not None]
+    return scaled(graph, moved) if moved else None
+
+
+def scaled(graph: Graph, moved: Iterable[tuple[Site, F64]]) -> Graph:
+    """Return the graph with channels divided by s where they are made, and multiplied where read.
+
+    Args:
+        graph: The prepared graph.
+        moved: Places and float64 `[C]`, s above 0 of each channel; 1 for those that are stuck.
+    """
+    arrays: dict[tuple[str, int], F64] = {}
+    nodes = {str(n.name): n for n in graph.nodes}
+    for site, s in moved:
+        for (name, index), ids in {**site.made, **site.route.added}.items():
+            _times(graph, nodes[name], index, arrays, 1 / s[ids])
+        for reader in site.route.readers:
+            _times(graph, reader.node, 1, arrays, _rows(reader, s))
+    return _written(graph, arrays)
+
+
+def sites(graph: Graph, *, linear: bool = False) -> list[Site]:
+    """Return the places in topological order; no layer reads at two of them.
+
+    Args:
+        graph: The prepared graph.
+        linear: As of `smooth`.
+    """
+    claimed: set[str] = set()
+    found = []
+    for node in graph.nodes:
+        for value, ids, made in _makers(node, linear):
+            route = follow(graph, value, ids)
+            names = {str(reader.node.name) for reader in route.readers}
+            free = len(route.stuck) < ids.size and not names & claimed
+            if names and free:
+                claimed |= names
+                found.append(Site(node=node, count=ids.size, made=made, route=route))
+    return found
+
+
+def _gains(site: Site, plan: Plan, off: Collection[str]) -> bool:
+    """Tell whether a layer on a grid reads there, and the recipe allows it."""
+    names = {str(reader.node.name) for reader in site.route.readers}
+    integer = any(name in plan.layers and plan.layers[name].quantized for name in names)
+    return integer and not (names | {str(site.node.name)}) & set(off)
+
+
+def _makers(node: ir.Node, linear: bool) -> Iterator[tuple[ir.Value, Ids, Edits]]:
+    """Yield what a node makes channels of: the tensor, its channels, and the constants."""
+    name, value = str(node.name), node.outputs[0] if node.outputs else None
+    if value is None or value.shape is None:
+        return
+    rank = len(value.shape)
+    if node.op_type in NORMS and rank > 1 and not linear:
+        axis = node.attributes.get_int("axis", -1)
+        shapes = [_constant(v) for v in node.inputs[1:] if v is not None]
+        if shapes and axis in (-1, rank - 1) and all(s is not None and len(s) == 1 for s in shapes):
+            count = int(shapes[0][0])  # type: ignore[index]
+            along = np.arange(count)
+            made = {(name, i): along for i, v in enumerate(node.inputs) if i and v is not None}
+            yield value, along.reshape([1] * (rank - 1) + [count]), made
+    elif node.op_type == "Mul" and not linear:
+        for index in (0, 1):
+            shape = _constant(node.inputs[index])
+            if shape is None or len(shape) > rank:
+                continue
+            whole = [1] * (rank - len(shape)) + list(shape)
+            axes = [a for a, n in enumerate(whole) if n > 1]
+            if len(axes) == 1 and value.shape[axes[0]] == whole[axes[0]]:
+                ids = np.arange(whole[axes[0]]).reshape(whole)
+                yield value, ids, {(name, index): ids}
+    elif linear and rank > 1:
+        yield from _layer(node, value, rank)
+
+
+def _layer(node: ir.Node, value: ir.Value, rank: int) -> Iterator[tuple[ir.Value, Ids, Edits]]:
+    """Yield the outputs of a MatMul or Gemm with a weight and bias of its own."""
+    weight = weight_of(node)
+    if weight is None or node.op_type not in ("MatMul", "Gemm") or len(weight.uses()) != 1:
+        return
+    shape = _constant(weight) or ()
+    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    if len(shape) != 2 or (bias is not None and _constant(bias) is None):
+        return
+    turned = bool(node.attributes.get_int("transB", 0))
+    along = np.arange(shape[0 if turned else 1])
+    if along.size < 2:
+        return
+    name = str(node.name)
+    made = {(name, 1): along[:, None] if turned else along[None]}
+    if bias is not None:
+        made[name, 2] = along
+    yield value, along.reshape([1] * (rank - 1) + [-1]), made
+
+
+def _constant(value: ir.Value | None) -> tuple[int, ...] | None:
+    """Return the shape of a constant, or None."""
+    known = value.const_value if value is not None and value.is_initializer() else None
+    return tuple(int(n) for n in known.shape) if known is not None else None  # type: ignore[arg-type]
+
+
+def _rows(reader: Reader, s: F64) -> F64:
+    """Return the factors of a reader's inputs in a shape that multiplies its weight."""
+    if reader.node.op_type == "Conv":
+        rank = len(reader.node.inputs[1].shape or ())  # type: ignore[union-attr]
+        return s[reader.ids].reshape([1, -1, *[1] * (rank - 2)])
+    turned = reader.node.op_type == "Gemm" and reader.node.attributes.get_int("transB", 0) == 1
+    return s[reader.ids].reshape([1, -1] if turned else [-1, 1])
+
+
+def _times(
+    graph: Graph, node: ir.Node, index: int, arrays: dict[tuple[str, int], F64], by: F64
+) -> None:
+    key = (str(node.name), index)
+    known = arrays.get(key)
+    if known is None:
+        known = graph.array(str(node.inputs[index].name)).astype(np.float64)  # type: ignore[union-attr]
+    arrays[key] = known * by
+
+
+def _written(graph: Graph, arrays: dict[tuple[str, int], F64]) -> Graph:
+    """Return the graph with these constants; one that other nodes read too stays for them."""
+    model = graph.clone()
+    held = model.graph.initializers
+    for node in model.graph:
+        for index, old in enumerate(node.inputs):
+            array = arrays.get((str(node.name), index))
+            if array is None or old is None:
+                continue
+            name = str(old.name)
+            if len(old.uses()) > 1 or old.is_graph_output():
+                while name in held:
+                    name = f"{name}_smoothed"
+            tensor = ir.tensor(np.ascontiguousarray(array, np.float32), name=name)
+            if name == old.name:
+                old.const_value, old.shape = tensor, ir.Shape(array.shape)
+                continue
+            value = ir.Value(name=name, const_value=tensor)
+            value.shape, value.dtype = ir.Shape(array.shape), ir.DataType.FLOAT
+            model.graph.register_initializer(value)
+            node.replace_input_with(index, value)
+    return replace(graph, model=model)

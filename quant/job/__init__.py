@@ -1,0 +1,1 @@
+"""What a user asked of `quant calibrate`: settings and search goal, checked once."""

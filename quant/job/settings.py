@@ -1,0 +1,84 @@
+"""Job: everything the main command was asked, as one value."""
+
+__all__ = ["EFFORTS", "Job"]
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from quant.common.errors import InputError
+from quant.job.search_goal import Goal
+from quant.preprocess.image_to_tensor import Preprocess
+
+EFFORTS = ("fast", "balanced", "best")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What `quant calibrate` does, to what.
+
+    Attributes:
+        model: ONNX file or `module:factory`.
+        data: Folder, list, array file or `module:function`.
+        out: Folder of the run.
+        preprocess: Image to tensor.
+        targets: Names of targets.
+        samples: How many samples calibrate.
+        holdout: How many others measure, at most.
+        layer_samples: How many of the calibration samples the layer table is measured on.
+        seed: Of the choice of samples.
+        labels: CSV file, "folders", or None.
+        metrics: Names of metrics or `module:function`; judged where there are labels.
+        observer: Default observer, or None for the tool's.
+        recipe: TOML file, or None.
+        effort: "fast", "balanced" or "best": how much is tried to buy accuracy back.
+        threads: Threads inside one operator; 0 for all cores.
+        max_bad: Greatest share of unreadable samples.
+        trt_version: Major version of TensorRT that files are for.
+        soc_version: What Huawei's ATC compiles for.
+        nnie_version: "1.1" or "1.2", by the HiSilicon chip.
+        allow_fallback: Layers that a chip cannot take stay float, or are cut to the CPU.
+        goal: How accurate or cheap a mixed plan must be; None to search for none.
+    """
+
+    model: str
+    data: str
+    out: Path
+    preprocess: Preprocess
+    targets: tuple[str, ...] = ("onnxruntime",)
+    samples: int = 256
+    holdout: int = 256
+    layer_samples: int = 8
+    seed: int = 0
+    labels: str | None = None
+    metrics: tuple[str, ...] = ("top1",)
+    observer: str | None = None
+    recipe: Path | None = None
+    effort: str = "balanced"
+    threads: int = 0
+    max_bad: float = 0.05
+    trt_version: str = "10"
+    soc_version: str = "Ascend310"
+    nnie_version: str = "1.2"
+    allow_fallback: bool = False
+    goal: Goal | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in (("samples", 1), ("holdout", 0), ("layer_samples", 0), ("threads", 0)):
+            seen = getattr(self, name)
+            if seen < least:
+                flag = name.replace("_", "-")
+                raise InputError(f"--{flag}: must be {least} or more, saw {seen}. Raise it.")
+        if self.effort not in EFFORTS:
+            raise InputError(
+                f"--effort: must be one of {', '.join(EFFORTS)}, saw '{self.effort}'. Choose one."
+            )
+        most = 4 * (os.cpu_count() or 1)
+        if self.threads > most:
+            raise InputError(
+                f"--threads: must be {most} or less on this machine, saw {self.threads}. Lower it."
+            )
+        if not 0 <= self.max_bad <= 1:
+            raise InputError(
+                f"--max-bad: must be from 0 to 1, saw {self.max_bad}. Write 0.05 for 5 %."
+            )

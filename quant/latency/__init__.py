@@ -1,0 +1,1 @@
+"""Times of layers and kernels measured on this machine."""

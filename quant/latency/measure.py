@@ -1,0 +1,142 @@
+"""Measured cost: the time of every layer at every precision, taken on this machine.
+
+The float graph, the export with every layer in integers, and one with every second weighted layer in
+float run in turns under the runtime's profiler (`kernel_times`). Kernels are told apart by numbered
+names (`numbered`). What turns numbers into another form (quantizers, reorders, the transposes of a
+layout) is a conversion where a precision changes, else a part of the layer that it belongs to.
+"""
+
+__all__ = ["MeasuredCost", "exported", "measure_cost", "plan_with"]
+
+import glob
+import os
+import platform
+import tempfile
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from quant.choose.planner import choose
+from quant.cost.layer_costs import CostTable
+from quant.cost.work import sized
+from quant.graph.layers import layers
+from quant.graph.prepared_graph import Graph, weight_of
+from quant.latency.cost_of_kernels import cost_table
+from quant.latency.kernel_layers import mapped_share
+from quant.latency.kernel_times import kernel_times
+from quant.latency.numbered_nodes import numbered
+from quant.plan.recipe import Recipe, Rule
+from quant.plan.tensor_plans import Plan
+from quant.profile.statistics import Profile
+from quant.target.deployment import Deployment
+from quant.target.table import Target
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuredCost:
+    """A cost table of this machine, and how much of the time it accounts for.
+
+    Attributes:
+        table: The costs of one sample.
+        mapped: By model ("float32", "int8", "mixed") the share of its time that belongs to a layer
+            or to a conversion, 0 to 1.
+        totals: By model the sum of its kernels in milliseconds of one inference.
+    """
+
+    table: CostTable
+    mapped: Mapping[str, float]
+    totals: Mapping[str, float]
+
+
+def measure_cost(
+    graph: Graph,
+    profile: Profile,
+    target: Target,
+    feeds: Mapping[str, Array],
+    *,
+    runtime: str = "onnxruntime",
+    threads: int = 1,
+    rounds: int = 15,
+) -> MeasuredCost:
+    """Measure each layer in float32 and in the target's int8, and what conversions cost.
+
+    Args:
+        graph: The prepared graph.
+        profile: Of it; its ranges only decide where a quantizer rounds, not what it costs.
+        target: One whose `model.onnx` the runtime executes.
+        feeds: By input name the tensors of one inference.
+        runtime: "onnxruntime" or "openvino".
+        threads: Threads inside one operator; 0 for all cores.
+        rounds: How often each model runs.
+
+    Raises:
+        UnsupportedError: The runtime is not installed.
+    """
+    weighted = [x.name for x in layers(graph) if weight_of(x.node) is not None]
+    plans = {
+        "int8": plan_with(graph, profile, target, ()),
+        "mixed": plan_with(graph, profile, target, weighted[1::2]),
+    }
+    models = {"float32": graph.model}
+    models |= {name: exported(graph, plan, target) for name, plan in plans.items()}
+    copies = {name: numbered(model, graph) for name, model in models.items()}
+    times = kernel_times(
+        {name: copy.model for name, copy in copies.items()},
+        {n: {c.inputs[k]: x for k, x in feeds.items()} for n, c in copies.items()},
+        runtime=runtime,
+        threads=threads,
+        rounds=rounds,
+    )
+    table = cost_table(
+        sized(graph, {name: tuple(x.shape) for name, x in feeds.items()}),
+        target.name,
+        f"{runtime} {version(runtime)}, {_cpu()}, {threads or os.cpu_count()} threads",
+        times,
+        {
+            "float32": {x.name: "float32" for x in layers(graph)},
+            **{n: {k: x.precision for k, x in plan.layers.items()} for n, plan in plans.items()},
+        },
+    )
+    return MeasuredCost(
+        table=table,
+        mapped={name: mapped_share(found) for name, found in times.items()},
+        totals={name: sum(k.milliseconds for k in found) for name, found in times.items()},
+    )
+
+
+def plan_with(graph: Graph, profile: Profile, target: Target, floats: Collection[str]) -> Plan:
+    """Return the target's plan with some layers in float32.
+
+    Args:
+        graph: The prepared graph.
+        profile: Of it.
+        target: The table.
+        floats: Names of those layers.
+    """
+    rules = tuple(Rule(match=glob.escape(n), precision="float32") for n in sorted(floats))
+    return choose(graph, profile, target, recipe=Recipe(rules=rules), observer="minmax")
+
+
+def exported(graph: Graph, plan: Plan, target: Target) -> ir.Model:
+    """Return the `model.onnx` that a target's writer makes of a plan."""
+    with tempfile.TemporaryDirectory() as folder:
+        target.write(graph, plan, Path(folder), Deployment())
+        model = ir.load(Path(folder) / "model.onnx")
+        return ir.external_data.load_to_model(model)
+
+
+def _cpu() -> str:
+    """Return the processor's name, or its architecture where no file tells it."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return platform.machine()
+    named = [line.partition(":")[2].strip() for line in text.splitlines() if "model name" in line]
+    return named[0] if named else platform.machine()

@@ -1,0 +1,102 @@
+"""Cost here: layer times measured on this machine, kept so that a search that goes on has the same."""
+
+__all__ = ["RUNTIMES", "measured_here"]
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from numpy.typing import NDArray
+
+from quant.common.files import write_json
+from quant.cost.layer_costs import CostTable
+from quant.graph.prepared_graph import Graph
+from quant.profile.statistics import Profile
+from quant.search.sensitivity_file import digest
+from quant.target.table import Target
+
+RUNTIMES: Mapping[str, str] = MappingProxyType(
+    {"onnxruntime": "onnxruntime", "openvino": "openvino"}
+)
+"""By target the package that runs its `model.onnx` on a machine like this."""
+
+FORMAT = "quant-latency-1"
+
+
+def measured_here(
+    graph: Graph,
+    profile: Profile,
+    target: Target,
+    feeds: Mapping[str, NDArray[Any]],
+    base: CostTable,
+    *,
+    threads: int,
+    path: Path,
+) -> CostTable | None:
+    """Return a table with the times of this machine; None where it cannot run the target.
+
+    Times differ from run to run. So they are written to a file, and read from it where that is of
+    the same graph, shapes and threads: take it away to measure anew.
+
+    Args:
+        graph: The prepared graph.
+        profile: Of it.
+        target: One of RUNTIMES, or another.
+        feeds: By input name the tensors of one inference.
+        base: Bytes and operations at every precision; its times are not used. What has no kernel of
+            its own takes the time of the one that runs it: int8 for integers.
+        threads: Threads inside one operator; 0 for all cores.
+        path: The file.
+    """
+    runtime = RUNTIMES.get(target.name)
+    if runtime is None or find_spec(runtime) is None:
+        return None
+    shapes = [f"{name}{list(x.shape)}" for name, x in sorted(feeds.items())]
+    key = digest(graph.fingerprint, runtime, str(threads), *shapes)
+    known = _load(path, key)
+    if known is None:
+        from quant.latency.measure import (
+            measure_cost,  # here, for it starts processes' worth of work
+        )
+
+        table = measure_cost(graph, profile, target, feeds, runtime=runtime, threads=threads).table
+        known = {
+            "format": FORMAT,
+            "key": key,
+            "device": table.device,
+            "assumptions": list(table.assumptions),
+            "byte_ms": table.byte_ms,
+            "convert_ms": table.convert_ms,
+            "layers": [[*k, cost.milliseconds] for k, cost in table.layers.items()],
+        }
+        write_json(path, known)
+    times = {(str(n), str(p)): float(ms) for n, p, ms in known["layers"]}
+    return replace(
+        base,
+        device=known["device"],
+        layers={
+            (name, p): replace(cost, milliseconds=times[name, _kernel(p)], bound="measured")
+            for (name, p), cost in base.layers.items()
+        },
+        assumptions=tuple(known["assumptions"]),
+        byte_ms=known["byte_ms"],
+        convert_ms=known["convert_ms"],
+    )
+
+
+def _kernel(precision: str) -> str:
+    return "float32" if precision.startswith("float") else "int8"
+
+
+def _load(path: Path, key: str) -> dict[str, Any] | None:
+    """Return what an earlier run measured; None where the file is another's, broken or not there."""
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        good = told["format"] == FORMAT and told["key"] == key
+        return told if good and isinstance(told["layers"], list) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,93 @@
+"""ONNX Runtime's own profile of a model, without what it takes to look."""
+
+__all__ = ["OrtProfile", "looking_time"]
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnxruntime as ort
+
+from quant.latency.kernel import Feeds, KernelTime, least
+
+
+class OrtProfile:
+    """A session of ONNX Runtime that writes its profile beside the model, and one that does not.
+
+    To look at a kernel takes some microseconds, which would count as the kernel's own: what all of
+    them take together beyond a run without profiler is taken from each in equal parts.
+    """
+
+    def __init__(self, folder: Path, threads: int) -> None:
+        self._clock = time.process_time if threads == 1 else time.perf_counter
+        self._plain = _session(folder, _options(threads))
+        self._runs: list[float] = []
+        options = _options(threads)
+        options.enable_profiling = True
+        options.profile_file_prefix = str(folder / "profile")
+        self._optimized = folder / "optimized.onnx"
+        options.optimized_model_filepath = str(self._optimized)
+        for key, value in (("file_name", "optimized.data"), ("min_size_in_bytes", "1024")):
+            entry = f"session.optimized_model_external_initializers_{key}"
+            options.add_session_config_entry(entry, value)
+        self._session = _session(folder, options)
+
+    def run(self, feeds: Feeds) -> None:
+        """Run both once."""
+        self._session.run(None, dict(feeds))
+        start = self._clock()
+        self._plain.run(None, dict(feeds))
+        self._runs.append(1000 * (self._clock() - start))
+
+    def kernels(self, skip: int) -> list[KernelTime]:
+        """End the profile and read it: one event of each node in every run, in microseconds."""
+        told = json.loads(Path(self._session.end_profiling()).read_text(encoding="utf-8"))
+        nodes = onnx.load(self._optimized, load_external_data=False).graph.node
+        tensors = {node.name: (*node.output, *node.input) for node in nodes}
+        times: dict[tuple[str, str], list[float]] = {}
+        for event in told:
+            name = str(event.get("name", ""))
+            if event.get("cat") == "Node" and name.endswith("_kernel_time"):
+                key = (event["args"]["op_name"], name.removesuffix("_kernel_time"))
+                times.setdefault(key, []).append(event["dur"] / 1000)
+        fastest = {key: least(found, skip) for key, found in times.items()}
+        looking = looking_time(list(fastest.values()), least(self._runs, skip))
+        return [
+            KernelTime(
+                op=op,
+                names=(name,),
+                tensors=tensors.get(name, ()),
+                milliseconds=max(milliseconds - looking, 0.0),
+            )
+            for (op, name), milliseconds in fastest.items()
+        ]
+
+
+def looking_time(kernels: Sequence[float], whole: float) -> float:
+    """Return what a profiler adds to each kernel, so that together they take `whole`; 0 at least.
+
+    A kernel gives no more than it has: where small ones have less, the others give more.
+
+    >>> looking_time([1.0, 0.5, 0.125], 1.0)
+    0.25
+    """
+    excess, left = sum(kernels) - whole, sorted(kernels)
+    while left and excess > left[0] * len(left):
+        excess -= left.pop(0)
+    return max(excess / len(left), 0.0) if left else 0.0
+
+
+def _options(threads: int) -> Any:
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+def _session(folder: Path, options: Any) -> Any:
+    path = str(folder / "model.onnx")
+    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])

@@ -1,0 +1,117 @@
+"""Read an ONNX file as a proto whose weights stay on disk, or say why it is not one."""
+
+__all__ = ["read_proto"]
+
+from collections.abc import Iterator
+from difflib import get_close_matches
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+
+from quant.common.errors import InputError, UnsupportedError, few
+from quant.load.external import check_external
+
+PROTOBUF_END = 2**31
+"""Bytes at which no protobuf parser reads on (protobuf's encoding guide, "Total Size")."""
+
+
+def read_proto(path: Path) -> onnx.ModelProto:
+    """Return the model in an ONNX file; external tensors are checked and left where they are.
+
+    Raises:
+        InputError: The path is missing, a folder, not ONNX or truncated; or an external tensor
+            leaves the model's folder, is missing or is too short.
+        UnsupportedError: The model has a sparse initializer.
+    """
+    proto = _parse(path, _bytes(path))
+    if proto.graph.sparse_initializer:
+        name = proto.graph.sparse_initializer[0].values.name
+        raise UnsupportedError(
+            f"{path}, initializer '{name}': Weights must be dense tensors, and this one is sparse. "
+            "Export the model with dense weights."
+        )
+    for tensor in _tensors(proto):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            check_external(path, tensor)
+    return proto
+
+
+def _bytes(path: Path) -> bytes:
+    if path.is_dir():
+        held = sorted(p.name for p in path.glob("*.onnx"))
+        mend = f"Name one of its files: {few(held)}." if held else "Name an .onnx file."
+        raise InputError(f"{path}: A model must be a file, and this is a folder. {mend}")
+    if not path.exists():
+        names = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        near = get_close_matches(path.name, names, n=1)
+        mend = f"Did you mean '{near[0]}'?" if near else "Check the path after --model."
+        raise InputError(f"{path}: A model must be an existing file, and nothing is here. {mend}")
+    try:
+        if path.stat().st_size >= PROTOBUF_END:
+            raise InputError(
+                f"{path}: An ONNX file must be smaller than 2 GB, saw {path.stat().st_size} bytes. "
+                "Save the model with external data."
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"{path}: A model must be a file that can be read, saw '{error.strerror or error}'. "
+            "Check its permissions."
+        ) from error
+
+
+def _parse(path: Path, data: bytes) -> onnx.ModelProto:
+    if not data:
+        raise InputError(f"{path}: A model must be an ONNX file, saw 0 bytes. Export it again.")
+    proto = onnx.ModelProto()
+    try:
+        proto.ParseFromString(data)
+    except DecodeError as error:
+        if data[0] == 0x08:  # the tag of ir_version, with which every writer begins
+            raise _truncated(path, len(data), "does not parse to its end") from error
+        raise _foreign(path, data) from error
+    if proto.ir_version == 0 or not (proto.graph.node or proto.opset_import):
+        raise _foreign(path, data)
+    if not proto.graph.node:
+        raise _truncated(path, len(data), "holds no node")
+    if not proto.opset_import:
+        raise _truncated(path, len(data), "names no opset")
+    return proto
+
+
+def _foreign(path: Path, data: bytes) -> InputError:
+    start = data[:8].decode("ascii", "backslashreplace")
+    start = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in start).replace("'", '"')
+    return InputError(
+        f"{path}: A model must be an ONNX file, saw {len(data)} bytes that start with '{start}'. "
+        "Export the model to ONNX, or give a PyTorch one as module:factory."
+    )
+
+
+def _truncated(path: Path, size: int, seen: str) -> InputError:
+    return InputError(
+        f"{path}: An ONNX file must be whole, and after {size} bytes this one {seen}: it is "
+        "truncated or damaged. Copy or export it again."
+    )
+
+
+def _tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Yield every tensor of the graph, its subgraphs and the functions."""
+    yield from _graph_tensors(proto.graph)
+    for function in proto.functions:
+        for node in function.node:
+            yield from _node_tensors(node)
+
+
+def _graph_tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    yield from graph.initializer
+    for node in graph.node:
+        yield from _node_tensors(node)
+
+
+def _node_tensors(node: onnx.NodeProto) -> Iterator[onnx.TensorProto]:
+    for attribute in node.attribute:
+        yield from (t for t in [attribute.t, *attribute.tensors] if t.data_type)
+        for graph in [attribute.g, *attribute.graphs]:
+            yield from _graph_tensors(graph)

@@ -1,0 +1,90 @@
+"""Load a model from an ONNX file or a PyTorch factory, or say in one sentence why not."""
+
+__all__ = ["load"]
+
+import re
+from pathlib import Path
+
+import onnx_ir as ir
+import onnx_ir.passes.common as passes
+
+from quant.common.errors import QuantError, UnsupportedError
+from quant.graph.names import name_nodes
+from quant.graph.session import open_session, reason
+from quant.graph.without_weights import without_weights
+from quant.load.onnx_file import read_proto
+from quant.load.quantizable import refuse_layers
+from quant.load.refusals import refuse_structure
+
+FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+"""`module:factory`, both dotted names; a drive letter needs a slash behind its colon."""
+
+SMALL = 1024
+"""Bytes up to which a weight stays in the graph that is only tried, for shapes are read from it."""
+
+
+def load(source: str) -> ir.Model:
+    """Return the model behind `source` with functions inlined and nodes sorted and named.
+
+    Args:
+        source: The path of an ONNX file, or `module:factory` for a PyTorch module.
+
+    Nothing is written, and weights in external files stay there until they are read.
+
+    Raises:
+        InputError: The file or the factory gives no sound model.
+        UnsupportedError: The model is sound, and we or ONNX Runtime cannot serve it.
+    """
+    if FACTORY.fullmatch(source) and not Path(source).exists():
+        from quant.load.torch_module import load_torch
+
+        model = load_torch(source)
+    else:
+        model = _load_onnx(source)
+    refuse_structure(model, source)
+    name_nodes(model)  # ONNX Runtime refuses two nodes of one name
+    refuse_layers(model, source)
+    _refuse_operators(model, source)
+    return model
+
+
+def _load_onnx(source: str) -> ir.Model:
+    proto = read_proto(Path(source))
+    try:
+        model = ir.from_proto(proto)
+        passes.InlinePass()(model)
+        passes.RemoveUnusedFunctionsPass()(model)  # type: ignore[no-untyped-call]
+    except Exception as error:
+        raise UnsupportedError(
+            f"{source}: The graph must be one that onnx_ir can read, and it said "
+            f"'{' '.join(str(error).split())}'. Export the model again."
+        ) from error
+    ir.external_data.set_base_dir(model.graph, Path(source).resolve().parent)
+    return model
+
+
+def _refuse_operators(model: ir.Model, place: str) -> None:
+    """Raise unless ONNX Runtime has a kernel for every node.
+
+    Large weights become inputs for the trial, so it takes as long for 2 GB as for 2 kB.
+    """
+    trial, _ = without_weights(model, SMALL)
+    try:
+        open_session(trial, threads=1, optimize=False)
+    except QuantError as error:
+        raise _refused(model, place, reason(error.__cause__ or error)) from error
+
+
+def _refused(model: ir.Model, place: str, said: str) -> UnsupportedError:
+    """Return the error that names the node which ONNX Runtime's reason is about."""
+    for node in model.graph.all_nodes():
+        if re.search(rf"(?<!\w){re.escape(node.op_type)}(?!\w)", said):
+            domain = node.domain or "ai.onnx"
+            return UnsupportedError(
+                f"{place}, node '{node.name}': ONNX Runtime must be able to run "
+                f"{node.op_type} of domain '{domain}', and said '{said}'. "
+                "Export the model with standard operators."
+            )
+    return UnsupportedError(
+        f"{place}: ONNX Runtime must be able to load the model, and said '{said}'. Export it again."
+    )

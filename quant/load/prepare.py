@@ -1,0 +1,101 @@
+"""Prepare a loaded model: current opset, constants and BatchNorm folded, unique names, shapes."""
+
+__all__ = ["check_parity", "parity", "prepare"]
+
+from collections import Counter
+
+import onnx_ir as ir
+import onnx_ir.passes.common as passes
+
+from quant.graph.names import name_nodes
+from quant.graph.opset import raise_opset
+from quant.graph.prepared_graph import PROTO_LIMIT, Graph, model_bytes, weight_of
+from quant.graph.shapes import infer_shapes
+from quant.load.dims import name_dims
+from quant.load.fold_batchnorm import fold_batchnorm
+from quant.load.fold_gemm import fold_alpha, join_gemm
+from quant.load.parity import check_parity, parity
+from quant.load.quantizable import refuse_layers
+from quant.load.simplify import slimmed
+from quant.load.through import drop_through
+
+
+def prepare(model: ir.Model, name: str, source: str, *, simplify: bool = True) -> Graph:
+    """Return the graph that profiles and plans speak about; `model` is left as it was.
+
+    Args:
+        model: What `load` returned.
+        name: A short name for files and tables.
+        source: Where the model came from, as the user wrote it; messages start with it.
+        simplify: False leaves onnxslim out: for a model whose parity is broken by it.
+
+    The same model gives the same bytes. Inputs and outputs keep names, order and dynamic dims.
+    Weights of up to 1.9 GB in all are in memory afterwards; above that, external ones stay outside.
+
+    Raises:
+        UnsupportedError: The opset is under 13 and cannot be raised, or no layer is left.
+        InputError: Folding brought out weights that are not finite.
+    """
+    notes: list[str] = []
+    work = model.clone()
+    if model_bytes(work) <= PROTO_LIMIT:
+        work = ir.external_data.load_to_model(work)
+    passes.ClearMetadataAndDocStringPass()(work)
+    if listed := sum(v.is_initializer() for v in work.graph.inputs):
+        passes.RemoveInitializersFromInputsPass()(work)
+        notes.append(f"{listed} initializers removed from the inputs")
+    if unnamed := name_dims(work):
+        notes.append(f"{unnamed} dynamic axes named")
+    work, note = raise_opset(work, source)
+    notes.append(note or "")
+    notes += _fold(work)
+    if simplify:
+        work, note = slimmed(work)
+        notes.append(note)
+        notes += _fold(work)
+    notes += _tidy(work, name)
+    refuse_layers(work, source)
+    return Graph(work, name, source, tuple(n for n in notes if n))
+
+
+def _fold(model: ir.Model) -> list[str]:
+    """Fold what needs no shapes, and return notes."""
+    constants = Counter(node.op_type for node in model.graph)["Constant"]
+    passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    model.graph.sort()
+    renamed = name_nodes(model)
+    dropped = drop_through(model.graph)
+    folded = fold_batchnorm(model)
+    parts = [
+        (constants, "constants lifted to initializers"),
+        (renamed, "nodes named"),
+        (dropped, "Identity and Dropout nodes removed"),
+        (folded, "BatchNormalization nodes folded"),
+    ]
+    return [f"{count} {what}" for count, what in parts if count]
+
+
+def _tidy(model: ir.Model, name: str) -> list[str]:
+    """Remove what nobody reads, infer shapes and dtypes, and note shared weights."""
+    before = len(model.graph)
+    passes.RemoveUnusedNodesPass()(model)
+    unused = before - len(model.graph)
+    passes.RemoveUnusedFunctionsPass()(model)  # type: ignore[no-untyped-call]
+    passes.RemoveUnusedOpsetsPass()(model)
+    model.graph.sort()
+    model.graph.name = model.graph.name or name
+    infer_shapes(model)
+    joined, scaled = join_gemm(model), fold_alpha(model)
+    if joined or scaled:
+        passes.RemoveUnusedNodesPass()(model)
+    weights = Counter(w.name for n in model.graph if (w := weight_of(n)) is not None)
+    parts = []
+    if unused:
+        parts.append(f"{unused} unused nodes removed")
+    if joined:
+        parts.append(f"{joined} MatMul and Add joined to Gemm")
+    if scaled:
+        parts.append(f"{scaled} alpha or beta of Gemm folded")
+    if shared := sum(count > 1 for count in weights.values()):
+        parts.append(f"{shared} weights are shared by several layers")
+    return parts

@@ -1,0 +1,115 @@
+"""The graphs that are broken or quantized already, each refused with one sentence."""
+
+__all__ = ["label", "refuse_structure"]
+
+import onnx_ir as ir
+
+from quant.common.errors import InputError, UnsupportedError, few
+
+QUANTIZED = {
+    "QuantizeLinear",
+    "DequantizeLinear",
+    "DynamicQuantizeLinear",
+    "ConvInteger",
+    "MatMulInteger",
+}
+"""Standard operators (ONNX 1.23) that only a quantized graph has, besides those named QLinear*."""
+
+CONTRIB = ("Q", "DynamicQuantize", "MatMulInteger", "MatMulNBits", "MatMulBnb4", "ConvInteger")
+"""How the quantized operators of com.microsoft start (ONNX Runtime 1.32, ContribOperators.md)."""
+
+PLAIN = ("", "ai.onnx")
+
+
+def refuse_structure(model: ir.Model, place: str) -> None:
+    """Raise unless the graph is connected, has no cycle, reads tensors and is not quantized yet.
+
+    Raises:
+        InputError: A node reads a value that nothing gives, or the nodes form a cycle.
+        UnsupportedError: An input or output is not a tensor of numbers, or there is no input, or a
+            node is quantized.
+    """
+    for node in model.graph.all_nodes():
+        for value in node.inputs:
+            if value is not None and _orphan(value):
+                raise InputError(
+                    f"{place}, node '{label(node)}': Every value that a node reads must come from "
+                    f"a node, an input or an initializer, and '{value.name}' does not. "
+                    "Export the model again."
+                )
+    _refuse_cycle(model, place)
+    for node in model.graph.all_nodes():
+        if _quantized(node):
+            raise UnsupportedError(
+                f"{place}, node '{label(node)}': The model must be a float one, and {node.op_type} "
+                "says that it is quantized already. Give the model from before its quantization."
+            )
+    _refuse_ends(model, place)
+
+
+def _orphan(value: ir.Value) -> bool:
+    """Return whether nothing defines the value; an empty name stands for an absent input."""
+    defined = value.producer() is not None or value.is_graph_input() or value.is_initializer()
+    return bool(value.name) and not defined
+
+
+def _refuse_cycle(model: ir.Model, place: str) -> None:
+    """Sort the nodes; where that cannot be, name those on a cycle."""
+    try:
+        model.graph.sort()
+    except ValueError as error:
+        raise InputError(
+            f"{place}: Nodes must not feed themselves, and these form a cycle: "
+            f"{few(_cycle(model.graph))}. Export the model again."
+        ) from error
+
+
+def _cycle(graph: ir.Graph) -> list[str]:
+    """Return the names of nodes that neither begin nor end what is left after peeling."""
+    rest = list(graph)
+    while True:
+        kept = set(rest)
+        peeled = [
+            node
+            for node in rest
+            if any(p in kept for p in node.predecessors())
+            and any(s in kept for s in node.successors())
+        ]
+        if len(peeled) == len(rest):
+            return [label(node) for node in rest]
+        rest = peeled
+
+
+def _quantized(node: ir.Node) -> bool:
+    if node.domain in PLAIN:
+        return node.op_type in QUANTIZED or node.op_type.startswith("QLinear")
+    return node.domain == "com.microsoft" and (
+        node.op_type in QUANTIZED or node.op_type.startswith(CONTRIB)
+    )
+
+
+def _refuse_ends(model: ir.Model, place: str) -> None:
+    """Raise unless there is an input, and all inputs and outputs are tensors of numbers."""
+    graph = model.graph
+    inputs = [v for v in graph.inputs if not v.is_initializer()]
+    if not inputs:
+        raise UnsupportedError(
+            f"{place}: A model must have an input, saw 0. Export it with its image as an input."
+        )
+    for kind, values in (("input", inputs), ("output", list(graph.outputs))):
+        for value in values:
+            seen = None
+            if value.type is not None and not isinstance(value.type, ir.TensorType):
+                seen = type(value.type).__name__.removesuffix("Type").lower()
+            elif value.dtype == ir.DataType.STRING:
+                seen = "string"
+            if seen:
+                raise UnsupportedError(
+                    f"{place}, {kind} '{value.name}': Inputs and outputs must be tensors of "
+                    f"numbers, saw a {seen}. Export the model without it."
+                )
+
+
+def label(node: ir.Node) -> str:
+    """Return a node's name, or its operator and first output where it has none."""
+    return node.name or f"{node.op_type} -> {node.outputs[0].name if node.outputs else ''}"

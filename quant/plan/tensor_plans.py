@@ -1,0 +1,114 @@
+"""Plan: for every tensor its format and numbers, or float, and because.
+
+`quant/plan/file.py` writes it as JSON that a person can print, compare, edit and give back.
+"""
+
+__all__ = ["PRECISIONS", "LayerPlan", "Plan", "TensorPlan", "tensor_key"]
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quant.formats.number_format import NumberFormat, Numbers
+
+F32 = NDArray[np.float32]
+
+PRECISIONS = ("int8", "int16", "w4a8", "w4a4", "w8a16", "fp8", "float16", "float32")
+"""What a layer may compute in; which of them a target has, its table says.
+
+"w4a8" is int8 arithmetic on weights of 4 bits; "w4a4" and "w8a16" are simulated on every target of
+integers, whether or not its kernels have them.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorPlan:
+    """One tensor's grid, and who sees it.
+
+    Attributes:
+        tensor: The value's name in the prepared graph.
+        kind: "activation" or "weight".
+        number: The format; None leaves the tensor float.
+        params: Its measured numbers; None exactly when `number` is.
+        readers: `(node, input index)` of those that see the integers; None for every reader.
+        because: One phrase.
+    """
+
+    tensor: str
+    kind: str
+    number: NumberFormat | None
+    params: Numbers | None
+    readers: tuple[tuple[str, int], ...] | None = None
+    because: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerPlan:
+    """One layer's precision, one of PRECISIONS, and because."""
+
+    layer: str
+    op: str
+    precision: str
+    because: str
+
+    @property
+    def quantized(self) -> bool:
+        """Whether it computes on grids that were measured, and not in plain floats."""
+        return not self.precision.startswith("float")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Every layer's and tensor's choice for one target and one prepared graph.
+
+    Attributes:
+        target: Name of the target.
+        graph: Fingerprint of the prepared graph.
+        layers: By node name, in topological order.
+        tensors: In topological order, weights behind the activations; by tensor name, or by
+            `tensor_key` where readers of one tensor see different grids.
+        shifts: By node name float32 `[K]`, what is added to a layer's bias: it takes back the mean
+            error that rounding the weights makes.
+    """
+
+    target: str
+    graph: str
+    layers: Mapping[str, LayerPlan]
+    tensors: Mapping[str, TensorPlan]
+    shifts: Mapping[str, F32] = field(default_factory=dict)
+
+    @property
+    def quantized(self) -> list[TensorPlan]:
+        """The tensors that have a grid."""
+        return [t for t in self.tensors.values() if t.params is not None]
+
+    def grid(self, tensor: str, reader: str) -> TensorPlan | None:
+        """Return the grid on which a node sees a tensor, or None where it sees the floats."""
+        for known in self._by_tensor.get(tensor, ()):
+            if known.readers is None or any(name == reader for name, _ in known.readers):
+                return known
+        return None
+
+    @cached_property
+    def _by_tensor(self) -> dict[str, list[TensorPlan]]:
+        found: dict[str, list[TensorPlan]] = {}
+        for tensor in self.quantized:
+            found.setdefault(tensor.tensor, []).append(tensor)
+        return found
+
+
+def tensor_key(tensor: TensorPlan, taken: Mapping[str, Any]) -> str:
+    """Return the tensor's name, or "name for reader" where another grid of it has that.
+
+    A key that another tensor has, for names may be anything, gets a "_".
+    """
+    key = tensor.tensor
+    if tensor.readers and key in taken and taken[key].tensor == key:
+        key = f"{key} for {tensor.readers[0][0]}"
+    while key in taken and taken[key].tensor != tensor.tensor:
+        key += "_"
+    return key

@@ -1,0 +1,1 @@
+"""Preprocessing as data: how an image becomes the network's input tensor."""

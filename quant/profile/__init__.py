@@ -1,0 +1,1 @@
+"""Profiles: the statistics of every activation over the calibration samples, and their file."""

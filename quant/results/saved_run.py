@@ -1,0 +1,169 @@
+"""SavedRun: what a run left in its folder, read back, with the causes of each layer's error."""
+
+__all__ = ["SavedRun", "SavedTarget", "load_run"]
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+
+from quant.analysis.analyse import Analysis
+from quant.analysis.file import load_analysis
+from quant.analysis.layer_error import LayerError, read_layers
+from quant.causes.cause import Cause
+from quant.causes.find_causes import find_causes
+from quant.common.errors import InputError
+from quant.graph.prepared_graph import Graph
+from quant.plan.file import load_plan
+from quant.plan.fitted_graph import graph_for
+from quant.plan.tensor_plans import Plan
+from quant.profile.file import load_profile
+from quant.profile.statistics import Profile
+from quant.results.saved_search import SavedSearch, load_search
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedTarget:
+    """One target's part of a run.
+
+    Attributes:
+        name: Of the target.
+        facts: Its part of `run.json`.
+        plan: As it was simulated.
+        graph: That the plan is about: `prepared.onnx`, or the target's own with better weights.
+        profile: Of that graph.
+        rows: The layer table.
+        analysis: Empty where no layer was measured.
+        causes: By layer, the likeliest first.
+        search: For mixed precision; None where there was none.
+    """
+
+    name: str
+    facts: Mapping[str, Any]
+    plan: Plan
+    graph: Graph
+    profile: Profile
+    rows: tuple[LayerError, ...]
+    analysis: Analysis
+    causes: Mapping[str, list[Cause]]
+    search: SavedSearch | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedRun:
+    """A run's folder.
+
+    Attributes:
+        folder: Where it lies.
+        facts: `run.json`.
+        graph: `prepared.onnx`.
+        profile: Of it.
+        targets: In the order of `run.json`.
+        gate: `gate.json` of the last `quant gate`, None where there was none.
+    """
+
+    folder: Path
+    facts: Mapping[str, Any]
+    graph: Graph
+    profile: Profile
+    targets: tuple[SavedTarget, ...]
+    gate: Mapping[str, Any] | None = None
+
+
+def load_run(folder: Path) -> SavedRun:
+    """Read a run.
+
+    Raises:
+        InputError: It is no folder of a run, or one of its files is missing or of another version.
+    """
+    facts = _facts(folder / "run.json")
+    model = facts["model"]
+    path = folder / "prepared.onnx"
+    try:
+        loaded = ir.load(path)
+    except Exception as error:  # protobuf and onnx_ir raise whatever they like
+        raise InputError(
+            f"{path}: not a readable graph: {type(error).__name__}. Run quant calibrate again."
+        ) from error
+    graph = Graph(loaded, str(model["name"]), str(model.get("source", "")))
+    profile = load_profile(folder / "profile.safetensors")
+    profile.must_match(place=str(folder / "profile.safetensors"), graph=graph.fingerprint)
+    targets = tuple(
+        _target(folder / name, name, told, graph, profile)
+        for name, told in facts["targets"].items()
+    )
+    return SavedRun(
+        folder=folder,
+        facts=facts,
+        graph=graph,
+        profile=profile,
+        targets=targets,
+        gate=_gate(folder / "gate.json"),
+    )
+
+
+def _gate(path: Path) -> dict[str, Any] | None:
+    """Read a verdict; a broken one is none, for `quant gate` writes it again."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and isinstance(found.get("results"), list) else None
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    """Read `run.json`."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        facts: dict[str, Any] = json.loads(text, parse_constant=lambda _: None)
+    except (OSError, ValueError) as error:
+        said = error.strerror if isinstance(error, OSError) else str(error)
+        raise InputError(
+            f"{path}: not a readable summary of a run: {said}. Give the --out folder of quant "
+            "calibrate."
+        ) from error
+    seen = facts.get("schema") if isinstance(facts, dict) else None
+    if seen != SCHEMA:
+        raise InputError(
+            f"{path}: a run of another version: saw schema {seen}, wanted {SCHEMA}. Run quant "
+            "calibrate again."
+        )
+    if not isinstance(facts.get("model"), dict) or not isinstance(facts.get("targets"), dict):
+        raise InputError(
+            f"{path}: a run has a model and targets, saw only {', '.join(sorted(facts))}. Run quant "
+            "calibrate again."
+        )
+    return facts
+
+
+def _target(
+    folder: Path, name: str, facts: Mapping[str, Any], graph: Graph, profile: Profile
+) -> SavedTarget:
+    plan = load_plan(folder / "plan.json")
+    graph = graph_for(plan, folder / "plan.json", graph)
+    if graph.fingerprint != profile.provenance.graph:
+        profile = load_profile(folder / "profile.safetensors")
+    rows = read_layers(folder / "layers.csv")
+    path = folder / "analysis.safetensors"
+    empty = Analysis(target=name, images=(), layers={})
+    analysis = load_analysis(path) if path.exists() else empty
+    causes = {
+        row.layer: find_causes(graph, plan, profile, row, analysis.layers.get(row.layer))
+        for row in rows
+    }
+    return SavedTarget(
+        name=name,
+        facts=facts,
+        plan=plan,
+        graph=graph,
+        profile=profile,
+        rows=rows,
+        analysis=analysis,
+        causes=causes,
+        search=load_search(folder / "search" / "search.json") if "search" in facts else None,
+    )

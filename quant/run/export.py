@@ -1,0 +1,94 @@
+"""Exporting: the commands that write or check one target's files from what is on disk."""
+
+__all__ = ["check_file", "export_plan"]
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from quant.cli.options import preprocess_of
+from quant.common.errors import InputError
+from quant.common.progress import Talk
+from quant.deploy.target_folder import (
+    Shipped,
+    fallen_back,
+    planned_floats,
+    refuse_narrow,
+    refused_layers,
+    ship,
+)
+from quant.job.settings import Job
+from quant.load.onnx_file import read_proto
+from quant.plan.file import load_plan
+from quant.plan.fitted_graph import graph_for
+from quant.profile.file import load_profile
+from quant.run.material import deployment_of, gather, open_graph
+from quant.target.check_plan import check_whole
+from quant.target.deployment import Deployment
+from quant.target.finding import Finding
+from quant.target.table import TARGETS
+
+QUANTIZED = ("QuantizeLinear", "DequantizeLinear", "AscendQuant", "QLinearConv", "ConvInteger")
+
+
+def export_plan(
+    plan_path: Path, profile_path: Path | None, out: Path, options: dict[str, Any]
+) -> Shipped:
+    """Write a target's folder from a plan.
+
+    Args:
+        plan_path: Of `quant choose` or of a run.
+        profile_path: For files that list every range; None leaves them out.
+        out: The folder.
+        options: Of the command line: model, data, samples, seed, preprocessing and chips.
+
+    Raises:
+        InputError: A file cannot be read or does not fit the model, or the target refuses a layer.
+    """
+    plan = load_plan(plan_path)
+    target = TARGETS[plan.target]
+    profile = load_profile(profile_path) if profile_path is not None else None
+    preprocess = preprocess_of(options)
+    data = options.pop("data")
+    job = Job(preprocess=preprocess, out=out, data=data or "", holdout=0, **options)
+    material = gather(job, Talk(quiet=True)) if data is not None else None
+    prepared = material.graph if material is not None else open_graph(job.model)[1]
+    graph = graph_for(plan, plan_path, prepared)
+    if profile is not None:
+        profile.must_match(place=str(profile_path), graph=graph.fingerprint)
+    deployment = deployment_of(job, profile, material)
+    check_whole(plan, graph, target)
+    refused = refused_layers(graph, target, deployment, planned_floats(plan))
+    plan = fallen_back(graph, plan, refused, target)
+    refuse_narrow(plan, target)
+    return ship(graph, plan, target, out, deployment, prepared)
+
+
+def check_file(path: Path, name: str, options: Mapping[str, Any]) -> list[Finding]:
+    """Return what a target will not take of a model, an export's folder, or one file of it.
+
+    Raises:
+        InputError: The file cannot be read, or the target has no check of its kind.
+    """
+    target = TARGETS[name]
+    rest = dict(options)
+    deployment = Deployment(preprocess=preprocess_of(rest), **rest)
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder. Name a model, or an export's folder.")
+    if path.is_file() and path.suffix == ".onnx" and not _quantized(path):
+        graph = open_graph(str(path))[1]
+        return target.check_model(graph, deployment) if target.check_model is not None else []
+    if target.check_export is None:
+        raise InputError(
+            f"{path}: {target.title} has no check of exports. Give the float model, or another "
+            "--target."
+        )
+    return target.check_export(path, deployment)
+
+
+def _quantized(path: Path) -> bool:
+    """Tell whether an ONNX file holds integers already."""
+    proto: onnx.ModelProto = read_proto(path)
+    return any(node.op_type in QUANTIZED for node in proto.graph.node)

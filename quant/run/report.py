@@ -1,0 +1,75 @@
+"""Reporting: what a person reads of a run, made from its folder alone."""
+
+__all__ = ["FORMATS", "diff_runs", "report_run", "write_overview"]
+
+from pathlib import Path
+from typing import Any
+
+from quant.common.files import write_json, write_text
+from quant.graph.prepared_graph import save_model
+from quant.results.run_diff import compare_runs, diff_json
+from quant.results.saved_run import load_run
+from quant.visualize.figures.write_figures import write_figures
+from quant.visualize.report.html import write_report
+from quant.visualize.report.markdown import report_markdown
+from quant.visualize.report.overlays import model_explorer, netron
+from quant.visualize.terminal.diff import diff_html, diff_text
+
+FORMATS = ("html", "markdown", "model-explorer", "netron")
+
+
+def write_overview(folder: Path) -> None:
+    """Write `report.html` and `figures/` into a run's folder.
+
+    Raises:
+        InputError: It is no run's folder.
+    """
+    run = load_run(folder)
+    write_figures(run)
+    write_report(run, folder / "report.html")
+
+
+def report_run(folder: Path, form: str, out: Path | None) -> list[Path]:
+    """Write one of FORMATS and return the files.
+
+    Args:
+        folder: Of the run.
+        form: "html": page and figures; "markdown": for a pull request; "model-explorer": node data;
+            "netron": the prepared graph with the errors in it. The last two a file for each target.
+        out: File (html, markdown) or folder (the others); None for the run's own.
+
+    Raises:
+        InputError: It is no run's folder, or `out` cannot be written.
+    """
+    run = load_run(folder)
+    if form == "html":
+        path = out or folder / "report.html"
+        write_figures(run)
+        write_report(run, path)
+        return [path]
+    if form == "markdown":
+        path = out or folder / "report.md"
+        write_text(path, report_markdown(run))
+        return [path]
+    found = []
+    for target in run.targets:
+        kind = "json" if form == "model-explorer" else "onnx"
+        path = (out or folder) / f"{form}-{target.name}.{kind}"
+        if form == "model-explorer":
+            write_json(path, model_explorer(target))
+        else:
+            save_model(netron(run, target), path)
+        found.append(path)
+    return found
+
+
+def diff_runs(before: Path, after: Path, html: Path | None = None) -> tuple[str, dict[str, Any]]:
+    """Compare two runs; return the text and the JSON, and write the page where one is asked for.
+
+    Raises:
+        InputError: One is no run's folder, or they share no target or layer.
+    """
+    diff = compare_runs(load_run(before), load_run(after))
+    if html is not None:
+        write_text(html, diff_html(diff))
+    return diff_text(diff), diff_json(diff)

@@ -1,0 +1,1 @@
+"""Mixed precision: the cheapest precision for every group of layers that is accurate enough."""

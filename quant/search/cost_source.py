@@ -1,0 +1,88 @@
+"""Cost source: where a search has the cost of layers from."""
+
+__all__ = ["cost_table"]
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from quant.compare.comparison import Samples
+from quant.cost.device_choice import device_meant, single_sizes
+from quant.cost.device_file import pick_device
+from quant.cost.latency_names import LayerNames
+from quant.cost.layer_costs import CostTable
+from quant.cost.measured_table import with_measured
+from quant.cost.measured_times import read_latency
+from quant.cost.roofline import roofline
+from quant.graph.prepared_graph import Graph
+from quant.job.search_goal import Goal
+from quant.job.settings import Job
+from quant.latency.measured_cost_file import measured_here
+from quant.profile.statistics import Profile
+from quant.target.device import Device
+from quant.target.table import Target
+
+UNKNOWN = Device(
+    name="no device", title="no device", peak={"int8": 1e12, "float32": 2.5e11}, bandwidth=None
+)
+"""Stands in for a device of which nothing is known, where measured times scale it."""
+
+
+def cost_table(
+    graph: Graph,
+    target: Target,
+    job: Job,
+    samples: Sequence[Samples],
+    profile: Profile | None = None,
+) -> CostTable:
+    """Return what layers cost on the device of a search, for one sample.
+
+    The times are those of `--latency`; or of the roofline of `--device`; or measured on this machine
+    where that runs the target; or of the roofline of the target's own device. Where there is none
+    they are 0: size and operations are known in any case.
+
+    Args:
+        graph: The prepared graph.
+        target: The table.
+        job: Says which device, and where measured times are kept.
+        samples: The first of them tells the sizes of the inputs.
+        profile: Of the graph, to measure with; None to measure nothing.
+
+    Raises:
+        InputError: A device or a file of times is wrong, or tells of other layers.
+    """
+    shapes = {str(k): tuple(v.shape) for b in samples[:1] for k, v in b.feeds.items()}
+    sizes = single_sizes(graph, shapes)
+    goal = job.goal or Goal()
+    if goal.device is not None:
+        device: Device | None = pick_device(target.title, target.devices, goal.device, None)
+    else:
+        device = device_meant(target.devices, (job.soc_version, job.nnie_version))
+    table = roofline(graph, target, device or UNKNOWN, sizes)
+    if goal.latency is not None:
+        found = read_latency(Path(goal.latency), LayerNames(graph), table)
+        return with_measured(table, found)
+    if device is None and profile is not None and samples and _timed(goal):
+        feeds = {name: x[:1] if _open(graph, name) else x for name, x in samples[0].feeds.items()}
+        path = job.out / target.name / "search" / "latency.json"
+        args = (graph, profile, target, feeds, table)
+        made = measured_here(*args, threads=job.threads, path=path)
+        if made is not None:
+            return made
+    if device is not None:
+        return table
+    untimed = {key: replace(cost, milliseconds=0.0) for key, cost in table.layers.items()}
+    said = f"The time of a layer on {target.title} is not known: it is no part of the cost."
+    return replace(table, layers=untimed, assumptions=(said,))
+
+
+def _timed(goal: Goal) -> bool:
+    """Tell whether a search pays with time."""
+    axes = [goal.axis] if goal.axis else [b.axis for b in goal.budgets]
+    return not axes or "latency" in (*axes, *(b.axis for b in goal.budgets))
+
+
+def _open(graph: Graph, name: str) -> bool:
+    """Tell whether an input takes any number of samples."""
+    shape = graph.values[name].shape
+    return shape is not None and len(shape) > 0 and not isinstance(shape[0], int)

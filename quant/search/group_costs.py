@@ -1,0 +1,165 @@
+"""Search costs: what the choice of a precision for each group costs, as a knapsack."""
+
+__all__ = ["Costs", "costs_of"]
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quant.cost.layer_costs import CostTable, precision_bits
+from quant.graph.layers import VIEWS, layers, source_of
+from quant.graph.prepared_graph import Graph
+from quant.job.search_goal import Budget
+from quant.search.groups import Between, Group
+from quant.search.knapsack import Link, Problem, Shared
+
+F64 = NDArray[np.float64]
+
+IO = "float32"
+"""Precision of the network's inputs and outputs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Costs:
+    """The costs of a graph's groups on every axis.
+
+    Attributes:
+        groups: The groups that choose.
+        precisions: The candidates, and behind them what is fixed elsewhere in the graph.
+        candidates: How many of `precisions` a group may choose.
+        axes: By axis float64 `[G + F, K]`: a row for each group, and one for each fixed precision.
+        links: Conversions, which cost time alone.
+        fixed: By layer name the precision of what is in no group.
+    """
+
+    groups: tuple[Group, ...]
+    precisions: tuple[str, ...]
+    candidates: int
+    axes: Mapping[str, F64]
+    links: tuple[Link, ...]
+    fixed: Mapping[str, str]
+
+    def problem(
+        self,
+        errors: F64,
+        axis: str,
+        budgets: Sequence[Budget] = (),
+        between: Sequence[Between] = (),
+    ) -> Problem:
+        """Return the knapsack of one axis.
+
+        Args:
+            errors: float64 `[G + T, candidates]`: of the groups, and of the tensors between them.
+            axis: The one that is weighed against the error.
+            budgets: Limits on the other axes.
+            between: Those tensors.
+        """
+        count, every = len(self.groups), len(self.precisions)
+        rows = len(self.axes[axis])
+        full = np.full((rows, every), np.inf)
+        full[:count, : self.candidates] = np.maximum(errors[:count], 0.0)
+        for row, name in enumerate(sorted(set(self.fixed.values()) | {IO}), count):
+            full[row, self.precisions.index(name)] = 0.0
+        others = tuple(
+            (self.axes[b.axis], b.limit(self._whole(b.axis, full)))
+            for b in budgets
+            if b.axis != axis
+        )
+        shared = []
+        for tensor, row in zip(between, errors[count:], strict=True):
+            wide = np.zeros(every)
+            wide[: self.candidates] = np.maximum(row, 0.0)
+            shared.append(Shared(tensor=tensor.tensors[0], groups=tensor.groups, errors=wide))
+        return Problem(
+            errors=full,
+            costs=self.axes[axis],
+            shared=tuple(shared),
+            links=self.links if axis == "latency" else (),
+            others=others,
+            fixed=rows - count,
+        )
+
+    def _whole(self, axis: str, errors: F64) -> float:
+        """Return the cost of the most exact plan, without conversions."""
+        return math.fsum(self.axes[axis][g, k] for g, k in enumerate(errors.argmin(axis=1)))
+
+    def layers_of(self, chosen: Sequence[int]) -> dict[str, str]:
+        """Return the precision of each layer under an assignment."""
+        found = dict(self.fixed)
+        for group, k in zip(self.groups, chosen, strict=False):
+            found |= dict.fromkeys(group.layers, self.precisions[k])
+        return found
+
+
+def costs_of(
+    graph: Graph,
+    table: CostTable,
+    groups: Sequence[Group],
+    candidates: Sequence[str],
+    others: Mapping[str, str],
+) -> Costs:
+    """Return the costs of the groups.
+
+    Args:
+        graph: The prepared graph.
+        table: What each layer costs at each precision.
+        groups: Those that choose.
+        candidates: Among what.
+        others: By layer name the precision of layers that are in no group.
+    """
+    inside = {name: g for g, group in enumerate(groups) for name in group.layers}
+    fixed = {x.name: others[x.name] for x in layers(graph) if x.name not in inside}
+    extra = sorted(set(fixed.values()) | {IO})
+    precisions = (*candidates, *(p for p in extra if p not in candidates))
+    rows = {name: len(groups) + i for i, name in enumerate(extra)}
+    owner = {x.name: inside.get(x.name, rows.get(fixed.get(x.name, ""), 0)) for x in layers(graph)}
+    shape = (len(groups) + len(extra), len(precisions))
+    axes = {axis: np.zeros(shape) for axis in ("latency", "size", "ops")}
+    for layer in layers(graph):
+        for k, precision in enumerate(precisions):
+            cost = table.layers.get((layer.name, precision))
+            if cost is None or (layer.name in fixed and precision != fixed[layer.name]):
+                continue
+            bits = precision_bits(precision)
+            row = owner[layer.name]
+            axes["latency"][row, k] += cost.milliseconds
+            axes["size"][row, k] += cost.weight_bytes / 1e6
+            axes["ops"][row, k] += cost.macs * bits[0] * bits[1] / 1e9
+    return Costs(
+        groups=tuple(groups),
+        precisions=precisions,
+        candidates=len(candidates),
+        axes=axes,
+        links=_links(graph, table, owner, rows[IO], precisions),
+        fixed=fixed,
+    )
+
+
+def _links(
+    graph: Graph,
+    table: CostTable,
+    owner: Mapping[str, int],
+    io: int,
+    precisions: Sequence[str],
+) -> tuple[Link, ...]:
+    """Return the tensors between rows of the knapsack; views are looked through."""
+    made = {
+        str(v.name): owner[x.name] for x in layers(graph) if x.op not in VIEWS for v in x.outputs
+    }
+    read: dict[str, dict[int, None]] = {}
+    for layer in layers(graph):
+        for value in layer.data if layer.op not in VIEWS else []:
+            read.setdefault(source_of(graph, str(value.name)), {})[owner[layer.name]] = None
+    for value in graph.outputs:
+        read.setdefault(source_of(graph, str(value.name)), {})[io] = None
+    found = []
+    for tensor, readers in read.items():
+        maker = made.get(tensor, io)
+        others = tuple(r for r in readers if r != maker)
+        costs = np.array([[table.conversion(tensor, p, q) for q in precisions] for p in precisions])
+        if others and costs.any():
+            found.append(Link(maker=maker, readers=others, costs=costs))
+    return tuple(found)

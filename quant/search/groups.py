@@ -1,0 +1,154 @@
+"""Groups: layers that change their precision together.
+
+A quantizer between two layers that one kernel could have served costs more than it saves. So an
+operator without weight goes with what feeds it: the convolutions before one Concat or one residual
+Add are siblings, and a pooling is part of the chain that it ends.
+"""
+
+__all__ = ["Between", "Group", "between", "groups_of", "merged"]
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeGuard
+
+from quant.choose.precisions import makers
+from quant.graph.layers import Layer, layers, macs
+from quant.graph.prepared_graph import Graph, weight_of
+from quant.plan.tensor_plans import LayerPlan, Plan
+from quant.target.table import Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Layers of one precision.
+
+    Attributes:
+        name: Of its first layer with a weight, or of its first layer.
+        layers: Node names in topological order.
+        macs: Multiply-accumulates of one sample.
+    """
+
+    name: str
+    layers: tuple[str, ...]
+    macs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Between:
+    """A tensor that is quantized where it is made, for all that read it, and its views.
+
+    Attributes:
+        tensors: Its name, and those of its views: quantizing one of them or all is the same.
+        groups: Numbers of the groups of which each alone has it quantized.
+    """
+
+    tensors: tuple[str, ...]
+    groups: tuple[int, ...]
+
+
+def between(
+    graph: Graph, target: Target, groups: Sequence[Group], plans: Sequence[Plan]
+) -> list[Between]:
+    """Return the tensors that are not one group's own affair, in topological order.
+
+    They are those which several groups have quantized, or that others read beside the group that
+    has them quantized. There are none where a chip quantizes a tensor for each reader apart.
+
+    Args:
+        graph: The prepared graph.
+        target: The table.
+        groups: The groups.
+        plans: One for each precision, all groups having it.
+    """
+    if target.quantizers != "producer":
+        return []
+    inside = {name: g for g, group in enumerate(groups) for name in group.layers}
+    every = layers(graph)
+    made = makers(every)
+    readers: dict[str, list[str]] = {}
+    for layer in every:
+        for value in layer.data:
+            readers.setdefault(str(value.name), []).append(layer.name)
+    common = {t.tensor for plan in plans for t in plan.quantized if t.readers is None}
+    source: dict[str, str] = {}
+    parts: dict[str, list[str]] = {}
+    causes: dict[str, set[int]] = {}
+    outside: set[str] = set()
+    for name in graph.activations:
+        if name not in common:
+            continue
+        maker = made.get(name)
+        first = source.get(str(maker.data[0].name)) if _views(maker, target) else None
+        source[name] = root = first or name
+        parts.setdefault(root, []).append(name)
+        writes = maker is not None and (weight_of(maker.node) is None or maker.op in target.outputs)
+        touched = [inside.get(x) for x in readers.get(name, [])]
+        outside |= {root} if None in touched else set()
+        touched += [inside.get(maker.name)] if writes and maker is not None else []
+        causes.setdefault(root, set()).update(g for g in touched if g is not None)
+    return [
+        Between(tensors=tuple(parts[root]), groups=tuple(sorted(causes[root])))
+        for root in parts
+        if causes[root] and (len(causes[root]) > 1 or root in outside)
+    ]
+
+
+def _views(maker: Layer | None, target: Target) -> TypeGuard[Layer]:
+    """Tell whether a layer only hands on the numbers of its first input."""
+    return maker is not None and maker.op in target.views and len(maker.data) > 0
+
+
+def groups_of(graph: Graph, plans: Mapping[str, LayerPlan]) -> list[Group]:
+    """Return the groups in topological order of their first layers.
+
+    Args:
+        graph: The prepared graph.
+        plans: Each layer's precision where all that may be quantized is; what is float here, or is
+            not here at all, is in no group.
+    """
+    every = [x for x in layers(graph) if x.name in plans and plans[x.name].quantized]
+    made = makers(every)
+    parent = {layer.name: layer.name for layer in every}
+
+    def root(name: str) -> str:
+        while parent[name] != name:
+            parent[name] = parent[parent[name]]
+            name = parent[name]
+        return name
+
+    for layer in every:
+        if weight_of(layer.node) is not None:
+            continue
+        for value in layer.data:
+            if (maker := made.get(str(value.name))) is not None:
+                parent[root(layer.name)] = root(maker.name)
+    found: dict[str, list[Layer]] = {}
+    for layer in every:
+        found.setdefault(root(layer.name), []).append(layer)
+    return [_group(members) for members in found.values()]
+
+
+def _group(members: Sequence[Layer]) -> Group:
+    first = next((x for x in members if weight_of(x.node) is not None), members[0])
+    return Group(
+        name=first.name, layers=tuple(x.name for x in members), macs=sum(macs(x) for x in members)
+    )
+
+
+def merged(groups: Sequence[Group], most: int, graph: Graph) -> list[Group]:
+    """Return at most `most` groups: those two neighbours become one that compute least together.
+
+    Args:
+        groups: In topological order of their first layers.
+        most: At least 1.
+        graph: Says in what order layers stand.
+    """
+    place = {str(node.name): index for index, node in enumerate(graph.nodes)}
+    found = list(groups)
+    while len(found) > max(most, 1):
+        pairs = range(len(found) - 1)
+        at = min(pairs, key=lambda i: found[i].macs + found[i + 1].macs)
+        one, other = found[at], found[at + 1]
+        both = sorted((*one.layers, *other.layers), key=lambda name: place[name])
+        found[at : at + 2] = [Group(name=one.name, layers=tuple(both), macs=one.macs + other.macs)]
+    return found

@@ -1,0 +1,50 @@
+"""Probes as a file, so that a killed search need not measure again."""
+
+__all__ = ["digest", "load_probes", "save_probes"]
+
+import hashlib
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from quant.common.files import atomic
+from quant.search.sensitivity import Probes
+
+FORMAT = "quant-probes-1"
+NAMES = ("signal", "noise", "other", "samples")
+
+
+def digest(*parts: str) -> str:
+    """Return the SHA-256 of texts, 64 hex digits; where one ends counts."""
+    found = hashlib.sha256()
+    for part in parts:
+        found.update(f"{len(part)}:{part}".encode())
+    return found.hexdigest()
+
+
+def save_probes(probes: Probes, path: Path, key: str) -> None:
+    """Write probes, atomically.
+
+    Args:
+        probes: What has been measured so far.
+        path: A .safetensors file.
+        key: Fingerprint of all that they depend on.
+    """
+    arrays = {name: np.ascontiguousarray(array) for name, array in asdict(probes).items()}
+    with atomic(path) as scratch:
+        # one entry, for safetensors puts several in an order of its own
+        scratch.write_bytes(save(arrays, metadata={"quant": f"{FORMAT} {key}"}))
+
+
+def load_probes(path: Path, key: str) -> Probes | None:
+    """Return what an earlier run measured; None where the file is another's, broken or not there."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            if (file.metadata() or {}).get("quant") != f"{FORMAT} {key}":
+                return None
+            return Probes(**{name: file.get_tensor(name) for name in NAMES})
+    except (OSError, SafetensorError):
+        return None

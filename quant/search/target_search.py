@@ -1,0 +1,388 @@
+"""Searching: a mixed-precision search on one target of a run, from its samples to its recipe."""
+
+__all__ = ["Ground", "Searched", "additive_model", "measured_sensitivity", "search_target"]
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+
+from quant.choose.precisions import precisions
+from quant.common.errors import InputError
+from quant.common.progress import Talk
+from quant.compare.comparison import Samples, compare
+from quant.compare.metrics import Metric
+from quant.cost.layer_costs import CostTable
+from quant.graph.layers import layers
+from quant.graph.prepared_graph import Graph
+from quant.job.search_goal import AXES, Goal
+from quant.plan.file import plan_text
+from quant.plan.recipe import Recipe
+from quant.plan.tensor_plans import LayerPlan, Plan
+from quant.search.assignment import with_assignment
+from quant.search.bisection import Found, Space, most_asked, search, space_of
+from quant.search.group_costs import Costs, costs_of
+from quant.search.groups import Group, between, groups_of, merged
+from quant.search.knapsack import Assignment
+from quant.search.measured_plans import Answer, Answers, Limits
+from quant.search.sensitivity import Sensitivity, probe, sensitivity_of
+from quant.search.sensitivity_file import digest, load_probes, save_probes
+from quant.simulate.simulated_graph import open_simulation, quantize_graph
+from quant.target.table import Target
+
+AROUND = 1.0
+"""Drop in percent, and noise in percent, that is looked for where nothing is said."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ground:
+    """What a search stands on.
+
+    Attributes:
+        graph: The prepared graph.
+        target: The table.
+        recipe: The user's rules; layers whose precision they decide keep it.
+        table: What layers cost.
+        goal: What is looked for.
+        samples: Those that decide, in memory.
+        plain: ONNX Runtime session of the graph.
+        metrics: The first one is limited by `max_drop`.
+        seen: Names of the tensors that hold finite numbers in the profile.
+        make: From a recipe to its graph and plan, the one that would be shipped.
+        rough: From a recipe to its plan with nearest rounding; it takes one without integers too.
+        folder: Where the search keeps what it has.
+        key: Fingerprint of what `make` depends on beside the recipe.
+        threads: Threads inside one operator; 0 for all cores.
+    """
+
+    graph: Graph
+    target: Target
+    recipe: Recipe
+    table: CostTable
+    goal: Goal
+    samples: Sequence[Samples]
+    plain: Any
+    metrics: Sequence[Metric]
+    seen: frozenset[str]
+    make: Callable[[Recipe], tuple[Graph, Plan]]
+    rough: Callable[[Recipe], tuple[Graph, Plan]]
+    folder: Path
+    key: str
+    threads: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Searched:
+    """What a search found for one target.
+
+    Attributes:
+        ground: What it stood on.
+        axis: What was paid with.
+        limits: How good the plan had to be.
+        most_cost: The budget on the axis; inf for none.
+        costs: Of the groups.
+        sensitivity: Of the groups.
+        space: The additive model, its front and the rival paths.
+        found: The winner and all that was measured.
+        answers: Measures further assignments; None before the search.
+    """
+
+    ground: Ground
+    axis: str
+    limits: Limits
+    most_cost: float
+    costs: Costs
+    sensitivity: Sensitivity
+    space: Space
+    found: Found
+    answers: Answers | None = field(default=None, repr=False, compare=False)
+
+    def precisions(self, chosen: Assignment) -> tuple[str, ...]:
+        """Return the precision of each group."""
+        return tuple(self.costs.precisions[k] for k in chosen[: len(self.costs.groups)])
+
+    def recipe(self, chosen: Assignment) -> Recipe:
+        """Return the recipe of an assignment, with a reason for each group."""
+        names = self.precisions(chosen)
+        told = self.reasons(chosen)
+        return with_assignment(
+            self.ground.recipe, self.costs.groups, names, self.ground.target.name, told
+        )
+
+    def reasons(self, chosen: Assignment) -> dict[str, str]:
+        """Return for each group why it has its precision, by group name.
+
+        Its share of the error that all groups make at the cheapest precision, and of the cost.
+        """
+        problem = self.space.problem
+        first = problem.costs[: len(self.costs.groups)].argmin(axis=1)
+        least = [problem.alone(g, int(k)) for g, k in enumerate(first)]
+        known = math.fsum(e for e in least if math.isfinite(e))
+        total = problem.cost(chosen)
+        found = {}
+        for g, (group, k) in enumerate(zip(self.costs.groups, chosen, strict=False)):
+            name = self.costs.precisions[k]
+            share = 1.0 if math.isinf(least[g]) else least[g] / known if known else 0.0
+            cost = problem.costs[g, k] / total if total else 0.0
+            word = "in" if k == first[g] else "kept"
+            found[group.name] = (
+                f"{word} {name}: {_percent(share)} of the output error at "
+                f"{self.costs.precisions[first[g]]}, {_percent(cost)} of the {WORDS[self.axis]}"
+            )
+        return found
+
+
+WORDS = {"latency": "time", "size": "size", "ops": "operations"}
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %" if share >= 0.095 or share == 0 else f"{100 * share:.2g} %"
+
+
+def search_target(
+    ground: Ground, talk: Talk, keep: Callable[[Recipe], None] | None = None
+) -> Searched:
+    """Look for the cheapest plan that is good enough, and leave what was measured in the folder.
+
+    A killed search that is begun again reads what it had, and ends in the same bytes.
+
+    Args:
+        ground: All that it needs.
+        talk: Shows how far it is.
+        keep: Called with the recipe of each better plan as it is found: to write it.
+
+    Raises:
+        InputError: An unknown precision, nothing to choose, or a goal that nothing judges.
+    """
+    end = time.monotonic() + ground.goal.seconds
+    made = additive_model(ground, talk, end)
+    answers = _answers(made, talk)
+    found = search(
+        made.space,
+        answers,
+        made.limits,
+        most_cost=made.most_cost,
+        seconds=end - time.monotonic(),
+        better=None if keep is None else lambda p: keep(made.recipe(p.chosen)),
+    )
+    return replace(made, found=found, answers=answers)
+
+
+def additive_model(ground: Ground, talk: Talk, end: float = math.inf) -> Searched:
+    """Return a search before anything but sensitivities is measured: costs, errors and the front.
+
+    Args:
+        ground: All that it needs.
+        talk: Shows how far it is.
+        end: Of the monotonic clock: sensitivities are then taken from the samples seen so far.
+
+    Raises:
+        InputError: As `search_target`.
+    """
+    goal, target = ground.goal, ground.target
+    candidates = _candidates(goal, target)
+    axis, most = _axis(goal, ground.table)
+    groups, others = _groups(ground)
+    costs = costs_of(ground.graph, ground.table, groups, candidates, others)
+    sensitivity = measured_sensitivity(ground, groups, candidates, talk, end)
+    problem = costs.problem(sensitivity.error, axis, goal.budgets, sensitivity.between)
+    plain = [k for k, name in enumerate(costs.precisions) if name in target.floats]
+    space = space_of(problem, plain)
+    if not space.front:
+        raise InputError(
+            f"--budget: no plan for {target.name} keeps {_budgets(goal)}. Loosen it, or add a "
+            "precision with --precisions."
+        )
+    return Searched(
+        ground=ground,
+        axis=axis,
+        limits=_limits(goal, ground),
+        most_cost=next((b.limit(_dearest(space)) for b in goal.budgets if b.axis == axis), most),
+        costs=costs,
+        sensitivity=sensitivity,
+        space=space,
+        found=Found(),
+    )
+
+
+def _budgets(goal: Goal) -> str:
+    return ", ".join(
+        f"{b.axis} {100 * b.most:g} %" if b.share else f"{b.axis} {b.most:g} {AXES[b.axis]}"
+        for b in goal.budgets
+    )
+
+
+def _dearest(space: Space) -> float:
+    """Return the cost of the most exact point."""
+    return max((p.cost for p in space.front), default=math.inf)
+
+
+def _candidates(goal: Goal, target: Target) -> tuple[str, ...]:
+    """Return the precisions to choose among; raises InputError for one the target lacks."""
+    wanted = tuple(dict.fromkeys(goal.precisions or target.candidates))
+    known = (*target.known, *target.floats)
+    for name in wanted:
+        if name not in known:
+            raise InputError(
+                f"--precisions: {target.title} has {', '.join(known)}, saw '{name}'. Name some of them."
+            )
+    if len(wanted) < 2:
+        raise InputError(
+            f"--precisions: at least two are wanted to choose among for {target.name}, saw "
+            f"'{', '.join(wanted)}'. Add one of {', '.join(known)}."
+        )
+    return wanted
+
+
+def _axis(goal: Goal, table: CostTable) -> tuple[str, float]:
+    """Return what is paid with: what the goal says, time where it is known, or bit operations."""
+    timed = any(cost.milliseconds > 0 for cost in table.layers.values())
+    asked = [b.axis for b in goal.budgets] + ([goal.axis] if goal.axis else [])
+    if "latency" in asked and not timed:
+        raise InputError(
+            f"--budget: the time of a layer on {table.target} is not known here. Give --device with "
+            "a file of your board's rates, or --latency with measured times."
+        )
+    return goal.axis or (asked[0] if asked else "latency" if timed else "ops"), math.inf
+
+
+def _groups(ground: Ground) -> tuple[list[Group], dict[str, str]]:
+    """Return the groups that choose, and the precision of every other layer."""
+    target, graph = ground.target, ground.graph
+    rules = ground.recipe.of(target.name)
+    every = layers(graph)
+    plans: Mapping[str, LayerPlan] = precisions(every, target, ground.recipe, ground.seen)
+    free = {x.name: plans[x.name] for x in every if rules.wants(x.name, x.op, "precision") is None}
+    found = groups_of(graph, free)
+    if not found:
+        raise InputError(
+            f"{graph.source}: no layer is left to search for {target.name}: what its table can "
+            "quantize, the recipe decides. Take rules on precision out of the recipe."
+        )
+    if ground.goal.groups:
+        found = merged(found, ground.goal.groups, graph)
+    inside = {name for group in found for name in group.layers}
+    return found, {name: p.precision for name, p in plans.items() if name not in inside}
+
+
+def _limits(goal: Goal, ground: Ground) -> Limits:
+    """Return how good a plan must be; a point of the metric or 20 dB where nothing is said."""
+    if goal.limited:
+        return Limits(max_drop=goal.max_drop, min_sqnr=goal.min_sqnr)
+    first = compare(ground.plain, {"float": ground.plain}, ground.samples[:1], ground.metrics)
+    if Answer.of(first["float"]).drop is not None:
+        return Limits(max_drop=AROUND / 100, min_sqnr=None)
+    return Limits(max_drop=None, min_sqnr=20.0)
+
+
+def measured_sensitivity(
+    ground: Ground,
+    groups: Sequence[Group],
+    candidates: Sequence[str],
+    talk: Talk,
+    end: float = math.inf,
+) -> Sensitivity:
+    """Measure each group at each precision alone, or read what an earlier run measured.
+
+    Args:
+        ground: All that it needs.
+        groups: The groups.
+        candidates: The precisions.
+        talk: Shows how far it is.
+        end: Of the monotonic clock: no batch but the first is begun after it.
+    """
+    goal = ground.goal
+    versions: dict[int, ir.Model] = {}
+    texts, plans = [], []
+    for k, name in enumerate(candidates):
+        recipe = with_assignment(ground.recipe, groups, [name] * len(groups), ground.target.name)
+        graph, plan = ground.rough(recipe)
+        texts += [graph.fingerprint, plan_text(plan)]
+        plans.append(plan)
+        if plan.quantized:
+            versions[k] = quantize_graph(graph, plan, ground.target, weight_form="integer")
+    batches = _first(ground.samples, goal.samples)
+    tensors = between(ground.graph, ground.target, groups, plans)
+    key = digest(
+        ground.graph.fingerprint,
+        goal.sensitivity,
+        *(x for tensor in tensors for x in (*tensor.tensors, repr(tensor.groups))),
+        *texts,
+        *(layer for group in groups for layer in (*group.layers, "")),
+        *(f"{d:x}" for batch in batches for d in batch.digests),
+    )
+    path = ground.folder / "probes.safetensors"
+    done = load_probes(path, key)
+    shown = talk.bar(batches, len(batches), f"sensitivity for {ground.target.name}")
+    found = probe(
+        ground.graph,
+        versions,
+        groups,
+        len(candidates),
+        _until(end, shown),
+        between=tensors,
+        name=goal.sensitivity,
+        threads=ground.threads,
+        done=done,
+        keep=lambda probes: save_probes(probes, path, key),
+    )
+    return sensitivity_of(found, tensors, goal.sensitivity)
+
+
+def _until(end: float, batches: Iterable[Samples]) -> Iterator[Samples]:
+    """Yield batches while there is time, and the first one in any case."""
+    for number, batch in enumerate(batches):
+        if number and time.monotonic() >= end:
+            return
+        yield batch
+
+
+def _first(samples: Sequence[Samples], count: int) -> list[Samples]:
+    found: list[Samples] = []
+    for batch in samples:
+        if sum(b.count for b in found) < count:
+            found.append(batch)
+    return found
+
+
+def _answers(made: Searched, talk: Talk) -> Answers:
+    """Return what measures an assignment on the samples that decide."""
+    ground = made.ground
+    names = [m.name for m in ground.metrics]
+    key = digest(
+        ground.key,
+        *made.costs.precisions,
+        *(layer for group in made.costs.groups for layer in (*group.layers, "")),
+        *names,
+        *(f"{d:x}" for batch in ground.samples for d in batch.digests),
+    )
+
+    def ask(chosen: Assignment) -> Answer:
+        begun = time.monotonic()
+        graph, plan = ground.make(made.recipe(chosen))
+        model = quantize_graph(graph, plan, ground.target, weight_form="integer")
+        session = open_simulation(model, ground.threads)
+        shown = talk.bar(ground.samples, len(ground.samples), f"plan for {ground.target.name}")
+        found = Answer.of(compare(ground.plain, {"plan": session}, shown, ground.metrics)["plan"])
+        _say(made, chosen, found, time.monotonic() - begun, talk)
+        return found
+
+    return Answers(ground.folder / "answers.json", key, ask)
+
+
+def _say(made: Searched, chosen: Assignment, answer: Answer, seconds: float, talk: Talk) -> None:
+    """Say what a plan measures, and how long the search may still take."""
+    cost = made.space.problem.cost(chosen)
+    lost = (
+        f", {answer.metric} {0.0 - 100 * answer.drop:+.2f} points"
+        if answer.drop is not None
+        else ""
+    )
+    talk.line(
+        f"search for {made.ground.target.name}: {cost:.4g} {AXES[made.axis]} has "
+        f"{answer.sqnr_db:.1f} dB{lost}; {seconds:.1f} s a plan, {most_asked(made.space)} plans at most"
+    )

@@ -1,0 +1,1 @@
+"""From a plan to an ONNX graph that computes the target's numbers in ONNX Runtime."""

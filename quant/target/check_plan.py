@@ -1,0 +1,163 @@
+"""Check of a plan against its graph: what a person's edit can get wrong, each in one sentence."""
+
+__all__ = ["check_plan", "check_whole"]
+
+import numpy as np
+
+from quant.common.errors import InputError
+from quant.formats.number_format import Integer, NumberFormat
+from quant.formats.short_floats import FLOAT16, Float16
+from quant.graph.layers import Layer, layers, weight_axis
+from quant.graph.prepared_graph import Graph, weight_of
+from quant.plan.tensor_plans import Plan, TensorPlan
+from quant.target.table import Target
+
+
+def check_plan(plan: Plan, graph: Graph, target: Target) -> None:
+    """Refuse a plan that does not fit its graph.
+
+    Raises:
+        InputError: The plan is of another graph; a tensor or layer is not in it; a weight is called
+            an activation or the other way round; scales do not fit the axis; a format
+            is not the target's; a float layer reads a weight that has a grid; or a bias shift is
+            not finite or has another length.
+    """
+    place = f"plan for '{plan.target}'"
+    if plan.graph != graph.fingerprint:
+        raise InputError(
+            f"{place}: it is of another graph (fingerprint {plan.graph[:12]}, wanted "
+            f"{graph.fingerprint[:12]}). Choose again for this model."
+        )
+    for tensor in plan.quantized:
+        _check_tensor(place, tensor, graph)
+        _check_format(place, tensor, target)
+    nodes = {str(n.name): n for n in graph.nodes}
+    for name, shift in plan.shifts.items():
+        weight = weight_of(nodes[name]) if name in nodes else None
+        if weight is None:
+            raise InputError(
+                f"{place}: it shifts the bias of layer '{name}', which the graph does not have or "
+                "which has no weight. Remove the entry."
+            )
+        axis = weight_axis(nodes[name])
+        wanted = weight.shape[axis] if axis is not None and weight.shape is not None else shift.size
+        if shift.size != wanted or not np.all(np.isfinite(shift)):
+            raise InputError(
+                f"{place}: the bias shift of '{name}' must be {wanted} finite numbers, saw "
+                f"{shift.size}. Mend the entry."
+            )
+    for name, layer in plan.layers.items():
+        weight = weight_of(nodes[name]) if name in nodes else None
+        grid = plan.grid(str(weight.name), name) if weight is not None else None
+        if not layer.quantized and grid is not None and not isinstance(grid.number, Float16):
+            raise InputError(
+                f"{place}: layer '{name}' is {layer.precision}, but its weight '{grid.tensor}' has "
+                "a grid. Give the weight and the layer's inputs the format float32, or use a recipe."
+            )
+
+
+def check_whole(plan: Plan, graph: Graph, target: Target) -> None:
+    """Refuse a plan that does not fit its graph or says too little to be exported.
+
+    A chip's tool computes a layer on integers whether its grids are known or not.
+
+    Raises:
+        InputError: As `check_plan`; a layer is missing, or is not in the graph, or has a precision
+            that the target lacks; or a layer on grids reads a weight or data that have
+            none, or one of another precision.
+    """
+    check_plan(plan, graph, target)
+    place = f"plan for '{plan.target}'"
+    every = layers(graph)
+    for name in sorted(plan.layers.keys() - {layer.name for layer in every}):
+        raise InputError(
+            f"{place}: it names layer '{name}', which the graph does not have. Remove the entry."
+        )
+    for layer in every:
+        _check_layer(place, plan, layer, target)
+
+
+def _check_layer(place: str, plan: Plan, layer: Layer, target: Target) -> None:
+    known = plan.layers.get(layer.name)
+    if known is None:
+        raise InputError(
+            f"{place}: it says nothing of layer '{layer.name}'. Put its entry back, or choose again."
+        )
+    held = (*target.known, *target.floats)
+    if known.precision not in held:
+        raise InputError(
+            f"{place}: layer '{layer.name}' is {known.precision}, and {target.title} has "
+            f"{', '.join(held)}. Choose one of them."
+        )
+    weight = weight_of(layer.node)
+    if weight is None or not known.quantized:
+        return
+    for value in (weight, *layer.data):
+        grid = plan.grid(str(value.name), layer.name)
+        if grid is None:
+            raise InputError(
+                f"{place}: layer '{layer.name}' is {known.precision}, but '{value.name}', which it "
+                "reads, has no grid. Give it one, or keep the layer float with a recipe."
+            )
+        wanted = target.known[known.precision][value is weight]
+        if grid.number is not None and not _akin(grid.number, wanted):
+            raise InputError(
+                f"{place}: layer '{layer.name}' is {known.precision}, but '{value.name}', which it "
+                f"reads, is {grid.number.name}, wanted {_told(wanted)}. Mend one of the two."
+            )
+
+
+def _check_format(place: str, tensor: TensorPlan, target: Target) -> None:
+    known = [pair[tensor.kind == "weight"] for pair in target.formats.values()]
+    if target.typed and "float16" in target.floats:
+        known.append(FLOAT16)
+    number = tensor.number
+    if number is not None and not any(_akin(number, one) for one in known):
+        wanted = " or ".join(_told(one) for one in known)
+        raise InputError(
+            f"{place}: tensor '{tensor.tensor}' is {number.name}, and {target.title} takes {wanted} "
+            f"for an {tensor.kind}. Choose again for this target."
+        )
+
+
+def _akin(number: NumberFormat, wanted: NumberFormat) -> bool:
+    """Tell whether a format is of the wanted kind; integers may have other bits."""
+    if isinstance(number, Integer) and isinstance(wanted, Integer):
+        return (number.signed, number.symmetric) == (wanted.signed, wanted.symmetric)
+    return number.name == wanted.name
+
+
+def _told(number: NumberFormat) -> str:
+    if not isinstance(number, Integer):
+        return number.name
+    return f"{'symmetric' if number.symmetric else 'asymmetric'} {number.name}"
+
+
+def _check_tensor(place: str, tensor: TensorPlan, graph: Graph) -> None:
+    value = graph.values.get(tensor.tensor)
+    number, params = tensor.number, tensor.params
+    if value is None or number is None or params is None:
+        raise InputError(
+            f"{place}: it names tensor '{tensor.tensor}', which the graph does not have. "
+            "Remove the entry."
+        )
+    kind = "weight" if value.is_initializer() else "activation"
+    if kind != tensor.kind:
+        raise InputError(
+            f"{place}: tensor '{tensor.tensor}' is called {tensor.kind} and is an {kind}. "
+            "Mend its kind."
+        )
+    if isinstance(number, Integer) and number.bits > 16:
+        raise InputError(
+            f"{place}: tensor '{tensor.tensor}' has the format {number.name}, and a grid has 16 "
+            "bits at most. Use int8 or uint8."
+        )
+    if number.axis is None:
+        return
+    sizes = list(value.shape) if value.shape is not None else []
+    name, numbers = next(iter(params.named().items()))
+    if not -len(sizes) <= number.axis < len(sizes) or sizes[number.axis] != numbers.size:
+        raise InputError(
+            f"{place}: tensor '{tensor.tensor}' of shape {[str(d) for d in sizes]} has "
+            f"{numbers.size} {name}s along axis {number.axis}. Give one for each index."
+        )

@@ -1,0 +1,68 @@
+"""Deployment: what a target's files must know besides the graph and the plan."""
+
+__all__ = ["Deployment", "Samples", "sample_shapes"]
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quant.graph.prepared_graph import Graph
+from quant.preprocess.image_to_tensor import Preprocess
+from quant.profile.statistics import Profile
+
+Samples: TypeAlias = Callable[[int], Iterator[tuple[str, Mapping[str, NDArray[Any]]]]]
+"""`samples(n)` yields the key and the input tensors, without batch axis, of n calibration samples."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """Where and how the network will run.
+
+    Attributes:
+        preprocess: From an image to the input tensor; None where the inputs are no images.
+        profile: What was seen of every activation; None when there is none at hand.
+        samples: The calibration samples; None when there is no data at hand.
+        trt_version: Version of TensorRT: "8", "10" or "11", or in full: "8.6.1".
+        soc_version: What ATC compiles for: "Ascend310", "Ascend310P3", ...
+        nnie_version: "1.1" (Hi3559AV100) or "1.2" (Hi3519AV100, Hi3516CV500, Hi3516DV300).
+        allow_fallback: Layers that the chip cannot take stay in float, or are cut to the CPU.
+    """
+
+    preprocess: Preprocess | None = None
+    profile: Profile | None = None
+    samples: Samples | None = None
+    trt_version: str = "10"
+    soc_version: str = "Ascend310"
+    nnie_version: str = "1.2"
+    allow_fallback: bool = False
+
+    @property
+    def pixels(self) -> NDArray[np.float64] | None:
+        """float64 `[2, C]`: mean and std in 0..255 units, channel by channel; None for no images."""
+        if self.preprocess is None:
+            return None
+        told = self.preprocess.describe()
+        return np.array([told["mean"], told["std"]], np.float64)
+
+
+def sample_shapes(graph: Graph, deployment: Deployment) -> dict[str, tuple[int, ...]]:
+    """Return the shape of one sample of each input, without batch axis.
+
+    From the first calibration sample; without one, from the graph, and what is open there from
+    the preprocessing; 0 for a length that nobody knows.
+    """
+    if deployment.samples is not None:
+        for _, feeds in deployment.samples(1):
+            return {name: array.shape for name, array in feeds.items()}
+    made = deployment.preprocess.tensor_shape if deployment.preprocess else ()
+    found = {}
+    for value in graph.inputs:
+        dims = list(value.shape)[1:] if value.shape is not None else []
+        known = made if len(made) == len(dims) else [None] * len(dims)
+        found[str(value.name)] = tuple(
+            d if isinstance(d, int) else m or 0 for d, m in zip(dims, known, strict=True)
+        )
+    return found

@@ -1,0 +1,152 @@
+"""Target: what a runtime can execute, as a table with its source.
+
+To add one: a file in `export/` that adds a `Target` to `TARGETS`. `tests/contracts` tries it.
+"""
+
+__all__ = ["TARGETS", "Exported", "Target"]
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import onnx_ir as ir
+
+from quant.common.registry import Registry
+from quant.formats.emulated_integers import NARROW
+from quant.formats.number_format import Integer, NumberFormat
+from quant.graph.prepared_graph import Graph
+from quant.plan.tensor_plans import Plan
+from quant.target.deployment import Deployment
+from quant.target.device import Device
+from quant.target.finding import Finding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """What a writer left in the target's folder.
+
+    Attributes:
+        files: What was written, relative to the folder, main file first.
+        facts: Measured properties for `run.json`, JSON values only.
+    """
+
+    files: tuple[str, ...]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """One runtime as a table.
+
+    Attributes:
+        name: As on the command line.
+        title: As people write it.
+        formats: By precision the formats of activations and of weights; the first is the default.
+            The axis of weights is set for each operator.
+        floats: What a layer without grids computes in, the default first.
+        best: What `precision = "float"` of a recipe means here.
+        searched: Among which precisions a search chooses, cheapest first; (): the default precision
+            and `best`.
+        bias: The format of biases, at scale input * weight; None leaves them float.
+        weighted: Operators with an integer kernel for a constant weight.
+        per_tensor: Those of them whose weight has one scale only.
+        others: Operators without weight that have an integer kernel: quantized inputs and output.
+        products: Operators with an integer kernel for two activations, whose inputs are quantized and
+            whose output need not be; only where the recipe says `products = "on"`.
+        views: Operators through which the integers pass unchanged: one grid for input and output.
+        joined: Operators all of whose quantized inputs and output need one grid (Concat).
+        outputs: Weighted operators whose kernel can only give integers, so that the output needs a
+            quantizer even where a float operator reads it.
+        quantizers: "producer": a tensor is quantized where it is made and every reader sees the
+            integers. "reader": only integer layers see them.
+        residual: An Add fuses into the convolution before it: quantize only the other operand.
+        everywhere: The chip has no float unit, so that `others` are quantized wherever they stand.
+        grouped: A convolution with groups has a grid for each group of its input and weight.
+        typed: A float16 layer is one in the graph itself, so that its simulation rounds too.
+        observers: The only ones that the vendor's own tools leave possible; () for all.
+        weight_form: "integer": int8 weight and DequantizeLinear; "float": float weight, Q, DQ.
+        source: Where the table comes from.
+        write: Writes the target's own files: (graph, plan, folder, deployment) -> Exported.
+        simulate: Makes `simulated.onnx`: (graph, plan) -> model; None: the plan's quantizers in it.
+        check_model: What the target will not take of a graph, before anything is written.
+        check_export: What it will not take of an export: a folder, or one file.
+        fallback: Names of the layers that leave the chip where some are refused; None: just those.
+        settle: With `allow_fallback` the plan without the layers whose numbers the chip cannot
+            hold, which only the plan shows: (graph, plan) -> plan. `write` does the same by itself.
+        rules: The rules of the checks: name and one line each.
+        devices: Chips whose public figures predict times, the default first.
+        native: The ONNX Runtime at hand is the target itself, so that `model.onnx` can be run.
+    """
+
+    name: str
+    title: str
+    formats: Mapping[str, tuple[NumberFormat, NumberFormat]]
+    floats: tuple[str, ...] = ("float32",)
+    best: str = "float32"
+    searched: tuple[str, ...] = ()
+    bias: Integer | None
+    weighted: frozenset[str]
+    per_tensor: frozenset[str] = frozenset()
+    others: frozenset[str]
+    products: frozenset[str] = frozenset()
+    views: frozenset[str]
+    joined: frozenset[str]
+    outputs: frozenset[str]
+    quantizers: Literal["producer", "reader"]
+    residual: bool
+    everywhere: bool = False
+    grouped: bool = False
+    typed: bool = False
+    observers: tuple[str, ...] = ()
+    weight_form: Literal["integer", "float"]
+    source: str
+    write: Callable[[Graph, Plan, Path, Deployment], Exported]
+    simulate: Callable[[Graph, Plan], ir.Model] | None = None
+    check_model: Callable[[Graph, Deployment], list[Finding]] | None = None
+    check_export: Callable[[Path, Deployment], list[Finding]] | None = None
+    fallback: Callable[[Graph, Deployment], Collection[str]] | None = None
+    settle: Callable[[Graph, Plan], Plan] | None = None
+    rules: Mapping[str, str] = field(default_factory=dict)
+    devices: tuple[Device, ...] = ()
+    native: bool = False
+
+    @cached_property
+    def known(self) -> Mapping[str, tuple[NumberFormat, NumberFormat]]:
+        """The formats, and for targets of 8-bit integers those of `NARROW` that are not among them.
+
+        A layer of "w4a8" runs on the kernels of "int8"; what else is not in `formats` can be
+        simulated and not exported.
+        """
+        activation, weight = self.formats[self.precision]
+        if self.grouped or not (isinstance(activation, Integer) and isinstance(weight, Integer)):
+            return self.formats
+        made: dict[str, tuple[NumberFormat, NumberFormat]] = {
+            name: (replace(activation, bits=a), replace(weight, bits=w))
+            for name, (w, a) in NARROW.items()
+        }
+        return {**self.formats, **{k: v for k, v in made.items() if k not in self.formats}}
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """Among which precisions a search chooses where nothing is said, cheapest first."""
+        return self.searched or (self.precision, self.best)
+
+    @property
+    def precision(self) -> str:
+        """The precision of a layer about which nothing is said."""
+        return next(iter(self.formats))
+
+    @property
+    def activation(self) -> NumberFormat:
+        """The format of activations at the default precision."""
+        return self.formats[self.precision][0]
+
+    @property
+    def weight(self) -> NumberFormat:
+        """The format of weights at the default precision."""
+        return self.formats[self.precision][1]
+
+
+TARGETS: Registry[Target] = Registry("target", "quant.export")

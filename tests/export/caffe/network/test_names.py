@@ -1,0 +1,40 @@
+"""Names are what the mapper and the board can hold, each once."""
+
+import re
+
+import pytest
+
+from quant.export.caffe.convert.network.names import LONGEST, Names, plain, short
+
+
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [
+        ("/layer1/conv.0", "layer1_conv.0"),
+        ('a"; $(rm -rf ~)\n', "a_rm_-rf"),
+        ("卷积", "Conv"),
+        ("conv_hp", "conv_hp_"),
+        ("conv_cpu", "conv_cpu_"),
+        ("conv_report", "conv_report_"),
+        ("", "Conv"),
+    ],
+)
+def test_a_name_is_plain_ascii_and_no_mark_by_chance(name: str, made: str) -> None:
+    """A layer that happens to be called `x_hp` would be computed in 16 bits."""
+    assert plain(name, "Conv") == made
+    assert re.fullmatch(r"[A-Za-z0-9_.-]+", made)
+
+
+def test_a_short_name_fits_the_board_and_stays_apart() -> None:
+    """The board keeps 31 characters; two long names must not become one."""
+    names = [short("x" * 40 + end, "_report") for end in "ab"]
+
+    assert names[0] != names[1]
+    assert all(len(n) == LONGEST and n.endswith("_report") for n in names)
+    assert short("x" * 31) == "x" * 31
+
+
+def test_a_name_is_handed_out_once() -> None:
+    names = Names()
+
+    assert [names.take(n) for n in ("a", "a", "a_1", "a")] == ["a", "a_1", "a_1_1", "a_2"]

@@ -1,0 +1,87 @@
+"""Caffe's windows, laid out element by element, are ONNX's for every small size and padding."""
+
+from itertools import product
+
+import pytest
+
+from quant.export.caffe.convert.network.windows import (
+    caffe_pooled,
+    conv_kernel,
+    deconv_kernel,
+    pool_divisors,
+    windows,
+)
+
+
+def onnx_taps(
+    length: int, kernel: int, stride: int, dilation: int, before: int, after: int
+) -> object:
+    """Return which elements each window of ONNX's Conv multiplies with each weight."""
+    span = dilation * (kernel - 1) + 1
+    starts = range(-before, length + after - span + 1, stride)
+    return [
+        [(k, s + k * dilation) for k in range(kernel) if 0 <= s + k * dilation < length]
+        for s in starts
+    ]
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("kernel", [1, 2, 3, 5])
+@pytest.mark.parametrize("dilation", [1, 2, 3])
+def test_a_grown_kernel_multiplies_the_same_elements(
+    stride: int, kernel: int, dilation: int
+) -> None:
+    """The zeros that were added take no part, and every other weight meets what it met before."""
+    for length, before, after in product(range(1, 12), range(-2, 4), range(-2, 4)):
+        wanted = onnx_taps(length, kernel, stride, dilation, before, after)
+        found = conv_kernel(length, kernel, stride, dilation, before, after)
+        if not wanted:
+            continue
+        if found is None:
+            assert dilation > 1
+            continue
+        grown = kernel + found.front + found.back
+        seen = onnx_taps(length, grown, stride, dilation, found.pad, found.pad)
+        own = [[(k - found.front, e) for k, e in w if 0 <= k - found.front < kernel] for w in seen]  # type: ignore[attr-defined]
+        assert own == wanted
+
+
+def test_pads_that_agree_need_no_zeros() -> None:
+    """The ordinary convolution stays as it is."""
+    assert conv_kernel(32, 3, 1, 1, 1, 1) == conv_kernel(224, 3, 2, 1, 1, 1)
+    found = conv_kernel(32, 3, 1, 1, 1, 1)
+    assert found is not None
+    assert (found.pad, found.front, found.back) == (1, 0, 0)
+
+
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_a_deconvolution_crops_both_sides_as_asked(dilation: int) -> None:
+    """A kernel of K puts weight k of input i at i * stride + k; zeros in front move it on."""
+    stride, kernel, length = 2, 3, 4
+    full = stride * (length - 1) + dilation * (kernel - 1) + 1
+    places = {(i, k): i * stride + k * dilation for i in range(length) for k in range(kernel)}
+    for before, after in product(range(-1, 3), repeat=2):
+        found = deconv_kernel(dilation, before, after)
+        if found is None:
+            assert (before - after) % dilation
+            continue
+        end = full + (found.front + found.back) * dilation - 2 * found.pad
+        seen = {p: n + found.front * dilation - found.pad for p, n in places.items()}
+        assert seen == {p: n - before for p, n in places.items()}
+        assert end == full - before - after
+
+
+def test_caffe_rounds_a_pool_up_and_begins_no_window_in_the_padding() -> None:
+    """Numbers from Caffe's own formula by hand: 112 rows give 57 and, without padding, 56."""
+    assert caffe_pooled(112, 3, 2, 1) == 57
+    assert caffe_pooled(112, 3, 2, 0) == 56
+    assert caffe_pooled(13, 2, 2, 0) == 7
+    assert caffe_pooled(4, 2, 2, 1) == 3
+    assert caffe_pooled(5, 2, 2, 1) == 3
+    assert windows(112, 3, 2, 1, 1) == 56
+
+
+def test_an_average_counts_what_lies_inside() -> None:
+    """Kernel 3, stride 2, pad 1 over 4 elements: windows from -1, 1 and 3."""
+    assert pool_divisors(3, 2, 1, -1, 5, 3) == [3, 3, 2]
+    assert pool_divisors(3, 2, 1, 0, 4, 3) == [2, 3, 1]

@@ -1,0 +1,54 @@
+"""Ranges by the error at the outputs: what was planted is found, and nothing else moves."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from quant.choose.bias_correction.range_search import search_ranges
+from quant.formats.number_format.number_format import Integer
+from quant.graph.prepared_graph.session import open_session
+from quant.plan.tensor_plans.tensor_plans import Plan
+from quant.simulate.simulated_graph.simulated_graph import quantize_graph
+from quant.target.table.table import TARGETS
+from tests.chosen import batch_of, chosen, inputs, run
+from tests.models import residual_net
+
+
+def widened(plan: Plan, name: str, factor: float) -> Plan:
+    """Return the plan with a range several times as wide as it need be."""
+    tensor = plan.tensors[name]
+    assert isinstance(tensor.number, Integer)
+    low, high = tensor.number.span(tensor.params)
+    params = tensor.number.parameters(low * factor, high * factor)
+    return replace(plan, tensors={**plan.tensors, name: replace(tensor, params=params)})
+
+
+def alone(plan: Plan, *names: str) -> Plan:
+    """Return the plan with no other grids of activations: theirs would hide the error of these."""
+    tensors = {
+        k: t if t.kind == "weight" or t.tensor in names else replace(t, number=None, params=None)
+        for k, t in plan.tensors.items()
+    }
+    return replace(plan, tensors=tensors)
+
+
+def test_a_range_that_is_too_wide_is_found() -> None:
+    target = TARGETS["onnxruntime"]
+    graph, plan = chosen(residual_net())
+    feeds = inputs(graph, 0, 16)
+    wide = alone(widened(plan, "d", 24.0), "b", "d")
+    plain = open_session(graph.model, threads=1)
+    found = search_ranges(graph, wide, target, [batch_of(feeds, 16)], plain, 1, {"b"})
+    assert found is not None
+    (wanted,) = run(graph.model, feeds)
+
+    def off(one: Plan) -> float:
+        (made,) = run(quantize_graph(graph, one, target, weight_form="integer"), feeds)
+        return float(((made - wanted).astype(np.float64) ** 2).sum())
+
+    assert off(found) < off(wide)
+    old, new = (p.tensors["d"].params for p in (wide, found))
+    assert new.scale < 0.75 * old.scale  # type: ignore[union-attr]
+    assert found.tensors["b"] == wide.tensors["b"], "it was to stay"
+    assert all(found.tensors[n] == t for n, t in wide.tensors.items() if t.kind == "weight")
+    assert found.tensors["d"].because.endswith("; range searched at outputs")

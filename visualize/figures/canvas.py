@@ -1,0 +1,221 @@
+"""How the heatmap is drawn: a page in inches, its colours and texts, and the cells of a target."""
+
+__all__ = ["ALARM", "CELL", "INK", "QUIET", "STRIP", "Page", "colours", "draw_panel", "plain"]
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps, font_manager
+from matplotlib.axes import Axes
+from matplotlib.collections import PatchCollection
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+
+from quant.visualize.figures.heatmap_grid import COLUMNS, Grid, Scale
+from quant.visualize.label import escaped, shortened
+
+INK, QUIET, ALARM, FLOAT = "#1b1f24", "#69707a", "#a50f15", "#2f6db3"
+HOLE = "#eef0f2"
+
+CELL, STRIP = 0.68, 0.17
+"""Inches: a cell's width, and the strip of precisions left of a panel."""
+
+
+@cache
+def _glyphs() -> frozenset[int]:
+    """Return the code points that the font can draw; another one would be a warning and a box."""
+    font = font_manager.get_font(font_manager.findfont("DejaVu Sans"))
+    return frozenset(font.get_charmap())
+
+
+def plain(text: str, most: int) -> str:
+    """Return a name that can be drawn, in at most `most` characters."""
+    if len(text) > 4 * most:  # only what can be seen is looked at
+        text = f"{text[: 2 * most]}…{text[-2 * most :]}"
+    return shortened(escaped(text, _glyphs()), most)
+
+
+@cache
+def colours(neutral: bool = False) -> LinearSegmentedColormap:
+    """Return a map from 0 (good) to 1 (bad) whose lightness falls evenly: one hue, for any eye."""
+    steps = ["#f6f7f8", "#c3cad3", "#8b96a5", "#55606f", "#2b333d"]
+    if not neutral:
+        steps = list(colormaps["OrRd"](np.linspace(0.03, 1.0, 9)))
+    return LinearSegmentedColormap.from_list("quant", steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A figure whose coordinates are inches from its lower left corner."""
+
+    figure: Figure
+    width: float
+    height: float
+
+    def text(self, x: float, y: float, text: str, **how: Any) -> None:
+        """Write a line, never read as mathematics."""
+        given: dict[str, Any] = {"va": "center_baseline", "color": INK, "parse_math": False, **how}
+        self.figure.text(x / self.width, y / self.height, text, **given)
+
+    def line(self, a: tuple[float, float], b: tuple[float, float], colour: str) -> None:
+        """Lead from a name to its row."""
+        xs, ys = [p[0] / self.width for p in (a, b)], [p[1] / self.height for p in (a, b)]
+        self.figure.add_artist(Line2D(xs, ys, color=colour, lw=0.4))
+
+    def axes(self, x: float, y: float, width: float, height: float) -> Axes:
+        """Return bare axes."""
+        place = (x / self.width, y / self.height, width / self.width, height / self.height)
+        axes = self.figure.add_axes(place)
+        axes.set_axis_off()
+        return axes
+
+    def head(self, left: float, base: float, target: str, scales: Sequence[Scale]) -> None:
+        """Write a target's name, and each column's title, unit and scale."""
+        self.text(left, base + 0.92, target, size=11, weight="bold")
+        for x, (column, scale) in enumerate(zip(COLUMNS, scales, strict=True)):
+            middle = left + CELL * (x + 0.5)
+            lines = column.title.split("\n")
+            for i, line in enumerate(reversed(lines)):
+                self.text(
+                    middle, base + 0.52 + 0.13 * i, line, size=7.5, weight="bold", ha="center"
+                )
+            self.text(middle, base + 0.38, column.unit, size=6.5, color=QUIET, ha="center")
+            bar = self.axes(middle - CELL / 2 + 0.04, base + 0.08, CELL - 0.08, 0.07)
+            bar.imshow(
+                colours(column.neutral)(np.linspace(0, 1, 64))[None],
+                aspect="auto",
+                interpolation="none",
+            )
+            ends = [column.text(column.back(b)) for b in (scale.best, scale.worst)]
+            ends[0] = f"≥{ends[0]}" if scale.cut else ends[0]
+            for at, end, side in zip((0.04, CELL - 0.04), ends, ("left", "right"), strict=True):
+                place = middle - CELL / 2 + at
+                self.text(place, base + 0.22, end, size=5.5, color=QUIET, ha=side)
+
+    def legend(self, left: float, y: float) -> None:
+        """Say what colours, hatches and the F mean."""
+        bar = self.axes(left, y - 0.05, 0.9, 0.11)
+        bar.imshow(colours(False)(np.linspace(0, 1, 64))[None], aspect="auto")
+        self.text(left, y - 0.18, "best", size=6.5, color=QUIET)
+        self.text(left + 0.9, y - 0.18, "worst", size=6.5, color=QUIET, ha="right")
+        x = left + 1.2
+        for face, hatch, words in (
+            (HOLE, "/////", "not measured"),
+            (colours(False)(0.0), "....", "inf: lossless"),
+            (FLOAT, "", "F: stays float32"),
+        ):
+            box = self.axes(x, y - 0.05, 0.17, 0.11)
+            box.add_patch(
+                Rectangle((0, 0), 1, 1, facecolor=face, edgecolor="#9aa1aa", hatch=hatch, lw=0)
+            )
+            self.text(x + 0.23, y, words, size=7)
+            x += 0.35 + 0.062 * len(words)
+
+
+def draw_panel(
+    axes: Axes,
+    grid: Grid,
+    target: str,
+    scales: Sequence[Scale],
+    *,
+    numbered: bool,
+    mark: float | None,
+) -> None:
+    """Draw the cells of one target; a unit of the axes is an inch across and a row down.
+
+    Args:
+        axes: Bare; they are filled.
+        grid: Holds the target.
+        target: Its name.
+        scales: One a column.
+        numbered: Whether each cell has its number printed.
+        mark: Points of the F on a row that stays float32; None where it has no room.
+    """
+    values, count = grid.values[target], len(grid.names)
+    axes.set_xlim(0, STRIP + CELL * len(COLUMNS))
+    axes.set_ylim(count, 0)
+    holes, lossless = [], []
+    for x, (column, scale) in enumerate(zip(COLUMNS, scales, strict=True)):
+        left = STRIP + CELL * x
+        known = values[:, x]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            bad = scale.share(column.badness(known))
+        shades = colours(column.neutral)(np.nan_to_num(bad)[:, None])
+        axes.imshow(
+            shades, extent=(left, left + CELL, count, 0), aspect="auto", interpolation="none"
+        )
+        holes += _runs(np.isnan(known), left)
+        lossless += _runs(np.isposinf(known), left)
+        for y, value in enumerate(known if numbered else ()):
+            if not math.isnan(value):
+                axes.text(
+                    left + CELL / 2,
+                    y + 0.5,
+                    column.text(value) if math.isfinite(value) else f"{value:g}",
+                    size=7,
+                    ha="center",
+                    va="center_baseline",
+                    color="white" if bad[y] > 0.58 else INK,
+                    parse_math=False,
+                )
+    _hatch(axes, holes, "/////", HOLE, "#b9bfc7")
+    if not numbered:
+        _hatch(axes, lossless, "....", "none", "#7b828c")
+    edges = [STRIP + CELL * x for x in range(len(COLUMNS) + 1)]
+    axes.vlines(edges, 0, count, color="white", lw=1.2)
+    if numbered:
+        axes.hlines(range(count + 1), STRIP, edges[-1], color="white", lw=1.2)
+    _precisions(axes, grid, target, mark)
+    axes.set_xlim(0, STRIP + CELL * len(COLUMNS))
+    axes.set_ylim(count, 0)
+
+
+def _precisions(axes: Axes, grid: Grid, target: str, mark: float | None) -> None:
+    """Mark the rows that stay float32: blue, with an F where there is room."""
+    rows = grid.rows[target]
+    marks = np.array([n in rows and rows[n].precision.startswith("float") for n in grid.names])
+    for start, stop in _spans(marks):
+        axes.add_patch(
+            Rectangle((0.02, start), STRIP - 0.05, stop - start, facecolor=FLOAT, linewidth=0)
+        )
+    if mark is None:
+        return
+    for y in np.flatnonzero(marks):
+        axes.text(
+            STRIP / 2 - 0.005,
+            y + 0.5,
+            "F",
+            size=mark,
+            ha="center",
+            va="center_baseline",
+            color="white",
+            weight="bold",
+        )
+
+
+def _spans(marks: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Return [start, stop) of each run of true."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], marks.astype(np.int8), [0]])))
+    return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
+
+
+def _runs(marks: NDArray[np.bool_], left: float) -> list[Rectangle]:
+    """Return a rectangle over each run of marked cells of a column."""
+    return [Rectangle((left, a), CELL, b - a) for a, b in _spans(marks)]
+
+
+def _hatch(axes: Axes, found: list[Rectangle], hatch: str, face: str, line: str) -> None:
+    if found:
+        axes.add_collection(
+            PatchCollection(
+                found, facecolor=face, edgecolor=line, hatch=hatch, linewidth=0, zorder=1.5
+            ),
+            autolim=False,
+        )

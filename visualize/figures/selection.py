@@ -1,0 +1,92 @@
+"""Figure of a selection: the pool and what was chosen of it, and how the ranges settle."""
+
+__all__ = ["selection_figure"]
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
+from numpy.typing import NDArray
+
+from quant.calibration.selection.sufficiency import SETTLED_DB, Sufficiency
+from quant.visualize.figures.canvas import ALARM, QUIET, plain
+from quant.visualize.figures.figure_file import drawing, save_figure
+
+POOL, CHOSEN, COPY = "#b9c2cc", "#0072b2", "#e69f00"
+"""Grey, and blue and orange of Okabe and Ito 2008."""
+Points = NDArray[np.float64]
+
+
+def selection_figure(
+    points: Points,
+    chosen: Sequence[int],
+    copies: Sequence[int],
+    odd: Sequence[int],
+    enough: Sufficiency,
+    path: Path,
+    title: str,
+) -> None:
+    """Write the figure as PNG and SVG.
+
+    Args:
+        points: float64 `[samples, axes]`, nan where a sample has no place; two axes are drawn.
+        chosen: Positions of the chosen samples.
+        copies: Of the duplicates.
+        odd: Of those out of domain.
+        enough: How the ranges settle.
+        path: The PNG; the SVG lies beside it.
+        title: Above it.
+    """
+    with drawing():
+        figure = Figure(figsize=(10.4, 4.8), facecolor="white")
+        left = figure.add_axes((0.065, 0.12, 0.50, 0.72))
+        right = figure.add_axes((0.655, 0.12, 0.325, 0.72))
+        _scatter(left, points, chosen, copies, odd)
+        _curve(right, enough)
+        figure.text(0.065, 0.955, plain(title, 110), weight="bold", size=11)
+        save_figure(figure, path)
+
+
+def _scatter(
+    axes: Axes, points: Points, chosen: Sequence[int], copies: Sequence[int], odd: Sequence[int]
+) -> None:
+    flat = points[:, :2] if points.shape[1] > 1 else np.pad(points, ((0, 0), (0, 1)))
+    groups = [
+        (sorted({*range(len(flat))} - {*copies, *odd}), ".", POOL, 16, "pool", 1),
+        (copies, "x", COPY, 14, "duplicates", 2),
+        (chosen, "o", CHOSEN, 22, "chosen", 4),
+        (odd, "D", ALARM, 20, "out of domain", 3),
+    ]
+    for rows, mark, colour, size, label, above in groups:
+        if len(rows):
+            x, y = flat[list(rows)].T
+            width = 0.9 if mark == "x" else 0
+            name = f"{label} ({len(rows)})"
+            axes.scatter(
+                x, y, size, colour, marker=mark, linewidths=width, label=name, zorder=above
+            )
+    axes.set_xlabel("first principal axis of the network's features", color=QUIET)
+    axes.set_ylabel("second", color=QUIET)
+    axes.legend(ncols=4, loc="lower left", bbox_to_anchor=(-0.02, 1.0), borderaxespad=0.2)
+
+
+def _curve(axes: Axes, enough: Sufficiency) -> None:
+    counts = [step.samples for step in enough.steps]
+    axes.axhline(SETTLED_DB, color=QUIET, lw=0.8, ls=":")
+    axes.plot(counts, [s.noise_db for s in enough.steps], "-o", color=CHOSEN, ms=4, lw=1.4)
+    if enough.settled is not None:
+        axes.axvline(enough.settled, color=QUIET, lw=0.8, ls=":")
+    if counts:
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(counts)
+        axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.yaxis.set_major_locator(MaxNLocator(6))
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("first samples of the list", color=QUIET)
+    axes.set_ylabel("more noise than with the whole pool, dB, worst tensor")
+    axes.grid(True, axis="y")
+    said = "not settled" if enough.settled is None else f"settled at {enough.settled}"
+    axes.set_title(f"ranges ({plain(enough.observer, 20)}): {said}")

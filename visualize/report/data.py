@@ -1,0 +1,146 @@
+"""Data of the report: a run as the one JSON object that the page draws everything from."""
+
+__all__ = ["json_for_html", "report_data"]
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import onnx_ir as ir
+
+from quant.graph.heads import heads
+from quant.graph.layers import Layer, layers
+from quant.graph.prepared_graph import Graph
+from quant.results.advice import actions, noise_shares, verdict
+from quant.results.saved_run import SavedRun, SavedTarget
+from quant.visualize.report.graph_layout import lay_out
+from quant.visualize.report.layers import layer_json, number
+from quant.visualize.report.search import search_json
+
+
+def report_data(run: SavedRun) -> dict[str, Any]:
+    """Return the page's data.
+
+    Keys: `model`, `version`, `data`, `preprocess`, `warnings`, `names`, `ops` and `macs` of all
+    layers that any target has a row for, `images`, `targets` (each with `rows` by position in
+    `names`, and `search` where there was one), `heads` (position and outputs) and `graph`.
+    """
+    rows = {r.layer: r for t in reversed(run.targets) for r in t.rows}
+    order = [layer.name for layer in layers(run.graph) if layer.name in rows]
+    names = order + [name for name in rows if name not in set(order)]
+    many = len(run.targets) > 1
+    images = max((t.analysis.images for t in run.targets), key=len, default=())
+    return {
+        "model": dict(run.facts["model"]),
+        "version": run.facts.get("version", ""),
+        "data": dict(run.facts.get("data") or {}),
+        "preprocess": dict(run.facts.get("preprocess") or {}),
+        "settings": dict(run.facts.get("settings") or {}),
+        "warnings": list(run.facts.get("warnings") or []),
+        "names": names,
+        "ops": [rows[name].op for name in names],
+        "macs": [rows[name].macs for name in names],
+        "images": list(images),
+        "heads": [[names.index(n), list(o)] for n, o in heads(run.graph).items() if n in rows],
+        "targets": [_target(run, target, names, many) for target in run.targets],
+        "graph": _graph(run.graph, {name: i for i, name in enumerate(names)}),
+    }
+
+
+def _target(run: SavedRun, target: SavedTarget, names: list[str], many: bool) -> dict[str, Any]:
+    only = target.name if many else ""
+    shares = noise_shares(target.rows)
+    by_name = {
+        row.layer: layer_json(
+            row,
+            shares.get(row.layer),
+            target.causes.get(row.layer) or [],
+            target.analysis.layers.get(row.layer),
+            target.graph,
+            target.profile,
+            only,
+        )
+        for row in target.rows
+    }
+    judged = verdict(target.facts)
+    searched = search_json(target, names)
+    return ({} if searched is None else {"search": searched}) | {
+        "name": target.name,
+        "level": judged.level,
+        "words": judged.words,
+        "facts": _plain(target.facts),
+        "actions": [
+            {
+                "kind": a.kind,
+                "title": a.title,
+                "layers": list(a.layers),
+                "share": number(a.share, 3),
+                "evidence": a.evidence,
+                "remedy": a.remedy,
+                "recipe": a.recipe,
+            }
+            for a in actions(target, only=only)
+        ],
+        "rows": [by_name.get(name) for name in names],
+    }
+
+
+def _plain(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the page prints of a target's facts."""
+    kept = ("layers", "simulated", "integer", "parity", "check", "files", "observers_db")
+    return {key: facts[key] for key in kept if facts.get(key) is not None}
+
+
+def _graph(graph: Graph, index: Mapping[str, int]) -> dict[str, Any]:
+    """Return nodes `[name, op, x, rank, position in names or -1]` and edges between them."""
+    every = layers(graph)
+    found: list[list[Any]] = [[str(v.name), "input"] for v in graph.inputs]
+    maker = {id(v): i for i, v in enumerate(graph.inputs)}
+    edges: list[tuple[int, int]] = []
+    for layer in every:
+        here = len(found)
+        op = layer.op + (f" + {layer.activation.op_type}" if layer.activation is not None else "")
+        found.append([layer.name, op])
+        for value in _reads(layer):
+            if id(value) in maker:
+                edges.append((maker[id(value)], here))
+        for node in (layer.node, layer.activation):
+            maker.update({id(v): here for v in (node.outputs if node is not None else ())})
+    for value in graph.outputs:
+        if id(value) in maker:
+            edges.append((maker[id(value)], len(found)))
+            found.append([str(value.name), "output"])
+    drawn = lay_out(len(found), edges)
+    return {
+        "nodes": [
+            [name, op, round(x, 2), rank, index.get(name, -1) if op not in ENDS else -1]
+            for (name, op), x, rank in zip(found, drawn.x, drawn.rank, strict=True)
+        ],
+        "edges": [[a, b, [[round(x, 2), r] for x, r in way]] for a, b, way in drawn.edges],
+    }
+
+
+ENDS = ("input", "output")
+
+
+def _reads(layer: Layer) -> list[ir.Value]:
+    """Return what a layer reads, inside its subgraphs too."""
+    found = [v for v in layer.node.inputs if v is not None]
+    for attribute in layer.node.attributes.values():
+        if attribute.type == ir.AttributeType.GRAPH:
+            found += [
+                v for n in attribute.as_graph().all_nodes() for v in n.inputs if v is not None
+            ]
+    return found
+
+
+def json_for_html(value: object) -> str:
+    r"""Return JSON that may stand inside a script element, whatever strings are in it.
+
+    >>> json_for_html({"a": "</script>"})
+    '{"a":"\\u003c/script\\u003e"}'
+    """
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text

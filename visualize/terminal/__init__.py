@@ -1,0 +1,1 @@
+"""Tables and verdicts for the terminal and for CI."""

@@ -1,0 +1,56 @@
+"""A diff of two runs as text for a terminal, and as a page."""
+
+__all__ = ["diff_html", "diff_text"]
+
+import math
+
+from quant.results.run_diff import LayerDiff, RunDiff, TargetDiff
+from quant.visualize.label import escaped, shortened
+from quant.visualize.report.page import decibel, render
+
+MOST = 30
+"""Layers in the text; all are in JSON and in the page."""
+
+
+def diff_text(diff: RunDiff) -> str:
+    """Return a table a target, the worst change first; layers that stayed the same are counted."""
+    lines = [f"{escaped(diff.before)} -> {escaped(diff.after)}"]
+    lines += [f"  {escaped(note)}" for note in diff.notes]
+    for target in diff.targets:
+        lines += ["", *_target(target)]
+    return "\n".join(lines)
+
+
+def _target(target: TargetDiff) -> list[str]:
+    before, after = (escaped(w) for w in target.words)
+    lines = [f"{target.target}: {before} -> {after}"]
+    counts = ", ".join(
+        f"{target.count(change)} {change}"
+        for change in ("worse", "better", "added", "gone", "same")
+    )
+    lines.append(f"  SQNR {_pair(target.sqnr_db)} dB; layers: {counts}")
+    shown = [x for x in target.layers if x.change != "same" or x.plan][:MOST]
+    if not shown:
+        return [*lines, "  no layer changed"]
+    lines.append(f"  {'layer':36}  {'isolated dB':>15}  {'cumulative dB':>15}  change")
+    for x in shown:
+        name = shortened(escaped(x.layer), 36)
+        lines.append(
+            f"  {name:36}  {_pair(x.isolated_db):>15}  {_pair(x.cumulative_db):>15}  {_words(x)}"
+        )
+        lines += [f"      {shortened(escaped(said), 200)}" for said in x.plan]
+    return lines
+
+
+def _pair(values: tuple[float, float]) -> str:
+    return " -> ".join("-" if math.isnan(v) else f"{v:.1f}" for v in values)
+
+
+def _words(x: LayerDiff) -> str:
+    gain = "" if math.isnan(x.gain) or not x.gain else f" by {abs(x.gain):.1f} dB"
+    return f"{x.change}{gain if x.change in ('better', 'worse') else ''}"
+
+
+def diff_html(diff: RunDiff) -> str:
+    """Return a page that holds all it needs and runs no script."""
+    return render("diff.html", script="", diff=diff, decibel=decibel, isnan=math.isnan)

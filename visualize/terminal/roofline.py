@@ -1,0 +1,148 @@
+"""A roofline as text for a terminal: the layers, the whole network, and what falls short."""
+
+__all__ = ["roofline_text"]
+
+import math
+from collections.abc import Sequence
+
+from quant.cost.network_cost import Roof, RoofRow, Total
+from quant.visualize.label import cells, escaped, shortened
+
+LAYER, OP = 30, 13
+"""The most columns of a name and of an operator."""
+SHORT = 15
+"""Layers in the list of what falls short; the CSV has all."""
+
+
+def roofline_text(roof: Roof) -> str:
+    """Return the layers of the first network, the totals, what falls short, and the assumptions.
+
+    Layers that take no time (views) are counted and not listed.
+    """
+    name = next(iter(roof.networks))
+    shapes = ", ".join(f"{escaped(n)} {'x'.join(map(str, s))}" for n, s in roof.sizes.items())
+    lines = [
+        (
+            f"{escaped(roof.graph.name)} ({shapes}) on {escaped(roof.device.title)} for {roof.title}, "
+            f"batch {roof.batch}; times of one sample"
+        ),
+        "",
+        *_layers(roof, name),
+        "",
+        *_totals(roof),
+    ]
+    if roof.latency is not None:
+        for network in roof.networks:
+            lines += _short(roof, network)
+    lines += ["", "Assumptions", *(f"  - {escaped(said)}" for said in roof.assumptions)]
+    return "\n".join(lines)
+
+
+def _layers(roof: Roof, name: str) -> list[str]:
+    rows = roof.rows(name)
+    shown = [
+        r for r in rows if r.cost.milliseconds or r.cost.bound == "unknown" or r.measured_ms > 0
+    ]
+    measured = roof.latency is not None
+    total = sum(r.cost.milliseconds for r in rows)
+    head = ["layer", "op", "precision", "M op", "kB", "op/B", "bound", "us", "%"]
+    body = [_cells(r, total, measured) for r in shown]
+    lines = _table([*head, "measured us", "ratio"] if measured else head, body, 3, {6})
+    hidden = len(rows) - len(shown)
+    note = f"; {hidden} that only rename bytes are not listed" if hidden else ""
+    return [f"Layers at {name}{note}", "", *lines]
+
+
+def _cells(row: RoofRow, total: float, measured: bool) -> list[str]:
+    cost = row.cost
+    told = [
+        shortened(escaped(cost.layer), LAYER),
+        shortened(escaped(cost.op), OP),
+        cost.precision,
+        _number(cost.operations / 1e6),
+        _number(cost.bytes / 1e3),
+        f"{cost.intensity:.3g}",
+        cost.bound,
+        _number(1e3 * cost.milliseconds),
+        f"{100 * cost.milliseconds / total:.1f}" if total else "-",
+    ]
+    return [*told, _number(1e3 * row.measured_ms), _times(row.ratio)] if measured else told
+
+
+def _totals(roof: Roof) -> list[str]:
+    totals = roof.totals()
+    measured = any(not math.isnan(t.measured_ms) for t in totals)
+    head = ["network", "M MAC", "weights MB", "convert ms", "ms", "frames/s"]
+    if measured:
+        head = [*head[:-1], "measured ms", "ratio", "frames/s"]
+    return _table(head, [_total(t, measured) for t in totals], 1, set())
+
+
+def _total(total: Total, measured: bool) -> list[str]:
+    told = [
+        total.precision,
+        _number(total.macs / 1e6),
+        _number(total.megabytes),
+        _number(total.conversion_ms),
+        _number(total.milliseconds),
+    ]
+    ratio = total.measured_ms / total.milliseconds if total.milliseconds else math.nan
+    told += [_number(total.measured_ms), _times(ratio)] if measured else []
+    return [*told, _number(total.fps)]
+
+
+def _short(roof: Roof, network: str) -> list[str]:
+    """Return the layers that take longer than the roof says, the most lost time first."""
+    known = [r for r in roof.rows(network) if not math.isnan(r.measured_ms)]
+    if not known:
+        return []
+    rows = roof.short(network)
+    lost = sum(r.lost_ms for r in rows)
+    lines = ["", f"Falls short at {network}: {len(rows)} of {len(known)} measured layers"]
+    if not rows:
+        return lines
+    body = [
+        [
+            shortened(escaped(r.cost.layer), LAYER),
+            shortened(escaped(r.cost.op), OP),
+            r.cost.bound,
+            _number(1e3 * r.lost_ms),
+            f"{100 * r.lost_ms / lost:.1f}",
+            f"{100 * r.attained:.3g}",
+        ]
+        for r in rows[:SHORT]
+    ]
+    head = ["layer", "op", "bound", "lost us", "% of lost", "% of roof"]
+    more = [f"  and {len(rows) - SHORT} more; --csv has all"] if len(rows) > SHORT else []
+    return [*lines, "", *_table(head, body, 3, set()), *more]
+
+
+def _table(
+    head: Sequence[str], body: Sequence[Sequence[str]], left: int, also: set[int]
+) -> list[str]:
+    """Align cells: the first `left` columns and those of `also` left, the others right."""
+    rows = [list(head), *map(list, body)]
+    wide = [max(cells(row[i]) for row in rows) for i in range(len(head))]
+    return [
+        "  ".join(
+            _pad(c, w, i < left or i in also)
+            for i, (c, w) in enumerate(zip(row, wide, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _pad(text: str, wide: int, left: bool) -> str:
+    space = " " * (wide - cells(text))
+    return text + space if left else space + text
+
+
+def _number(value: float) -> str:
+    """Return four digits, or a whole number with its thousands apart; "-" for none."""
+    if not math.isfinite(value):
+        return "-"
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
+
+
+def _times(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.2f}"

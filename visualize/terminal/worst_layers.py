@@ -1,0 +1,93 @@
+"""The terminal table of the worst layers: plain text, aligned, and what to do about each."""
+
+__all__ = ["worst_layers"]
+
+import math
+from collections.abc import Mapping, Sequence
+
+from quant.analysis.layer_error import LayerError
+from quant.visualize.label import cells, escaped, shortened
+
+WIDTH = 100
+"""Columns of a line; it fits two windows side by side on a common screen."""
+LAYER, OP, NUMBER = 30, 13, 10
+"""The most columns of a name and an operator, and the columns of a number in dB."""
+GAP = "  "
+
+
+def worst_layers(
+    rows: Sequence[LayerError],
+    causes: Mapping[str, str],
+    most: int = 8,
+    *,
+    full: str | None = None,
+) -> str:
+    """Return a table of the layers with the least isolated SQNR, the worst first.
+
+    No line is longer than 100 columns; a long cause goes on in the next line. Layers that were not
+    measured (nan) or lose nothing (inf) are left out; where no layer is left, a sentence says
+    which of the two it was. The text does not end in a line break.
+
+    Args:
+        rows: The whole layer table.
+        causes: The likely cause by layer name; "" where there is none.
+        most: How many layers at most.
+        full: Where the whole table is; None leaves the last line out.
+    """
+    measured = [r for r in rows if not math.isnan(r.isolated_sqnr_db)]
+    bad = [r for r in measured if r.isolated_sqnr_db < math.inf]
+    bad.sort(key=lambda r: (r.isolated_sqnr_db, r.layer))
+    shown = bad[:most]
+    if shown:
+        count = len(measured)
+        lines = [f"The {len(shown)} worst of {count} quantized layers, by isolated SQNR", ""]
+        lines += _body(shown, causes)
+    elif rows and not measured:
+        lines = ["No layer could be measured."]
+    else:
+        lines = ["No layer loses anything that was measured."]
+    if full is not None:
+        lines += ["", f"All layers: {escaped(full)}"]
+    return "\n".join(lines)
+
+
+def _body(rows: Sequence[LayerError], causes: Mapping[str, str]) -> list[str]:
+    """Return the header and the lines of each row."""
+    names = [shortened(escaped(r.layer), LAYER) for r in rows]
+    ops = [shortened(escaped(r.op), OP) for r in rows]
+    layer = max(cells("layer"), *map(cells, names))
+    op = max(cells("op"), *map(cells, ops))
+    room = WIDTH - layer - op - 2 * NUMBER - 4 * len(GAP)
+    numbers = ["isolated", "cumulative"]
+    lines = [_line(["layer", "op", *numbers, "likely cause"], layer, op)]
+    lines.append(_line(["", "", "dB", "dB", ""], layer, op))
+    for name, kind, row in zip(names, ops, rows, strict=True):
+        cause = _wrapped(escaped(causes.get(row.layer, "")), room)
+        values = [_decibel(row.isolated_sqnr_db), _decibel(row.cumulative_sqnr_db)]
+        lines.append(_line([name, kind, *values, cause[0]], layer, op))
+        lines += [_line(["", "", "", "", more], layer, op) for more in cause[1:]]
+    return lines
+
+
+def _line(parts: Sequence[str], layer: int, op: int) -> str:
+    """Align a name, an operator, two numbers and a text."""
+    name, kind, first, second, text = parts
+    left = name + " " * (layer - cells(name)), kind + " " * (op - cells(kind))
+    return GAP.join([*left, first.rjust(NUMBER), second.rjust(NUMBER), text]).rstrip()
+
+
+def _wrapped(text: str, room: int) -> list[str]:
+    """Break a text at its spaces into lines of at most `room` cells; a longer word is cut."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if cells(longer) <= room:
+            lines[-1] = longer
+        else:
+            lines += [shortened(word, room)]
+    return lines[1:] if len(lines) > 1 and not lines[0] else lines
+
+
+def _decibel(value: float) -> str:
+    """Return a number with one digit; "-" for one that was not measured."""
+    return "-" if math.isnan(value) else f"{value:.1f}"
