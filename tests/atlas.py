@@ -11,13 +11,13 @@ import onnx_ir as ir
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from quant.choose.planner.weight_grids import weight_range
-from quant.export.atlas.target.graph.limits import INTEGER_OPS
-from quant.formats.number_format.number_format import Integer, Params
-from quant.graph.prepared_graph.layers import layers, weight_axis
-from quant.graph.prepared_graph.prepared_graph import Graph, weight_of
-from quant.plan.tensor_plans.recipe import Recipe, Rule
-from quant.plan.tensor_plans.tensor_plans import LayerPlan, Plan, TensorPlan
+from quant.choose.weight_grids import weight_range
+from quant.export.atlas.graph.limits import INTEGER_OPS
+from quant.formats.number_format import Integer, Params
+from quant.graph.layers import layers, weight_axis
+from quant.graph.prepared_graph import Graph, weight_of
+from quant.plan.recipe import Recipe, Rule
+from quant.plan.tensor_plans import LayerPlan, Plan, TensorPlan
 from tests.chosen import chosen
 
 ACTIVATION = Integer(bits=8, signed=True, symmetric=False)
@@ -27,7 +27,7 @@ DENSE = ("Gemm", "MatMul")
 
 def atlas_plan(proto: onnx.ModelProto) -> tuple[Graph, Plan]:
     """Return the prepared graph and the tool's plan, dense weights with one scale."""
-    from quant.plan.tensor_plans.recipe import NOTHING
+    from quant.plan.recipe import NOTHING
 
     graph, _ = chosen(proto, "atlas", NOTHING)
     held = sorted({n.op_type for n in graph.nodes} & set(DENSE))

@@ -19,18 +19,18 @@ import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from quant.calibration.profiling.run_profile.batches import Batch
-from quant.calibration.profiling.run_profile.run_profile import profile
-from quant.calibration.profiling.run_profile.statistics_graph import micro_batch, tapped_tensors
-from quant.choose.planner.planner import choose
-from quant.graph.prepared_graph.prepared_graph import Graph
-from quant.graph.prepared_graph.session import open_session
-from quant.load.open_graph.prepare import prepare
-from quant.plan.tensor_plans.recipe import NOTHING, Recipe
-from quant.plan.tensor_plans.tensor_plans import Plan
-from quant.profile.statistics.statistics import Profile
-from quant.simulate.simulated_graph.simulated_graph import FLOAT_KERNELS
-from quant.target.table.table import TARGETS
+from quant.calibration.profiling.batches import Batch
+from quant.calibration.profiling.run_profile import profile
+from quant.calibration.profiling.statistics_graph import micro_batch, tapped_tensors
+from quant.choose.planner import choose
+from quant.graph.prepared_graph import Graph
+from quant.graph.session import open_session
+from quant.load.prepare import prepare
+from quant.plan.recipe import NOTHING, Recipe
+from quant.plan.tensor_plans import Plan
+from quant.profile.statistics import Profile
+from quant.simulate.simulated_graph import FLOAT_KERNELS
+from quant.target.table import TARGETS
 
 SAMPLES = 8
 

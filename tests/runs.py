@@ -9,24 +9,24 @@ from typing import Any
 import numpy as np
 import onnx
 
-from quant.analysis.analyse.analyse import Analysis, analyse
-from quant.analysis.analyse.cumulative import cumulative
-from quant.analysis.analyse.file import save_analysis
-from quant.analysis.analyse.isolated import isolated_errors
-from quant.analysis.analyse.layer_error import LayerError, layer_csv
-from quant.analysis.analyse.layer_table import layer_macs, layer_table, measured_layers
-from quant.analysis.analyse.local import local_errors
-from quant.calibration.profiling.run_profile.batches import Batch
-from quant.choose.planner.planner import choose
+from quant.analysis.analyse import Analysis, analyse
+from quant.analysis.cumulative import cumulative
+from quant.analysis.file import save_analysis
+from quant.analysis.isolated import isolated_errors
+from quant.analysis.layer_error import LayerError, layer_csv
+from quant.analysis.layer_table import layer_macs, layer_table, measured_layers
+from quant.analysis.local import local_errors
+from quant.calibration.profiling.batches import Batch
+from quant.choose.planner import choose
 from quant.common.files import write_json, write_text
-from quant.graph.prepared_graph.prepared_graph import Graph
-from quant.plan.tensor_plans.file import save_plan
-from quant.plan.tensor_plans.recipe import NOTHING, Recipe
-from quant.plan.tensor_plans.tensor_plans import Plan
-from quant.profile.statistics.file import save_profile
-from quant.profile.statistics.statistics import Profile
-from quant.simulate.simulated_graph.simulated_graph import quantize_graph
-from quant.target.table.table import TARGETS
+from quant.graph.prepared_graph import Graph
+from quant.plan.file import save_plan
+from quant.plan.recipe import NOTHING, Recipe
+from quant.plan.tensor_plans import Plan
+from quant.profile.file import save_profile
+from quant.profile.statistics import Profile
+from quant.simulate.simulated_graph import quantize_graph
+from quant.target.table import TARGETS
 from tests.chosen import batch_of, inputs, prepared, profiled
 
 HOSTILE = (

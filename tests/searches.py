@@ -9,23 +9,23 @@ from typing import Any
 
 import onnx
 
-from quant.calibration.profiling.run_profile.batches import Batch
-from quant.choose.planner.planner import choose, usable_tensors
+from quant.calibration.profiling.batches import Batch
+from quant.choose.planner import choose, usable_tensors
 from quant.common.files import write_json
 from quant.common.progress import Talk
-from quant.graph.prepared_graph.prepared_graph import Graph
-from quant.graph.prepared_graph.session import open_session
-from quant.job.settings.search_goal import Goal
-from quant.job.settings.settings import Job
-from quant.plan.tensor_plans.recipe import NOTHING, Recipe
-from quant.plan.tensor_plans.tensor_plans import Plan
-from quant.preprocess.image_to_tensor.image_to_tensor import Preprocess
-from quant.profile.statistics.statistics import Profile
+from quant.graph.prepared_graph import Graph
+from quant.graph.session import open_session
+from quant.job.search_goal import Goal
+from quant.job.settings import Job
+from quant.plan.recipe import NOTHING, Recipe
+from quant.plan.tensor_plans import Plan
+from quant.preprocess.image_to_tensor import Preprocess
+from quant.profile.statistics import Profile
 from quant.results.saved_run import load_run
-from quant.search.bisection.cost_source import cost_table
-from quant.search.bisection.target_search import Ground, Searched, search_target
-from quant.search.bisection.write_files import write_search
-from quant.target.table.table import TARGETS
+from quant.search.cost_source import cost_table
+from quant.search.target_search import Ground, Searched, search_target
+from quant.search.write_files import write_search
+from quant.target.table import TARGETS
 from tests.chosen import batch_of, inputs
 from tests.runs import make_run
 

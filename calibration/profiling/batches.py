@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from quant.calibration.profiling.read_ahead import Broken, Sample, read_ahead
-from quant.calibration.sources.data import Array, Data
-from quant.calibration.sources.keys import shown
+from quant.calibration.sources.data import Array, Data, shown
 from quant.common.errors import InputError
 
 

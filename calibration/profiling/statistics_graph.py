@@ -5,14 +5,7 @@ channels' extremes and a strided sample, and the arena goes on reusing memory. T
 tensors are concatenated into one output each, because an output costs microseconds in Python.
 """
 
-__all__ = [
-    "TAP_VERSION",
-    "Tap",
-    "Tapped",
-    "micro_batch",
-    "tap",
-    "tapped_tensors",
-]
+__all__ = ["TAP_VERSION", "Tap", "Tapped", "channel_axis", "micro_batch", "tap", "tapped_tensors"]
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,16 +13,54 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from quant.calibration.profiling.channel_axis import channel_axis
 from quant.common.errors import UnsupportedError
 from quant.graph.layers import VIEWS, absorbed
-from quant.graph.prepared_graph import Graph
+from quant.graph.prepared_graph import Graph, weight_of
+
+
+def channel_axis(value: ir.Value) -> int:
+    """Return the axis along which a tensor's channels lie.
+
+    1 of a matrix or a map, 2 of tokens. A map has its channels last where a layer of tokens makes or
+    reads it: MatMul with a constant, LayerNormalization, a sum or product with a constant of that
+    length; as in networks with windows.
+    """
+    rank = len(value.shape or ())
+    if value.shape is None or rank < 4 or value.shape[-1] == 1:
+        return 2 if rank == 3 else 1
+    readers = [
+        use.node for use in value.uses() if use.idx == 0 or use.node.op_type in ("Add", "Mul")
+    ]
+    if any(n.op_type in ("Conv", "ConvTranspose") for n in readers):
+        return 1
+    maker = value.producer()
+    nodes = readers if maker is None else [*readers, maker]
+    return rank - 1 if any(_of_tokens(n, value) for n in nodes) else 1
+
+
+def _of_tokens(node: ir.Node, value: ir.Value) -> bool:
+    """Tell whether a node treats the last axis of a map as its channels."""
+    if node.op_type == "LayerNormalization":
+        return node.attributes.get_int("axis", -1) in (-1, len(value.shape or ()) - 1)
+    if node.op_type == "MatMul":
+        return weight_of(node) is not None
+    if node.op_type not in ("Add", "Mul") or value.shape is None:
+        return False
+    known = [v.const_value for v in node.inputs if v is not None and v.const_value is not None]
+    return any(k.size > 1 and list(k.shape) == [value.shape[-1]] for k in known)
+
 
 TAP_VERSION = "2"
+
+
 SAMPLE_SHARE, SAMPLE_LEAST, SAMPLE_MOST = 16, 512, 2048
 """One sample gives about size / 16 elements of a tensor to its histogram, from 512 to 2048."""
+
+
 BLIND_STRIDE = 4
 """The stride along an axis whose length is not known before the run."""
+
+
 UNNAMED = str(ir.SymbolicDim(None))
 """How a dynamic axis without a name reads: two of them need not be equal."""
 

@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from quant.calibration.sources.arrays import Rows
-from quant.calibration.sources.data import Array, Data
+from quant.calibration.sources.data import Array, Data, shown
 from quant.calibration.sources.image_files import ImageFiles
-from quant.calibration.sources.keys import shown
 from quant.common.errors import InputError
 from quant.common.files import atomic
 

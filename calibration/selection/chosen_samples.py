@@ -13,7 +13,7 @@ import quant
 from quant.analysis.layer_error import csv_lines
 from quant.calibration.selection.pool import Pool
 from quant.calibration.selection.sufficiency import Step, Sufficiency, settled_text
-from quant.calibration.sources.keys import shown
+from quant.calibration.sources.data import shown
 
 SCHEMA = 1
 NAMED = 5

@@ -1,7 +1,19 @@
 """Data: numbered samples of a model's inputs, and the table of sources that can open them."""
 
-__all__ = ["SOURCES", "Array", "BadSample", "Data", "InputSpec", "Labels", "Source", "open_data"]
+__all__ = [
+    "SOURCES",
+    "Array",
+    "BadSample",
+    "Data",
+    "InputSpec",
+    "Labels",
+    "Source",
+    "key_of",
+    "open_data",
+    "shown",
+]
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +27,7 @@ from quant.common.registry import Registry
 from quant.preprocess.image_to_tensor import Preprocess
 
 Array: TypeAlias = NDArray[Any]
+
 
 Labels: TypeAlias = Path | Literal["folders"] | None
 """A CSV file, one folder a class, or whatever the source itself knows."""
@@ -111,3 +124,17 @@ def open_data(
             f"or module:function."
         )
     return SOURCES[takers[0]].open(spec, inputs, preprocess, labels)
+
+
+def key_of(path: str) -> str:
+    """Return a relative path as a key: POSIX slashes, bytes outside UTF-8 as backslash and hex."""
+    return os.fsencode(path.replace(os.sep, "/")).decode("utf-8", "backslashreplace")
+
+
+def shown(text: str) -> str:
+    """Return text for a message of one line: control characters as Python spells them.
+
+    >>> print(shown("two" + chr(10) + "lines.jpg").replace(chr(92), "/"))
+    two/nlines.jpg
+    """
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

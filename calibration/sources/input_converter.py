@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from quant.calibration.sources.data import Array, BadSample, InputSpec
+from quant.calibration.sources.data import Array, BadSample, InputSpec, shown
 from quant.calibration.sources.decode import plain
-from quant.calibration.sources.keys import shown
 from quant.common.errors import InputError
 from quant.preprocess.image_to_tensor import Preprocess
 

@@ -8,8 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from quant.calibration.sources.data import Labels
-from quant.calibration.sources.keys import shown
+from quant.calibration.sources.data import Labels, shown
 from quant.common.errors import InputError, few
 
 

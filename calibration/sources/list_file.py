@@ -7,10 +7,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from quant.calibration.sources.data import SOURCES, InputSpec, Labels
+from quant.calibration.sources.data import SOURCES, InputSpec, Labels, key_of, shown
 from quant.calibration.sources.image_files import ImageFiles
 from quant.calibration.sources.input_converter import image_intake
-from quant.calibration.sources.keys import key_of, shown
 from quant.calibration.sources.labels import read_labels
 from quant.common.errors import InputError
 from quant.preprocess.image_to_tensor import Preprocess

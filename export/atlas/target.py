@@ -6,7 +6,7 @@ from pathlib import Path
 
 from quant.export.atlas.check.run_rules import RULES, check_export, check_model
 from quant.export.atlas.devices import DEVICES
-from quant.export.atlas.graph.atlas_fallback import settled
+from quant.export.atlas.graph.prepared import settled
 from quant.export.atlas.graph.simulate import simulated
 from quant.export.atlas.write import write_folder
 from quant.formats.number_format import INT32, Integer

@@ -17,12 +17,11 @@ from quant.export.atlas.files.amct_config import keep_dtype_text, quant_cfg_text
 from quant.export.atlas.files.build_scripts import atc_script, input_shape
 from quant.export.atlas.files.deploy_page import Page, page_text
 from quant.export.atlas.files.record import record_text
-from quant.export.atlas.graph.atlas_fallback import without_refused
 from quant.export.atlas.graph.deploy_model import deploy_model
 from quant.export.atlas.graph.edit import corrected
 from quant.export.atlas.graph.integer_layers import integer_layers
 from quant.export.atlas.graph.lower_opset import least_opset, lowered
-from quant.export.atlas.graph.prepared import bound_graph, bound_plan
+from quant.export.atlas.graph.prepared import bound_graph, bound_plan, without_refused
 from quant.export.qdq.save import save_checked
 from quant.graph.prepared_graph import PROTO_LIMIT, Graph, model_bytes
 from quant.load.parity import LIMIT, parity

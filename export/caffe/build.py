@@ -15,14 +15,20 @@ from numpy.typing import NDArray
 
 from quant.common.errors import InputError
 from quant.export.caffe.limits import check_limits
-from quant.export.caffe.network.blob import Blob, Shape, constant, lifted, shape_of
-from quant.export.caffe.network.caffe_refusal import Refusal, finding
+from quant.export.caffe.network.blob import (
+    Blob,
+    Refusal,
+    Shape,
+    constant,
+    finding,
+    lifted,
+    shape_of,
+)
 from quant.export.caffe.network.net import Net
 from quant.export.caffe.network.read import read
 from quant.export.caffe.operators.activation import ACTIVATIONS
 from quant.export.caffe.operators.arithmetic import ARITHMETIC
-from quant.export.caffe.operators.caffe_deconv import conv_transpose
-from quant.export.caffe.operators.conv import conv
+from quant.export.caffe.operators.conv import conv, conv_transpose
 from quant.export.caffe.operators.dense import DENSE
 from quant.export.caffe.operators.layout import LAYOUT
 from quant.export.caffe.operators.pool import POOLS

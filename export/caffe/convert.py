@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from quant.common.errors import UnsupportedError
 from quant.export.caffe.build import NOBODY, NOTHING, Wishes, build
-from quant.export.caffe.caffe_join import join_powers
-from quant.export.caffe.finish import name_ends
+from quant.export.caffe.finish import join_powers, name_ends
 from quant.export.caffe.network.files import caffemodel_bytes, print_prototxt
 from quant.export.caffe.network.messages import message
 from quant.export.caffe.network.names import plain

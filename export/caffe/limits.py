@@ -4,8 +4,7 @@ __all__ = ["check_limits"]
 
 from typing import Any
 
-from quant.export.caffe.network.blob import Shape
-from quant.export.caffe.network.caffe_refusal import Refusal
+from quant.export.caffe.network.blob import Refusal, Shape
 from quant.export.caffe.network.read import LARGEST
 
 GROUPS = 2048

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from quant.common.errors import InputError, UnsupportedError
-from quant.common.nnie_whole import whole
+from quant.common.files import whole
 from quant.export.caffe.convert import CaffeNet, convert
 from quant.export.nnie.files.cfg_values import means, settings
 from quant.export.nnie.files.deploy_facts import TAIL, facts_of, tell

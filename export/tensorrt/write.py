@@ -1,32 +1,84 @@
 """Write a TensorRT export: the Q/DQ graph, its implicit twin, build scripts and DEPLOY.md."""
 
-__all__ = ["write_folder"]
+__all__ = ["hold_weights", "write_folder"]
 
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from quant.common.errors import UnsupportedError
 from quant.common.files import write_text
 from quant.export.qdq.save import save_checked
-from quant.export.tensorrt.files.build_scripts import Build, build_py, build_sh
+from quant.export.tensorrt.files.build_scripts import Build, build_py, build_sh, shape_ranges
 from quant.export.tensorrt.files.deploy_page import FILES, deploy_md
 from quant.export.tensorrt.files.implicit import no_implicit, write_implicit
-from quant.export.tensorrt.files.tensorrt_shapes import shape_ranges
 from quant.export.tensorrt.graph.layer_types import LayerType, layer_lists, layer_types
 from quant.export.tensorrt.graph.names import Renamed, clean_names
 from quant.export.tensorrt.graph.typed import typed
 from quant.export.tensorrt.graph.version import Version, trt_version
-from quant.export.tensorrt.tensorrt_weights import hold_weights
+from quant.formats.number_format import Params
 from quant.formats.short_floats import Float16
 from quant.graph.prepared_graph import Graph
 from quant.plan.tensor_plans import Plan
 from quant.simulate.simulated_graph import quantize_graph
 from quant.target.deployment import Deployment
 from quant.target.table import Exported, Target
+
+
+def hold_weights(model: ir.Model, plan: Plan) -> None:
+    """Clip, in place, the float weights of a Q/DQ graph to their grids.
+
+    QuantizeLinear saturates at -128, and a narrow grid of the plan ends at -127: with the weights
+    inside, the graph gives the integers that were simulated.
+
+    Args:
+        model: Float weights with QuantizeLinear and DequantizeLinear.
+        plan: Its narrow integer weights are held; others stay.
+    """
+    narrow = {
+        t.tensor: t
+        for t in plan.quantized
+        if t.kind == "weight" and getattr(t.number, "narrow", False)
+    }
+    for node in list(model.graph):
+        value = node.inputs[0] if node.op_type == "QuantizeLinear" else None
+        tensor = narrow.get(str(value.name)) if value is not None else None
+        if value is None or tensor is None or value.const_value is None:
+            continue
+        if not isinstance(tensor.params, Params):
+            continue
+        array, scale = value.const_value.numpy(), tensor.params.scale
+        axis = getattr(tensor.number, "axis", None)
+        shape = [1] * array.ndim
+        if axis is not None:
+            shape[axis] = -1
+        spread = scale.reshape(shape if axis is not None else ())
+        over = np.abs(np.rint(array / spread)) > 127
+        if np.any(over):
+            held = np.where(over, np.sign(array) * np.float32(127) * spread, array)
+            _put(model, node, held.astype(np.float32))
+
+
+def _put(model: ir.Model, node: ir.Node, array: NDArray[np.float32]) -> None:
+    """Give a QuantizeLinear this weight; another reader of the old one keeps it."""
+    value = node.inputs[0]
+    assert value is not None
+    name = str(value.name)
+    if len(value.uses()) == 1 and not value.is_graph_output():
+        value.const_value = ir.tensor(array, name=name)
+        return
+    name += "_clipped"
+    while name in model.graph.initializers:
+        name += "_"
+    made = ir.Value(name=name, const_value=ir.tensor(array, name=name))
+    model.graph.register_initializer(made)
+    node.replace_input_with(0, made)
+
 
 FP8 = ir.DataType.FLOAT8E4M3FN
 

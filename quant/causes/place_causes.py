@@ -10,8 +10,7 @@ from quant.causes.cause import Cause, bits_left
 from quant.causes.input_causes import Seen
 from quant.choose.grid_fit import maker_of, width
 from quant.common.errors import few
-from quant.graph.heads import ends, heads
-from quant.graph.layers import Layer, source_of
+from quant.graph.layers import Layer, ends, heads, source_of
 from quant.graph.prepared_graph import Graph, weight_of
 from quant.plan.tensor_plans import Plan, TensorPlan
 from quant.profile.statistics import Profile

@@ -120,7 +120,7 @@ def _one_of_both(options: Mapping[str, Any]) -> None:
 
 
 def _gate(options: Mapping[str, Any]) -> "Gate":
-    from quant.gate.gate_rules import checked_values
+    from quant.gate.config_file import checked_values
     from quant.gate.run_gate import chosen_gate, quick_limits
 
     changes = {key: options[key] for key in ("confidence", "undecided")}

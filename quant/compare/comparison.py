@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quant.common.errors import InputError
-from quant.compare.gathering import Gathering
 from quant.compare.metrics import Metric, cosine, sqnr_of_sums
-from quant.compare.sample_table import SampleTable
+from quant.compare.sample_table import Gathering, SampleTable
 
 Array = NDArray[Any]
 

@@ -10,10 +10,9 @@ from pathlib import Path
 from quant.choose.precisions import precisions
 from quant.common.errors import InputError
 from quant.cost.device_file import pick_device
-from quant.cost.latency_names import LayerNames
 from quant.cost.layer_costs import CostTable
 from quant.cost.measured_table import with_measured
-from quant.cost.measured_times import Latency, read_latency
+from quant.cost.measured_times import Latency, LayerNames, read_latency
 from quant.cost.network_cost import Roof
 from quant.cost.open_sizes import chosen_sizes
 from quant.cost.roofline import roofline

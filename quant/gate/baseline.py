@@ -20,9 +20,8 @@ from quant.common.errors import InputError
 from quant.common.files import write_json
 from quant.compare.metrics import sqnr_of_sums
 from quant.compare.sample_table import SampleTable
-from quant.gate.evidence import Evidence
+from quant.gate.evidence import Evidence, RunFiles, read_json
 from quant.gate.judge import paired_counts
-from quant.gate.run_evidence import RunFiles, read_json
 
 SCHEMA = 1
 REWRITE = "Write it anew with quant gate --update-baseline"

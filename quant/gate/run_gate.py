@@ -15,12 +15,10 @@ from typing import Any
 
 from quant.common.errors import InputError
 from quant.gate.baseline import Baseline, load_baseline, save_baseline, with_baseline
-from quant.gate.config_file import Gate, load_gate
-from quant.gate.evidence import Evidence
-from quant.gate.gate_rules import limit_of
+from quant.gate.config_file import Gate, limit_of, load_gate
+from quant.gate.evidence import Evidence, read_run
 from quant.gate.judge import judge
 from quant.gate.limits import Limit, Result, Verdict
-from quant.gate.run_evidence import read_run
 
 QUICK: Mapping[str, str] = {
     "max_drop": "accuracy_drop",

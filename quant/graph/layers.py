@@ -5,7 +5,10 @@ __all__ = [
     "VIEWS",
     "Layer",
     "absorbed",
+    "bias_place",
     "elements",
+    "ends",
+    "heads",
     "layers",
     "macs",
     "source_of",
@@ -21,6 +24,7 @@ from quant.graph.prepared_graph import WEIGHTED, Graph, weight_of
 
 ABSORBED = frozenset({"Relu", "Clip"})
 """Activations that every chip computes inside the operator before them."""
+
 
 VIEWS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity"})
 """Operators whose output holds exactly the numbers of their first input."""
@@ -141,3 +145,59 @@ def elements(value: ir.Value | None) -> int:
         return 0
     sizes = [d for d in list(value.shape)[1:] if isinstance(d, int)]
     return prod(sizes) if len(sizes) == len(value.shape) - 1 else 0
+
+
+def heads(graph: Graph) -> dict[str, tuple[str, ...]]:
+    """Return the names of the outputs that each head leads to, by node name, in graph order."""
+    found = {}
+    outputs = {id(v): str(v.name) for v in graph.outputs}
+    for layer in layers(graph):
+        if weight_of(layer.node) is not None:
+            reached = _reached(layer.output)
+            if reached is not None:
+                found[layer.name] = tuple(outputs[i] for i in outputs if i in reached)
+    return found
+
+
+def ends(value: ir.Value) -> bool:
+    """Tell whether a tensor reaches the outputs without another weighted layer."""
+    return _reached(value) is not None
+
+
+def _reached(value: ir.Value) -> set[int] | None:
+    """Return the ids of all values behind one, or None where a weighted layer is among the readers."""
+    queue, known = [value], {id(value)}
+    while queue:
+        for use in queue.pop().uses():
+            if use.node.op_type in WEIGHTED and weight_of(use.node) is not None:
+                return None
+            for made in use.node.outputs:
+                if id(made) not in known:
+                    known.add(id(made))
+                    queue.append(made)
+    return known
+
+
+def bias_place(node: ir.Node) -> tuple[ir.Node, int] | None:
+    """Return the node and input that hold a layer's bias; None where a MatMul has none.
+
+    Conv, ConvTranspose and Gemm have it, or may get it, as input 2. A MatMul of more than two axes,
+    the layer of transformers, has it in an Add that alone reads it and whose constant of one number
+    an output nobody else reads.
+    """
+    weight = weight_of(node)
+    if node.op_type != "MatMul" or weight is None:
+        return (node, 2) if weight is not None else None
+    uses = tuple(node.outputs[0].uses())
+    add = uses[0].node if len(uses) == 1 else None
+    if add is None or add.op_type != "Add" or node.outputs[0].is_graph_output():
+        return None
+    index = 1 - uses[0].idx
+    bias = add.inputs[index]
+    known = bias.const_value if bias is not None and bias.is_initializer() else None
+    if bias is None or known is None or weight.shape is None or add.graph is not node.graph:
+        return None
+    shape = [int(n) for n in known.shape]  # type: ignore[arg-type]
+    fits = bool(shape) and shape[-1] == weight.shape[-1] == known.size
+    own = len(bias.uses()) == 1 and not bias.is_graph_output()
+    return (add, index) if fits and own else None

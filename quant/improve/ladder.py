@@ -21,8 +21,7 @@ from quant.improve.held_out import Judge
 from quant.improve.input_grid import on_pixel_grid
 from quant.improve.mirror_images import with_mirror_images
 from quant.improve.range_search import search_ranges
-from quant.improve.smooth_plan import kept_where_same
-from quant.improve.smooth_quant import sites, smooth
+from quant.improve.smooth_quant import kept_where_same, sites, smooth
 from quant.plan.recipe import Recipe
 from quant.plan.tensor_plans import Plan
 from quant.profile.statistics import Profile

@@ -9,9 +9,12 @@ with X divided where it is made, in the LayerNorm's own scale and bias, so that 
 the network. Source: Xiao et al. 2023, "SmoothQuant", equations 3 and 4. Ours is that `a` is chosen
 for each place by the error of the layers that read it, and that the channels are followed through
 all that commutes with s (`quant/improve/channel_routes.py`): windows, heads, Relu, the mixing by attention.
+
+The new profile is of fewer samples than the first, for those held aside must not teach. What did not
+change keeps the better grid, and the step is judged by what it did.
 """
 
-__all__ = ["Site", "scaled", "sites", "smooth"]
+__all__ = ["Site", "kept_where_same", "scaled", "sites", "smooth"]
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -21,14 +24,16 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quant.compare.comparison import Samples
+from quant.graph.layers import source_of
 from quant.graph.prepared_graph import Graph, weight_of
 from quant.improve.channel_routes import Edits, Reader, Route, follow
 from quant.improve.channel_views import Ids
 from quant.improve.smooth_factors import factors, look
-from quant.plan.tensor_plans import Plan
+from quant.plan.tensor_plans import Plan, TensorPlan
 from quant.target.table import Target
 
 F64 = NDArray[np.float64]
+
 
 NORMS = ("LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization")
 """The last is ONNX Runtime's name for the second, in the domain com.microsoft."""
@@ -222,3 +227,49 @@ def _written(graph: Graph, arrays: dict[tuple[str, int], F64]) -> Graph:
             model.graph.register_initializer(value)
             node.replace_input_with(index, value)
     return replace(graph, model=model)
+
+
+def kept_where_same(
+    before: Graph, old: Plan, after: Graph, new: Plan, moved: Collection[str]
+) -> Plan:
+    """Return the new plan with the old grids of tensors and weights that are as they were.
+
+    Args:
+        before: The graph.
+        old: Its plan.
+        after: The smoothed graph, of the same nodes and tensors.
+        new: Its plan, chosen anew.
+        moved: Names of tensors whose numbers may have changed; views of them count too.
+    """
+    sources = {source_of(before, name) for name in moved}
+    nodes = {str(n.name): n for n in after.nodes}
+    firsts = before.model.graph.initializers
+
+    def same(tensor: TensorPlan) -> bool:
+        if tensor.kind == "activation":
+            return source_of(before, tensor.tensor) not in sources
+        value = after.model.graph.initializers[tensor.tensor]
+        known = firsts.get(tensor.tensor)
+        return known is not None and known.const_value is value.const_value
+
+    def unread(layer: str) -> bool:
+        """Tell whether a layer reads, and its weight is, what it was."""
+        inputs = [v for v in nodes[layer].inputs if v is not None]
+        return all(
+            value.const_value is firsts[str(value.name)].const_value
+            if value.is_initializer() and str(value.name) in firsts
+            else not value.is_initializer() and source_of(after, str(value.name)) not in sources
+            for value in inputs
+        )
+
+    tensors = {}
+    for key, tensor in new.tensors.items():
+        known = old.tensors.get(key)
+        alike = known is not None and (known.tensor, known.readers) == (
+            tensor.tensor,
+            tensor.readers,
+        )
+        tensors[key] = known if known is not None and alike and same(tensor) else tensor
+    shifts = {k: v for k, v in new.shifts.items() if not unread(k)}
+    shifts |= {k: v for k, v in old.shifts.items() if unread(k)}
+    return replace(new, tensors=tensors, shifts=shifts)

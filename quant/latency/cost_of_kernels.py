@@ -12,8 +12,7 @@ from quant.cost.work import Work, batch_of, elements_of, works
 from quant.graph.layers import Layer, layers, source_of
 from quant.graph.prepared_graph import Graph
 from quant.latency.kernel import KernelTime
-from quant.latency.kernel_layers import Spent, mapped_share
-from quant.latency.kernel_lost import restored
+from quant.latency.kernel_layers import Spent, mapped_share, restored
 from quant.latency.numbered_nodes import Mark
 
 COLUMNS = ("float32", "int8")

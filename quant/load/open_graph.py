@@ -13,8 +13,7 @@ from quant.graph.names import name_nodes
 from quant.graph.session import open_session, reason
 from quant.graph.without_weights import without_weights
 from quant.load.onnx_file import read_proto
-from quant.load.quantizable import refuse_layers
-from quant.load.refusals import refuse_structure
+from quant.load.refusals import refuse_layers, refuse_structure
 
 FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 """`module:factory`, both dotted names; a drive letter needs a slash behind its colon."""

@@ -1,6 +1,6 @@
 """Prepare a loaded model: current opset, constants and BatchNorm folded, unique names, shapes."""
 
-__all__ = ["check_parity", "parity", "prepare"]
+__all__ = ["check_parity", "drop_through", "name_dims", "parity", "prepare"]
 
 from collections import Counter
 
@@ -11,13 +11,77 @@ from quant.graph.names import name_nodes
 from quant.graph.opset import raise_opset
 from quant.graph.prepared_graph import PROTO_LIMIT, Graph, model_bytes, weight_of
 from quant.graph.shapes import infer_shapes
-from quant.load.dims import name_dims
 from quant.load.fold_batchnorm import fold_batchnorm
 from quant.load.fold_gemm import fold_alpha, join_gemm
 from quant.load.parity import check_parity, parity
-from quant.load.quantizable import refuse_layers
+from quant.load.refusals import refuse_layers
 from quant.load.simplify import slimmed
-from quant.load.through import drop_through
+
+
+def drop_through(graph: ir.Graph) -> int:
+    """Remove them from the main graph and return their number; output names stay.
+
+    An Identity from an input, initializer or output to another output must stay: one value
+    cannot bear two names.
+    """
+    dropped = 0
+    for node in list(graph):
+        if not _through(node):
+            continue
+        source, result = node.inputs[0], node.outputs[0]
+        if source is None:
+            continue
+        name, ends = result.name, result.is_graph_output()
+        fixed = source.is_graph_input() or source.is_initializer() or source.is_graph_output()
+        if ends and (fixed or source.graph is not graph):
+            continue
+        ir.convenience.replace_all_uses_with(result, source, replace_graph_outputs=True)
+        graph.remove(node, safe=True)
+        if ends:
+            source.name = name
+            source.type, source.shape = result.type, result.shape
+        dropped += 1
+    return dropped
+
+
+def _through(node: ir.Node) -> bool:
+    """Return whether the node's first output equals its first input and is its only used one."""
+    if node.domain != "" or any(v.uses() or v.is_graph_output() for v in node.outputs[1:]):
+        return False
+    if node.op_type == "Dropout":
+        flag = node.inputs[2] if len(node.inputs) > 2 else None
+        training = ir.convenience.get_const_tensor(flag) if flag is not None else None
+        return flag is None or (training is not None and not training.numpy().any())
+    return node.op_type == "Identity"
+
+
+def name_dims(model: ir.Model) -> int:
+    """Give every dynamic axis of the inputs a symbol, and return how many lacked one.
+
+    The first axis becomes `batch` in every input, the others `<input>_axis<n>`, so that shape
+    inference can follow them. An output's unknown axes are left to inference.
+    """
+    named = 0
+    for value in model.graph.inputs:
+        if value.shape is None or value.is_initializer():
+            continue
+        sizes = []
+        for axis, size in enumerate(value.shape):
+            if (isinstance(size, int) and size > 0) or (
+                isinstance(size, ir.SymbolicDim) and size.value
+            ):
+                sizes.append(size)
+                continue
+            named += 1
+            sizes.append(ir.SymbolicDim("batch" if axis == 0 else f"{value.name}_axis{axis}"))
+        value.shape = ir.Shape(sizes)
+    for value in model.graph.outputs:
+        if value.shape is not None:
+            known = [
+                d if not isinstance(d, int) or d > 0 else ir.SymbolicDim(None) for d in value.shape
+            ]
+            value.shape = ir.Shape(known)
+    return named
 
 
 def prepare(model: ir.Model, name: str, source: str, *, simplify: bool = True) -> Graph:

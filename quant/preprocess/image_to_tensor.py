@@ -13,8 +13,7 @@ from PIL import Image
 
 from quant.common.errors import InputError
 from quant.common.parse import flag_values, read_toml, width_by_height
-from quant.preprocess.pixels import F32, normalized
-from quant.preprocess.resize import RESAMPLE, resized
+from quant.preprocess.resize import F32, RESAMPLE, normalized, resized
 from quant.preprocess.validation import broken_rule, floats, unit_warnings
 
 

@@ -9,10 +9,9 @@ from pathlib import Path
 from quant.compare.comparison import Samples
 from quant.cost.device_choice import device_meant, single_sizes
 from quant.cost.device_file import pick_device
-from quant.cost.latency_names import LayerNames
 from quant.cost.layer_costs import CostTable
 from quant.cost.measured_table import with_measured
-from quant.cost.measured_times import read_latency
+from quant.cost.measured_times import LayerNames, read_latency
 from quant.cost.roofline import roofline
 from quant.graph.prepared_graph import Graph
 from quant.job.search_goal import Goal

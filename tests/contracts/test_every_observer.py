@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from quant.calibration.profiling.run_profile.accumulate import Looker, exact
-from quant.calibration.profiling.run_profile.statistics_graph import Tap
-from quant.formats.number_format.number_format import INT8, UINT8, Integer
+from quant.calibration.profiling.accumulate import Looker, exact
+from quant.calibration.profiling.statistics_graph import Tap
+from quant.formats.number_format import INT8, UINT8, Integer
 from quant.observers import OBSERVERS
-from quant.profile.statistics.statistics import TensorProfile
+from quant.profile.statistics import TensorProfile
 
 FORMATS = [
     INT8,

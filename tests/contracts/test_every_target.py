@@ -7,16 +7,16 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from quant.choose.planner.planner import choose
-from quant.graph.prepared_graph.prepared_graph import Graph, weight_of
-from quant.plan.tensor_plans.file import load_plan
-from quant.plan.tensor_plans.recipe import Recipe, Rule
-from quant.preprocess.image_to_tensor.image_to_tensor import Preprocess
-from quant.simulate.simulated_graph.simulated_graph import open_simulation
-from quant.target.deployment.target_folder import Shipped, ship
-from quant.target.table.deployment import Deployment
-from quant.target.table.finding import errors
-from quant.target.table.table import TARGETS
+from quant.choose.planner import choose
+from quant.deploy.target_folder import Shipped, ship
+from quant.graph.prepared_graph import Graph, weight_of
+from quant.plan.file import load_plan
+from quant.plan.recipe import Recipe, Rule
+from quant.preprocess.image_to_tensor import Preprocess
+from quant.simulate.simulated_graph import open_simulation
+from quant.target.deployment import Deployment
+from quant.target.finding import errors
+from quant.target.table import TARGETS
 from tests.chosen import chosen, inputs, prepared, profiled, run
 from tests.models import IMAGE, concat_net, conv_relu_net, depthwise_net, gemm_net, residual_net
 

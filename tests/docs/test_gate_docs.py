@@ -12,10 +12,10 @@ import pytest
 import xmlschema
 import yaml
 
-from quant.cli.main.pytest_plugin import quant_gate
+from quant.cli.pytest_plugin import quant_gate
 from quant.demo import unpack
-from quant.gate.limits.config_file import load_gate
-from quant.gate.limits.measures import MEASURES
+from quant.gate.config_file import load_gate
+from quant.gate.measures import MEASURES
 from tests.tree import ROOT
 
 PAGE = (ROOT / "docs" / "gate.md").read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 from quant.common.errors import InputError, QuantError, UnsupportedError
-from quant.load.open_graph.open_graph import load
+from quant.load.open_graph import load
 from tests.models import conv_relu_net, model, weights
 
 W = weights(0, w=(4, 3, 3, 3))

@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 
-from quant.calibration.profiling.run_profile.accumulate import exact
-from quant.calibration.profiling.run_profile.statistics_graph import Tap
-from quant.formats.number_format.number_format import INT8, UINT8
+from quant.calibration.profiling.accumulate import exact
+from quant.calibration.profiling.statistics_graph import Tap
+from quant.formats.number_format import INT8, UINT8
 from quant.observers.minmax import minmax
 
 TAP = Tap(tensor="t", channels=1, per_channel=False, start=0, reduce=(1,), steps=(), size=None)

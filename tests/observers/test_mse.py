@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from quant.calibration.profiling.run_profile.accumulate import Looker, exact
-from quant.calibration.profiling.run_profile.statistics_graph import Tap
-from quant.formats.number_format.number_format import INT8, UINT8, Integer
+from quant.calibration.profiling.accumulate import Looker, exact
+from quant.calibration.profiling.statistics_graph import Tap
+from quant.formats.number_format import INT8, UINT8, Integer
 from quant.observers.minmax import minmax
 from quant.observers.mse import expected_mse, mse
-from quant.profile.statistics.statistics import TensorProfile
+from quant.profile.statistics import TensorProfile
 
 TAP = Tap(tensor="t", channels=1, per_channel=False, start=0, reduce=(1,), steps=(), size=None)
 INT4 = Integer(bits=4, signed=True, symmetric=True)

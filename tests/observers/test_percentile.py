@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from quant.calibration.profiling.run_profile.accumulate import exact
-from quant.calibration.profiling.run_profile.statistics_graph import Tap
-from quant.formats.number_format.number_format import INT8, UINT8
+from quant.calibration.profiling.accumulate import exact
+from quant.calibration.profiling.statistics_graph import Tap
+from quant.formats.number_format import INT8, UINT8
 from quant.observers.percentile import SHARE, percentile
-from quant.profile.statistics.statistics import TensorProfile
+from quant.profile.statistics import TensorProfile
 
 TAP = Tap(tensor="t", channels=1, per_channel=False, start=0, reduce=(1,), steps=(), size=None)
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from quant.calibration.profiling.run_profile.accumulate import Looker, binned, exact
-from quant.calibration.profiling.run_profile.statistics_graph import Tap
-from quant.profile.statistics.statistics import (
+from quant.calibration.profiling.accumulate import Looker, binned, exact
+from quant.calibration.profiling.statistics_graph import Tap
+from quant.profile.statistics import (
     HALF,
     SMALLEST_EXPONENT,
     Profile,

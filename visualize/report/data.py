@@ -8,8 +8,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from quant.graph.heads import heads
-from quant.graph.layers import Layer, layers
+from quant.graph.layers import Layer, heads, layers
 from quant.graph.prepared_graph import Graph
 from quant.results.advice import actions, noise_shares, verdict
 from quant.results.saved_run import SavedRun, SavedTarget

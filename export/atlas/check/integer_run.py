@@ -11,8 +11,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quant.common.errors import QuantError
-from quant.export.atlas.check.atlas_check_shapes import shapes_of
 from quant.export.atlas.check.interpret import interpret
+from quant.export.atlas.check.sound import shapes_of
 from quant.export.atlas.check.view import Found, View, found
 from quant.graph.session import FAILURES, open_session
 from quant.target.deployment import Samples

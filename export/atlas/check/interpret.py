@@ -19,8 +19,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quant.common.errors import InputError, UnsupportedError
-from quant.export.atlas.check.atlas_integer_node import integer_sum
-from quant.export.atlas.graph.atlas_scale import unpacked
+from quant.export.atlas.check.integer_operators import integer_sum
+from quant.export.atlas.graph.integer_layer import unpacked
 from quant.graph.session import open_session
 
 Array = NDArray[Any]

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from quant.export.atlas.check.atlas_check_shapes import shapes_of
+from quant.export.atlas.check.sound import shapes_of
 from quant.export.atlas.check.view import Found, View, found
 from quant.export.atlas.graph.limits import NARROW
 

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 
 from quant.export.atlas.check.view import Found, View, found
-from quant.export.atlas.graph.atlas_scale import LARGEST_SCALE, SMALLEST_SCALE, unpacked
+from quant.export.atlas.graph.integer_layer import LARGEST_SCALE, SMALLEST_SCALE, unpacked
 
 AGAIN = "Export the model again."
 FLOAT, INT, STRING = (

@@ -10,7 +10,7 @@ import numpy as np
 from quant.common.errors import InputError, few
 from quant.export.atlas.check.view import Found, View, found
 from quant.export.atlas.files.record import Record, parse_record
-from quant.export.atlas.graph.atlas_scale import LARGEST_SCALE, SMALLEST_SCALE, unpacked
+from quant.export.atlas.graph.integer_layer import LARGEST_SCALE, SMALLEST_SCALE, unpacked
 
 FILE = "file 'record.txt'"
 AGAIN = "Export the model again."

@@ -12,9 +12,8 @@ import onnx
 import onnx_ir as ir
 
 import quant
-from quant.export.atlas.graph.atlas_scale import packed
 from quant.export.atlas.graph.edit import Edit, corrected
-from quant.export.atlas.graph.integer_layer import IntegerLayer
+from quant.export.atlas.graph.integer_layer import IntegerLayer, packed
 from quant.export.atlas.graph.integer_layers import integer_layers
 from quant.export.atlas.graph.lower_opset import lowered
 from quant.graph.prepared_graph import Graph

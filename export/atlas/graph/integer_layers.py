@@ -9,8 +9,12 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quant.common.errors import UnsupportedError
-from quant.export.atlas.graph.atlas_scale import LARGEST_SCALE, SMALLEST_SCALE
-from quant.export.atlas.graph.integer_layer import IntegerLayer, by_channel
+from quant.export.atlas.graph.integer_layer import (
+    LARGEST_SCALE,
+    SMALLEST_SCALE,
+    IntegerLayer,
+    by_channel,
+)
 from quant.export.atlas.graph.limits import INTEGER_OPS, refusal
 from quant.formats.number_format import Integer, Params
 from quant.graph.prepared_graph import weight_of

@@ -4,21 +4,65 @@ Ascend's quantizers are ONNX functions with bodies. Between them float32 operato
 exactly: `atlas_pieces` cuts the layers whose sums float32 could not hold.
 """
 
-__all__ = ["simulated"]
+__all__ = ["DOMAIN", "ascend_functions", "simulated"]
 
 from typing import Any
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from quant.export.atlas.graph.atlas_functions import DOMAIN, ascend_functions
 from quant.export.atlas.graph.edit import Edit, corrected
 from quant.export.atlas.graph.exact_sums import EXACT, Piece, pieces
 from quant.export.atlas.graph.integer_layer import IntegerLayer
 from quant.export.atlas.graph.integer_layers import integer_layers
 from quant.graph.prepared_graph import Graph
 from quant.plan.tensor_plans import Plan
+
+DOMAIN = "quant.ascend"
+"""Ours: with bodies the functions cannot stand in ONNX's own domain, where ATC looks for them."""
+
+
+BODIES = (
+    """
+    AscendQuant <scale, offset> (x) => (y) {
+        reciprocal = Constant<value_float: float = @scale>()
+        real = Constant<value_float: float = @offset>()
+        least = Constant<value_float = -128.0>()
+        most = Constant<value_float = 127.0>()
+        steps = Mul(x, reciprocal)
+        near = Round(steps)
+        moved = Add(near, real)
+        held = Clip(moved, least, most)
+        y = Cast<to = 3>(held)
+    }""",
+    """
+    AscendAntiQuant <scale, offset> (x) => (y) {
+        step = Constant<value_float: float = @scale>()
+        real = Constant<value_float: float = @offset>()
+        whole = Cast<to = 1>(x)
+        centred = Sub(whole, real)
+        y = Mul(centred, step)
+    }""",
+    """
+    AscendDequant (x, deq_scale) => (y) {
+        real = Cast<to = 1>(x)
+        y = Mul(real, deq_scale)
+    }""",
+)
+"""The equations of CANN, word for word. QuantizeLinear and DequantizeLinear would be shorter and a
+tenth faster, but ONNX Runtime's QDQPropagation puts a uint8 quantizer behind each Transpose of a
+DequantizeLinear of int32 (1.32.0), and the numbers are lost. `deq_scale` is float32 here, shaped to be
+multiplied by: no operator of opset 17 reads a float's bits."""
+
+
+def ascend_functions(opset: int) -> list[ir.Function]:
+    """Return AscendQuant, AscendAntiQuant and AscendDequant with bodies of one opset."""
+    header = f'<domain: "{DOMAIN}", opset_import: ["" : {opset}]>'
+    protos = [onnx.parser.parse_function(header + body) for body in BODIES]
+    return [ir.serde.deserialize_function(proto) for proto in protos]
+
 
 INT32 = int(ir.DataType.INT32)
 

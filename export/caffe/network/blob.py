@@ -1,6 +1,6 @@
 """Blob: what Caffe calls a tensor, with what the layer that reads it has yet to do."""
 
-__all__ = ["F64", "Blob", "Shape", "constant", "lifted", "shape_of"]
+__all__ = ["F64", "Blob", "Refusal", "Shape", "constant", "finding", "lifted", "shape_of"]
 
 from dataclasses import dataclass
 from math import prod
@@ -10,9 +10,40 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from quant.export.caffe.network.caffe_refusal import Refusal
+from quant.target.finding import Finding
+
+
+class Refusal(Exception):
+    """What a converter saw that NNIE's Caffe cannot say.
+
+    Args:
+        rule: Number of the lint rule that it would break.
+        saw: What is there.
+        wanted: What NNIE takes.
+        mend: One sentence: what to do.
+    """
+
+    def __init__(self, rule: int, saw: str, wanted: str, mend: str) -> None:
+        super().__init__(saw)
+        self.rule, self.saw, self.wanted, self.mend = rule, saw, wanted, mend
+
+
+def finding(refusal: Refusal, place: str, layer: str | None = None) -> Finding:
+    """Return the finding about a place: "node 'conv1'"."""
+    return Finding(
+        rule=f"nnie-{refusal.rule}",
+        severity="error",
+        place=place,
+        saw=refusal.saw,
+        wanted=refusal.wanted,
+        mend=refusal.mend,
+        layer=layer,
+    )
+
 
 F64: TypeAlias = NDArray[np.float64]
+
+
 Shape: TypeAlias = tuple[int, ...]
 
 

@@ -10,8 +10,7 @@ from typing import Any
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from quant.export.caffe.network.blob import Blob, Shape
-from quant.export.caffe.network.caffe_refusal import Refusal
+from quant.export.caffe.network.blob import Blob, Refusal, Shape
 from quant.export.caffe.network.files import blob_of
 from quant.export.caffe.network.messages import message
 from quant.export.caffe.network.names import LONGEST, Names, plain, short

@@ -12,8 +12,7 @@ from math import prod
 import numpy as np
 import onnx_ir as ir
 
-from quant.export.caffe.network.blob import Blob, Shape, lifted, shape_of
-from quant.export.caffe.network.caffe_refusal import Refusal
+from quant.export.caffe.network.blob import Blob, Refusal, Shape, lifted, shape_of
 from quant.export.caffe.network.moves import mix, reshaped, select
 from quant.export.caffe.network.net import Net
 from quant.graph.layers import VIEWS

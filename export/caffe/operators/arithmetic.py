@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from quant.export.caffe.network.blob import F64, Blob, Shape, constant, lifted, shape_of
-from quant.export.caffe.network.caffe_refusal import Refusal
+from quant.export.caffe.network.blob import F64, Blob, Refusal, Shape, constant, lifted, shape_of
 from quant.export.caffe.network.moves import broadcast, reshaped
 from quant.export.caffe.network.net import Net
 from quant.export.caffe.network.read import along, factored, read

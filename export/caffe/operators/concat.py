@@ -7,8 +7,7 @@ from math import gcd, prod
 
 import onnx_ir as ir
 
-from quant.export.caffe.network.blob import Blob, Shape, constant, lifted, shape_of
-from quant.export.caffe.network.caffe_refusal import Refusal
+from quant.export.caffe.network.blob import Blob, Refusal, Shape, constant, lifted, shape_of
 from quant.export.caffe.network.moves import MOST, reshaped
 from quant.export.caffe.network.net import Net
 from quant.export.caffe.network.read import LARGEST, form_along, read

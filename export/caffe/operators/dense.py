@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from quant.export.caffe.network.blob import F64, Blob, constant, lifted, shape_of
-from quant.export.caffe.network.caffe_refusal import Refusal
+from quant.export.caffe.network.blob import F64, Blob, Refusal, constant, lifted, shape_of
 from quant.export.caffe.network.moves import reshaped
 from quant.export.caffe.network.net import Net
 from quant.export.caffe.network.read import SAME_ORDER, factored, finished, read

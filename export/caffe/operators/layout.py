@@ -7,8 +7,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from quant.export.caffe.network.blob import lifted, shape_of
-from quant.export.caffe.network.caffe_refusal import Refusal
+from quant.export.caffe.network.blob import Refusal, lifted, shape_of
 from quant.export.caffe.network.moves import broadcast
 from quant.export.caffe.network.net import Net
 from quant.export.caffe.network.read import along, finished, read

@@ -9,13 +9,17 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from quant.export.caffe.network.blob import Blob, Shape, constant, lifted, shape_of
-from quant.export.caffe.network.caffe_geometry import image_of, windowing
-from quant.export.caffe.network.caffe_refusal import Refusal
+from quant.export.caffe.network.blob import Blob, Refusal, Shape, constant, lifted, shape_of
 from quant.export.caffe.network.moves import reshaped, select, set_window
 from quant.export.caffe.network.net import Net
 from quant.export.caffe.network.read import finished, read
-from quant.export.caffe.network.windows import caffe_pooled, conv_kernel, pool_divisors
+from quant.export.caffe.network.windows import (
+    caffe_pooled,
+    conv_kernel,
+    image_of,
+    pool_divisors,
+    windowing,
+)
 from quant.export.caffe.operators.conv import write_conv
 
 NONNEGATIVE = ("Relu", "Sigmoid", "Softmax", "HardSigmoid", "Abs")

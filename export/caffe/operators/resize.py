@@ -9,12 +9,11 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from quant.export.caffe.network.blob import Blob, constant, shape_of
-from quant.export.caffe.network.caffe_geometry import image_of
-from quant.export.caffe.network.caffe_refusal import Refusal
+from quant.export.caffe.network.blob import Blob, Refusal, constant, shape_of
 from quant.export.caffe.network.moves import broadcast, select
 from quant.export.caffe.network.net import Net
 from quant.export.caffe.network.read import read
+from quant.export.caffe.network.windows import image_of
 from quant.export.caffe.operators.conv import write_conv
 
 Indices = NDArray[np.int64]

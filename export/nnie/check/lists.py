@@ -14,8 +14,7 @@ from quant.common.errors import few
 from quant.export.caffe.network.shapes import Shape
 from quant.export.nnie.check.rules import finding
 from quant.export.nnie.files.feeds import FEWEST
-from quant.export.nnie.files.mapper_cfg import Cfg
-from quant.export.nnie.files.nnie_named import is_file, named_file, why
+from quant.export.nnie.files.mapper_cfg import Cfg, is_file, named_file, why
 from quant.export.nnie.graph.mapper_net import Net
 from quant.target.finding import Finding, Severity
 

@@ -10,8 +10,7 @@ from quant.common.errors import InputError
 from quant.export.caffe.network.files import parse_blob
 from quant.export.caffe.network.shapes import Shape
 from quant.export.nnie.check.rules import finding
-from quant.export.nnie.files.mapper_cfg import Cfg
-from quant.export.nnie.files.nnie_named import named_file, why
+from quant.export.nnie.files.mapper_cfg import Cfg, named_file, why
 from quant.export.nnie.graph.mapper_net import Net
 from quant.target.finding import Finding
 

@@ -10,19 +10,17 @@ from quant.common.errors import InputError
 from quant.export.caffe.network.files import parse_caffemodel
 from quant.export.nnie.check.cfg import check_cfg, check_inputs, check_net_type
 from quant.export.nnie.check.form import check_form, check_text
-from quant.export.nnie.check.layers import check_layers
+from quant.export.nnie.check.layers import check_layers, check_sizes
 from quant.export.nnie.check.lists import check_lists
 from quant.export.nnie.check.marks import check_marks, check_modes
 from quant.export.nnie.check.means import check_means
 from quant.export.nnie.check.model import check_model
-from quant.export.nnie.check.nnie_check_sizes import check_sizes
 from quant.export.nnie.check.pools import check_pools
 from quant.export.nnie.check.prototxt import read_prototxt
 from quant.export.nnie.check.rules import RULES, finding
 from quant.export.nnie.check.speed import check_speed, convolving_layers
 from quant.export.nnie.check.weights import check_weights
-from quant.export.nnie.files.mapper_cfg import Cfg, read_cfg
-from quant.export.nnie.files.nnie_named import is_file, named_file
+from quant.export.nnie.files.mapper_cfg import Cfg, is_file, named_file, read_cfg
 from quant.export.nnie.files.record import RECORD, Row, read_record
 from quant.export.nnie.graph.mapper_net import Net, net_of
 from quant.target.deployment import Deployment

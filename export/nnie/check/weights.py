@@ -11,7 +11,7 @@ import numpy as np
 from quant.common.errors import InputError
 from quant.export.caffe.network.files import blob_array, blob_shape
 from quant.export.caffe.network.shapes import window
-from quant.export.nnie.check.nnie_check_sizes import CONVOLVING, LONGEST
+from quant.export.nnie.check.layers import CONVOLVING, LONGEST
 from quant.export.nnie.check.rules import finding
 from quant.export.nnie.graph.mapper_net import Net, Site
 from quant.target.finding import Finding, Severity

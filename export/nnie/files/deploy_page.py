@@ -2,9 +2,9 @@
 
 __all__ = ["deploy_text"]
 
+from quant.export.nnie.files.deploy_facts import Story, code, listed
 from quant.export.nnie.files.deploy_steps import steps_text
 from quant.export.nnie.files.feeds import FEWEST, MOST
-from quant.export.nnie.files.nnie_story import Story, code, listed
 from quant.export.nnie.graph.precision import MODES
 from quant.target.deployment import Deployment
 

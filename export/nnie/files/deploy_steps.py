@@ -4,7 +4,7 @@ __all__ = ["MAPPERS", "steps_text"]
 
 import shlex
 
-from quant.export.nnie.files.nnie_story import Story, code, dims, listed
+from quant.export.nnie.files.deploy_facts import Story, code, dims, listed
 from quant.target.deployment import Deployment
 
 CHIPS = {"1.1": "Hi3559AV100", "1.2": "Hi3519AV100, Hi3516CV500, Hi3516DV300"}

@@ -4,13 +4,17 @@ __all__ = [
     "FEWEST",
     "LARGEST",
     "MOST",
+    "PLAIN",
     "SMALLEST",
     "Feed",
+    "Norm",
     "choose_feeds",
+    "choose_norm",
     "pixels_of",
+    "recovered",
 ]
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,13 +22,93 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quant.common.errors import InputError
-from quant.export.nnie.files.nnie_norm import PLAIN, Norm, choose_norm
-from quant.export.nnie.files.nnie_pixels import recovered
+from quant.export.nnie.files.mapper_cfg import SMALLEST_SCALE
 from quant.graph.prepared_graph import Graph
 from quant.target.deployment import Deployment
 
+TOLERANCE = 1e-3
+"""Of a pixel's step: float32 arithmetic errs by 1e-5 of one, a value between pixels by far more."""
+
+
+def recovered(
+    tensor: NDArray[Any], mean: Sequence[float], std: Sequence[float]
+) -> NDArray[np.uint8] | None:
+    """Return the pixels that `(pixel - mean) / std` was made from, or None if there are none.
+
+    pixel = round(tensor * std + mean), accepted only where normalizing it again gives the tensor
+    back: no value differs by more than a thousandth of a pixel's step.
+
+    Args:
+        tensor: float32 `[C, H, W]`.
+        mean: In 0..255 units, a number a channel, in the tensor's order.
+        std: As `mean`, greater than 0.
+
+    Returns:
+        uint8 `[C, H, W]`; None also where a value is not finite or not in 0..255.
+    """
+    shape = (len(mean), 1, 1)
+    if tensor.ndim != 3 or len(tensor) != len(mean) or not np.all(np.isfinite(tensor)):
+        return None
+    middle, spread = np.reshape(mean, shape), np.reshape(std, shape)
+    near = np.rint(tensor.astype(np.float64) * spread + middle)
+    if near.size == 0 or near.min() < 0 or near.max() > 255:
+        return None
+    again = ((near - middle) / spread).astype(np.float32)
+    off = np.abs(again.astype(np.float64) - tensor) * spread
+    return near.astype(np.uint8) if off.max() <= TOLERANCE else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Norm:
+    """`(x - mean) * data_scale` of the mapper, and what is left over for the first layer.
+
+    Attributes:
+        norm_type: 0: x; 2: x - mean; 3: x * data_scale; 5: (x - mean) * data_scale.
+        mean: A number a channel, in the order of the model's tensor.
+        data_scale: One number for all channels, above 1/4096; 1.0 for norm_type 0 and 2.
+        factors: float64 `[C]`, by which the tensor is what the mapper makes, in the order of the
+            model's tensor: tensor[c] = factors[c] * (x[c] - mean[c]) * data_scale. None: all 1.
+    """
+
+    norm_type: int
+    mean: tuple[float, ...] = ()
+    data_scale: float = 1.0
+    factors: NDArray[np.float64] | None = None
+
+
+PLAIN = Norm(norm_type=0)
+"""For what is no image: the tensor goes in as it is."""
+
+
+def choose_norm(mean: Sequence[float], std: Sequence[float]) -> Norm:
+    """Return how `(x - mean) / std` is split between the mapper and the first layer.
+
+    `data_scale` is one number: std that differ by channel leave the quotient of each to the first
+    layer's weights, from the middle std, as does a scale of 1/4096 or less. The mean always stays
+    in the mean file: in the bias it would change the border that padding with zeros makes.
+
+    Args:
+        mean: In 0..255 units, a number a channel.
+        std: As `mean`, greater than 0.
+
+    >>> choose_norm([127.5], [128.0])
+    Norm(norm_type=5, mean=(127.5,), data_scale=0.0078125, factors=None)
+    """
+    shift = tuple(float(m) for m in mean)
+    spread = np.asarray(std, np.float64)
+    middle = float(np.sort(spread)[len(spread) // 2])
+    scale = 1.0 / middle
+    factors: NDArray[Any] | None = None if np.all(spread == middle) else middle / spread
+    if scale <= SMALLEST_SCALE:
+        scale, factors = 1.0, 1.0 / spread
+    moved, scaled = any(shift), scale != 1.0
+    norm_type = {(0, 0): 0, (1, 0): 2, (0, 1): 3, (1, 1): 5}[int(moved), int(scaled)]
+    return Norm(norm_type=norm_type, mean=shift, data_scale=scale, factors=factors)
+
+
 FEWEST, MOST = 20, 50
 """Calibration pictures that the HiSVP development guide asks for."""
+
 
 SMALLEST, LARGEST = 8, 4096
 """Rows and columns of an image input: HiSVP_API, section on blobs."""

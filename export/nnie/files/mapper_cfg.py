@@ -1,10 +1,22 @@
 """The mapper's configuration: lines of `[key] value`, written and read."""
 
-__all__ = ["CHOICES", "MOST_NAME", "SMALLEST_SCALE", "Cfg", "Line", "cfg_text", "read_cfg"]
+__all__ = [
+    "CHOICES",
+    "MOST_NAME",
+    "SMALLEST_SCALE",
+    "Cfg",
+    "Line",
+    "cfg_text",
+    "is_file",
+    "named_file",
+    "read_cfg",
+    "why",
+]
 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "net_type": ("0", "1", "2"),
@@ -20,11 +32,14 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }
 """Keys with a few legal values: HiSVP development guide, section 3.5.2, table 3-6."""
 
+
 SMALLEST_SCALE = 1 / 4096
 """`data_scale` must be above it: the same table."""
 
+
 MOST_NAME = 119
 """Characters of `instruction_name`: the same table wants fewer than 120."""
+
 
 LINE = re.compile(r"\s*\[([^\]]*)\]\s*(.*?)\s*")
 
@@ -88,3 +103,26 @@ def read_cfg(text: str) -> Cfg:
         elif row.strip():
             strays.append((number, row.strip()))
     return Cfg(lines=tuple(lines), strays=tuple(strays))
+
+
+def named_file(folder: Path, name: str) -> Path:
+    """Return the file that a configuration or a list names; RuyiStudio writes backslashes."""
+    path = folder / name
+    try:
+        return path if path.exists() else folder / name.replace("\\", "/")
+    except OSError:  # a name that is too long, say
+        return path
+
+
+def is_file(path: Path) -> bool:
+    """Tell whether a path, however odd, is a file."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def why(error: Exception) -> str:
+    """Return why a file could not be read, without a full stop."""
+    told = error.strerror if isinstance(error, OSError) else str(error)
+    return str(told or type(error).__name__).rstrip(".")

@@ -8,8 +8,7 @@ import onnx_ir as ir
 
 from quant.common.errors import InputError
 from quant.export.openvino.check.graph import IMPORT, finding, operators
-from quant.export.openvino.check.kernels import KERNELS
-from quant.export.openvino.check.openvino_check_saturation import SATURATION
+from quant.export.openvino.check.kernels import KERNELS, SATURATION
 from quant.graph.prepared_graph import Graph
 from quant.graph.shapes import infer_shapes
 from quant.load.onnx_file import read_proto

@@ -3,16 +3,20 @@
 Source: trtexec 8.6, 10.16 and 11 `sampleOptions.cpp`; TensorRT Python API of the same versions.
 """
 
-__all__ = ["Build", "build_py", "build_sh"]
+__all__ = ["BATCHES", "Build", "build_py", "build_sh", "shape_ranges"]
 
 import pprint
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from shlex import quote
 
+import onnx_ir as ir
+
 from quant.export.tensorrt.files.build_py_text import PYTHON
 from quant.export.tensorrt.graph.layer_types import LayerType
 from quant.export.tensorrt.graph.version import Version
+from quant.graph.prepared_graph import Graph
+from quant.target.deployment import Deployment
 
 Shapes = Mapping[str, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]]
 
@@ -143,3 +147,55 @@ def build_py(build: Build) -> str:
     }
     text = pprint.pformat(told, width=96, sort_dicts=False)
     return PYTHON[build.version.implicit].replace("CONFIG = {}", f"CONFIG = {text}")
+
+
+BATCHES = (1, 8, 32)
+"""Batch sizes of the three shapes. Ours; change them in the scripts."""
+
+
+GUESS = 224
+"""An open axis that neither a sample nor the preprocessing knows."""
+
+
+Three = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+
+
+def shape_ranges(
+    graph: Graph, deployment: Deployment, names: Mapping[str, str]
+) -> dict[str, Three]:
+    """Return the three shapes of every input, or {} if none has a dynamic axis.
+
+    The first axis is the batch. Other open axes get their length from a calibration sample, else
+    from the preprocessing, else 224.
+
+    Args:
+        graph: The prepared graph.
+        deployment: Its samples and preprocessing.
+        names: New tensor names by old ones.
+    """
+    inputs = graph.inputs
+    if all(isinstance(d, int) for v in inputs for d in (v.shape or ())):
+        return {}
+    known = _sample(graph, deployment)
+    found = {}
+    for value in inputs:
+        name = str(value.name)
+        three = [_shape(value, known.get(name, ()), batch) for batch in BATCHES]
+        found[names.get(name, name)] = (three[0], three[1], three[2])
+    return found
+
+
+def _shape(value: ir.Value, known: tuple[int | None, ...], batch: int) -> tuple[int, ...]:
+    sizes = list(value.shape or ())
+    told = [batch, *known] if len(known) == len(sizes) - 1 else [batch] + [None] * (len(sizes) - 1)
+    return tuple(d if isinstance(d, int) else (told[i] or GUESS) for i, d in enumerate(sizes))
+
+
+def _sample(graph: Graph, deployment: Deployment) -> dict[str, tuple[int | None, ...]]:
+    """Return the shapes of one sample by input, without batch axis."""
+    if deployment.samples is not None:
+        for _, tensors in deployment.samples(1):
+            return {name: tuple(array.shape) for name, array in tensors.items()}
+    if deployment.preprocess is not None and len(graph.inputs) == 1:
+        return {str(graph.inputs[0].name): deployment.preprocess.tensor_shape}
+    return {}

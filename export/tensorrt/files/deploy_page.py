@@ -7,8 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from quant.export.qdq.page_parts import plain_text, precision, preprocessing, renamed
-from quant.export.tensorrt.files.build_scripts import Build
-from quant.export.tensorrt.files.tensorrt_shapes import BATCHES
+from quant.export.tensorrt.files.build_scripts import BATCHES, Build
 from quant.graph.prepared_graph import Graph
 from quant.plan.tensor_plans import Plan
 from quant.target.deployment import Deployment

@@ -10,7 +10,7 @@ import torch
 
 from quant.formats.number_format import Integer, Params
 from quant.graph.prepared_graph import weight_of
-from quant.improve.fit.fittable import has_bias, has_rows, on_integers, own_bias
+from quant.improve.fit.fit_layers import has_bias, has_rows, on_integers, own_bias
 from quant.improve.fit.layerwise_run import Walk, fake_quantize
 from quant.improve.fit.torch_operators import run_node
 from quant.improve.rounding.blocks import Block

@@ -14,23 +14,23 @@ import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
 
-from quant.calibration.profiling.run_profile.batches import Batch
-from quant.calibration.profiling.run_profile.run_profile import (
+from quant.calibration.profiling.batches import Batch
+from quant.calibration.profiling.run_profile import (
     Checkpoint,
     profile,
     settings_fingerprint,
 )
-from quant.calibration.profiling.run_profile.statistics_graph import (
+from quant.calibration.profiling.statistics_graph import (
     BLIND_STRIDE,
     tap,
     tapped_tensors,
 )
 from quant.common.errors import InputError
-from quant.graph.prepared_graph.prepared_graph import Graph
-from quant.load.open_graph.open_graph import load
-from quant.load.open_graph.prepare import prepare
-from quant.profile.statistics.file import load_done, save_profile
-from quant.profile.statistics.statistics import Profile, TensorProfile
+from quant.graph.prepared_graph import Graph
+from quant.load.open_graph import load
+from quant.load.prepare import prepare
+from quant.profile.file import load_done, save_profile
+from quant.profile.statistics import Profile, TensorProfile
 from tests.models import (
     concat_net,
     conv_relu_net,

@@ -3,7 +3,7 @@
 import numpy as np
 import onnx
 
-from quant.calibration.profiling.run_profile.channel_axis import channel_axis
+from quant.calibration.profiling.statistics_graph import channel_axis
 from tests.chosen import prepared, profiled
 from tests.models import model, weights
 

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from quant.calibration import Data, open_data
-from quant.calibration.selection.chosen_samples.chosen_file import check_form, write_chosen
+from quant.calibration.selection.chosen_file import check_form, write_chosen
 from quant.common.errors import InputError
-from quant.preprocess.image_to_tensor.image_to_tensor import Preprocess
+from quant.preprocess.image_to_tensor import Preprocess
 
 NAMES = (
     "plain.png",

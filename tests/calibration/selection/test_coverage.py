@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from quant.calibration.selection.chosen_samples.coverage import (
+from quant.calibration.selection.coverage import (
     METHODS,
     kcentre,
     kmeans,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from quant.calibration.selection.chosen_samples.duplicates import (
+from quant.calibration.selection.duplicates import (
     ALIKE,
     duplicates_of,
     exact_copies,

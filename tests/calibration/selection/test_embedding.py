@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from quant.calibration.selection.chosen_samples.embedding import CLIP, COMPONENTS, Embedding
+from quant.calibration.selection.embedding import CLIP, COMPONENTS, Embedding
 
 
 def groups(seed: int = 0, rows: int = 60) -> dict[str, np.ndarray]:

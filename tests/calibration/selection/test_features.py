@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from quant.calibration.profiling.run_profile.run_profile import profile
-from quant.calibration.profiling.run_profile.statistics_graph import tap
-from quant.calibration.selection.chosen_samples.features import (
+from quant.calibration.profiling.run_profile import profile
+from quant.calibration.profiling.statistics_graph import tap
+from quant.calibration.selection.features import (
     DEPTHS,
     ELEMENTS,
     LEAST,
@@ -17,7 +17,7 @@ from quant.calibration.selection.chosen_samples.features import (
     FeatureWatch,
     thumbnails,
 )
-from quant.graph.prepared_graph.prepared_graph import Graph
+from quant.graph.prepared_graph import Graph
 from tests.calibration.profiling.test_run_profile import images, packed, prepared, raw
 from tests.models import conv_relu_net, depthwise_net, gemm_net, model, residual_net, weights
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from quant.calibration.selection.chosen_samples.out_of_domain import (
+from quant.calibration.selection.out_of_domain import (
     LEAST,
     NEIGHBOURS,
     domain_scores,

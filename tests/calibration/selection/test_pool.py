@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from quant.calibration.selection.chosen_samples.coverage import METHODS
-from quant.calibration.selection.chosen_samples.features import Features
-from quant.calibration.selection.chosen_samples.pool import Pool, judged
+from quant.calibration.selection.coverage import METHODS
+from quant.calibration.selection.features import Features
+from quant.calibration.selection.pool import Pool, judged
 
 
 def features(count: int = 80, seed: int = 0) -> Features:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from quant.calibration.selection.chosen_samples.sufficiency import (
+from quant.calibration.selection.sufficiency import (
     SETTLED_DB,
     Step,
     Sufficiency,
@@ -13,7 +13,7 @@ from quant.calibration.selection.chosen_samples.sufficiency import (
     settled_text,
     sufficiency,
 )
-from quant.target.table.table import TARGETS
+from quant.target.table import TARGETS
 from tests.chosen import prepared, profiled
 from tests.models import conv_relu_net, gemm_net
 

@@ -9,7 +9,7 @@ import pytest
 from quant.calibration import InputSpec, open_data
 from quant.calibration.sources.arrays import Rows
 from quant.common.errors import InputError
-from quant.preprocess.image_to_tensor.image_to_tensor import Preprocess
+from quant.preprocess.image_to_tensor import Preprocess
 
 Spec = Callable[..., InputSpec]
 RNG = np.random.default_rng(5)

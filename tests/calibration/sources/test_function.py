@@ -10,7 +10,7 @@ import pytest
 
 from quant.calibration import BadSample, Data, InputSpec, open_data
 from quant.common.errors import InputError
-from quant.preprocess.image_to_tensor.image_to_tensor import Preprocess
+from quant.preprocess.image_to_tensor import Preprocess
 
 Spec = Callable[..., InputSpec]
 
@@ -185,7 +185,7 @@ def test_a_csv_file_labels_items(spec: Spec, tmp_path: Path) -> None:
 def test_every_failure_is_a_sentence_with_the_functions_name(
     spec: Spec, name: str, sentence: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("quant.calibration.sources.spill.SPILL_LIMIT", 700)
+    monkeypatch.setattr("quant.calibration.sources.function.SPILL_LIMIT", 700)
     with pytest.raises(InputError) as caught:
         opened(name, spec())
 

@@ -9,7 +9,7 @@ from PIL import Image
 from quant.calibration import BadSample, InputSpec
 from quant.calibration.sources.input_converter import Intake, image_intake
 from quant.common.errors import InputError
-from quant.preprocess.image_to_tensor.image_to_tensor import Preprocess
+from quant.preprocess.image_to_tensor import Preprocess
 
 Spec = Callable[..., InputSpec]
 FIT = {"size": (224, 224)}

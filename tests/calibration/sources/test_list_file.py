@@ -7,7 +7,7 @@ import pytest
 
 from quant.calibration import Data, InputSpec, open_data
 from quant.common.errors import InputError
-from quant.preprocess.image_to_tensor.image_to_tensor import Preprocess
+from quant.preprocess.image_to_tensor import Preprocess
 
 Maker = Callable[..., Path]
 Spec = Callable[..., InputSpec]

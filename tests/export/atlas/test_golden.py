@@ -19,18 +19,18 @@ from google.protobuf import (
 )
 from numpy.typing import NDArray
 
-from quant.export.atlas.target.check.interpret import interpret
-from quant.export.atlas.target.check.run_rules import check_export
-from quant.export.atlas.target.files.record import record_text
-from quant.export.atlas.target.graph.atlas_scale import packed, unpacked
-from quant.export.atlas.target.graph.deploy_model import deploy_model
-from quant.export.atlas.target.graph.integer_layers import integer_layers
-from quant.export.atlas.target.graph.simulate import simulated
-from quant.formats.number_format.number_format import Params
-from quant.graph.prepared_graph.prepared_graph import Graph
-from quant.plan.tensor_plans.tensor_plans import LayerPlan, Plan, TensorPlan
-from quant.target.table.deployment import Deployment
-from quant.target.table.finding import errors
+from quant.export.atlas.check.interpret import interpret
+from quant.export.atlas.check.run_rules import check_export
+from quant.export.atlas.files.record import record_text
+from quant.export.atlas.graph.deploy_model import deploy_model
+from quant.export.atlas.graph.integer_layer import packed, unpacked
+from quant.export.atlas.graph.integer_layers import integer_layers
+from quant.export.atlas.graph.simulate import simulated
+from quant.formats.number_format import Params
+from quant.graph.prepared_graph import Graph
+from quant.plan.tensor_plans import LayerPlan, Plan, TensorPlan
+from quant.target.deployment import Deployment
+from quant.target.finding import errors
 from tests.atlas import ACTIVATION, WEIGHT, run_simulated
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "atlas"

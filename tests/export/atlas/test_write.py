@@ -15,22 +15,22 @@ import onnxruntime as ort
 import pytest
 from PIL import Image
 
-from quant.choose.planner.planner import choose
+from quant.choose.planner import choose
 from quant.common.errors import UnsupportedError
 from quant.export.atlas import write as atlas_write
-from quant.export.atlas.target.check.interpret import interpret
-from quant.export.atlas.target.check.run_rules import check_export
-from quant.export.atlas.target.files.record import parse_record
-from quant.export.atlas.target.graph.atlas_fallback import without_refused
-from quant.export.atlas.target.graph.lower_opset import lowered
-from quant.export.atlas.target.graph.simulate import simulated
-from quant.export.atlas.target.target import ATLAS, write
-from quant.graph.prepared_graph.prepared_graph import save_model
-from quant.plan.tensor_plans.tensor_plans import Plan
-from quant.preprocess.image_to_tensor.image_to_tensor import Preprocess
-from quant.target.table.check_plan import check_plan
-from quant.target.table.deployment import Deployment
-from quant.target.table.finding import errors
+from quant.export.atlas.check.interpret import interpret
+from quant.export.atlas.check.run_rules import check_export
+from quant.export.atlas.files.record import parse_record
+from quant.export.atlas.graph.lower_opset import lowered
+from quant.export.atlas.graph.prepared import without_refused
+from quant.export.atlas.graph.simulate import simulated
+from quant.export.atlas.target import ATLAS, write
+from quant.graph.prepared_graph import save_model
+from quant.plan.tensor_plans import Plan
+from quant.preprocess.image_to_tensor import Preprocess
+from quant.target.check_plan import check_plan
+from quant.target.deployment import Deployment
+from quant.target.finding import errors
 from tests.atlas import atlas_plan, by_hand, run_simulated
 from tests.chosen import prepared, profiled
 from tests.models import conv_relu_net, gemm_net, model, residual_net, weights

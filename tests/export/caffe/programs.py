@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quant.export.caffe.convert.network.files import parse_prototxt
+from quant.export.caffe.network.files import parse_prototxt
 
 Arrays = Mapping[str, NDArray[Any]]
 

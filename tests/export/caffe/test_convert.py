@@ -10,10 +10,10 @@ import pytest
 from numpy.typing import NDArray
 
 from quant.common.errors import InputError
-from quant.export.caffe.convert.convert import CaffeNet, convert
-from quant.export.caffe.convert.network.files import blob_array, parse_caffemodel, parse_prototxt
-from quant.export.caffe.convert.network.messages import message
-from quant.graph.prepared_graph.prepared_graph import Graph
+from quant.export.caffe.convert import CaffeNet, convert
+from quant.export.caffe.network.files import blob_array, parse_caffemodel, parse_prototxt
+from quant.export.caffe.network.messages import message
+from quant.graph.prepared_graph import Graph
 from tests.chosen import prepared
 from tests.export.caffe.programs import Job, opencv_outputs
 from tests.models import conv_relu_net, gemm_net, model, residual_net, weights

@@ -8,8 +8,8 @@ import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from quant.export.caffe.convert.cut import cut_tail
-from quant.graph.prepared_graph.prepared_graph import Graph
+from quant.export.caffe.cut import cut_tail
+from quant.graph.prepared_graph import Graph
 from tests.chosen import prepared, run
 from tests.export.caffe.test_nets import detector_net
 from tests.models import model, weights

@@ -5,22 +5,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quant.export.caffe.convert.network.files import blob_of
-from quant.export.caffe.convert.network.messages import message
-from quant.export.nnie.target.check.cfg import check_cfg, check_inputs
-from quant.export.nnie.target.check.form import check_form
-from quant.export.nnie.target.check.layers import check_layers
-from quant.export.nnie.target.check.marks import check_marks
-from quant.export.nnie.target.check.nnie_check_sizes import check_sizes
-from quant.export.nnie.target.check.prototxt import read_prototxt
-from quant.export.nnie.target.check.weights import check_weights
-from quant.export.nnie.target.files.feeds import pixels_of
-from quant.export.nnie.target.files.mapper_cfg import read_cfg
-from quant.export.nnie.target.graph.mapper_net import Net, net_of
-from quant.export.nnie.target.graph.precision import precision_of
-from quant.plan.tensor_plans.tensor_plans import Plan
-from quant.preprocess.image_to_tensor.image_to_tensor import Preprocess
-from quant.target.table.deployment import Deployment
+from quant.export.caffe.network.files import blob_of
+from quant.export.caffe.network.messages import message
+from quant.export.nnie.check.cfg import check_cfg, check_inputs
+from quant.export.nnie.check.form import check_form
+from quant.export.nnie.check.layers import check_layers, check_sizes
+from quant.export.nnie.check.marks import check_marks
+from quant.export.nnie.check.prototxt import read_prototxt
+from quant.export.nnie.check.weights import check_weights
+from quant.export.nnie.files.feeds import pixels_of
+from quant.export.nnie.files.mapper_cfg import read_cfg
+from quant.export.nnie.graph.mapper_net import Net, net_of
+from quant.export.nnie.graph.precision import precision_of
+from quant.plan.tensor_plans import Plan
+from quant.preprocess.image_to_tensor import Preprocess
+from quant.target.deployment import Deployment
 
 
 def net(layers: str, dims: str = "1 8 64 64", name: str = "x") -> Net:

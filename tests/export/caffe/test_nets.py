@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
-from quant.export.caffe.convert.convert import CaffeNet, convert
+from quant.export.caffe.convert import CaffeNet, convert
 from tests.chosen import prepared
 from tests.export.caffe.programs import Job, mnn_outputs, opencv_outputs
 from tests.models import concat_net, depthwise_net, gemm_net, model, residual_net, weights

@@ -12,14 +12,14 @@ import onnx
 from numpy.typing import NDArray
 from PIL import Image
 
-from quant.export.nnie.target.files.mapper_cfg import read_cfg
-from quant.export.nnie.target.write import write
-from quant.graph.prepared_graph.layers import layers
-from quant.graph.prepared_graph.prepared_graph import Graph
-from quant.plan.tensor_plans.tensor_plans import LayerPlan, Plan
-from quant.preprocess.image_to_tensor.image_to_tensor import Preprocess
-from quant.target.table.deployment import Deployment, Samples
-from quant.target.table.table import Exported
+from quant.export.nnie.files.mapper_cfg import read_cfg
+from quant.export.nnie.write import write
+from quant.graph.layers import layers
+from quant.graph.prepared_graph import Graph
+from quant.plan.tensor_plans import LayerPlan, Plan
+from quant.preprocess.image_to_tensor import Preprocess
+from quant.target.deployment import Deployment, Samples
+from quant.target.table import Exported
 from tests.chosen import prepared
 
 COUNT = 20

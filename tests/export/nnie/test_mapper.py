@@ -7,10 +7,10 @@ import numpy as np
 import onnx
 import pytest
 
-from quant.export.nnie.target.check.run_rules import check_export
-from quant.preprocess.image_to_tensor.image_to_tensor import Preprocess
-from quant.target.table.deployment import Deployment
-from quant.target.table.finding import errors
+from quant.export.nnie.check.run_rules import check_export
+from quant.preprocess.image_to_tensor import Preprocess
+from quant.target.deployment import Deployment
+from quant.target.finding import errors
 from tests.chosen import run
 from tests.export.nnie.exports import fed, read_export, written
 from tests.models import concat_net, conv_relu_net, depthwise_net, model, residual_net, weights

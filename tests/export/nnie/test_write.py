@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from quant.common.errors import InputError, UnsupportedError
-from quant.export.nnie.target.check.run_rules import check_export, check_model
-from quant.export.nnie.target.files.mapper_cfg import read_cfg
-from quant.export.nnie.target.write import write
-from quant.graph.prepared_graph.prepared_graph import Graph
-from quant.preprocess.image_to_tensor.image_to_tensor import Preprocess
-from quant.target.table.deployment import Deployment, Samples
-from quant.target.table.finding import errors
+from quant.export.nnie.check.run_rules import check_export, check_model
+from quant.export.nnie.files.mapper_cfg import read_cfg
+from quant.export.nnie.write import write
+from quant.graph.prepared_graph import Graph
+from quant.preprocess.image_to_tensor import Preprocess
+from quant.target.deployment import Deployment, Samples
+from quant.target.finding import errors
 from tests.chosen import prepared, run
 from tests.export.nnie.exports import fed, pictures, plan_of, read_export, written
 from tests.models import (

@@ -7,8 +7,8 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from quant.export.onnxruntime.target.target import integer_share, write
-from quant.plan.tensor_plans.recipe import Recipe, Rule
+from quant.export.onnxruntime.target import integer_share, write
+from quant.plan.recipe import Recipe, Rule
 from tests.chosen import chosen, inputs, run
 from tests.models import (
     concat_net,

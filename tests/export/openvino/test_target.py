@@ -15,13 +15,13 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from quant.choose.planner.planner import choose
-from quant.export.openvino.target.target import OPENVINO, write
-from quant.export.qdq.save.quantize_once import quantize_once
-from quant.gate.limits.candidate import open_candidate
-from quant.preprocess.image_to_tensor.image_to_tensor import Preprocess
-from quant.simulate.simulated_graph.simulated_graph import open_simulation, quantize_graph
-from quant.target.table.deployment import Deployment
+from quant.choose.planner import choose
+from quant.export.openvino.target import OPENVINO, write
+from quant.export.qdq.quantize_once import quantize_once
+from quant.gate.candidate import open_candidate
+from quant.preprocess.image_to_tensor import Preprocess
+from quant.simulate.simulated_graph import open_simulation, quantize_graph
+from quant.target.deployment import Deployment
 from tests.chosen import chosen, inputs, prepared, profiled, run
 from tests.export.openvino.nets import every_net, executed
 from tests.models import concat_net, depthwise_net, gemm_net, model, residual_net, weights

@@ -10,13 +10,13 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from quant.export.tensorrt.target.check.run_rules import check_export
-from quant.export.tensorrt.target.target import write
-from quant.graph.prepared_graph.prepared_graph import Graph
-from quant.plan.tensor_plans.tensor_plans import Plan
-from quant.profile.statistics.statistics import Profile
-from quant.target.table.deployment import Deployment
-from quant.target.table.finding import Finding
+from quant.export.tensorrt.check.run_rules import check_export
+from quant.export.tensorrt.target import write
+from quant.graph.prepared_graph import Graph
+from quant.plan.tensor_plans import Plan
+from quant.profile.statistics import Profile
+from quant.target.deployment import Deployment
+from quant.target.finding import Finding
 from tests.chosen import chosen, profiled
 from tests.models import model, weights
 

@@ -13,14 +13,14 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
-from quant.choose.planner.planner import choose
-from quant.export.tensorrt.target.check.run_rules import check_export
-from quant.export.tensorrt.target.files.calibration_cache import cache_text, read_cache
-from quant.export.tensorrt.target.target import write
-from quant.load.open_graph.prepare import prepare
-from quant.target.table.deployment import Deployment
-from quant.target.table.finding import Finding, errors
-from quant.target.table.table import TARGETS
+from quant.choose.planner import choose
+from quant.export.tensorrt.check.run_rules import check_export
+from quant.export.tensorrt.files.calibration_cache import cache_text, read_cache
+from quant.export.tensorrt.target import write
+from quant.load.prepare import prepare
+from quant.target.deployment import Deployment
+from quant.target.finding import Finding, errors
+from quant.target.table import TARGETS
 from tests.chosen import profiled
 from tests.models import conv_relu_net
 

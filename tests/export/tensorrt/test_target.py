@@ -14,9 +14,9 @@ import onnx_ir as ir
 import pytest
 from numpy.typing import NDArray
 
-from quant.export.tensorrt.target.target import write
-from quant.graph.prepared_graph.layers import VIEWS
-from quant.target.table.deployment import Deployment
+from quant.export.tensorrt.target import write
+from quant.graph.layers import VIEWS
+from quant.target.deployment import Deployment
 from tests.chosen import chosen
 from tests.models import concat_net, depthwise_net, model, residual_net, weights
 

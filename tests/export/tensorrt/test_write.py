@@ -14,17 +14,17 @@ import onnx_ir as ir
 import pytest
 
 from quant.common.errors import UnsupportedError
-from quant.export.tensorrt.target.check.run_rules import check_export
-from quant.export.tensorrt.target.files.calibration_cache import read_cache
-from quant.export.tensorrt.target.target import TENSORRT, write
-from quant.graph.prepared_graph.prepared_graph import Graph
-from quant.plan.tensor_plans.recipe import Recipe, Rule
-from quant.plan.tensor_plans.tensor_plans import Plan
-from quant.preprocess.image_to_tensor.image_to_tensor import Preprocess
-from quant.simulate.simulated_graph.simulated_graph import quantize_graph
-from quant.target.table.deployment import Deployment
-from quant.target.table.finding import errors
-from quant.target.table.table import Exported
+from quant.export.tensorrt.check.run_rules import check_export
+from quant.export.tensorrt.files.calibration_cache import read_cache
+from quant.export.tensorrt.target import TENSORRT, write
+from quant.graph.prepared_graph import Graph
+from quant.plan.recipe import Recipe, Rule
+from quant.plan.tensor_plans import Plan
+from quant.preprocess.image_to_tensor import Preprocess
+from quant.simulate.simulated_graph import quantize_graph
+from quant.target.deployment import Deployment
+from quant.target.finding import errors
+from quant.target.table import Exported
 from tests.chosen import chosen, inputs, profiled, run
 from tests.export.tensorrt.graph.test_typed import edited
 from tests.export.tensorrt.nets import export, wide_net
@@ -624,7 +624,7 @@ def test_open_axes_get_lengths_from_a_sample_or_the_preprocessing(tmp_path: Path
         weights(0, w1=(4, 3, 1, 1)),
     )
     graph, plan = chosen(_sized(proto), "tensorrt")
-    from quant.export.tensorrt.target.files.tensorrt_shapes import shape_ranges
+    from quant.export.tensorrt.files.build_scripts import shape_ranges
 
     def samples(n: int):  # type: ignore[no-untyped-def]
         yield "a", {"x": np.zeros((3, 48, 64), np.float32)}

@@ -9,18 +9,18 @@ import onnx_ir as ir
 import pytest
 from numpy.typing import NDArray
 
-from quant.analysis.analyse.analyse import Analysis, LayerAnalysis
-from quant.analysis.analyse.file import analysis_csv, load_analysis, save_analysis
-from quant.analysis.analyse.isolated import isolated_errors
-from quant.analysis.analyse.layer_table import measured_layers
-from quant.choose.planner.planner import choose
+from quant.analysis.analyse import Analysis, LayerAnalysis
+from quant.analysis.file import analysis_csv, load_analysis, save_analysis
+from quant.analysis.isolated import isolated_errors
+from quant.analysis.layer_table import measured_layers
+from quant.choose.planner import choose
 from quant.common.errors import InputError
-from quant.compare.comparison.squared_error import Rows, Sums
-from quant.graph.prepared_graph.layers import layers
-from quant.graph.prepared_graph.prepared_graph import Graph, named_values, weight_of
-from quant.plan.tensor_plans.tensor_plans import Plan
-from quant.simulate.simulated_graph.simulated_graph import open_simulation, quantize_graph
-from quant.target.table.table import TARGETS
+from quant.compare.squared_error import Rows, Sums
+from quant.graph.layers import layers
+from quant.graph.prepared_graph import Graph, named_values, weight_of
+from quant.plan.tensor_plans import Plan
+from quant.simulate.simulated_graph import open_simulation, quantize_graph
+from quant.target.table import TARGETS
 from tests import models
 from tests.chosen import batch_of, chosen, inputs, prepared, profiled
 from tests.models import concat_net, conv_relu_net, depthwise_net, image, residual_net

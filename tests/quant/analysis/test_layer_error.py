@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from quant.analysis.analyse.layer_error import COLUMNS, LayerError, layer_csv, read_layers
+from quant.analysis.layer_error import COLUMNS, LayerError, layer_csv, read_layers
 from quant.common.errors import InputError
 
 

@@ -5,16 +5,16 @@ import onnx_ir as ir
 import pytest
 from numpy.typing import NDArray
 
-from quant.analysis.analyse.cumulative import cumulative
-from quant.analysis.analyse.isolated import isolated
-from quant.analysis.analyse.layer_table import measured_layers
+from quant.analysis.cumulative import cumulative
+from quant.analysis.isolated import isolated
+from quant.analysis.layer_table import measured_layers
 from quant.calibration import Batch
-from quant.graph.prepared_graph.layers import Layer
-from quant.graph.prepared_graph.prepared_graph import Graph, weight_of
-from quant.graph.prepared_graph.session import open_session
-from quant.plan.tensor_plans.tensor_plans import Plan
-from quant.simulate.simulated_graph.simulated_graph import open_simulation, quantize_graph
-from quant.target.table.table import TARGETS
+from quant.graph.layers import Layer
+from quant.graph.prepared_graph import Graph, weight_of
+from quant.graph.session import open_session
+from quant.plan.tensor_plans import Plan
+from quant.simulate.simulated_graph import open_simulation, quantize_graph
+from quant.target.table import TARGETS
 from tests.chosen import chosen
 from tests.models import concat_net, conv_relu_net, depthwise_net, image, residual_net
 

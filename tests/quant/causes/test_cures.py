@@ -9,17 +9,17 @@ import pytest
 from numpy.typing import NDArray
 
 from quant.causes import find_causes as causes
-from quant.causes.find_causes.cause import Cause
-from quant.causes.find_causes.find_causes import find_causes
-from quant.choose.planner.planner import choose
-from quant.graph.prepared_graph.prepared_graph import Graph
-from quant.graph.prepared_graph.session import open_session
+from quant.causes.cause import Cause
+from quant.causes.find_causes import find_causes
+from quant.choose.planner import choose
+from quant.graph.prepared_graph import Graph
+from quant.graph.session import open_session
 from quant.observers import OBSERVERS
-from quant.plan.tensor_plans.recipe import NOTHING, Recipe, Rule, load_recipe
-from quant.plan.tensor_plans.tensor_plans import Plan
-from quant.profile.statistics.statistics import Profile
-from quant.simulate.simulated_graph.simulated_graph import open_simulation, quantize_graph
-from quant.target.table.table import TARGETS
+from quant.plan.recipe import NOTHING, Recipe, Rule, load_recipe
+from quant.plan.tensor_plans import Plan
+from quant.profile.statistics import Profile
+from quant.simulate.simulated_graph import open_simulation, quantize_graph
+from quant.target.table import TARGETS
 from tests import models
 from tests.chosen import batch_of, prepared, profiled
 from tests.runs import measured

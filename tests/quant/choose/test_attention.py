@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from quant.choose.planner.planner import choose
-from quant.export.onnxruntime.target.target import write
-from quant.graph.prepared_graph.prepared_graph import Graph
-from quant.plan.tensor_plans.recipe import NOTHING, Recipe, Rule
-from quant.plan.tensor_plans.tensor_plans import Plan
-from quant.profile.statistics.statistics import Profile
-from quant.simulate.simulated_graph.simulated_graph import quantize_graph
-from quant.target.table.table import TARGETS
+from quant.choose.planner import choose
+from quant.export.onnxruntime.target import write
+from quant.graph.prepared_graph import Graph
+from quant.plan.recipe import NOTHING, Recipe, Rule
+from quant.plan.tensor_plans import Plan
+from quant.profile.statistics import Profile
+from quant.simulate.simulated_graph import quantize_graph
+from quant.target.table import TARGETS
 from tests import transformer_nets
 from tests.chosen import inputs, prepared, profiled, quantized_names, run
 

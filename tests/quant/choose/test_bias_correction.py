@@ -7,13 +7,13 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from quant.choose.planner.bias_correction import correct_bias, weight_shift
-from quant.formats.number_format.number_format import Params
-from quant.graph.prepared_graph.prepared_graph import Graph
-from quant.plan.tensor_plans.recipe import Recipe, Rule
-from quant.plan.tensor_plans.tensor_plans import Plan
-from quant.simulate.simulated_graph.simulated_graph import quantize_graph
-from quant.target.table.table import TARGETS
+from quant.choose.bias_correction import correct_bias, weight_shift
+from quant.formats.number_format import Params
+from quant.graph.prepared_graph import Graph
+from quant.plan.recipe import Recipe, Rule
+from quant.plan.tensor_plans import Plan
+from quant.simulate.simulated_graph import quantize_graph
+from quant.target.table import TARGETS
 from tests.chosen import chosen, inputs, prepared, profiled, run
 from tests.models import model, residual_net, weights
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from quant.choose.planner.decomposed_operators import GELU, LAYERNORM, curves
-from quant.choose.planner.planner import choose
-from quant.target.table.table import TARGETS
+from quant.choose.decomposed_operators import GELU, LAYERNORM, curves
+from quant.choose.planner import choose
+from quant.target.table import TARGETS
 from tests import transformer_nets
 from tests.chosen import prepared, profiled
 from tests.models import model, weights

@@ -4,11 +4,11 @@ import numpy as np
 import onnx
 import pytest
 
-from quant.choose.planner.placement import place
-from quant.graph.prepared_graph.layers import layers
-from quant.plan.tensor_plans.recipe import NOTHING, Recipe, Rule
-from quant.plan.tensor_plans.tensor_plans import Plan
-from quant.target.table.table import TARGETS
+from quant.choose.placement import place
+from quant.graph.layers import layers
+from quant.plan.recipe import NOTHING, Recipe, Rule
+from quant.plan.tensor_plans import Plan
+from quant.target.table import TARGETS
 from tests.chosen import chosen, grids, prepared, quantized_names
 from tests.models import (
     concat_net,

@@ -4,12 +4,12 @@ import numpy as np
 import onnx
 import pytest
 
-from quant.choose.planner.planner import choose
-from quant.choose.planner.weight_grids import weight_range
+from quant.choose.planner import choose
+from quant.choose.weight_grids import weight_range
 from quant.common.errors import InputError
-from quant.formats.number_format.number_format import Integer, Params
-from quant.plan.tensor_plans.recipe import Recipe, Rule
-from quant.target.table.table import TARGETS
+from quant.formats.number_format import Integer, Params
+from quant.plan.recipe import Recipe, Rule
+from quant.target.table import TARGETS
 from tests.chosen import chosen, grids, inputs, prepared, profiled
 from tests.models import (
     concat_net,

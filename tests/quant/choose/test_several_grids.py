@@ -7,15 +7,15 @@ import numpy as np
 import onnx
 import pytest
 
-from quant.choose.planner.planner import choose
+from quant.choose.planner import choose
 from quant.common.errors import InputError
-from quant.formats.number_format.gfpq import GFPQ8, GFPQ16, Delta, Gfpq
-from quant.plan.tensor_plans.file import load_plan, save_plan
-from quant.plan.tensor_plans.recipe import Recipe, Rule
-from quant.plan.tensor_plans.tensor_plans import Plan, TensorPlan
-from quant.simulate.simulated_graph.simulated_graph import open_simulation, quantize_graph
-from quant.target.table.check_plan import check_plan
-from quant.target.table.table import TARGETS
+from quant.formats.gfpq import GFPQ8, GFPQ16, Delta, Gfpq
+from quant.plan.file import load_plan, save_plan
+from quant.plan.recipe import Recipe, Rule
+from quant.plan.tensor_plans import Plan, TensorPlan
+from quant.simulate.simulated_graph import open_simulation, quantize_graph
+from quant.target.check_plan import check_plan
+from quant.target.table import TARGETS
 from tests.chosen import inputs, prepared, profiled
 from tests.models import model, weights
 

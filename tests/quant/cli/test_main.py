@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from quant.cli.main.main import main, quant
+from quant.cli.main import main, quant
 from quant.demo import DemoFiles, unpack
 
 

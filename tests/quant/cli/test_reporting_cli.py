@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from quant.cli.main.main import main
+from quant.cli.main import main
 from tests import models
 from tests.runs import make_run
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from quant.common.errors import InputError
-from quant.common.nnie_whole import whole
+from quant.common.files import whole
 
 
 def tree(folder: Path) -> dict[str, str]:

@@ -5,10 +5,10 @@ import pytest
 from numpy.typing import NDArray
 
 from quant.common.errors import InputError
-from quant.compare.comparison.comparison import compare
-from quant.compare.comparison.detections import agreement, boxes_of
-from quant.compare.comparison.metrics import METRICS
-from quant.graph.prepared_graph.session import open_session
+from quant.compare.comparison import compare
+from quant.compare.detections import agreement, boxes_of
+from quant.compare.metrics import METRICS
+from quant.graph.session import open_session
 from tests.chosen import batch_of, prepared
 from tests.models import conv_relu_net, image
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from quant.compare.comparison.gathering import Gathering, error_of_rows
+from quant.compare.sample_table import Gathering, error_of_rows
 
 NAN = float("nan")
 

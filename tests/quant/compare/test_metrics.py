@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from quant.compare.comparison.metrics import METRICS, cosine, sqnr, sqnr_of_sums
+from quant.compare.metrics import METRICS, cosine, sqnr, sqnr_of_sums
 
 
 def test_sqnr_is_ten_log_of_the_power_ratio() -> None:

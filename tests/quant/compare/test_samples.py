@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from quant.common.errors import InputError
-from quant.compare.comparison.sample_table import SampleTable, joined, read_samples, samples_csv
+from quant.compare.sample_table import SampleTable, joined, read_samples, samples_csv
 
 NAMES = ("=cmd()", 'say "hi", then\nleave', "日本/café.png", "$(rm -rf)", "'quoted", "-1", "plain")
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from quant.common.errors import InputError
-from quant.cost.layer_costs.device_file import load_device, pick_device
-from quant.target.table.device import Device
-from quant.target.table.table import TARGETS
+from quant.cost.device_file import load_device, pick_device
+from quant.target.device import Device
+from quant.target.table import TARGETS
 
 GOOD = """
 title = "Our board"

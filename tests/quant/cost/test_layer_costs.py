@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from quant.cost.layer_costs.layer_costs import CostTable, LayerCost, conversions, precision_bits
-from quant.graph.prepared_graph.prepared_graph import Graph
-from quant.plan.tensor_plans.tensor_plans import PRECISIONS
+from quant.cost.layer_costs import CostTable, LayerCost, conversions, precision_bits
+from quant.graph.prepared_graph import Graph
+from quant.plan.tensor_plans import PRECISIONS
 from tests.chosen import prepared
 from tests.models import model, weights
 

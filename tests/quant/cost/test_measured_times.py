@@ -7,15 +7,14 @@ from pathlib import Path
 import pytest
 
 from quant.common.errors import InputError
-from quant.cost.layer_costs.latency_names import LayerNames
-from quant.cost.layer_costs.layer_costs import CostTable
-from quant.cost.layer_costs.measured_table import with_measured
-from quant.cost.layer_costs.measured_times import Latency, read_latency
-from quant.cost.layer_costs.roofline import roofline
-from quant.graph.prepared_graph.layers import layers
-from quant.graph.prepared_graph.prepared_graph import Graph
-from quant.target.table.device import Device
-from quant.target.table.table import TARGETS
+from quant.cost.layer_costs import CostTable
+from quant.cost.measured_table import with_measured
+from quant.cost.measured_times import Latency, LayerNames, read_latency
+from quant.cost.roofline import roofline
+from quant.graph.layers import layers
+from quant.graph.prepared_graph import Graph
+from quant.target.device import Device
+from quant.target.table import TARGETS
 from tests.chosen import prepared
 from tests.models import conv_relu_net, model, weights
 

@@ -8,24 +8,24 @@ import onnx
 import pytest
 from click.testing import CliRunner
 
-from quant.cli.main.main import quant
+from quant.cli.main import quant
 from quant.common.errors import InputError
-from quant.cost.layer_costs.device_choice import (
+from quant.cost.device_choice import (
     device_meant,
     predicted,
     predicted_text,
     single_sizes,
 )
-from quant.cost.layer_costs.open_sizes import chosen_sizes
-from quant.cost.layer_costs.predict import Asked, network_precisions, raise_roof
-from quant.cost.layer_costs.roofline import roofline
-from quant.graph.prepared_graph.prepared_graph import Graph
-from quant.job.settings.settings import Job
-from quant.preprocess.image_to_tensor.image_to_tensor import Preprocess
-from quant.search.bisection.cost_source import cost_table
-from quant.target.table.device import Device
-from quant.target.table.table import TARGETS
-from quant.visualize.figures.write_figures.roofline import write_roofline
+from quant.cost.open_sizes import chosen_sizes
+from quant.cost.predict import Asked, network_precisions, raise_roof
+from quant.cost.roofline import roofline
+from quant.graph.prepared_graph import Graph
+from quant.job.settings import Job
+from quant.preprocess.image_to_tensor import Preprocess
+from quant.search.cost_source import cost_table
+from quant.target.device import Device
+from quant.target.table import TARGETS
+from quant.visualize.figures.roofline import write_roofline
 from quant.visualize.terminal.roofline import roofline_text
 from tests.chosen import chosen, prepared
 from tests.models import conv_relu_net, model, weights
@@ -265,7 +265,7 @@ def test_the_figure_shows_layers_at_their_measured_rate(net: Path, tmp_path: Pat
     """A filled point below the roof, at 2 * 55296 operations in 0.1 ms."""
     times = tmp_path / "times.csv"
     times.write_text("layer,precision,milliseconds\nconv1,int8,0.1\n")
-    from quant.visualize.figures.write_figures.roofline import roofline_figure
+    from quant.visualize.figures.roofline import roofline_figure
 
     roof = raise_roof(Asked(model=str(net), target="tensorrt", measured=times))
     (axes,) = roofline_figure(roof).axes

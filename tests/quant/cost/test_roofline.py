@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from quant.cost.layer_costs.layer_costs import precision_bits
-from quant.cost.layer_costs.roofline import rate, roofline
-from quant.graph.prepared_graph.layers import layers
-from quant.graph.prepared_graph.prepared_graph import Graph
-from quant.target.table.device import Device
-from quant.target.table.table import TARGETS
+from quant.cost.layer_costs import precision_bits
+from quant.cost.roofline import rate, roofline
+from quant.graph.layers import layers
+from quant.graph.prepared_graph import Graph
+from quant.target.device import Device
+from quant.target.table import TARGETS
 from tests.chosen import prepared
 from tests.models import concat_net, depthwise_net, gemm_net, model, residual_net, weights
 

@@ -3,8 +3,8 @@
 import onnx_ir as ir
 import pytest
 
-from quant.cost.layer_costs.work import Work, sized, works
-from quant.graph.prepared_graph.prepared_graph import Graph
+from quant.cost.work import Work, sized, works
+from quant.graph.prepared_graph import Graph
 from tests.models import model, weights
 
 

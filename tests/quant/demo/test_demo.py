@@ -17,7 +17,7 @@ from sklearn.datasets import load_digits
 from quant import demo
 from quant.common.errors import InputError
 from quant.demo import DemoFiles, train, unpack
-from quant.preprocess.image_to_tensor.image_to_tensor import Preprocess
+from quant.preprocess.image_to_tensor import Preprocess
 
 PACKAGE = Path(demo.__file__).parent
 HELD_OUT = 500

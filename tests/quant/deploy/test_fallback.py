@@ -8,15 +8,15 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from quant.choose.planner.planner import choose
-from quant.job.settings.settings import Job
-from quant.plan.tensor_plans.file import save_plan
-from quant.preprocess.image_to_tensor.image_to_tensor import Preprocess
+from quant.choose.planner import choose
+from quant.deploy.target_folder import ship
+from quant.job.settings import Job
+from quant.plan.file import save_plan
+from quant.preprocess.image_to_tensor import Preprocess
 from quant.run.calibrate import calibrate
 from quant.run.export import export_plan
-from quant.target.deployment.target_folder import ship
-from quant.target.table.deployment import Deployment
-from quant.target.table.table import TARGETS
+from quant.target.deployment import Deployment
+from quant.target.table import TARGETS
 from tests.chosen import prepared, profiled
 from tests.models import model, weights
 

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from quant.choose.planner.placement import place
+from quant.choose.placement import place
 from quant.common.errors import InputError
-from quant.export.tensorrt.target.check.run_rules import check_export
-from quant.graph.prepared_graph.prepared_graph import Graph
-from quant.plan.tensor_plans.recipe import NOTHING, Recipe, Rule
-from quant.plan.tensor_plans.tensor_plans import Plan
-from quant.target.deployment.target_folder import refused_layers, ship, with_fallback
-from quant.target.table.deployment import Deployment
-from quant.target.table.finding import Finding, errors
-from quant.target.table.table import TARGETS, Exported, Target
+from quant.deploy.target_folder import refused_layers, ship, with_fallback
+from quant.export.tensorrt.check.run_rules import check_export
+from quant.graph.prepared_graph import Graph
+from quant.plan.recipe import NOTHING, Recipe, Rule
+from quant.plan.tensor_plans import Plan
+from quant.target.deployment import Deployment
+from quant.target.finding import Finding, errors
+from quant.target.table import TARGETS, Exported, Target
 from tests.chosen import chosen, prepared, profiled
 from tests.models import conv_relu_net
 

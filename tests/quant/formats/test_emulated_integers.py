@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from quant.common.errors import InputError
-from quant.plan.tensor_plans.recipe import Recipe, Rule
-from quant.simulate.simulated_graph.simulated_graph import quantize_graph
-from quant.target.deployment.target_folder import refuse_narrow, ship
-from quant.target.table.deployment import Deployment
-from quant.target.table.table import TARGETS
+from quant.deploy.target_folder import refuse_narrow, ship
+from quant.plan.recipe import Recipe, Rule
+from quant.simulate.simulated_graph import quantize_graph
+from quant.target.deployment import Deployment
+from quant.target.table import TARGETS
 from tests.chosen import chosen, inputs, run
 from tests.models import conv_relu_net, model, weights
 

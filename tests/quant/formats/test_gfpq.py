@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from quant.formats.number_format.gfpq import GFPQ8, GFPQ16, TABLE, Delta, Gfpq, gfpq_function
-from quant.graph.prepared_graph.session import open_session
+from quant.formats.gfpq import GFPQ8, GFPQ16, TABLE, Delta, Gfpq, gfpq_function
+from quant.graph.session import open_session
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "nnie" / "gfpq_vectors.json"
 VECTORS: list[dict[str, Any]] = json.loads(GOLDEN.read_text(encoding="utf-8"))

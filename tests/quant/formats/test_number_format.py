@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from quant.formats.number_format.number_format import INT8, INT32, UINT8, Integer, Params
+from quant.formats.number_format import INT8, INT32, UINT8, Integer, Params
 from tests.models import model
 
 F32 = NDArray[np.float32]

@@ -8,16 +8,16 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from quant.choose.planner.planner import choose
-from quant.formats.number_format.number_format import Params
-from quant.formats.number_format.short_floats import FLOAT8, FLOAT16, Float8
-from quant.graph.prepared_graph.prepared_graph import Graph
-from quant.graph.prepared_graph.session import open_session
-from quant.plan.tensor_plans.recipe import Recipe, Rule
-from quant.plan.tensor_plans.tensor_plans import Plan
-from quant.simulate.simulated_graph.simulated_graph import open_simulation, quantize_graph
-from quant.target.table.deployment import Deployment
-from quant.target.table.table import TARGETS
+from quant.choose.planner import choose
+from quant.formats.number_format import Params
+from quant.formats.short_floats import FLOAT8, FLOAT16, Float8
+from quant.graph.prepared_graph import Graph
+from quant.graph.session import open_session
+from quant.plan.recipe import Recipe, Rule
+from quant.plan.tensor_plans import Plan
+from quant.simulate.simulated_graph import open_simulation, quantize_graph
+from quant.target.deployment import Deployment
+from quant.target.table import TARGETS
 from tests.chosen import chosen, inputs, prepared, profiled, run
 from tests.models import conv_relu_net, model, weights
 

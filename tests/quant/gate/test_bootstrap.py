@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from quant.gate.limits.bootstrap import mean_bounds, sqnr_bounds
+from quant.gate.bootstrap import mean_bounds, sqnr_bounds
 
 
 def test_the_mean_of_normal_numbers_has_students_bounds() -> None:

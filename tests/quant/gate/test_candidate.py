@@ -10,9 +10,9 @@ import pytest
 from quant.calibration import split
 from quant.common.errors import InputError, UnsupportedError
 from quant.common.progress import Talk
-from quant.gate.limits.candidate import open_candidate
-from quant.gate.limits.two_models import Contest, Trial
-from quant.preprocess.image_to_tensor.image_to_tensor import Preprocess
+from quant.gate.candidate import open_candidate
+from quant.gate.two_models import Contest, Trial
+from quant.preprocess.image_to_tensor import Preprocess
 from tests import models
 
 openvino = pytest.mark.skipif(

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from quant.common.errors import InputError
-from quant.gate.limits.config_file import load_gate
-from quant.gate.limits.measures import MEASURES, shown
+from quant.gate.config_file import load_gate
+from quant.gate.measures import MEASURES, shown
 
 GOOD = """
 confidence = 0.9

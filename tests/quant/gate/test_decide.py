@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from quant.gate.limits.decide import (
+from quant.gate.decide import (
     decide_drop,
     decide_mean,
     decide_share,
     decide_sqnr,
     drop_outcome,
 )
-from quant.gate.limits.paired_test import Paired
+from quant.gate.paired_test import Paired
 
 
 def seen(samples: int, lost: int, won: int) -> Paired:

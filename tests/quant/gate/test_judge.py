@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from quant.analysis.analyse.layer_error import LayerError
+from quant.analysis.layer_error import LayerError
 from quant.common.errors import InputError
-from quant.compare.comparison.sample_table import SampleTable
-from quant.gate.limits.config_file import Slice
-from quant.gate.limits.evidence import Evidence
-from quant.gate.limits.judge import judge
-from quant.gate.limits.limits import Judged, Limit, Result, Verdict
+from quant.compare.sample_table import SampleTable
+from quant.gate.config_file import Slice
+from quant.gate.evidence import Evidence
+from quant.gate.judge import judge
+from quant.gate.limits import Judged, Limit, Result, Verdict
 
 
 def table(n: int = 2000, lost: int = 0, lost_class: int | None = None) -> SampleTable:

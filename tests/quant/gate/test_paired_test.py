@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from quant.gate.limits.paired_test import (
+from quant.gate.paired_test import (
     Paired,
     _score,
     chance_of_less,

@@ -11,20 +11,20 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from quant.analysis.analyse.suspects import suspects
-from quant.cli.main.main import main
+from quant.analysis.suspects import suspects
+from quant.cli.main import main
 from quant.common.errors import InputError
 from quant.common.progress import Talk
 from quant.demo import DemoFiles, unpack
-from quant.gate.limits.baseline import Baseline, load_baseline
-from quant.gate.limits.compare_models import gate_models
-from quant.gate.limits.config_file import Gate, Slice
-from quant.gate.limits.run_evidence import read_run
-from quant.gate.limits.run_gate import chosen_gate, gate_run, keep_baseline, quick_limits
-from quant.gate.limits.two_models import Contest
-from quant.job.settings.settings import Job
-from quant.plan.tensor_plans.file import load_plan, save_plan
-from quant.preprocess.image_to_tensor.image_to_tensor import Preprocess
+from quant.gate.baseline import Baseline, load_baseline
+from quant.gate.compare_models import gate_models
+from quant.gate.config_file import Gate, Slice
+from quant.gate.evidence import read_run
+from quant.gate.run_gate import chosen_gate, gate_run, keep_baseline, quick_limits
+from quant.gate.two_models import Contest
+from quant.job.settings import Job
+from quant.plan.file import load_plan, save_plan
+from quant.preprocess.image_to_tensor import Preprocess
 from quant.run.calibrate import calibrate
 
 openvino = pytest.mark.skipif(
@@ -81,10 +81,10 @@ def limits(**flags: float) -> Gate:
 
 def planted(run: Path, tensor: str, factor: float, out: Path) -> Path:
     """Return a simulation in which the scale of one tensor is wrong."""
-    from quant.graph.prepared_graph.prepared_graph import Graph, save_model
-    from quant.plan.tensor_plans.fitted_graph import graph_for
-    from quant.target.deployment.target_folder import simulated
-    from quant.target.table.table import TARGETS
+    from quant.deploy.target_folder import simulated
+    from quant.graph.prepared_graph import Graph, save_model
+    from quant.plan.fitted_graph import graph_for
+    from quant.target.table import TARGETS
 
     path = run / "onnxruntime" / "plan.json"
     plan = json.loads(path.read_text())
@@ -353,7 +353,7 @@ def test_other_samples_make_a_baseline_unfair(run: Path, copy: Path) -> None:
 
 
 def _rewritten(path: Path, found: Baseline) -> None:
-    from quant.gate.limits.baseline import save_baseline
+    from quant.gate.baseline import save_baseline
 
     save_baseline(found, path)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from quant.gate.limits.sequential import levels, looks
+from quant.gate.sequential import levels, looks
 
 
 @pytest.mark.parametrize("samples", [1, 40, 100, 777, 50_000])

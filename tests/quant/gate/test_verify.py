@@ -14,10 +14,16 @@ from onnx import numpy_helper
 from quant.common.errors import InputError
 from quant.common.progress import Talk
 from quant.demo import DemoFiles, unpack
-from quant.gate.limits.layer_parity import LayerParity, count_steps, parity_csv
-from quant.gate.limits.verify import certificate_text, runtimes_of, verify_run
-from quant.job.settings.settings import Job
-from quant.preprocess.image_to_tensor.image_to_tensor import Preprocess
+from quant.gate.verify import (
+    LayerParity,
+    certificate_text,
+    count_steps,
+    parity_csv,
+    runtimes_of,
+    verify_run,
+)
+from quant.job.settings import Job
+from quant.preprocess.image_to_tensor import Preprocess
 from quant.run.calibrate import calibrate
 
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from quant.choose.bias_correction.fit.fit_layers import fit_layers
-from quant.graph.prepared_graph.bias_place import bias_place
-from quant.graph.prepared_graph.prepared_graph import Graph
-from quant.plan.tensor_plans.recipe import Recipe, Rule
-from quant.simulate.simulated_graph.simulated_graph import quantize_graph
-from quant.target.table.table import TARGETS
+from quant.graph.layers import bias_place
+from quant.graph.prepared_graph import Graph
+from quant.improve.fit.fit_layers import fit_layers
+from quant.plan.recipe import Recipe, Rule
+from quant.simulate.simulated_graph import quantize_graph
+from quant.target.table import TARGETS
 from tests.chosen import chosen, inputs, prepared, run
 from tests.models import model, weights
 

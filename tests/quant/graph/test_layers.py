@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from quant.graph.prepared_graph.layers import Layer, layers, macs, source_of, weight_axis
+from quant.graph.layers import Layer, layers, macs, source_of, weight_axis
 from tests.chosen import prepared
 from tests.models import depthwise_net, gemm_net, model, residual_net, weights
 

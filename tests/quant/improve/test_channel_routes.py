@@ -5,7 +5,7 @@ from math import prod
 import numpy as np
 import pytest
 
-from quant.choose.bias_correction.smooth_quant import scaled, sites
+from quant.improve.smooth_quant import scaled, sites
 from tests import transformer_nets
 from tests.chosen import prepared, run
 from tests.models import model, normal

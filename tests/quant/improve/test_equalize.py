@@ -4,8 +4,8 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from quant.choose.bias_correction.equalize import equalize
-from quant.graph.prepared_graph.prepared_graph import Graph
+from quant.graph.prepared_graph import Graph
+from quant.improve.equalize import equalize
 from tests.chosen import inputs, prepared, profiled, run
 from tests.models import concat_net, conv_relu_net, depthwise_net
 

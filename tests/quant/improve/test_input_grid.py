@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from quant.choose.bias_correction.input_grid import on_pixel_grid
-from quant.choose.planner.planner import choose
-from quant.plan.tensor_plans.tensor_plans import Plan
-from quant.simulate.simulated_graph.simulated_graph import quantize_graph
-from quant.target.table.table import TARGETS
+from quant.choose.planner import choose
+from quant.improve.input_grid import on_pixel_grid
+from quant.plan.tensor_plans import Plan
+from quant.simulate.simulated_graph import quantize_graph
+from quant.target.table import TARGETS
 from tests.chosen import chosen, prepared, profiled, run
 from tests.models import concat_net, conv_relu_net, gemm_net, model, weights
 

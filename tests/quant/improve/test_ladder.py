@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from quant.choose.bias_correction.held_out import Judge
-from quant.choose.bias_correction.ladder import held_aside
 from quant.common.errors import InputError
 from quant.common.progress import Talk
 from quant.demo import unpack
-from quant.job.settings.settings import Job
-from quant.plan.tensor_plans.file import load_plan
-from quant.plan.tensor_plans.fitted_graph import graph_for
-from quant.preprocess.image_to_tensor.image_to_tensor import Preprocess
+from quant.improve.held_out import Judge
+from quant.improve.ladder import held_aside
+from quant.job.settings import Job
+from quant.plan.file import load_plan
+from quant.plan.fitted_graph import graph_for
+from quant.preprocess.image_to_tensor import Preprocess
 from quant.run.calibrate import Run, calibrate
 from quant.run.export import export_plan
 from quant.run.material import open_graph

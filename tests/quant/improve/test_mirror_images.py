@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from quant.choose.bias_correction.mirror_images import with_mirror_images
+from quant.improve.mirror_images import with_mirror_images
 
 
 def test_a_picture_is_mirrored_left_to_right_whatever_its_layout() -> None:

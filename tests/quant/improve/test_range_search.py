@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from quant.choose.bias_correction.range_search import search_ranges
-from quant.formats.number_format.number_format import Integer
-from quant.graph.prepared_graph.session import open_session
-from quant.plan.tensor_plans.tensor_plans import Plan
-from quant.simulate.simulated_graph.simulated_graph import quantize_graph
-from quant.target.table.table import TARGETS
+from quant.formats.number_format import Integer
+from quant.graph.session import open_session
+from quant.improve.range_search import search_ranges
+from quant.plan.tensor_plans import Plan
+from quant.simulate.simulated_graph import quantize_graph
+from quant.target.table import TARGETS
 from tests.chosen import batch_of, chosen, inputs, run
 from tests.models import residual_net
 

@@ -8,20 +8,19 @@ import onnx_ir as ir
 import pytest
 from numpy.typing import NDArray
 
-from quant.calibration.profiling.run_profile.batches import Batch
-from quant.calibration.profiling.run_profile.run_profile import profile
-from quant.choose.bias_correction.ladder import Ground, climb
-from quant.choose.bias_correction.smooth_factors import ALPHAS, look
-from quant.choose.bias_correction.smooth_plan import kept_where_same
-from quant.choose.bias_correction.smooth_quant import sites, smooth
-from quant.choose.planner.planner import choose
-from quant.graph.prepared_graph.prepared_graph import Graph
-from quant.graph.prepared_graph.session import open_session
-from quant.plan.tensor_plans.recipe import Recipe, Rule
-from quant.plan.tensor_plans.tensor_plans import Plan
-from quant.profile.statistics.statistics import Profile
-from quant.simulate.simulated_graph.simulated_graph import quantize_graph
-from quant.target.table.table import TARGETS
+from quant.calibration.profiling.batches import Batch
+from quant.calibration.profiling.run_profile import profile
+from quant.choose.planner import choose
+from quant.graph.prepared_graph import Graph
+from quant.graph.session import open_session
+from quant.improve.ladder import Ground, climb
+from quant.improve.smooth_factors import ALPHAS, look
+from quant.improve.smooth_quant import kept_where_same, sites, smooth
+from quant.plan.recipe import Recipe, Rule
+from quant.plan.tensor_plans import Plan
+from quant.profile.statistics import Profile
+from quant.simulate.simulated_graph import quantize_graph
+from quant.target.table import TARGETS
 from tests import transformer_nets
 from tests.chosen import batch_of, inputs, prepared, profiled, run
 from tests.models import model

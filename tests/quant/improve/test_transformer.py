@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from quant.common.progress import Talk
-from quant.job.settings.settings import Job
-from quant.preprocess.image_to_tensor.image_to_tensor import Preprocess
+from quant.job.settings import Job
+from quant.preprocess.image_to_tensor import Preprocess
 from quant.run.calibrate import calibrate
 
 MODULE = """

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from quant.common.errors import InputError
-from quant.job.settings.search_goal import Budget, Goal, parse_budget, parse_drop
+from quant.job.search_goal import Budget, Goal, parse_budget, parse_drop
 
 
 @pytest.mark.parametrize(

@@ -13,20 +13,19 @@ import onnx_ir as ir
 import pytest
 
 from quant.common.errors import UnsupportedError
-from quant.cost.layer_costs.layer_costs import conversions
-from quant.cost.layer_costs.work import sized
-from quant.graph.prepared_graph.layers import layers
-from quant.graph.prepared_graph.session import open_session
+from quant.cost.layer_costs import conversions
+from quant.cost.work import sized
+from quant.graph.layers import layers
+from quant.graph.session import open_session
 from quant.latency.cost_of_kernels import cost_table
 from quant.latency.kernel import KernelTime
-from quant.latency.kernel_layers import Spent, mapped_share, placed
-from quant.latency.kernel_lost import restored
+from quant.latency.kernel_layers import Spent, mapped_share, placed, restored
 from quant.latency.kernel_times import kernel_times
 from quant.latency.measure import exported, measure_cost, plan_with
 from quant.latency.numbered_nodes import Mark, marked, numbered
 from quant.latency.onnxruntime_profiler import looking_time
 from quant.latency.openvino_profiler import COUNTED, OpenVinoCounters
-from quant.target.table.table import TARGETS
+from quant.target.table import TARGETS
 from tests.chosen import chosen, inputs, prepared, profiled
 from tests.export.openvino.nets import every_net
 from tests.models import concat_net, conv_relu_net, depthwise_net, model, residual_net, weights

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from quant.graph.prepared_graph.prepared_graph import Graph
-from quant.job.settings.search_goal import Budget, Goal
-from quant.job.settings.settings import Job
+from quant.graph.prepared_graph import Graph
+from quant.job.search_goal import Budget, Goal
+from quant.job.settings import Job
 from quant.latency.measured_cost_file import measured_here
-from quant.plan.tensor_plans.tensor_plans import Plan
-from quant.preprocess.image_to_tensor.image_to_tensor import Preprocess
-from quant.profile.statistics.statistics import Profile
-from quant.search.bisection.cost_source import cost_table
-from quant.target.table.table import TARGETS
+from quant.plan.tensor_plans import Plan
+from quant.preprocess.image_to_tensor import Preprocess
+from quant.profile.statistics import Profile
+from quant.search.cost_source import cost_table
+from quant.target.table import TARGETS
 from tests.chosen import batch_of, chosen, inputs, profiled
 from tests.models import conv_relu_net
 

@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from quant.common.errors import InputError, UnsupportedError
-from quant.graph.prepared_graph.prepared_graph import Graph
-from quant.graph.prepared_graph.session import open_session
-from quant.load.open_graph.open_graph import load
-from quant.load.open_graph.parity import check_parity, parity
-from quant.load.open_graph.prepare import prepare
+from quant.graph.prepared_graph import Graph
+from quant.graph.session import open_session
+from quant.load.open_graph import load
+from quant.load.parity import check_parity, parity
+from quant.load.prepare import prepare
 from tests.models import (
     batchnorm,
     concat_net,
@@ -402,13 +402,13 @@ def test_torchscript_stands_in_for_dynamo(monkeypatch: pytest.MonkeyPatch) -> No
     def fail(*_: object) -> None:
         raise RuntimeError("graph break")
 
-    monkeypatch.setattr("quant.load.torch_export._dynamo", fail)
+    monkeypatch.setattr("quant.load.torch_module._dynamo", fail)
     graph = prepare(load("tinynet:pair"), "tinynet", "tinynet:pair")
 
     assert graph.inputs[0].shape == ir.Shape(["batch", 3, 16, 16])
     assert ops(graph).count("Conv") == 4
 
-    monkeypatch.setattr("quant.load.torch_export._script", fail)
+    monkeypatch.setattr("quant.load.torch_module._script", fail)
     with pytest.raises(UnsupportedError) as caught:
         load("tinynet:pair")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from quant.common.errors import InputError
-from quant.plan.tensor_plans.recipe import NOTHING, Recipe, Rule, load_recipe
+from quant.plan.recipe import NOTHING, Recipe, Rule, load_recipe
 
 OBSERVERS = ("minmax", "mse")
 NODES = [("Conv_0", "Conv"), ("Conv_1", "Conv"), ("fc", "Gemm")]

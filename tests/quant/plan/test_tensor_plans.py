@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from quant.common.errors import InputError
-from quant.formats.number_format.number_format import INT8, UINT8, Params
-from quant.plan.tensor_plans.file import load_plan, save_plan
-from quant.plan.tensor_plans.tensor_plans import LayerPlan, Plan, TensorPlan
+from quant.formats.number_format import INT8, UINT8, Params
+from quant.plan.file import load_plan, save_plan
+from quant.plan.tensor_plans import LayerPlan, Plan, TensorPlan
 
 
 def example() -> Plan:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from quant.common.errors import InputError
-from quant.preprocess.image_to_tensor.image_to_tensor import Preprocess
+from quant.preprocess.image_to_tensor import Preprocess
 
 
 def picture(width: int, height: int, seed: int = 0) -> Image.Image:

@@ -13,8 +13,8 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from quant.common.errors import InputError
-from quant.profile.statistics.file import load_done, load_profile, save_profile
-from quant.profile.statistics.statistics import Profile, Provenance, TensorProfile
+from quant.profile.file import load_done, load_profile, save_profile
+from quant.profile.statistics import Profile, Provenance, TensorProfile
 
 HOSTILE = [
     "",

@@ -7,9 +7,9 @@ from typing import Any
 import onnx
 import pytest
 
-from quant.analysis.analyse.layer_error import LayerError
+from quant.analysis.layer_error import LayerError
 from quant.observers import OBSERVERS
-from quant.plan.tensor_plans.recipe import Recipe, Rule, load_recipe
+from quant.plan.recipe import Recipe, Rule, load_recipe
 from quant.results.advice import actions, noise_shares, verdict
 from quant.results.saved_run import load_run
 from tests import models

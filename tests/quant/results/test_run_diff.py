@@ -8,7 +8,7 @@ import pytest
 
 from quant.common.errors import InputError
 from quant.common.files import write_json
-from quant.plan.tensor_plans.recipe import Recipe, Rule
+from quant.plan.recipe import Recipe, Rule
 from quant.results.run_diff import compare_runs
 from quant.results.saved_run import load_run
 from quant.run.report import diff_runs

@@ -10,15 +10,15 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from quant.analysis.analyse.layer_error import COLUMNS
+from quant.analysis.layer_error import COLUMNS
 from quant.calibration.profiling import run_profile as profiling
-from quant.choose.bias_correction.ladder import Ground
 from quant.common.errors import InputError
 from quant.common.progress import T, Talk
-from quant.compare.comparison.sample_table import read_samples
+from quant.compare.sample_table import read_samples
 from quant.demo import DemoFiles, unpack
-from quant.job.settings.settings import Job
-from quant.preprocess.image_to_tensor.image_to_tensor import Preprocess
+from quant.improve.ladder import Ground
+from quant.job.settings import Job
+from quant.preprocess.image_to_tensor import Preprocess
 from quant.run.calibrate import Run, calibrate
 
 

@@ -8,11 +8,11 @@ import onnx
 import pytest
 
 from quant.calibration import batches, open_data
-from quant.calibration.profiling.run_profile.run_profile import Mark, profile
-from quant.calibration.selection.chosen_samples.split import by_lot
+from quant.calibration.profiling.run_profile import Mark, profile
+from quant.calibration.selection.split import by_lot
 from quant.common.progress import Talk
-from quant.job.settings.settings import Job
-from quant.preprocess.image_to_tensor.image_to_tensor import Preprocess
+from quant.job.settings import Job
+from quant.preprocess.image_to_tensor import Preprocess
 from quant.run.calibrate import Run, calibrate
 from quant.run.material import input_specs, open_graph
 from quant.run.summary import summary_text

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
-from quant.cli.main.main import main
+from quant.cli.main import main
 from tests.models import conv_relu_net, image, model, weights
 
 

@@ -9,11 +9,11 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from quant.calibration.profiling.run_profile.run_profile import Checkpoint
+from quant.calibration.profiling.run_profile import Checkpoint
 from quant.common.errors import InputError, UnsupportedError
 from quant.common.progress import Talk
-from quant.job.settings.settings import Job
-from quant.preprocess.image_to_tensor.image_to_tensor import Preprocess
+from quant.job.settings import Job
+from quant.preprocess.image_to_tensor import Preprocess
 from quant.run.calibrate import Run, calibrate
 from tests.models import model, normal, weights
 

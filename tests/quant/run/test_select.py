@@ -11,7 +11,7 @@ import onnx
 import pytest
 from PIL import Image
 
-from quant.cli.main.main import main
+from quant.cli.main import main
 from tests.models import conv_relu_net, image, model, weights
 
 

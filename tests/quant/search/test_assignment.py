@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from quant.plan.tensor_plans.recipe import Recipe, Rule, load_recipe
-from quant.search.bisection.assignment import recipe_text, with_assignment
-from quant.search.bisection.groups import Group
+from quant.plan.recipe import Recipe, Rule, load_recipe
+from quant.search.assignment import recipe_text, with_assignment
+from quant.search.groups import Group
 
 HOSTILE = [
     'a"b',

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from quant.common.errors import InputError
-from quant.search.bisection.bisection import Found, Space, most_asked, search
-from quant.search.bisection.bisection import space_of as whole_space
-from quant.search.bisection.knapsack import Assignment, Problem
-from quant.search.bisection.measured_plans import Answer, Answers, Limits
-from quant.search.bisection.pareto import Point
+from quant.search.bisection import Found, Space, most_asked, search
+from quant.search.bisection import space_of as whole_space
+from quant.search.knapsack import Assignment, Problem
+from quant.search.measured_plans import Answer, Answers, Limits
+from quant.search.pareto import Point
 from tests.quant.search.test_solve import problem, total
 
 DB = Limits(max_drop=None, min_sqnr=55.0)

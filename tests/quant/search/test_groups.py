@@ -3,13 +3,13 @@
 import onnx
 import pytest
 
-from quant.choose.planner.precisions import precisions
-from quant.graph.prepared_graph.layers import layers
-from quant.graph.prepared_graph.prepared_graph import Graph
-from quant.plan.tensor_plans.recipe import NOTHING
-from quant.plan.tensor_plans.tensor_plans import Plan
-from quant.search.bisection.groups import between, groups_of, merged
-from quant.target.table.table import TARGETS
+from quant.choose.precisions import precisions
+from quant.graph.layers import layers
+from quant.graph.prepared_graph import Graph
+from quant.plan.recipe import NOTHING
+from quant.plan.tensor_plans import Plan
+from quant.search.groups import between, groups_of, merged
+from quant.target.table import TARGETS
 from tests.chosen import chosen, prepared
 from tests.models import concat_net, depthwise_net, model, residual_net, weights
 

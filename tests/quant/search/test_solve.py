@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from quant.search.bisection.knapsack import Link, Problem, Shared
-from quant.search.bisection.pareto import (
+from quant.search.knapsack import Link, Problem, Shared
+from quant.search.pareto import (
     between,
     by_sensitivity,
     greedy,
@@ -18,7 +18,7 @@ from quant.search.bisection.pareto import (
     undominated,
     uniform,
 )
-from quant.search.bisection.solve import solve
+from quant.search.solve import solve
 
 F64 = NDArray[np.float64]
 

@@ -14,20 +14,20 @@ import pytest
 from click.testing import CliRunner
 from onnx import numpy_helper
 
-from quant.cli.main.main import quant
+from quant.cli.main import quant
 from quant.common.errors import InputError
 from quant.common.progress import Talk
 from quant.demo import DemoFiles, unpack
-from quant.job.settings.search_goal import Budget, Goal
-from quant.job.settings.settings import Job
-from quant.plan.tensor_plans.file import load_plan
-from quant.plan.tensor_plans.recipe import load_recipe
-from quant.preprocess.image_to_tensor.image_to_tensor import Preprocess
+from quant.job.search_goal import Budget, Goal
+from quant.job.settings import Job
+from quant.plan.file import load_plan
+from quant.plan.recipe import load_recipe
+from quant.preprocess.image_to_tensor import Preprocess
 from quant.run.calibrate import Run, calibrate
 from quant.run.export import check_file
 from quant.search import target_search as searching
-from quant.target.table.finding import errors
-from quant.target.table.table import TARGETS
+from quant.target.finding import errors
+from quant.target.table import TARGETS
 
 LEAST = 42.0
 GOAL = Goal(min_sqnr=LEAST, samples=32)

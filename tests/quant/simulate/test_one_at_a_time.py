@@ -9,16 +9,16 @@ from numpy.typing import NDArray
 from scipy.special import rel_entr, softmax
 
 from quant.common.errors import InputError
-from quant.graph.prepared_graph.layers import layers
-from quant.graph.prepared_graph.prepared_graph import Graph
-from quant.graph.prepared_graph.session import open_session
-from quant.plan.tensor_plans.recipe import Recipe, Rule
-from quant.plan.tensor_plans.tensor_plans import Plan
-from quant.search.bisection.groups import Between, Group, between, groups_of
-from quant.search.bisection.sensitivity import Probes, probe, sensitivity_of
-from quant.simulate.simulated_graph.one_at_a_time import Turn, Turntable
-from quant.simulate.simulated_graph.simulated_graph import open_simulation, quantize_graph
-from quant.target.table.table import TARGETS
+from quant.graph.layers import layers
+from quant.graph.prepared_graph import Graph
+from quant.graph.session import open_session
+from quant.plan.recipe import Recipe, Rule
+from quant.plan.tensor_plans import Plan
+from quant.search.groups import Between, Group, between, groups_of
+from quant.search.sensitivity import Probes, probe, sensitivity_of
+from quant.simulate.one_at_a_time import Turn, Turntable
+from quant.simulate.simulated_graph import open_simulation, quantize_graph
+from quant.target.table import TARGETS
 from tests.chosen import batch_of, chosen
 from tests.models import concat_net, conv_relu_net, depthwise_net, image, residual_net
 

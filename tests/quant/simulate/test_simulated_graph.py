@@ -9,13 +9,13 @@ import pytest
 from numpy.typing import NDArray
 
 from quant.common.errors import InputError
-from quant.formats.number_format.number_format import INT8, Params
-from quant.graph.prepared_graph.layers import layers
-from quant.graph.prepared_graph.prepared_graph import Graph
-from quant.graph.prepared_graph.session import open_session
-from quant.plan.tensor_plans.tensor_plans import Plan, TensorPlan
-from quant.simulate.simulated_graph.simulated_graph import quantize_graph
-from quant.target.table.table import TARGETS
+from quant.formats.number_format import INT8, Params
+from quant.graph.layers import layers
+from quant.graph.prepared_graph import Graph
+from quant.graph.session import open_session
+from quant.plan.tensor_plans import Plan, TensorPlan
+from quant.simulate.simulated_graph import quantize_graph
+from quant.target.table import TARGETS
 from tests.chosen import chosen, inputs, prepared, run
 from tests.models import (
     concat_net,

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from quant.common.errors import InputError
-from quant.formats.number_format.number_format import Integer, Params
-from quant.plan.tensor_plans.tensor_plans import Plan
-from quant.target.table.check_plan import check_plan, check_whole
-from quant.target.table.table import TARGETS
+from quant.formats.number_format import Integer, Params
+from quant.plan.tensor_plans import Plan
+from quant.target.check_plan import check_plan, check_whole
+from quant.target.table import TARGETS
 from tests.chosen import chosen
 from tests.models import conv_relu_net, gemm_net
 

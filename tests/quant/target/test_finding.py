@@ -1,6 +1,6 @@
 """Findings: what a person reads of a check, and what a program reads."""
 
-from quant.target.table.finding import Finding, errors, findings_json, findings_text
+from quant.target.finding import Finding, errors, findings_json, findings_text
 
 GRIM = Finding(
     rule="chip-2",

@@ -16,11 +16,11 @@ from matplotlib.text import Text
 from quant.results.saved_run import load_run
 from quant.results.saved_search import SavedSearch, load_search
 from quant.run.report import write_overview
-from quant.visualize.figures.write_figures.figure_file import drawing, save_figure
-from quant.visualize.figures.write_figures.pareto import front_panels
-from quant.visualize.report.html.data import report_data
-from quant.visualize.report.html.html import report_html
-from quant.visualize.report.html.markdown import report_markdown
+from quant.visualize.figures.figure_file import drawing, save_figure
+from quant.visualize.figures.pareto import front_panels
+from quant.visualize.report.data import report_data
+from quant.visualize.report.html import report_html
+from quant.visualize.report.markdown import report_markdown
 from tests import models
 from tests.runs import HOSTILE, hostile, make_run
 from tests.searches import edited, make_searched
@@ -213,7 +213,7 @@ def test_a_plan_that_is_not_the_winners_is_told(run: Path) -> None:
 
 def test_the_target_name_cannot_break_out_of_the_command(run: Path, tmp_path: Path) -> None:
     """It is pasted into a shell."""
-    from quant.visualize.report.html.search import search_json
+    from quant.visualize.report.search import search_json
 
     target = load_run(run).targets[0]
     object.__setattr__(target, "name", "a b;$(id)")

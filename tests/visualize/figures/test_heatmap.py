@@ -14,8 +14,8 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from quant.analysis.analyse.layer_error import LayerError
-from quant.visualize.figures.write_figures.heatmap import heatmap
+from quant.analysis.layer_error import LayerError
+from quant.visualize.figures.heatmap import heatmap
 
 HOSTILE = [
     "$x^{$",

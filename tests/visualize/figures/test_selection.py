@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from quant.calibration.selection.chosen_samples.sufficiency import Step, Sufficiency
-from quant.visualize.figures.write_figures.selection import selection_figure
+from quant.calibration.selection.sufficiency import Step, Sufficiency
+from quant.visualize.figures.selection import selection_figure
 
 
 def enough(count: int) -> Sufficiency:

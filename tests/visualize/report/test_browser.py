@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from quant.results.saved_run import load_run
-from quant.visualize.report.html.html import write_report
+from quant.visualize.report.html import write_report
 from tests import models
 from tests.runs import HOSTILE, hostile, make_run
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from quant.results.saved_run import load_run
-from quant.visualize.report.html.data import report_data
-from quant.visualize.report.html.html import write_report
+from quant.visualize.report.data import report_data
+from quant.visualize.report.html import write_report
 from tests import models
 from tests.runs import hostile
 from tests.searches import edited, make_searched

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from quant.visualize.report.html.graph_layout import lay_out
+from quant.visualize.report.graph_layout import lay_out
 
 
 def test_a_chain_is_a_straight_line() -> None:

@@ -11,12 +11,12 @@ import onnx
 import pytest
 
 from quant.common.errors import InputError
-from quant.graph.prepared_graph.session import open_session
+from quant.graph.session import open_session
 from quant.results.saved_run import load_run
 from quant.run.report import FORMATS, report_run, write_overview
-from quant.visualize.report.html.data import report_data
-from quant.visualize.report.html.html import report_html
-from quant.visualize.report.html.markdown import report_markdown
+from quant.visualize.report.data import report_data
+from quant.visualize.report.html import report_html
+from quant.visualize.report.markdown import report_markdown
 from tests import models
 from tests.runs import HOSTILE, hostile, make_run
 

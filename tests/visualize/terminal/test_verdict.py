@@ -9,7 +9,7 @@ import pytest
 import xmlschema
 
 from quant.common.files import finite
-from quant.gate.limits.limits import Judged, Limit, Result, Verdict
+from quant.gate.limits import Judged, Limit, Result, Verdict
 from quant.visualize.terminal.verdict import verdict_markdown, verdict_text
 from quant.visualize.terminal.verdict_files import github_annotations, junit_xml, verdict_json
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from quant.analysis.analyse.layer_error import LayerError
+from quant.analysis.layer_error import LayerError
 from quant.visualize.label import cells
 from quant.visualize.terminal.worst_layers import worst_layers
 

@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from quant.common.errors import InputError, UnsupportedError
-from quant.export.atlas.target.check.integer_operators import convolve, multiply, transpose_convolve
-from quant.export.atlas.target.check.interpret import interpret
+from quant.export.atlas.check.integer_operators import convolve, multiply, transpose_convolve
+from quant.export.atlas.check.interpret import interpret
 from tests.models import model
 
 Arrays = dict[str, NDArray[Any]]

@@ -7,11 +7,11 @@ import onnx_ir as ir
 import pytest
 from numpy.typing import NDArray
 
-from quant.export.atlas.target.check.run_rules import RULES, check_model
-from quant.graph.prepared_graph.prepared_graph import Graph
-from quant.graph.prepared_graph.shapes import infer_shapes
-from quant.target.table.deployment import Deployment
-from quant.target.table.finding import Finding
+from quant.export.atlas.check.run_rules import RULES, check_model
+from quant.graph.prepared_graph import Graph
+from quant.graph.shapes import infer_shapes
+from quant.target.deployment import Deployment
+from quant.target.finding import Finding
 from tests.chosen import prepared
 from tests.models import conv_relu_net, model, weights
 
@@ -159,7 +159,7 @@ def test_inputs_are_float32_of_fixed_sizes_with_names_that_atc_can_read() -> Non
 
 
 def test_weights_beyond_one_file_are_mentioned(monkeypatch: pytest.MonkeyPatch) -> None:
-    import quant.export.atlas.target.check.model as module
+    import quant.export.atlas.check.model as module
 
     monkeypatch.setattr(module, "PROTO_LIMIT", 100)
     graph = graph_of("[c] y = Conv(x, w)", weights(0, w=(2, 32, 1, 1)))

@@ -13,13 +13,13 @@ import pytest
 from numpy.typing import NDArray
 
 from quant.common.errors import InputError
-from quant.export.atlas.target.check.run_rules import RULES, check_export
-from quant.export.atlas.target.graph.simulate import simulated
-from quant.export.atlas.target.target import write
-from quant.graph.prepared_graph.prepared_graph import save_model
-from quant.preprocess.image_to_tensor.image_to_tensor import Preprocess
-from quant.target.table.deployment import Deployment
-from quant.target.table.finding import Finding, errors
+from quant.export.atlas.check.run_rules import RULES, check_export
+from quant.export.atlas.graph.simulate import simulated
+from quant.export.atlas.target import write
+from quant.graph.prepared_graph import save_model
+from quant.preprocess.image_to_tensor import Preprocess
+from quant.target.deployment import Deployment
+from quant.target.finding import Finding, errors
 from tests.atlas import atlas_plan
 from tests.models import model, weights
 

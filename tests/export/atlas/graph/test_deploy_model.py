@@ -6,16 +6,16 @@ import numpy as np
 import onnx
 import pytest
 
-import quant.export.atlas.target.check.integer_run as check_run
+import quant.export.atlas.check.integer_run as check_run
 from quant.export.atlas import write as atlas_write
-from quant.export.atlas.target.check.interpret import interpret
-from quant.export.atlas.target.check.run_rules import check_export
-from quant.export.atlas.target.graph.deploy_model import deploy_model
-from quant.export.atlas.target.graph.simulate import simulated
-from quant.export.atlas.target.target import write
-from quant.graph.prepared_graph.prepared_graph import save_model
-from quant.target.table.deployment import Deployment
-from quant.target.table.finding import errors
+from quant.export.atlas.check.interpret import interpret
+from quant.export.atlas.check.run_rules import check_export
+from quant.export.atlas.graph.deploy_model import deploy_model
+from quant.export.atlas.graph.simulate import simulated
+from quant.export.atlas.target import write
+from quant.graph.prepared_graph import save_model
+from quant.target.deployment import Deployment
+from quant.target.finding import errors
 from tests.atlas import atlas_plan, by_hand, run_simulated
 from tests.chosen import prepared
 from tests.models import model, residual_net, weights

@@ -11,14 +11,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from quant.common.errors import UnsupportedError
-from quant.export.atlas.target.graph.atlas_scale import SMALLEST_SCALE
-from quant.export.atlas.target.graph.exact_sums import EXACT, pieces
-from quant.export.atlas.target.graph.integer_layer import IntegerLayer
-from quant.export.atlas.target.graph.integer_layers import integer_layers
-from quant.export.atlas.target.graph.limits import refusal
-from quant.formats.number_format.number_format import Params
-from quant.graph.prepared_graph.prepared_graph import Graph
-from quant.plan.tensor_plans.tensor_plans import Plan
+from quant.export.atlas.graph.exact_sums import EXACT, pieces
+from quant.export.atlas.graph.integer_layer import SMALLEST_SCALE, IntegerLayer
+from quant.export.atlas.graph.integer_layers import integer_layers
+from quant.export.atlas.graph.limits import refusal
+from quant.formats.number_format import Params
+from quant.graph.prepared_graph import Graph
+from quant.plan.tensor_plans import Plan
 from tests.atlas import by_hand
 from tests.chosen import prepared
 from tests.models import model, weights

@@ -10,9 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 from quant.common.errors import UnsupportedError
-from quant.export.atlas.target.graph.lower_opset import least_opset, lowered
-from quant.graph.prepared_graph.prepared_graph import Graph
-from quant.graph.prepared_graph.shapes import infer_shapes
+from quant.export.atlas.graph.lower_opset import least_opset, lowered
+from quant.graph.prepared_graph import Graph
+from quant.graph.shapes import infer_shapes
 from tests.models import concat_net, depthwise_net, gemm_net, model, residual_net, weights
 
 Arrays = dict[str, NDArray[Any]]

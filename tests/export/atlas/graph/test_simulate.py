@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from quant.export.atlas.target.check.interpret import interpret
-from quant.export.atlas.target.graph.deploy_model import deploy_model
-from quant.export.atlas.target.graph.exact_sums import EXACT, pieces
-from quant.export.atlas.target.graph.integer_layers import integer_layers
-from quant.export.atlas.target.graph.simulate import simulated
-from quant.graph.prepared_graph.prepared_graph import Graph
-from quant.plan.tensor_plans.tensor_plans import Plan
-from quant.simulate.simulated_graph.simulated_graph import open_simulation
+from quant.export.atlas.check.interpret import interpret
+from quant.export.atlas.graph.deploy_model import deploy_model
+from quant.export.atlas.graph.exact_sums import EXACT, pieces
+from quant.export.atlas.graph.integer_layers import integer_layers
+from quant.export.atlas.graph.simulate import simulated
+from quant.graph.prepared_graph import Graph
+from quant.plan.tensor_plans import Plan
+from quant.simulate.simulated_graph import open_simulation
 from tests.atlas import atlas_plan, by_hand, run_simulated, sqnr_db
 from tests.chosen import inputs, prepared, run
 from tests.export.tensorrt.test_target import mixed_net

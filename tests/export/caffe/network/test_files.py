@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from quant.common.errors import InputError
-from quant.export.caffe.convert.network.files import (
+from quant.export.caffe.network.files import (
     blob_array,
     blob_bytes,
     blob_of,
@@ -17,7 +17,7 @@ from quant.export.caffe.convert.network.files import (
     parse_prototxt,
     print_prototxt,
 )
-from quant.export.caffe.convert.network.messages import MESSAGES, message
+from quant.export.caffe.network.messages import MESSAGES, message
 
 TEXT = """name: "n"
 layer {

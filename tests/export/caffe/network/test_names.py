@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from quant.export.caffe.convert.network.names import LONGEST, Names, plain, short
+from quant.export.caffe.network.names import LONGEST, Names, plain, short
 
 
 @pytest.mark.parametrize(

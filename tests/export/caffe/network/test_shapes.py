@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
-from quant.export.caffe.convert.network.files import blob_of, caffemodel_bytes, parse_prototxt
-from quant.export.caffe.convert.network.messages import message
-from quant.export.caffe.convert.network.shapes import tops_of
-from quant.export.nnie.target.check.weights import wanted_blobs
-from quant.export.nnie.target.graph.mapper_net import net_of
+from quant.export.caffe.network.files import blob_of, caffemodel_bytes, parse_prototxt
+from quant.export.caffe.network.messages import message
+from quant.export.caffe.network.shapes import tops_of
+from quant.export.nnie.check.weights import wanted_blobs
+from quant.export.nnie.graph.mapper_net import net_of
 
 INPUT = 'layer { name: "x" type: "Input" top: "x" input_param { shape { %s } } }\n'
 

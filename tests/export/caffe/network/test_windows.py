@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 
-from quant.export.caffe.convert.network.windows import (
+from quant.export.caffe.network.windows import (
     caffe_pooled,
     conv_kernel,
     deconv_kernel,

@@ -15,9 +15,9 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
-from quant.export.caffe.convert.convert import CaffeNet, convert
-from quant.export.caffe.convert.network.files import parse_prototxt
-from quant.graph.prepared_graph.prepared_graph import Graph
+from quant.export.caffe.convert import CaffeNet, convert
+from quant.export.caffe.network.files import parse_prototxt
+from quant.graph.prepared_graph import Graph
 from tests.export.caffe.programs import Job, mnn_outputs, opencv_outputs
 from tests.models import model
 

@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from quant.common.errors import UnsupportedError
-from quant.export.caffe.convert.convert import convert, refusals
-from quant.graph.prepared_graph.prepared_graph import Graph
+from quant.export.caffe.convert import convert, refusals
+from quant.graph.prepared_graph import Graph
 from tests.chosen import prepared
 from tests.export.caffe.operators.test_operators import f32, i64
 from tests.models import conv_relu_net, model

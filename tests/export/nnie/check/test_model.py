@@ -6,13 +6,13 @@ import numpy as np
 import onnx
 import pytest
 
-from quant.export.nnie.target.check.prototxt import read_prototxt
-from quant.export.nnie.target.check.run_rules import check_model
-from quant.export.nnie.target.check.speed import Convolving, convolving_layers, convolving_nodes
-from quant.export.nnie.target.graph.mapper_net import net_of
-from quant.preprocess.image_to_tensor.image_to_tensor import Preprocess
-from quant.target.table.deployment import Deployment
-from quant.target.table.finding import errors
+from quant.export.nnie.check.prototxt import read_prototxt
+from quant.export.nnie.check.run_rules import check_model
+from quant.export.nnie.check.speed import Convolving, convolving_layers, convolving_nodes
+from quant.export.nnie.graph.mapper_net import net_of
+from quant.preprocess.image_to_tensor import Preprocess
+from quant.target.deployment import Deployment
+from quant.target.finding import errors
 from tests.chosen import prepared
 from tests.export.nnie.exports import pictures
 from tests.models import conv_relu_net, depthwise_net, model, weights

@@ -2,7 +2,7 @@
 
 import pytest
 
-from quant.export.nnie.target.check.prototxt import Unknown, read_prototxt
+from quant.export.nnie.check.prototxt import Unknown, read_prototxt
 
 
 def test_every_unknown_field_is_named_with_its_line_and_the_rest_is_read() -> None:

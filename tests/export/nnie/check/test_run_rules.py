@@ -10,16 +10,16 @@ import pytest
 from PIL import Image
 
 from quant.common.errors import InputError
-from quant.export.caffe.convert.network.files import (
+from quant.export.caffe.network.files import (
     blob_bytes,
     blob_of,
     caffemodel_bytes,
     parse_caffemodel,
 )
-from quant.export.nnie.target.check.run_rules import RULES, check_export
-from quant.preprocess.image_to_tensor.image_to_tensor import Preprocess
-from quant.target.table.deployment import Deployment
-from quant.target.table.finding import Finding, errors
+from quant.export.nnie.check.run_rules import RULES, check_export
+from quant.preprocess.image_to_tensor import Preprocess
+from quant.target.deployment import Deployment
+from quant.target.finding import Finding, errors
 from tests.export.nnie.exports import written
 from tests.models import model, weights
 

@@ -2,11 +2,10 @@
 
 import pytest
 
-from quant.export.nnie.target.check.cfg import FREE, check_cfg
-from quant.export.nnie.target.files.cfg_values import settings
-from quant.export.nnie.target.files.feeds import Feed
-from quant.export.nnie.target.files.mapper_cfg import CHOICES, Cfg, cfg_text, read_cfg
-from quant.export.nnie.target.files.nnie_norm import PLAIN, Norm
+from quant.export.nnie.check.cfg import FREE, check_cfg
+from quant.export.nnie.files.cfg_values import settings
+from quant.export.nnie.files.feeds import PLAIN, Feed, Norm
+from quant.export.nnie.files.mapper_cfg import CHOICES, Cfg, cfg_text, read_cfg
 from tests.tree import ROOT
 
 SAMPLES = sorted((ROOT / "tests" / "golden" / "nnie").glob("*.cfg"))

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quant.export.nnie.target.files.mapper_cfg import SMALLEST_SCALE
-from quant.export.nnie.target.files.nnie_norm import choose_norm
+from quant.export.nnie.files.feeds import choose_norm
+from quant.export.nnie.files.mapper_cfg import SMALLEST_SCALE
 
 MEANS = st.floats(0, 255) | st.just(0.0)
 STDS = st.floats(0.01, 1e5)

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from quant.export.nnie.target.files.nnie_pixels import recovered
-from quant.preprocess.image_to_tensor.image_to_tensor import Preprocess
+from quant.export.nnie.files.feeds import recovered
+from quant.preprocess.image_to_tensor import Preprocess
 
 EVERY = np.arange(256, dtype=np.uint8).reshape(16, 16)
 

@@ -10,11 +10,11 @@ import onnx
 import pytest
 
 from quant.common.errors import InputError
-from quant.export.openvino.target.check.openvino_check_saturation import may_saturate
-from quant.export.openvino.target.check.run_rules import RULES, check_export, check_model
-from quant.export.qdq.save.quantize_once import PASSING
-from quant.target.table.deployment import Deployment
-from quant.target.table.finding import Finding
+from quant.export.openvino.check.kernels import may_saturate
+from quant.export.openvino.check.run_rules import RULES, check_export, check_model
+from quant.export.qdq.quantize_once import PASSING
+from quant.target.deployment import Deployment
+from quant.target.finding import Finding
 from tests.chosen import prepared
 from tests.export.openvino.nets import executed
 from tests.models import model, weights

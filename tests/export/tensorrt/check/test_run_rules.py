@@ -11,9 +11,9 @@ import onnx_ir as ir
 import pytest
 
 from quant.common.errors import InputError
-from quant.export.tensorrt.target.check.run_rules import RULES, check_export, check_model
-from quant.target.table.deployment import Deployment
-from quant.target.table.finding import Finding
+from quant.export.tensorrt.check.run_rules import RULES, check_export, check_model
+from quant.target.deployment import Deployment
+from quant.target.finding import Finding
 from tests.chosen import chosen, prepared
 from tests.export.tensorrt.nets import check, constant_of, export, good, node_of, pair_of
 from tests.models import depthwise_net, gemm_net, model, weights
@@ -466,7 +466,7 @@ def test_rule_21_a_float_operator_behind_a_quantizer(op: str) -> None:
 
 def test_rule_22_a_convolution_with_odd_channels(tmp_path: Path) -> None:
     graph, plan = chosen(depthwise_net(), "tensorrt")
-    from quant.export.tensorrt.target.target import write
+    from quant.export.tensorrt.target import write
 
     write(graph, plan, tmp_path)
 
@@ -515,7 +515,7 @@ def test_rule_22_knows_the_shapes_that_have_a_kernel(
 
 
 def test_rule_23_a_matrix_that_is_too_thin(tmp_path: Path) -> None:
-    from quant.export.tensorrt.target.target import write
+    from quant.export.tensorrt.target import write
 
     graph, plan = chosen(gemm_net(), "tensorrt")
     write(graph, plan, tmp_path)

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from quant.common.errors import InputError
-from quant.export.tensorrt.target.files.calibration_cache import (
+from quant.export.tensorrt.files.calibration_cache import (
     cache_text,
     range_json,
     range_text,
     read_cache,
 )
-from quant.export.tensorrt.target.graph.version import trt_version
+from quant.export.tensorrt.graph.version import trt_version
 
 NVIDIA = """TRT-7000-EntropyCalibration2
 data: 3c008912

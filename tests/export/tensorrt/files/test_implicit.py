@@ -4,8 +4,8 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from quant.export.tensorrt.target.files.tensorrt_ranges import tensor_scales
-from quant.graph.prepared_graph.session import open_session
+from quant.export.tensorrt.files.implicit import tensor_scales
+from quant.graph.session import open_session
 from tests.chosen import chosen, inputs, profiled
 from tests.export.tensorrt.nets import wide_net
 from tests.models import conv_relu_net, model, weights

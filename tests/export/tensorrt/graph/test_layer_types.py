@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from quant.export.tensorrt.target.graph.layer_types import LayerType, layer_lists, layer_types
+from quant.export.tensorrt.graph.layer_types import LayerType, layer_lists, layer_types
 from tests.chosen import chosen
 from tests.models import conv_relu_net, model, weights
 

@@ -2,7 +2,7 @@
 
 import onnx_ir as ir
 
-from quant.export.tensorrt.target.graph.names import clean_names
+from quant.export.tensorrt.graph.names import clean_names
 from tests.models import conv_relu_net
 
 

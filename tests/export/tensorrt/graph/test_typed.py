@@ -10,12 +10,12 @@ import pytest
 from numpy.typing import NDArray
 
 from quant.common.errors import InputError, UnsupportedError
-from quant.export.tensorrt.target.graph.typed import typed
-from quant.export.tensorrt.target.target import TENSORRT
-from quant.graph.prepared_graph.prepared_graph import Graph, weight_of
-from quant.plan.tensor_plans.tensor_plans import Plan
-from quant.simulate.simulated_graph.simulated_graph import quantize_graph
-from quant.target.table.finding import errors
+from quant.export.tensorrt.graph.typed import typed
+from quant.export.tensorrt.target import TENSORRT
+from quant.graph.prepared_graph import Graph, weight_of
+from quant.plan.tensor_plans import Plan
+from quant.simulate.simulated_graph import quantize_graph
+from quant.target.finding import errors
 from tests.chosen import chosen, inputs, run
 from tests.export.tensorrt.nets import check, wide_net
 from tests.models import concat_net, depthwise_net, gemm_net, model, residual_net, weights

@@ -8,14 +8,14 @@ import onnx_ir as ir
 import pytest
 import torch
 
-from quant.choose.bias_correction.fit.fit_layers import fit_layers
-from quant.choose.bias_correction.fit.least_squares import Rows, descended, fit_layer, rounded
-from quant.formats.number_format.number_format import Integer
-from quant.graph.prepared_graph.prepared_graph import Graph
-from quant.plan.tensor_plans.recipe import Recipe, Rule
-from quant.plan.tensor_plans.tensor_plans import Plan
-from quant.simulate.simulated_graph.simulated_graph import quantize_graph
-from quant.target.table.table import TARGETS
+from quant.formats.number_format import Integer
+from quant.graph.prepared_graph import Graph
+from quant.improve.fit.fit_layers import fit_layers
+from quant.improve.fit.least_squares import Rows, descended, fit_layer, rounded
+from quant.plan.recipe import Recipe, Rule
+from quant.plan.tensor_plans import Plan
+from quant.simulate.simulated_graph import quantize_graph
+from quant.target.table import TARGETS
 from tests.chosen import chosen, inputs, run
 from tests.models import concat_net, depthwise_net, gemm_net, model, residual_net, weights
 

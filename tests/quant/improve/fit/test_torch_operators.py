@@ -9,8 +9,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from quant.choose.bias_correction.fit.torch_operators import OPERATORS, can_run, run_node
-from quant.graph.prepared_graph.session import open_session
+from quant.graph.session import open_session
+from quant.improve.fit.torch_operators import OPERATORS, can_run, run_node
 
 CASES: dict[str, tuple[str, list[tuple[int, ...]]]] = {
     "Conv": (

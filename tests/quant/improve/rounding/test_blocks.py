@@ -3,8 +3,8 @@
 import onnx
 import pytest
 
-from quant.choose.bias_correction.fit.torch_operators import can_run
-from quant.choose.bias_correction.rounding.blocks import find_blocks
+from quant.improve.fit.torch_operators import can_run
+from quant.improve.rounding.blocks import find_blocks
 from tests.chosen import prepared
 from tests.models import concat_net, depthwise_net, model, residual_net, weights
 

@@ -9,20 +9,20 @@ import onnx
 import pytest
 import torch
 
-import quant.choose.bias_correction.rounding.learn_block
-from quant.choose.bias_correction.fit.fit_layers import fit_layers
-from quant.choose.bias_correction.fit.layerwise_run import Walk
-from quant.choose.bias_correction.fit.torch_operators import can_run
-from quant.choose.bias_correction.rounding.blocks import find_blocks
-from quant.choose.bias_correction.rounding.learn_block import learn_block
-from quant.choose.bias_correction.rounding.quantized_block import Twin, straight_through
-from quant.choose.bias_correction.rounding.reconstruct import reconstruct, worth_learning
-from quant.formats.number_format.number_format import Integer
-from quant.graph.prepared_graph.prepared_graph import Graph
-from quant.plan.tensor_plans.recipe import NOTHING, Recipe, Rule
-from quant.plan.tensor_plans.tensor_plans import Plan
-from quant.simulate.simulated_graph.simulated_graph import quantize_graph
-from quant.target.table.table import TARGETS
+import quant.improve.rounding.learn_block
+from quant.formats.number_format import Integer
+from quant.graph.prepared_graph import Graph
+from quant.improve.fit.fit_layers import fit_layers
+from quant.improve.fit.layerwise_run import Walk
+from quant.improve.fit.torch_operators import can_run
+from quant.improve.rounding.blocks import find_blocks
+from quant.improve.rounding.learn_block import learn_block
+from quant.improve.rounding.quantized_block import Twin, straight_through
+from quant.improve.rounding.reconstruct import reconstruct, worth_learning
+from quant.plan.recipe import NOTHING, Recipe, Rule
+from quant.plan.tensor_plans import Plan
+from quant.simulate.simulated_graph import quantize_graph
+from quant.target.table import TARGETS
 from tests.chosen import chosen, inputs, run
 from tests.models import concat_net, depthwise_net, model, residual_net, weights
 

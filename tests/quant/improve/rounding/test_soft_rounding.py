@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from quant.choose.bias_correction.rounding.soft_rounding import SoftRounding
-from quant.formats.number_format.number_format import INT8, Integer
+from quant.formats.number_format import INT8, Integer
+from quant.improve.rounding.soft_rounding import SoftRounding
 
 FOUR = Integer(bits=4, signed=True, symmetric=True, axis=0)
 
