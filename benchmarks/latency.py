@@ -1,6 +1,6 @@
 """Measure every layer's time in a runtime, and whether such times add up.
 
-The table of `quant.measured_cost` says what each layer takes in float32 and in int8, from the
+The table of `quant.latency.measure` says what each layer takes in float32 and in int8, from the
 runtime's own profiler. Plans that keep some weighted layers in float, chosen by --seed, are then
 exported and run without a profiler, in turns with the float and the int8 model; printed is the time
 that the table predicts of each over the time it took, and "ratio of ratios": that of the plan over

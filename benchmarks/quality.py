@@ -37,10 +37,10 @@ from quant.calibration import batches
 from quant.common.errors import QuantError
 from quant.common.progress import Talk
 from quant.compare.comparison import compare
-from quant.compare.metrics import METRICS
 from quant.gate.candidate import RUNTIMES
 from quant.graph.session import open_session
 from quant.job.settings import EFFORTS, Job
+from quant.metrics.metric import METRICS
 from quant.preprocess.image_to_tensor import Preprocess
 from quant.run.calibrate import calibrate
 from quant.run.material import gather

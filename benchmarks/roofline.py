@@ -40,7 +40,7 @@ from quant.cost.predict import network_precisions
 from quant.cost.roofline import roofline
 from quant.graph.prepared_graph import Graph
 from quant.graph.session import open_session
-from quant.run.material import open_graph
+from quant.load.open_graph import open_graph
 from quant.target.deployment import Deployment
 from quant.target.device import Device
 from quant.target.table import TARGETS

@@ -12,6 +12,7 @@ __all__ = [
     "split",
 ]
 
-from quant.calibration.profiling.batches import Batch, batches
+from quant.calibration.profiling.batches import batches
 from quant.calibration.selection.split import split
 from quant.calibration.sources.data import SOURCES, BadSample, Data, InputSpec, Labels, open_data
+from quant.compare.batch import Batch

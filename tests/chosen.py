@@ -19,10 +19,10 @@ import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from quant.calibration.profiling.batches import Batch
 from quant.calibration.profiling.run_profile import profile
 from quant.calibration.profiling.statistics_graph import micro_batch, tapped_tensors
 from quant.choose.planner import choose
+from quant.compare.batch import Batch
 from quant.graph.prepared_graph import Graph
 from quant.graph.session import open_session
 from quant.load.prepare import prepare

@@ -16,9 +16,9 @@ from quant.analysis.isolated import isolated_errors
 from quant.analysis.layer_error import LayerError, layer_csv
 from quant.analysis.layer_table import layer_macs, layer_table, measured_layers
 from quant.analysis.local import local_errors
-from quant.calibration.profiling.batches import Batch
 from quant.choose.planner import choose
 from quant.common.files import write_json, write_text
+from quant.compare.batch import Batch
 from quant.graph.prepared_graph import Graph
 from quant.plan.file import save_plan
 from quant.plan.recipe import NOTHING, Recipe

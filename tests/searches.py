@@ -9,10 +9,10 @@ from typing import Any
 
 import onnx
 
-from quant.calibration.profiling.batches import Batch
 from quant.choose.planner import choose, usable_tensors
 from quant.common.files import write_json
 from quant.common.progress import Talk
+from quant.compare.batch import Batch
 from quant.graph.prepared_graph import Graph
 from quant.graph.session import open_session
 from quant.job.search_goal import Goal

@@ -1,6 +1,7 @@
-"""Imports run one way, without circles, and the heavy libraries stay in their rooms."""
+"""Imports run one way through the rooms, without circles; heavy libraries stay where they belong."""
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from graphlib import CycleError, TopologicalSorter
@@ -9,45 +10,63 @@ import pytest
 
 from tests.tree import FOLDERS, MODULES, ROOT
 
-MAY_IMPORT: dict[str, set[str]] = {
-    "quant": set(),
-    "observers": {"quant"},
-    "calibration": {"quant", "observers"},
-    "export": {"quant"},
-    "visualize": {"quant"},
-}
-ROOF = {
-    "quant/cli/main.py",
-    "quant/cli/gate.py",
-    "quant/cli/roofline.py",
-    "quant/cli/select.py",
-    "quant/run/export.py",
-    "quant/run/calibrate.py",
-    "quant/gate/run_gate.py",
-    "quant/cli/list_parts.py",
-    "quant/cli/pytest_plugin.py",
-    "quant/run/report.py",
-    "quant/run/select.py",
-    "quant/run/material.py",
-    "quant/gate/two_models.py",
-    "quant/gate/verify.py",
-}
-STAIRS = {"quant/choose/activation_grids.py": {"observers"}}
-"""Files of quant/ that stand above a sibling folder: choosing reads the observers' table."""
+ROOMS = (
+    "quant/common",
+    "quant/formats",
+    "quant/graph",
+    "quant/preprocess",
+    "quant/profile",
+    "quant/metrics",
+    "quant/compare",
+    "quant/load",
+    "quant/plan",
+    "quant/job",
+    "quant/target",
+    "observers",
+    "quant/choose",
+    "quant/simulate",
+    "quant/deploy",
+    "quant/analysis",
+    "quant/causes",
+    "quant/improve",
+    "quant/cost",
+    "quant/latency",
+    "calibration/sources",
+    "calibration/profiling",
+    "calibration/selection",
+    "calibration",
+    "quant/search",
+    "quant/gate",
+    "quant/results",
+    "export/qdq",
+    "export/caffe",
+    "export",
+    "visualize/label.py",
+    "visualize/search_words.py",
+    "visualize",
+    "quant/demo",
+    "quant/run",
+    "quant/cli",
+)
+"""Every room, from the ground up: a file may import its own room and those before it.
 
-ROOMS: dict[str, tuple[str, ...]] = {
+A place inside another room, such as `export/qdq`, stands before it and is a room of its own.
+"""
+
+LIBRARIES: dict[str, tuple[str, ...]] = {
     "torch": (
-        "quant/load/open_graph.py",
         "quant/load/torch_module.py",
-        "quant/load/torch_export.py",
-        "quant/improve*",
-        "quant/reconstruct*",
+        "quant/improve/fit/*",
+        "quant/improve/rounding/*",
         "quant/demo/train.py",
     ),
     "torchvision": (),
-    "matplotlib": ("visualize/*",),
+    "matplotlib": ("visualize/figures/*",),
 }
 """Library: the files that may import it."""
+
+MOST_FILES = 25
+"""Files in one folder, its face left out: what can be read as one table of contents."""
 
 EVERY_MODULE = pytest.mark.parametrize("name", sorted(MODULES))
 
@@ -64,47 +83,91 @@ def imports(name: str) -> Iterator[tuple[int, str]]:
                 yield node.lineno, deeper if deeper in MODULES else base
 
 
-def place(name: str) -> str:
+def path(name: str) -> str:
     """Return a module's file below the repository, with forward slashes."""
     return MODULES[name].relative_to(ROOT).as_posix()
 
 
-def folder(name: str) -> str:
-    """Return the root folder that holds a module."""
-    return place(name).split("/")[0]
+def room(name: str) -> int | None:
+    """Return the position of the innermost room that holds a module; None for `quant` itself."""
+    here = path(name)
+    holding = [r for r in ROOMS if here == r or here.startswith(f"{r}/")]
+    return ROOMS.index(max(holding, key=len)) if holding else None
+
+
+def target_of(name: str) -> str | None:
+    """Return the target whose folder holds a module, or None."""
+    parts = path(name).split("/")
+    known = [p.parent.name for p in (ROOT / "export").glob("*/target.py")]
+    return parts[1] if parts[0] == "export" and parts[1] in known else None
+
+
+def test_every_room_exists_and_every_file_has_one() -> None:
+    """The tuple above is the table of contents; what it leaves out would obey no order."""
+    assert [r for r in ROOMS if not (ROOT / r).exists()] == []
+    assert [path(n) for n in MODULES if room(n) is None] == ["quant/__init__.py"]
 
 
 @EVERY_MODULE
-def test_imports_run_one_way(name: str) -> None:
-    """A part can be read, tested and replaced without the floors above it."""
-    here = folder(name)
-    allowed = MAY_IMPORT[here] | {here} | STAIRS.get(place(name), set())
-    if place(name) in ROOF:
-        allowed = set(FOLDERS)
+def test_a_file_imports_only_its_own_room_and_those_before_it(name: str) -> None:
+    """A part can be read, tested and replaced without the rooms above it."""
+    here = room(name)
+    if here is None:
+        return
     upward = [
-        f"{place(name)}:{line}: {here}/ may not import {module}"
+        f"{path(name)}:{line}: {ROOMS[here]} may not import {path(module)}"
         for line, module in imports(name)
-        if module in MODULES and folder(module) not in allowed
+        if module in MODULES and (there := room(module)) is not None and there > here
     ]
 
     assert not upward
 
 
 @EVERY_MODULE
-def test_nothing_imports_the_roof_but_the_roof(name: str) -> None:
-    """Flow and cli tie everything together, so that whoever imports them imports everything."""
-    if place(name) in ROOF or name == "quant.__main__":
-        return
-    roof = [f"{place(name)}:{n}: {m}" for n, m in imports(name) if m in ("quant.cli", "quant.flow")]
+def test_no_target_imports_another(name: str) -> None:
+    """What two targets share lies in `export/qdq` or `export/caffe`, so that one can go alone."""
+    here = target_of(name)
+    strangers = [
+        f"{path(name)}:{line}: {module}"
+        for line, module in imports(name)
+        if here is not None and module in MODULES and target_of(module) not in (here, None)
+    ]
 
-    assert not roof
+    assert not strangers
+
+
+def test_a_folder_can_be_read_as_a_table_of_contents() -> None:
+    """At most 25 files, and no file that repeats the name of its folder."""
+    files = [p for p in MODULES.values() if p.name != "__init__.py"]
+    crowded = {d: n for d, n in Counter(p.parent for p in files).items() if n > MOST_FILES}
+    doubled = [
+        p.relative_to(ROOT).as_posix()
+        for p in files
+        if p.stem == p.parent.name or p.stem.startswith(f"{p.parent.name}_")
+    ]
+
+    assert crowded == {}
+    assert doubled == []
+
+
+def test_tests_lie_under_the_path_of_what_they_test() -> None:
+    """Who changes `quant/choose/placement.py` finds its tests without a search."""
+    folders = {p.parent.relative_to(ROOT) for p in MODULES.values()}
+    strays = [
+        p.relative_to(ROOT).as_posix()
+        for folder in FOLDERS
+        for p in (ROOT / "tests" / folder).rglob("test_*.py")
+        if p.parent.relative_to(ROOT / "tests") not in folders
+    ]
+
+    assert strays == []
 
 
 @EVERY_MODULE
 def test_imports_are_absolute_and_name_a_module_that_exists(name: str) -> None:
     """`import observers` works by accident at the root, and makes a second copy of every module."""
     wrong = [
-        f"{place(name)}:{line}: {module or 'relative import'}"
+        f"{path(name)}:{line}: {module or 'relative import'}"
         for line, module in imports(name)
         if module.startswith(".")
         or module.split(".")[0] in FOLDERS[1:]
@@ -128,10 +191,10 @@ def test_there_is_no_circle() -> None:
 def test_heavy_libraries_stay_in_their_rooms(name: str) -> None:
     """Who calibrates an ONNX file on a build server should not pay for torch or matplotlib."""
     strays = [
-        f"{place(name)}:{line}: {module}"
+        f"{path(name)}:{line}: {module}"
         for line, module in imports(name)
-        if (rooms := ROOMS.get(module.split(".")[0])) is not None
-        and not any(fnmatch(place(name), room) for room in rooms)
+        if (allowed := LIBRARIES.get(module.split(".")[0])) is not None
+        and not any(fnmatch(path(name), place) for place in allowed)
     ]
 
     assert not strays

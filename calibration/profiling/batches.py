@@ -1,36 +1,15 @@
 """Batches: samples read ahead in threads, stacked in order; broken ones skipped and counted."""
 
-__all__ = ["Batch", "batches"]
+__all__ = ["batches"]
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from quant.calibration.profiling.read_ahead import Broken, Sample, read_ahead
-from quant.calibration.sources.data import Array, Data, shown
+from quant.calibration.sources.data import Data, shown
 from quant.common.errors import InputError
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """Samples of one shape, ready for a model.
-
-    Attributes:
-        keys: Who they are; `count` of them.
-        feeds: An array for each input, with exactly as many rows as was asked for: a short last
-            batch repeats its last sample.
-        labels: A class or None for each key.
-        digests: SHA-256, as an integer, of each sample's names, dtypes, shapes and bytes; keys do
-            not enter, and the sum over samples does not depend on their order.
-        count: How many rows are samples, at least 1.
-    """
-
-    keys: tuple[str, ...]
-    feeds: dict[str, Array]
-    labels: tuple[int | None, ...]
-    digests: tuple[int, ...]
-    count: int
+from quant.compare.batch import Batch
 
 
 def batches(

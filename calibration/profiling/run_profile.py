@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quant.calibration.profiling.accumulate import Looker, exact
-from quant.calibration.profiling.batches import Batch
 from quant.calibration.profiling.statistics_graph import (
     BLIND_STRIDE,
     SAMPLE_LEAST,
@@ -25,6 +24,7 @@ from quant.calibration.profiling.statistics_graph import (
     tap,
 )
 from quant.common.errors import InputError
+from quant.compare.batch import Batch
 from quant.graph.prepared_graph import Graph
 from quant.graph.session import open_session
 from quant.profile.file import load_done, load_profile, save_profile

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import quant
-from quant.analysis.layer_error import csv_lines
 from quant.calibration.selection.pool import Pool
 from quant.calibration.selection.sufficiency import Step, Sufficiency, settled_text
 from quant.calibration.sources.data import shown
+from quant.common.csv_text import csv_lines
 
 SCHEMA = 1
 NAMED = 5

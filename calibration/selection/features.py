@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from quant.calibration.profiling.batches import Batch
 from quant.calibration.profiling.statistics_graph import Tap
 from quant.calibration.sources.data import Array
+from quant.compare.batch import Batch
 
 F32 = NDArray[np.float32]
 

@@ -8,6 +8,7 @@ __all__ = [
     "InputSpec",
     "Labels",
     "Source",
+    "input_specs",
     "key_of",
     "open_data",
     "shown",
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 
 from quant.common.errors import InputError
 from quant.common.registry import Registry
+from quant.graph.prepared_graph import Graph
 from quant.preprocess.image_to_tensor import Preprocess
 
 Array: TypeAlias = NDArray[Any]
@@ -100,7 +102,9 @@ class Source(Protocol):
         """
 
 
-SOURCES: Registry[Source] = Registry("data source", "quant.calibration")
+SOURCES: Registry[Source] = Registry(
+    "data source", "quant.calibration.sources", group="quant.sources"
+)
 
 
 def open_data(
@@ -138,3 +142,14 @@ def shown(text: str) -> str:
     two/nlines.jpg
     """
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def input_specs(graph: Graph) -> list[InputSpec]:
+    """Return what the data sources need to know of the graph's inputs."""
+    specs = []
+    for value in graph.inputs:
+        shape = value.shape if value.shape is not None else ()
+        kind = value.dtype.numpy() if value.dtype is not None else np.dtype(np.float32)
+        sizes = tuple(d if isinstance(d, int) else None for d in shape)
+        specs.append(InputSpec(name=str(value.name), dtype=kind, shape=sizes))
+    return specs

@@ -4,7 +4,8 @@ __all__ = ["ATLAS", "write"]
 
 from pathlib import Path
 
-from quant.export.atlas.check.run_rules import RULES, check_export, check_model
+from quant.export.atlas.check.rules import RULES
+from quant.export.atlas.check.run_rules import check_export, check_model
 from quant.export.atlas.devices import DEVICES
 from quant.export.atlas.graph.prepared import settled
 from quant.export.atlas.graph.simulate import simulated

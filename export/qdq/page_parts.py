@@ -1,10 +1,8 @@
 """The parts of DEPLOY.md that are read off the preprocessing, the plan and the renaming."""
 
-__all__ = ["plain_text", "precision", "preprocessing", "renamed"]
+__all__ = ["plain_text", "precision", "preprocessing"]
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
 
 from quant.plan.tensor_plans import Plan
 from quant.target.deployment import Deployment
@@ -57,22 +55,3 @@ def precision(plan: Plan) -> list[str]:
     more = [f"  - and {len(named) - MOST} more, in plan.json"] if len(named) > MOST else []
     why = ["", "Not integer, and why:", "", *named[:MOST], *more] if named else []
     return ["## Precision", "", *rows, *why]
-
-
-def renamed(facts: Mapping[str, Any]) -> list[str]:
-    """Return the section about names, or nothing where all could stay."""
-    pairs = {**facts["renamed_nodes"], **facts["renamed_tensors"]}
-    if not pairs:
-        return []
-    rows = [f"| {_code(old)} | {_code(new)} |" for old, new in pairs.items()]
-    more = [f"| and {len(rows) - MOST} more, in run.json | |"] if len(rows) > MOST else []
-    return [
-        "## Renamed",
-        "",
-        "TensorRT's lists and caches break at some characters; in these files:",
-        "",
-        "| in the model | here |",
-        "|---|---|",
-        *rows[:MOST],
-        *more,
-    ]

@@ -4,7 +4,8 @@ __all__ = ["TENSORRT", "write"]
 
 from pathlib import Path
 
-from quant.export.tensorrt.check.run_rules import RULES, check_export, check_model
+from quant.export.tensorrt.check.rules import RULES
+from quant.export.tensorrt.check.run_rules import check_export, check_model
 from quant.export.tensorrt.devices import DEVICES
 from quant.export.tensorrt.write import write_folder
 from quant.formats.number_format import INT8, Integer

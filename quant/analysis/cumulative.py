@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx_ir as ir
 
-from quant.compare.comparison import Samples
-from quant.compare.metrics import cosine, sqnr_of_sums
-from quant.compare.squared_error import Rows, Sums, append_node, append_sums
+from quant.compare.batch import Batch
+from quant.compare.error_sums import Rows, Sums, append_node, append_sums
 from quant.graph.layers import Layer
 from quant.graph.opset import level_with
 from quant.graph.prepared_graph import Graph, named_values
+from quant.metrics.squared_error import cosine_of_sums, sqnr_of_sums
 from quant.simulate.quantizer_nodes import behind_grid
 from quant.simulate.simulated_graph import open_simulation
 
@@ -44,14 +44,14 @@ class LayerSums:
     @property
     def cosine(self) -> float:
         """1 is best."""
-        return cosine(self.signal, self.other, self.noise)
+        return cosine_of_sums(self.signal, self.other, self.noise)
 
 
 def cumulative(
     graph: Graph,
     quantized: ir.Model,
     measured: Sequence[Layer],
-    batches: Iterable[Samples],
+    batches: Iterable[Batch],
     threads: int = 0,
 ) -> dict[str, LayerSums]:
     """Return the sums of each layer by node name.
@@ -60,7 +60,7 @@ def cumulative(
         graph: The prepared graph.
         quantized: What `quantize_graph` made of it.
         measured: Layers of `graph`.
-        batches: Samples; padding is not counted.
+        batches: Batch; padding is not counted.
         threads: Threads inside one operator; 0 for all cores.
     """
     session = open_simulation(_joint(graph, quantized, measured), threads)

@@ -12,8 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from quant.analysis.analyse import Analysis, LayerAnalysis
-from quant.analysis.layer_error import csv_lines
 from quant.choose.grid_fit import InputStats, WeightStats
+from quant.common.csv_text import csv_lines
 from quant.common.errors import InputError
 from quant.common.files import atomic
 

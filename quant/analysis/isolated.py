@@ -11,8 +11,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from quant.compare.comparison import Samples
-from quant.compare.squared_error import Rows, Sums
+from quant.compare.batch import Batch
+from quant.compare.error_sums import Rows, Sums
 from quant.graph.layers import Layer
 from quant.graph.prepared_graph import Graph
 from quant.simulate.one_at_a_time import Turn, Turntable
@@ -38,7 +38,7 @@ def isolated(
     graph: Graph,
     quantized: ir.Model,
     measured: Sequence[Layer],
-    batches: Iterable[Samples],
+    batches: Iterable[Batch],
     threads: int = 0,
 ) -> dict[str, float]:
     """Return `isolated_errors` over all images together."""
@@ -50,7 +50,7 @@ def isolated_errors(
     graph: Graph,
     quantized: ir.Model,
     measured: Sequence[Layer],
-    batches: Iterable[Samples],
+    batches: Iterable[Batch],
     threads: int = 0,
 ) -> dict[str, IsolatedError]:
     """Return for each layer the SQNR in dB at the worst network output when only it is quantized.
@@ -62,7 +62,7 @@ def isolated_errors(
         graph: The prepared graph.
         quantized: What `quantize_graph` made of it.
         measured: Layers that are integer in the plan, in topological order.
-        batches: Samples; padding is not counted.
+        batches: Batch; padding is not counted.
         threads: Threads inside one operator; 0 for all cores.
     """
     table = Turntable(graph, [quantized], [Turn(layers=(layer,)) for layer in measured], threads)

@@ -1,14 +1,14 @@
 """LayerError: one row of the layer table, and the table as CSV."""
 
-__all__ = ["COLUMNS", "LayerError", "csv_lines", "layer_csv", "read_layers"]
+__all__ = ["COLUMNS", "LayerError", "layer_csv", "read_layers"]
 
 import csv
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from quant.common.csv_text import csv_lines, is_formula
 from quant.common.errors import InputError
 
 
@@ -44,9 +44,6 @@ class LayerError:
     because: str
 
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""What a spreadsheet takes for the beginning of a formula."""
-
 COLUMNS = tuple(LayerError.__dataclass_fields__)
 
 
@@ -57,30 +54,6 @@ def layer_csv(rows: Sequence[LayerError]) -> str:
     apostrophe: node names come out of files that strangers made.
     """
     return csv_lines([COLUMNS, *([getattr(row, column) for column in COLUMNS] for row in rows)])
-
-
-def csv_lines(rows: Iterable[Sequence[object]]) -> str:
-    """Return CSV of any rows, numbers and names as `layer_csv` writes them."""
-    return "".join(_line([_cell(value) for value in cells]) for cells in rows)
-
-
-def _line(cells: Sequence[str]) -> str:
-    """Return one line; the csv module quotes the characters of its own line end, so it gets both."""
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\r\n").writerow(cells)
-    return out.getvalue().removesuffix("\r\n") + "\n"
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    text = str(value)
-    return f"'{text}" if _formula(text) else text
-
-
-def _formula(text: str) -> bool:
-    """Tell whether a text is taken for a formula, or looks like one that was made safe."""
-    return text.lstrip("'").startswith(FORMULA)
 
 
 def read_layers(path: Path) -> tuple[LayerError, ...]:
@@ -103,7 +76,7 @@ def _row(row: dict[str, str]) -> LayerError:
     made: dict[str, Any] = {}
     for column in fields(LayerError):
         text = row[column.name]
-        guarded = text[:1] == "'" and _formula(text)
+        guarded = text[:1] == "'" and is_formula(text)
         kind: Any = column.type
         made[column.name] = kind(text[1:] if guarded else text)
     return LayerError(**made)

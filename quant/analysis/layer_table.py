@@ -9,10 +9,10 @@ import onnx_ir as ir
 
 from quant.analysis.cumulative import LayerSums
 from quant.analysis.layer_error import LayerError
-from quant.compare.metrics import sqnr
 from quant.graph.layers import Layer, layers, macs, source_of
 from quant.graph.prepared_graph import Graph, weight_of
 from quant.graph.shapes import infer_shapes
+from quant.metrics.squared_error import sqnr
 from quant.plan.tensor_plans import Plan, TensorPlan
 from quant.profile.statistics import Profile
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import onnx_ir as ir
 
-from quant.compare.comparison import Samples
-from quant.compare.squared_error import Rows, Sums, append_node, append_sums
+from quant.compare.batch import Batch
+from quant.compare.error_sums import Rows, Sums, append_node, append_sums
 from quant.graph.layers import Layer
 from quant.graph.opset import level_with
 from quant.graph.prepared_graph import Graph, named_values
@@ -44,7 +44,7 @@ def local_errors(
     graph: Graph,
     quantized: ir.Model,
     measured: Sequence[Layer],
-    batches: Iterable[Samples],
+    batches: Iterable[Batch],
     threads: int = 0,
 ) -> dict[str, LocalError]:
     """Return the local error of each layer by node name; arguments as of `isolated_errors`."""

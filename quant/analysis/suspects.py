@@ -17,10 +17,10 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quant.common.errors import QuantError
-from quant.compare.comparison import Samples
-from quant.compare.metrics import sqnr_of_sums
+from quant.compare.batch import Batch
 from quant.graph.prepared_graph import named_values
 from quant.graph.session import open_session
+from quant.metrics.squared_error import sqnr_of_sums
 from quant.simulate.quantizer_nodes import behind_grid, is_grid
 
 MOST = 3
@@ -34,7 +34,7 @@ Sums = NDArray[np.float64]
 
 
 def suspects(
-    reference: ir.Model, candidate: ir.Model, batches: Iterable[Samples], threads: int = 0
+    reference: ir.Model, candidate: ir.Model, batches: Iterable[Batch], threads: int = 0
 ) -> tuple[tuple[str, str], ...]:
     """Return up to three layers that stand out by the error they make at exact inputs, worst first.
 
@@ -129,7 +129,7 @@ def _cut(model: ir.Model, shared: Sequence[str]) -> tuple[ir.Model, dict[str, st
 
 
 def _measured(
-    ours: Any, theirs: Any, twins: Mapping[str, str], batches: Iterable[Samples]
+    ours: Any, theirs: Any, twins: Mapping[str, str], batches: Iterable[Batch]
 ) -> dict[str, float]:
     """Return the SQNR in dB of each shared tensor at exact inputs; -inf where it is not finite."""
     inputs = [v.name for v in theirs.get_inputs()]

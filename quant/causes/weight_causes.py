@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 from quant.causes.cause import Cause, bits_left
 from quant.choose.weight_grids import weight_range
-from quant.compare.metrics import sqnr
 from quant.formats.number_format import Integer, Params
 from quant.formats.short_floats import Float8
 from quant.graph.layers import Layer, weight_axis
 from quant.graph.prepared_graph import Graph, weight_of
+from quant.metrics.squared_error import sqnr
 from quant.plan.tensor_plans import Plan, TensorPlan
 
 WEIGHT_SPREAD = 4.0

@@ -5,7 +5,7 @@ __all__ = ["parts"]
 from typing import Any
 
 from quant.calibration import SOURCES
-from quant.compare.metrics import METRICS
+from quant.metrics.metric import METRICS
 from quant.observers import OBSERVERS
 from quant.target.table import TARGETS
 

@@ -185,7 +185,8 @@ def profile(out: Path, quiet: bool, **options: Any) -> None:
     quant profile --model net.onnx --data photos/ --size 224x224 --out half1.safetensors
     """
     from quant.common.progress import Talk
-    from quant.run.material import gather, profile_samples
+    from quant.run.material import gather
+    from quant.run.profile_samples import profile_samples
 
     job = job_of({**options, "out": out.parent, "holdout": 0})
     talk = Talk(quiet=quiet)
@@ -242,11 +243,11 @@ def choose(model: str, profile_path: Path, target: str, out: Path, **options: An
     """
     from quant.choose.bias_correction import correct_bias
     from quant.choose.planner import choose as choose_plan
+    from quant.load.open_graph import open_graph
     from quant.observers import OBSERVERS
     from quant.plan.file import save_plan
     from quant.plan.recipe import NOTHING, load_recipe
     from quant.profile.file import load_profile
-    from quant.run.material import open_graph
     from quant.target.table import TARGETS
 
     path = options["recipe"]
@@ -273,9 +274,9 @@ def simulate(model: str, plan_path: Path, out: Path) -> None:
     """
     from quant.deploy.target_folder import simulated
     from quant.graph.prepared_graph import save_model
+    from quant.load.open_graph import open_graph
     from quant.plan.file import load_plan
     from quant.plan.fitted_graph import graph_for
-    from quant.run.material import open_graph
     from quant.target.table import TARGETS
 
     plan = load_plan(plan_path)

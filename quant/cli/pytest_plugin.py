@@ -29,7 +29,7 @@ def quant_gate() -> GateCheck:
     """Return a function that fails the test, with the table of limits, when a gate does not pass.
 
     Keywords: `run`, `baseline`; or `reference`, `candidate`, `data`, and any field of
-    `quant.trial.Contest`, with `preprocess` a Preprocess or the path of a TOML file; `config`, or
+    `quant.gate.two_models.Contest`, with `preprocess` a Preprocess or the path of a TOML file; `config`, or
     `max_drop`, `min_agreement`, `min_sqnr`; `confidence`, `undecided`. It returns the Verdict of a
     gate that passes.
     """

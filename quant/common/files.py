@@ -1,6 +1,15 @@
 """Files that are written whole or not at all."""
 
-__all__ = ["atomic", "finite", "json_text", "staged", "whole", "write_json", "write_text"]
+__all__ = [
+    "atomic",
+    "finite",
+    "json_text",
+    "read_json",
+    "staged",
+    "whole",
+    "write_json",
+    "write_text",
+]
 
 import json
 import os
@@ -9,6 +18,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from quant.common.errors import InputError
 
@@ -154,3 +164,14 @@ def _move(new: Path, folder: Path, old: Path, last: Sequence[str], stale: Sequen
 def _refused(folder: Path, error: OSError) -> InputError:
     said = error.strerror or str(error)
     return InputError(f"{folder}: cannot be written: {said}. Choose another --out.")
+
+
+def read_json(path: Path, what: str, mend: str) -> dict[str, Any]:
+    """Return a JSON object; raises InputError if the file is missing or is none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a readable {what}: {error}. {mend}.") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: not a {what}, saw a {type(found).__name__}. {mend}.")
+    return found

@@ -1,7 +1,9 @@
 """A table of named parts that finds its own entries: one mechanism for all four extension points.
 
-A part registers itself with ``@TABLE.add("name")``. The table imports every module of its folder,
-and every entry point of the group of the same name, when it is first asked.
+A part registers itself with ``@TABLE.add("name")`` in a module of the table's package, or in a
+package of its own there. A part that is asked for by name is looked for under that name first, so
+that one target does not cost the import of all; a list, or a name nobody has, imports every part.
+Third parties register through an entry-point group, which belongs to no path of ours.
 """
 
 __all__ = ["Registry"]
@@ -31,14 +33,17 @@ class Registry(Generic[T]):
     Args:
         kind: What a part is, in the singular; the messages use it ("observer").
         package: The package whose modules register the parts ("quant.observers").
-            Third parties use an entry-point group of the same name.
+        group: The entry-point group of third parties; without it the name of the package.
+        member: Of a part that is a package itself, the module that registers it ("target"); "" where
+            every part is a module.
 
     Raises:
         InputError: A name is asked for that nobody registered, or registered twice.
     """
 
-    def __init__(self, kind: str, package: str) -> None:
-        self._kind, self._package = kind, package
+    def __init__(self, kind: str, package: str, group: str = "", member: str = "") -> None:
+        self._kind, self._package, self._member = kind, package, member
+        self._group = group or package
         self._table: dict[str, T] = {}
         self._complete = False
 
@@ -58,7 +63,10 @@ class Registry(Generic[T]):
         return register
 
     def __getitem__(self, name: str) -> T:
-        self._load()
+        if name not in self._table:
+            self._load_one(name)
+        if name not in self._table:
+            self._load()
         if name not in self._table:
             near = get_close_matches(name, self._table, n=1)
             hint = f" Did you mean '{near[0]}'?" if near else ""
@@ -75,15 +83,34 @@ class Registry(Generic[T]):
         self._load()
         return len(self._table)
 
+    def _load_one(self, name: str) -> None:
+        """Import the module or package that bears the name of a part, if there is one."""
+        for module in self._parts():
+            if module.name == name:
+                self._import(module)
+
+    def _parts(self) -> list[pkgutil.ModuleInfo]:
+        package = importlib.import_module(self._package)
+        return list(pkgutil.iter_modules(getattr(package, "__path__", [])))
+
+    def _import(self, module: pkgutil.ModuleInfo) -> None:
+        """Import what registers a part; a package without the member is shared by the parts."""
+        full = f"{self._package}.{module.name}"
+        if not module.ispkg:
+            importlib.import_module(full)
+        elif self._member:
+            path = importlib.import_module(full).__path__
+            if any(inner.name == self._member for inner in pkgutil.iter_modules(path)):
+                importlib.import_module(f"{full}.{self._member}")
+
     def _load(self) -> None:
         if self._complete:
             return
         self._complete = True  # a module that asks while it is imported must not begin again
         try:
-            package = importlib.import_module(self._package)
-            for module in pkgutil.iter_modules(getattr(package, "__path__", [])):
-                importlib.import_module(f"{self._package}.{module.name}")
-            for point in entry_points(group=self._package):
+            for module in self._parts():
+                self._import(module)
+            for point in entry_points(group=self._group):
                 point.load()
         except BaseException:
             self._complete = False

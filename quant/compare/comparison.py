@@ -1,49 +1,22 @@
 """Compare: the float graph and its candidates on the same samples, output by output."""
 
-__all__ = ["Comparison", "OutputError", "Samples", "compare", "float_outputs"]
+__all__ = ["Comparison", "OutputError", "compare", "float_outputs"]
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quant.common.errors import InputError
-from quant.compare.metrics import Metric, cosine, sqnr_of_sums
+from quant.compare.batch import Batch
 from quant.compare.sample_table import Gathering, SampleTable
+from quant.metrics.metric import Metric, score_batch
+from quant.metrics.squared_error import cosine_of_sums, sqnr_of_sums
 
 Array = NDArray[Any]
-
-
-class Samples(Protocol):
-    """A batch: `count` samples in `feeds`, whose further rows are padding."""
-
-    @property
-    def feeds(self) -> dict[str, Array]:
-        """An array for each input."""
-        ...
-
-    @property
-    def labels(self) -> tuple[int | None, ...]:
-        """A class or None for each sample."""
-        ...
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """Who each sample is."""
-        ...
-
-    @property
-    def digests(self) -> tuple[int, ...]:
-        """SHA-256 of each sample's content, as an integer."""
-        ...
-
-    @property
-    def count(self) -> int:
-        """How many rows are samples."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,11 +82,16 @@ class _Candidate:
     scores: dict[str, list[Array]] = field(default_factory=dict)
     each: Gathering = field(default_factory=Gathering)
 
+    def add_scores(self, scores: Mapping[str, Array]) -> None:
+        """Keep the scores of one more batch."""
+        for name, values in scores.items():
+            self.scores.setdefault(name, []).append(values)
+
 
 def compare(
     reference: Any,
     candidates: Mapping[str, Any],
-    batches: Iterable[Samples],
+    batches: Iterable[Batch],
     metrics: Sequence[Metric] = (),
 ) -> dict[str, Comparison]:
     """Run the float session and every candidate on the same samples, one pass over the data.
@@ -142,10 +120,12 @@ def compare(
         labels = _labels(batch)
         digests = [f"{digest:064x}"[:16] for digest in batch.digests]
         told += zip(batch.keys, digests, batch.labels, strict=True)
-        _judge(plain, batch.count, names, want, want, labels, metrics)
+        answers = dict(zip(names, want, strict=True))
+        plain.add_scores(score_batch(metrics, answers, answers, labels, batch.count))
         for run in runs.values():
             got = _run(run, batch, names)
-            _judge(run, batch.count, names, got, want, labels, metrics)
+            outputs = dict(zip(names, got, strict=True))
+            run.add_scores(score_batch(metrics, outputs, answers, labels, batch.count))
             pair = [want[i] for i in kept], [got[i] for i in kept]
             _gather(run, *pair)
             run.each.see(*pair, batch.count)
@@ -177,7 +157,7 @@ def float_outputs(outputs: Sequence[Array]) -> list[int]:
     return found or list(range(len(outputs)))
 
 
-def _run(run: _Candidate, batch: Samples, names: Sequence[str]) -> list[Array]:
+def _run(run: _Candidate, batch: Batch, names: Sequence[str]) -> list[Array]:
     """Run one batch and cut the padding off."""
     start = time.perf_counter()
     outputs = run.session.run(names, dict(batch.feeds))
@@ -187,41 +167,10 @@ def _run(run: _Candidate, batch: Samples, names: Sequence[str]) -> list[Array]:
     return [o[: batch.count] if padded and o.ndim else o for o in outputs]
 
 
-def _labels(batch: Samples) -> Array | None:
+def _labels(batch: Batch) -> Array | None:
     if any(label is None for label in batch.labels) or not batch.labels:
         return None
     return np.array(batch.labels, np.int64)
-
-
-def _judge(
-    run: _Candidate,
-    count: int,
-    names: Sequence[str],
-    outputs: Sequence[Array],
-    reference: Sequence[Array],
-    labels: Array | None,
-    metrics: Sequence[Metric],
-) -> None:
-    for metric in metrics:
-        if labels is None and not metric.against_float:
-            continue
-        other = dict(zip(names, reference, strict=True)) if metric.against_float else labels
-        try:
-            scores = np.asarray(
-                metric.score(dict(zip(names, outputs, strict=True)), other), np.float64
-            )
-        except Exception as error:
-            raise InputError(
-                f"metric '{metric.name}': it cannot judge outputs of the shapes "
-                f"{[o.shape for o in outputs]}: {type(error).__name__}: {error}. Check --labels, or "
-                "choose another --metric."
-            ) from error
-        if scores.shape != (count,):
-            raise InputError(
-                f"metric '{metric.name}': it must give one number for each of the {count} "
-                f"samples, saw the shape {scores.shape}. Return an array of that length."
-            )
-        run.scores.setdefault(metric.name, []).append(scores)
 
 
 def _gather(run: _Candidate, want: Sequence[Array], got: Sequence[Array]) -> None:
@@ -254,7 +203,7 @@ def _result(
         OutputError(
             output=name,
             sqnr_db=sqnr_of_sums(float(signal), float(noise)),
-            cosine=cosine(float(signal), float(other), float(noise)),
+            cosine=cosine_of_sums(float(signal), float(other), float(noise)),
             largest=float(largest),
         )
         for name, signal, other, noise, largest in zip(

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quant.common.errors import InputError
-from quant.compare.metrics import Metric
+from quant.metrics.metric import Metric
 
 F64 = NDArray[np.float64]
 
@@ -101,8 +101,8 @@ def joined(parts: Sequence[SampleTable]) -> SampleTable:
     }
     for column in ("labels", "before", "after"):
         taken[column] = np.concatenate([getattr(p, column) for p in parts])
-    for field in ("keys", "digests"):
-        taken[field] = tuple(x for p in parts for x in getattr(p, field))
+    for column in ("keys", "digests"):
+        taken[column] = tuple(x for p in parts for x in getattr(p, column))
     return replace(first, **taken)
 
 
@@ -169,15 +169,15 @@ def _table(head: Sequence[str], columns: Sequence[Sequence[str]]) -> SampleTable
     by = dict(zip(head, columns, strict=True))
     better: dict[str, str] = {}
     maps: dict[str, Any] = {}
-    for field, start in (("float_scores", BEFORE), ("scores", AFTER)):
-        maps[field] = {}
+    for part, start in (("float_scores", BEFORE), ("scores", AFTER)):
+        maps[part] = {}
         for name in (n for n in head if n.startswith(start)):
             metric, _, said = name.removeprefix(start).rpartition(" (")
             better[metric] = said.rstrip(")")
-            maps[field][metric] = np.array(by[name], np.float64)
-    for field, start in (("signal", SIGNAL), ("noise", NOISE)):
+            maps[part][metric] = np.array(by[name], np.float64)
+    for part, start in (("signal", SIGNAL), ("noise", NOISE)):
         found = {n.removeprefix(start): by[n] for n in head if n.startswith(start)}
-        maps[field] = {n: np.array(cells, np.float64) for n, cells in found.items()}
+        maps[part] = {n: np.array(cells, np.float64) for n, cells in found.items()}
     return SampleTable(
         keys=tuple(k.removeprefix("'") if k[:1] == "'" else k for k in by["sample"]),
         digests=tuple(d.removeprefix("'") for d in by["digest"]),

@@ -1,16 +1,12 @@
 """Predicted: what the roofline of a target's device says of a plan, for `run.json`."""
 
-__all__ = ["device_meant", "predicted", "predicted_text", "single_sizes"]
+__all__ = ["device_meant", "single_sizes"]
 
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from quant.cost.layer_costs import CostTable
-from quant.graph.layers import layers
 from quant.graph.prepared_graph import Graph
-from quant.plan.tensor_plans import Plan
 from quant.target.device import Device
-from quant.target.table import Target
 
 
 def device_meant(devices: Collection[Device], said: Collection[str]) -> Device | None:
@@ -33,32 +29,6 @@ def device_meant(devices: Collection[Device], said: Collection[str]) -> Device |
     return next(iter(devices), None)
 
 
-def predicted(graph: Graph, plan: Plan, target: Target, table: CostTable) -> dict[str, Any]:
-    """Return the predicted time of a plan and of float, or {} where no time is known.
-
-    Keys: `predicted_ms` of one sample, and `predicted`: `device`, `float` (a precision), `float_ms`,
-    `memory` (whether bytes count: the bandwidth is known).
-
-    Args:
-        graph: The one that the plan is of.
-        plan: Chosen for it.
-        target: Says which float it has.
-        table: What layers cost.
-    """
-    if not any(cost.milliseconds > 0 for cost in table.layers.values()):
-        return {}
-    chosen = {name: plan.layers[name].precision for name in (x.name for x in layers(graph))}
-    return {
-        "predicted_ms": table.milliseconds(chosen, graph),
-        "predicted": {
-            "device": table.device,
-            "float": target.best,
-            "float_ms": table.milliseconds(dict.fromkeys(chosen, target.best), graph),
-            "memory": table.byte_ms > 0,
-        },
-    }
-
-
 def single_sizes(graph: Graph, sizes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
     """Return the shapes of a graph's inputs for one sample.
 
@@ -75,17 +45,3 @@ def _single(shape: Any, size: tuple[int, ...] | None) -> tuple[int, ...] | None:
     if size is None or shape is None or not size or isinstance(shape[0], int):
         return size
     return (1, *size[1:])
-
-
-def predicted_text(facts: Mapping[str, Any]) -> list[str]:
-    """Return the line that says so on the terminal, or []."""
-    told = facts.get("predicted")
-    if not told:
-        return []
-    memory = "" if told["memory"] else "; its bandwidth is not public, so this is a lower bound"
-    return [
-        (
-            f"  predicted   {facts['predicted_ms']:.4g} ms a sample on {told['device']}, "
-            f"{told['float']} {told['float_ms']:.4g} ms{memory}"
-        )
-    ]

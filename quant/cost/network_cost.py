@@ -1,17 +1,29 @@
 """Roof: a network under the roofline of a device, as rows for a table, a figure and a file."""
 
-__all__ = ["ROOF_COLUMNS", "Roof", "RoofRow", "Total", "roof_csv", "roof_json"]
+__all__ = [
+    "ROOF_COLUMNS",
+    "Roof",
+    "RoofRow",
+    "Total",
+    "predicted",
+    "predicted_text",
+    "roof_csv",
+    "roof_json",
+]
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from quant.analysis.layer_error import csv_lines
+from quant.common.csv_text import csv_lines
 from quant.cost.layer_costs import CostTable, LayerCost, conversions
 from quant.cost.measured_times import Latency
+from quant.graph.layers import layers
 from quant.graph.prepared_graph import Graph
+from quant.plan.tensor_plans import Plan
 from quant.target.device import Device
+from quant.target.table import Target
 
 ROOF_COLUMNS = (
     *("network", "layer", "op", "precision", "macs", "operations", "bytes", "intensity", "bound"),
@@ -184,3 +196,43 @@ def _cells(row: RoofRow) -> dict[str, Any]:
     cells += [cost.intensity, cost.bound, cost.milliseconds]
     cells += [row.measured_ms, row.ratio, row.attained]
     return dict(zip(ROOF_COLUMNS[1:], cells, strict=True))
+
+
+def predicted(graph: Graph, plan: Plan, target: Target, table: CostTable) -> dict[str, Any]:
+    """Return the predicted time of a plan and of float, or {} where no time is known.
+
+    Keys: `predicted_ms` of one sample, and `predicted`: `device`, `float` (a precision), `float_ms`,
+    `memory` (whether bytes count: the bandwidth is known).
+
+    Args:
+        graph: The one that the plan is of.
+        plan: Chosen for it.
+        target: Says which float it has.
+        table: What layers cost.
+    """
+    if not any(cost.milliseconds > 0 for cost in table.layers.values()):
+        return {}
+    chosen = {name: plan.layers[name].precision for name in (x.name for x in layers(graph))}
+    return {
+        "predicted_ms": table.milliseconds(chosen, graph),
+        "predicted": {
+            "device": table.device,
+            "float": target.best,
+            "float_ms": table.milliseconds(dict.fromkeys(chosen, target.best), graph),
+            "memory": table.byte_ms > 0,
+        },
+    }
+
+
+def predicted_text(facts: Mapping[str, Any]) -> list[str]:
+    """Return the line that says so on the terminal, or []."""
+    told = facts.get("predicted")
+    if not told:
+        return []
+    memory = "" if told["memory"] else "; its bandwidth is not public, so this is a lower bound"
+    return [
+        (
+            f"  predicted   {facts['predicted_ms']:.4g} ms a sample on {told['device']}, "
+            f"{told['float']} {told['float_ms']:.4g} ms{memory}"
+        )
+    ]

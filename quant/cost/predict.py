@@ -18,8 +18,8 @@ from quant.cost.open_sizes import chosen_sizes
 from quant.cost.roofline import roofline
 from quant.graph.layers import layers
 from quant.graph.prepared_graph import Graph
+from quant.load.open_graph import open_graph
 from quant.plan.recipe import Recipe, Rule
-from quant.run.material import open_graph
 from quant.target.device import Device
 from quant.target.table import TARGETS, Target
 

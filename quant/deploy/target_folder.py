@@ -1,40 +1,27 @@
 """Ship: everything that a target's folder holds, whole or not at all."""
 
-__all__ = [
-    "Shipped",
-    "fallen_back",
-    "planned_floats",
-    "refuse_narrow",
-    "refused_layers",
-    "ship",
-    "simulated",
-    "wanted_floats",
-    "with_fallback",
-]
+__all__ = ["Shipped", "refuse_narrow", "ship", "simulated"]
 
-import glob
 import json
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import onnx_ir as ir
 
 from quant.common.errors import InputError
 from quant.common.files import staged, write_json
-from quant.deploy.fallback import kept_float
+from quant.deploy.fallback import model_findings, planned_floats
 from quant.formats.emulated_integers import unexportable
-from quant.graph.layers import layers
 from quant.graph.prepared_graph import Graph, save_model
 from quant.plan.file import save_plan
 from quant.plan.fitted_graph import GRAPH_FILE, save_graph
-from quant.plan.recipe import Recipe, Rule
 from quant.plan.tensor_plans import Plan
 from quant.profile.file import save_profile
 from quant.simulate.simulated_graph import quantize_graph
 from quant.target.check_plan import check_plan, check_whole
 from quant.target.deployment import Deployment
-from quant.target.finding import Finding, errors, findings_json
+from quant.target.finding import Finding, findings_json
 from quant.target.table import Exported, Target
 
 
@@ -155,90 +142,6 @@ def _findings(
     after = [_simulated_only(narrow, target)] if narrow else []
     if target.check_export is not None and not narrow:
         after = target.check_export(folder, deployment)
-    before = _of_model(graph, target, deployment, planned_floats(plan))
+    before = model_findings(graph, target, deployment, planned_floats(plan))
     shown = {(f.rule, f.layer, f.saw) for f in after}
     return [*(f for f in before if (f.rule, f.layer, f.saw) not in shown), *after]
-
-
-def _of_model(
-    graph: Graph, target: Target, deployment: Deployment, floats: Collection[str]
-) -> list[Finding]:
-    """Return the findings of a model; what is float has fallen back, whether that was allowed or not."""
-    if target.check_model is None:
-        return []
-    found = target.check_model(graph, deployment)
-    if target.fallback is not None or deployment.allow_fallback or not floats:
-        return found  # to leave the chip takes more than to be float
-    mild = target.check_model(graph, replace(deployment, allow_fallback=True))
-    fallen = {(f.rule, f.layer, f.saw): f for f in mild if f.layer in floats}
-    return [fallen.get((f.rule, f.layer, f.saw), f) for f in found]
-
-
-def planned_floats(plan: Plan) -> frozenset[str]:
-    """Return the layers that a plan keeps float."""
-    return frozenset(name for name, layer in plan.layers.items() if not layer.quantized)
-
-
-def wanted_floats(graph: Graph, target: Target, recipe: Recipe) -> frozenset[str]:
-    """Return the layers that the user's rules keep float."""
-    rules, words = recipe.of(target.name), ("float", *target.floats)
-    return frozenset(
-        x.name for x in layers(graph) if rules.wants(x.name, x.op, "precision") in words
-    )
-
-
-def refused_layers(
-    graph: Graph, target: Target, deployment: Deployment, floats: Collection[str] = ()
-) -> Mapping[str, str]:
-    """Return the layers that the target cannot take and that fall back, each with what was seen.
-
-    Args:
-        graph: The prepared graph.
-        target: The table.
-        deployment: Says whether layers may fall back.
-        floats: Layers that are float whatever is said here.
-
-    Raises:
-        InputError: There are some and `allow_fallback` is off, or one of them cannot fall back.
-    """
-    if target.check_model is None:
-        return {}
-    strict = errors(target.check_model(graph, replace(deployment, allow_fallback=False)))
-    left = errors(_of_model(graph, target, deployment, floats))
-    if left:
-        more = f" ({len(left) - 1} more; quant check --target {target.name} lists them)"
-        hint = "" if deployment.allow_fallback else _hint(graph, target, deployment, len(left))
-        raise InputError(f"{graph.source}: {left[0]}{more if len(left) > 1 else ''}{hint}")
-    seen = {f.layer: f.saw for f in strict if f.layer is not None}
-    leaving = target.fallback(graph, deployment) if target.fallback is not None and seen else seen
-    names = {layer.name for layer in layers(graph)}
-    return {n: seen.get(n, "it follows a refused layer") for n in leaving if n in names}
-
-
-def _hint(graph: Graph, target: Target, deployment: Deployment, count: int) -> str:
-    """Return what --allow-fallback would do for the refused layers; nothing where it does not help."""
-    mild = errors(_of_model(graph, target, replace(deployment, allow_fallback=True), ()))
-    if len(mild) == count:
-        return ""
-    where = "are cut to the CPU" if target.fallback is not None else "stay float"
-    return f" Or give --allow-fallback: such layers {where}."
-
-
-def with_fallback(recipe: Recipe, refused: Mapping[str, str], target: Target) -> Recipe:
-    """Return the recipe with a rule in front for each layer that falls back."""
-    rules = tuple(
-        Rule(
-            match=glob.escape(name), target=target.name, precision=target.floats[0], because=because
-        )
-        for name, because in _reasons(refused, target).items()
-    )
-    return replace(recipe, rules=(*rules, *recipe.rules))
-
-
-def fallen_back(graph: Graph, plan: Plan, refused: Mapping[str, str], target: Target) -> Plan:
-    """Return a plan that was chosen before it was known what falls back, with those layers float."""
-    return kept_float(graph, plan, _reasons(refused, target), target.floats[0])
-
-
-def _reasons(refused: Mapping[str, str], target: Target) -> dict[str, str]:
-    return {name: f"{target.title} cannot take it: {saw}" for name, saw in refused.items()}

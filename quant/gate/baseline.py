@@ -17,11 +17,11 @@ import numpy as np
 
 import quant
 from quant.common.errors import InputError
-from quant.common.files import write_json
-from quant.compare.metrics import sqnr_of_sums
+from quant.common.files import read_json, write_json
 from quant.compare.sample_table import SampleTable
-from quant.gate.evidence import Evidence, RunFiles, read_json
+from quant.gate.evidence import Evidence, RunFiles
 from quant.gate.judge import paired_counts
+from quant.metrics.squared_error import sqnr_of_sums
 
 SCHEMA = 1
 REWRITE = "Write it anew with quant gate --update-baseline"

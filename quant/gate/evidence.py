@@ -1,9 +1,8 @@
 """Evidence: all that was measured of one target, for limits to be held against."""
 
-__all__ = ["Evidence", "RunFiles", "read_json", "read_run"]
+__all__ = ["Evidence", "RunFiles", "read_run"]
 
 import hashlib
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import Any
 
 from quant.analysis.layer_error import LayerError, read_layers
 from quant.common.errors import InputError
+from quant.common.files import read_json
 from quant.compare.sample_table import SampleTable, read_samples
 from quant.gate.paired_test import Paired
 
@@ -62,17 +62,6 @@ class RunFiles:
     def plan(self, target: str) -> str:
         """Return the SHA-256 of a target's plan, 64 hex digits."""
         return _sha256(self.folder / target / "plan.json")
-
-
-def read_json(path: Path, what: str, mend: str) -> dict[str, Any]:
-    """Return a JSON object; raises InputError if the file is missing or is none."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a readable {what}: {error}. {mend}.") from error
-    if not isinstance(found, dict):
-        raise InputError(f"{path}: not a {what}, saw a {type(found).__name__}. {mend}.")
-    return found
 
 
 def read_run(folder: Path, judge: str = "integer") -> RunFiles:

@@ -12,6 +12,7 @@ import numpy as np
 
 from quant.analysis.suspects import suspects
 from quant.calibration import Batch, batches, open_data, split
+from quant.calibration.sources.data import input_specs
 from quant.common.errors import InputError, QuantError
 from quant.common.progress import Talk
 from quant.compare.comparison import compare
@@ -21,8 +22,8 @@ from quant.graph.prepared_graph import Graph
 from quant.graph.session import open_session
 from quant.load.open_graph import load
 from quant.load.prepare import prepare
+from quant.metrics.metric import find_metric
 from quant.preprocess.image_to_tensor import Preprocess
-from quant.run.material import find_metric, input_specs
 
 ROWS = 16
 """Samples in one inference, where both models take any number."""

@@ -29,17 +29,17 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quant.calibration import Batch, batches, open_data, split
+from quant.calibration.sources.data import input_specs
 from quant.common.errors import InputError
 from quant.common.files import atomic, write_json, write_text
-from quant.compare.metrics import sqnr_of_sums
 from quant.gate.candidate import open_candidate
 from quant.gate.evidence import AGAIN, read_run
 from quant.graph.layers import layers
 from quant.graph.prepared_graph import Graph, named_values
+from quant.metrics.squared_error import sqnr_of_sums
 from quant.plan.file import load_plan
 from quant.plan.tensor_plans import Plan
 from quant.preprocess.image_to_tensor import Preprocess
-from quant.run.material import input_specs
 from quant.simulate.simulated_graph import open_simulation
 from quant.target.table import TARGETS
 

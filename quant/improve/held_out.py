@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quant.compare.comparison import Samples, float_outputs
+from quant.compare.batch import Batch
+from quant.compare.comparison import float_outputs
 
 TOP_DB = 100.0
 """A sample without any error counts as this."""
@@ -28,7 +29,7 @@ class Judge:
         samples: The samples.
     """
 
-    def __init__(self, plain: Any, samples: Sequence[Samples]) -> None:
+    def __init__(self, plain: Any, samples: Sequence[Batch]) -> None:
         self._feeds = [dict(b.feeds) for b in samples]
         self._counts = [b.count for b in samples]
         names = [o.name for o in plain.get_outputs()]

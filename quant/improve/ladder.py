@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quant.compare.comparison import Samples
+from quant.compare.batch import Batch
 from quant.graph.prepared_graph import Graph
 from quant.improve.equalize import equalize
 from quant.improve.held_out import Judge
@@ -32,16 +32,16 @@ LEAST_DB = 0.05
 """A step that buys less is not kept: it would not show on other samples."""
 
 ASIDE = 64
-"""Samples held aside at most; a quarter of them where there are fewer than four times as many."""
+"""Batch held aside at most; a quarter of them where there are fewer than four times as many."""
 
 ENOUGH = 8
-"""Samples under which there is nothing to hold aside, and nothing is tried."""
+"""Batch under which there is nothing to hold aside, and nothing is tried."""
 
 MOST = 256
-"""Samples that steps see at most; more change little and cost as much again."""
+"""Batch that steps see at most; more change little and cost as much again."""
 
 SEARCHED = 64
-"""Samples on which ranges are searched: the network runs over them some hundred times."""
+"""Batch on which ranges are searched: the network runs over them some hundred times."""
 
 ROOM = 512 * 2**20
 """Bytes that one activation of all these samples may take: some four are in memory at a time."""
@@ -116,11 +116,11 @@ class Ground:
     target: Target
     recipe: Recipe
     profile: Profile
-    samples: Sequence[Samples]
+    samples: Sequence[Batch]
     plain: Any
     pixels: NDArray[np.float64] | None
     choose: Callable[[Graph, Profile], Plan]
-    watch: Callable[[Graph, Sequence[Samples]], Profile]
+    watch: Callable[[Graph, Sequence[Batch]], Profile]
     keep: Callable[[Climbed], None] | None = None
     threads: int = 0
 
@@ -132,7 +132,7 @@ def affordable(profile: Profile) -> int:
     return max(1, min(MOST, int(ROOM / max(each, 1))))
 
 
-def held_aside(samples: Sequence[Samples]) -> tuple[list[Samples], list[Samples]]:
+def held_aside(samples: Sequence[Batch]) -> tuple[list[Batch], list[Batch]]:
     """Return the batches that steps learn from, and those that decide: the last ones.
 
     Both are empty where there are fewer than 8 samples or 2 batches.
@@ -234,7 +234,7 @@ def _try(best: Climbed, name: str, step: Step, ground: Ground, judge: Judge) -> 
 
 
 def _steps(
-    effort: str, start: Climbed, ground: Ground, learnt: Sequence[Samples]
+    effort: str, start: Climbed, ground: Ground, learnt: Sequence[Batch]
 ) -> Iterator[tuple[str, Step]]:
     """Yield each step's name and what it does, cheapest first."""
     plain, recipe = joined(learnt), ground.recipe.of(ground.target.name)
@@ -268,7 +268,7 @@ def _steps(
 
 
 def _smoothed(
-    state: Climbed, ground: Ground, learnt: Sequence[Samples], linear: bool
+    state: Climbed, ground: Ground, learnt: Sequence[Batch], linear: bool
 ) -> Climbed | None:
     """Hand the range of large channels to the weights; the graph has a profile and plan of its own."""
     if ground.target.grouped:
@@ -295,7 +295,7 @@ def _equalized(
     state: Climbed,
     start: Graph,
     ground: Ground,
-    learnt: Sequence[Samples],
+    learnt: Sequence[Batch],
     feeds: Feeds,
     clips: bool,
 ) -> Climbed | None:
@@ -364,7 +364,7 @@ def _learned(state: Climbed, ground: Ground, feeds: Feeds, recipe: Recipe) -> Cl
 
 
 def _ranged(
-    state: Climbed, ground: Ground, learnt: Sequence[Samples], recipe: Recipe
+    state: Climbed, ground: Ground, learnt: Sequence[Batch], recipe: Recipe
 ) -> Climbed | None:
     """Search ranges in the fitted network, and put them into the rough plan too."""
     some, count = [], 0
@@ -387,12 +387,12 @@ def _ranged(
     return replace(state, rough=rough, plan=plan)
 
 
-def joined(samples: Sequence[Samples]) -> Feeds:
+def joined(samples: Sequence[Batch]) -> Feeds:
     """Return the samples of all batches as one, without padding."""
     names = list(samples[0].feeds)
     return {name: np.concatenate([_rows(b, name) for b in samples]) for name in names}
 
 
-def _rows(batch: Samples, name: str) -> NDArray[Any]:
+def _rows(batch: Batch, name: str) -> NDArray[Any]:
     array = batch.feeds[name]
     return array[: batch.count] if len(array) > batch.count else array

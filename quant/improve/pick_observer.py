@@ -13,7 +13,8 @@ from typing import Any
 
 from quant.choose.bias_correction import correct_bias
 from quant.choose.planner import choose
-from quant.compare.comparison import Samples, compare
+from quant.compare.batch import Batch
+from quant.compare.comparison import compare
 from quant.graph.prepared_graph import Graph
 from quant.plan.recipe import Recipe
 from quant.plan.tensor_plans import Plan
@@ -36,7 +37,7 @@ def pick_plan(
     profile: Profile,
     target: Target,
     recipe: Recipe,
-    samples: Sequence[Samples],
+    samples: Sequence[Batch],
     plain: Any,
     threads: int = 0,
 ) -> tuple[Plan, dict[str, float]]:

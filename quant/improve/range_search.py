@@ -19,7 +19,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from quant.compare.comparison import Samples, float_outputs
+from quant.compare.batch import Batch
+from quant.compare.comparison import float_outputs
 from quant.formats.number_format import Integer, Params
 from quant.graph.prepared_graph import Graph
 from quant.plan.tensor_plans import Plan, TensorPlan
@@ -45,7 +46,7 @@ def search_ranges(
     graph: Graph,
     plan: Plan,
     target: Target,
-    samples: Sequence[Samples],
+    samples: Sequence[Batch],
     plain: Any,
     threads: int = 0,
     fixed: Collection[str] = (),
@@ -113,7 +114,7 @@ class _Search:
         graph: Graph,
         plan: Plan,
         target: Target,
-        samples: Sequence[Samples],
+        samples: Sequence[Batch],
         plain: Any,
         threads: int,
     ) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quant.choose.weight_grids import weight_range
-from quant.compare.comparison import Samples
+from quant.compare.batch import Batch
 from quant.graph.layers import weight_axis
 from quant.graph.prepared_graph import Graph
 from quant.graph.session import open_session
@@ -49,7 +49,7 @@ class Seen:
 
 
 def look(
-    graph: Graph, readers: Sequence[Reader], samples: Sequence[Samples], threads: int = 0
+    graph: Graph, readers: Sequence[Reader], samples: Sequence[Batch], threads: int = 0
 ) -> dict[str, Seen]:
     """Return what the samples show of each reader's input, by the tensor's name.
 

@@ -23,7 +23,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from quant.compare.comparison import Samples
+from quant.compare.batch import Batch
 from quant.graph.layers import source_of
 from quant.graph.prepared_graph import Graph, weight_of
 from quant.improve.channel_routes import Edits, Reader, Route, follow
@@ -60,7 +60,7 @@ def smooth(
     graph: Graph,
     plan: Plan,
     target: Target,
-    samples: Sequence[Samples],
+    samples: Sequence[Batch],
     off: Collection[str] = (),
     *,
     linear: bool = False,

@@ -13,10 +13,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from quant.common.files import write_json
+from quant.common.fingerprint import digest
 from quant.cost.layer_costs import CostTable
 from quant.graph.prepared_graph import Graph
 from quant.profile.statistics import Profile
-from quant.search.sensitivity_file import digest
 from quant.target.table import Target
 
 RUNTIMES: Mapping[str, str] = MappingProxyType(

@@ -1,6 +1,6 @@
 """Load a model from an ONNX file or a PyTorch factory, or say in one sentence why not."""
 
-__all__ = ["load"]
+__all__ = ["load", "open_graph"]
 
 import re
 from pathlib import Path
@@ -10,13 +10,16 @@ import onnx_ir.passes.common as passes
 
 from quant.common.errors import QuantError, UnsupportedError
 from quant.graph.names import name_nodes
+from quant.graph.prepared_graph import Graph
 from quant.graph.session import open_session, reason
 from quant.graph.without_weights import without_weights
 from quant.load.onnx_file import read_proto
+from quant.load.prepare import prepare
 from quant.load.refusals import refuse_layers, refuse_structure
 
 FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 """`module:factory`, both dotted names; a drive letter needs a slash behind its colon."""
+
 
 SMALL = 1024
 """Bytes up to which a weight stays in the graph that is only tried, for shapes are read from it."""
@@ -87,3 +90,10 @@ def _refused(model: ir.Model, place: str, said: str) -> UnsupportedError:
     return UnsupportedError(
         f"{place}: ONNX Runtime must be able to load the model, and said '{said}'. Export it again."
     )
+
+
+def open_graph(source: str) -> tuple[ir.Model, Graph]:
+    """Return a model as loaded and as prepared."""
+    raw = load(source)
+    name = source.rsplit(":", 1)[-1] if ":" in source and not Path(source).exists() else source
+    return raw, prepare(raw, Path(name).stem or "model", source)

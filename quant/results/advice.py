@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from quant.analysis.layer_error import LayerError
 from quant.causes.cause import KINDS, Cause, recipe_of
-from quant.compare.metrics import METRICS
+from quant.metrics.metric import METRICS
 from quant.results.saved_run import SavedTarget
 
 WORTH = 0.002

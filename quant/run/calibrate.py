@@ -25,27 +25,22 @@ from quant.choose.planner import choose, node_types
 from quant.common.files import write_json, write_text
 from quant.common.progress import Talk
 from quant.compare.comparison import Comparison, compare
-from quant.compare.metrics import Metric
 from quant.compare.sample_table import samples_csv
-from quant.cost.device_choice import predicted
-from quant.deploy.target_folder import Shipped, refused_layers, ship, wanted_floats, with_fallback
+from quant.cost.network_cost import predicted
+from quant.deploy.fallback import refused_layers, wanted_floats, with_fallback
+from quant.deploy.target_folder import Shipped, ship
 from quant.graph.prepared_graph import Graph
 from quant.graph.session import open_session
 from quant.improve.ladder import Climbed, Ground, Rung, affordable, climb
 from quant.improve.pick_observer import PICK, best_of, pick_plan
 from quant.job.settings import Job
+from quant.metrics.metric import Metric, find_metric
 from quant.observers import OBSERVERS
 from quant.plan.recipe import NOTHING, Recipe, load_recipe
 from quant.plan.tensor_plans import Plan
 from quant.profile.statistics import Profile
-from quant.run.material import (
-    Material,
-    allowance,
-    deployment_of,
-    find_metric,
-    gather,
-    profile_samples,
-)
+from quant.run.material import Material, deployment_of, gather
+from quant.run.profile_samples import allowance, profile_samples
 from quant.run.report import write_overview
 from quant.run.summary import summary
 from quant.search.cost_source import cost_table
@@ -256,7 +251,7 @@ def _improve(
             plain=plain,
             pixels=deployment.pixels,
             choose=again,
-            watch=watch,  # type: ignore[arg-type]
+            watch=watch,
             keep=keep,
             threads=job.threads,
         )

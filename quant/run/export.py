@@ -11,20 +11,15 @@ import onnx
 from quant.cli.options import preprocess_of
 from quant.common.errors import InputError
 from quant.common.progress import Talk
-from quant.deploy.target_folder import (
-    Shipped,
-    fallen_back,
-    planned_floats,
-    refuse_narrow,
-    refused_layers,
-    ship,
-)
+from quant.deploy.fallback import fallen_back, planned_floats, refused_layers
+from quant.deploy.target_folder import Shipped, refuse_narrow, ship
 from quant.job.settings import Job
 from quant.load.onnx_file import read_proto
+from quant.load.open_graph import open_graph
 from quant.plan.file import load_plan
 from quant.plan.fitted_graph import graph_for
 from quant.profile.file import load_profile
-from quant.run.material import deployment_of, gather, open_graph
+from quant.run.material import deployment_of, gather
 from quant.target.check_plan import check_whole
 from quant.target.deployment import Deployment
 from quant.target.finding import Finding

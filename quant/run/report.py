@@ -10,10 +10,11 @@ from quant.graph.prepared_graph import save_model
 from quant.results.run_diff import compare_runs, diff_json
 from quant.results.saved_run import load_run
 from quant.visualize.figures.write_figures import write_figures
+from quant.visualize.report.diff_page import diff_html
 from quant.visualize.report.html import write_report
 from quant.visualize.report.markdown import report_markdown
 from quant.visualize.report.overlays import model_explorer, netron
-from quant.visualize.terminal.diff import diff_html, diff_text
+from quant.visualize.terminal.diff import diff_text
 
 FORMATS = ("html", "markdown", "model-explorer", "netron")
 

@@ -22,7 +22,8 @@ from quant.job.settings import Job
 from quant.observers import OBSERVERS
 from quant.plan.recipe import NOTHING, load_recipe
 from quant.profile.statistics import Profile
-from quant.run.material import Material, allowance, gather
+from quant.run.material import Material, gather
+from quant.run.profile_samples import allowance
 from quant.target.table import TARGETS
 from quant.visualize.figures.selection import selection_figure
 

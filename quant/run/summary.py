@@ -15,7 +15,7 @@ import quant
 from quant.calibration.selection.sufficiency import Sufficiency
 from quant.common.progress import Talk
 from quant.compare.comparison import Comparison
-from quant.cost.device_choice import predicted_text
+from quant.cost.network_cost import predicted_text
 from quant.graph.prepared_graph import weight_of
 from quant.job.settings import Job
 from quant.profile.statistics import Profile

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from quant.compare.comparison import Samples
+from quant.compare.batch import Batch
 from quant.cost.device_choice import device_meant, single_sizes
 from quant.cost.device_file import pick_device
 from quant.cost.layer_costs import CostTable
@@ -31,7 +31,7 @@ def cost_table(
     graph: Graph,
     target: Target,
     job: Job,
-    samples: Sequence[Samples],
+    samples: Sequence[Batch],
     profile: Profile | None = None,
 ) -> CostTable:
     """Return what layers cost on the device of a search, for one sample.

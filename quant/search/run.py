@@ -11,19 +11,19 @@ from numpy.typing import NDArray
 
 from quant.choose.bias_correction import correct_bias
 from quant.choose.planner import choose, usable_tensors
+from quant.common.fingerprint import digest
 from quant.common.progress import Talk
-from quant.compare.comparison import Samples
-from quant.compare.metrics import Metric
+from quant.compare.batch import Batch
 from quant.cost.layer_costs import CostTable
 from quant.deploy.target_folder import ship
 from quant.graph.prepared_graph import Graph
 from quant.improve.ladder import joined
 from quant.improve.pick_observer import PICK, best_of, pick_plan
 from quant.job.settings import Job
+from quant.metrics.metric import Metric
 from quant.plan.recipe import Recipe
 from quant.plan.tensor_plans import Plan
 from quant.profile.statistics import Profile
-from quant.search.sensitivity_file import digest
 from quant.search.target_search import Ground, Searched, search_target
 from quant.search.write_files import write_search
 from quant.target.deployment import Deployment
@@ -37,7 +37,7 @@ def search_run(
     recipe: Recipe,
     profile: Profile,
     table: CostTable,
-    samples: Sequence[Samples],
+    samples: Sequence[Batch],
     plain: Any,
     metrics: Sequence[Metric],
     deployment: Deployment,
@@ -107,7 +107,7 @@ def _with_observer(
     target: Target,
     recipe: Recipe,
     profile: Profile,
-    samples: Sequence[Samples],
+    samples: Sequence[Batch],
     plain: Any,
 ) -> Recipe:
     """Settle the observer once, so that every plan of the search has the same."""

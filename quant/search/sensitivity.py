@@ -22,11 +22,11 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quant.common.errors import InputError
-from quant.compare.comparison import Samples
-from quant.compare.metrics import METRICS
-from quant.compare.squared_error import Rows
+from quant.compare.batch import Batch
+from quant.compare.error_sums import Rows
 from quant.graph.layers import Layer, layers
 from quant.graph.prepared_graph import Graph, named_values
+from quant.metrics.metric import METRICS
 from quant.search.groups import Between, Group
 from quant.simulate.one_at_a_time import Turn, Turntable
 from quant.simulate.quantizer_nodes import grid_of
@@ -86,7 +86,7 @@ def probe(
     versions: Mapping[int, ir.Model],
     groups: Sequence[Group],
     count: int,
-    batches: Iterable[Samples],
+    batches: Iterable[Batch],
     *,
     between: Sequence[Between] = (),
     name: str = "nmse",
@@ -174,7 +174,7 @@ def _joined(parts: Sequence[Probes]) -> Probes:
 def _of_batch(
     table: Turntable,
     spots: Sequence[_Spot],
-    batch: Samples,
+    batch: Batch,
     name: str,
     shape: tuple[int, int],
 ) -> Probes:
@@ -208,7 +208,7 @@ def _noise(want: F64, got: F64) -> float:
 
 
 def _loss(
-    name: str, wanted: Mapping[str, F64], batch: Samples
+    name: str, wanted: Mapping[str, F64], batch: Batch
 ) -> Callable[[Mapping[str, F64]], float]:
     """Return the function that sums over a batch's samples what an answer loses against float."""
     if name == "nmse":
@@ -231,8 +231,8 @@ def _loss(
         )
     judged = wanted if metric.against_float else labels
     sign = 1.0 if metric.better == "higher" else -1.0
-    base = float(np.sum(metric.score(wanted, judged)))
-    return lambda got: sign * (base - float(np.sum(metric.score(got, judged))))
+    base = float(np.sum(metric.scores(wanted, judged)))
+    return lambda got: sign * (base - float(np.sum(metric.scores(got, judged))))
 
 
 def _log_softmax(x: F64) -> F64:

@@ -1,8 +1,7 @@
 """Probes as a file, so that a killed search need not measure again."""
 
-__all__ = ["digest", "load_probes", "save_probes"]
+__all__ = ["load_probes", "save_probes"]
 
-import hashlib
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,15 +13,9 @@ from quant.common.files import atomic
 from quant.search.sensitivity import Probes
 
 FORMAT = "quant-probes-1"
+
+
 NAMES = ("signal", "noise", "other", "samples")
-
-
-def digest(*parts: str) -> str:
-    """Return the SHA-256 of texts, 64 hex digits; where one ends counts."""
-    found = hashlib.sha256()
-    for part in parts:
-        found.update(f"{len(part)}:{part}".encode())
-    return found.hexdigest()
 
 
 def save_probes(probes: Probes, path: Path, key: str) -> None:

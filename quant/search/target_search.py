@@ -13,13 +13,15 @@ import onnx_ir as ir
 
 from quant.choose.precisions import precisions
 from quant.common.errors import InputError
+from quant.common.fingerprint import digest
 from quant.common.progress import Talk
-from quant.compare.comparison import Samples, compare
-from quant.compare.metrics import Metric
+from quant.compare.batch import Batch
+from quant.compare.comparison import compare
 from quant.cost.layer_costs import CostTable
 from quant.graph.layers import layers
 from quant.graph.prepared_graph import Graph
 from quant.job.search_goal import AXES, Goal
+from quant.metrics.metric import Metric
 from quant.plan.file import plan_text
 from quant.plan.recipe import Recipe
 from quant.plan.tensor_plans import LayerPlan, Plan
@@ -30,7 +32,7 @@ from quant.search.groups import Group, between, groups_of, merged
 from quant.search.knapsack import Assignment
 from quant.search.measured_plans import Answer, Answers, Limits
 from quant.search.sensitivity import Sensitivity, probe, sensitivity_of
-from quant.search.sensitivity_file import digest, load_probes, save_probes
+from quant.search.sensitivity_file import load_probes, save_probes
 from quant.simulate.simulated_graph import open_simulation, quantize_graph
 from quant.target.table import Target
 
@@ -64,7 +66,7 @@ class Ground:
     recipe: Recipe
     table: CostTable
     goal: Goal
-    samples: Sequence[Samples]
+    samples: Sequence[Batch]
     plain: Any
     metrics: Sequence[Metric]
     seen: frozenset[str]
@@ -333,7 +335,7 @@ def measured_sensitivity(
     return sensitivity_of(found, tensors, goal.sensitivity)
 
 
-def _until(end: float, batches: Iterable[Samples]) -> Iterator[Samples]:
+def _until(end: float, batches: Iterable[Batch]) -> Iterator[Batch]:
     """Yield batches while there is time, and the first one in any case."""
     for number, batch in enumerate(batches):
         if number and time.monotonic() >= end:
@@ -341,8 +343,8 @@ def _until(end: float, batches: Iterable[Samples]) -> Iterator[Samples]:
         yield batch
 
 
-def _first(samples: Sequence[Samples], count: int) -> list[Samples]:
-    found: list[Samples] = []
+def _first(samples: Sequence[Batch], count: int) -> list[Batch]:
+    found: list[Batch] = []
     for batch in samples:
         if sum(b.count for b in found) < count:
             found.append(batch)

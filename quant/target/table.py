@@ -149,4 +149,4 @@ class Target:
         return self.formats[self.precision][1]
 
 
-TARGETS: Registry[Target] = Registry("target", "quant.export")
+TARGETS: Registry[Target] = Registry("target", "quant.export", member="target")

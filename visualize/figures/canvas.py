@@ -1,8 +1,7 @@
 """How the heatmap is drawn: a page in inches, its colours and texts, and the cells of a target."""
 
-__all__ = ["ALARM", "CELL", "INK", "QUIET", "STRIP", "Page", "colours", "draw_panel", "plain"]
+__all__ = ["ALARM", "CELL", "INK", "QUIET", "STRIP", "Page", "colours", "plain"]
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -11,18 +10,19 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps, font_manager
 from matplotlib.axes import Axes
-from matplotlib.collections import PatchCollection
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
-from numpy.typing import NDArray
 
-from quant.visualize.figures.heatmap_grid import COLUMNS, Grid, Scale
+from quant.visualize.figures.heatmap_grid import COLUMNS, Scale
 from quant.visualize.label import escaped, shortened
 
 INK, QUIET, ALARM, FLOAT = "#1b1f24", "#69707a", "#a50f15", "#2f6db3"
+
+
 HOLE = "#eef0f2"
+
 
 CELL, STRIP = 0.68, 0.17
 """Inches: a cell's width, and the strip of precisions left of a panel."""
@@ -117,105 +117,3 @@ class Page:
             )
             self.text(x + 0.23, y, words, size=7)
             x += 0.35 + 0.062 * len(words)
-
-
-def draw_panel(
-    axes: Axes,
-    grid: Grid,
-    target: str,
-    scales: Sequence[Scale],
-    *,
-    numbered: bool,
-    mark: float | None,
-) -> None:
-    """Draw the cells of one target; a unit of the axes is an inch across and a row down.
-
-    Args:
-        axes: Bare; they are filled.
-        grid: Holds the target.
-        target: Its name.
-        scales: One a column.
-        numbered: Whether each cell has its number printed.
-        mark: Points of the F on a row that stays float32; None where it has no room.
-    """
-    values, count = grid.values[target], len(grid.names)
-    axes.set_xlim(0, STRIP + CELL * len(COLUMNS))
-    axes.set_ylim(count, 0)
-    holes, lossless = [], []
-    for x, (column, scale) in enumerate(zip(COLUMNS, scales, strict=True)):
-        left = STRIP + CELL * x
-        known = values[:, x]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            bad = scale.share(column.badness(known))
-        shades = colours(column.neutral)(np.nan_to_num(bad)[:, None])
-        axes.imshow(
-            shades, extent=(left, left + CELL, count, 0), aspect="auto", interpolation="none"
-        )
-        holes += _runs(np.isnan(known), left)
-        lossless += _runs(np.isposinf(known), left)
-        for y, value in enumerate(known if numbered else ()):
-            if not math.isnan(value):
-                axes.text(
-                    left + CELL / 2,
-                    y + 0.5,
-                    column.text(value) if math.isfinite(value) else f"{value:g}",
-                    size=7,
-                    ha="center",
-                    va="center_baseline",
-                    color="white" if bad[y] > 0.58 else INK,
-                    parse_math=False,
-                )
-    _hatch(axes, holes, "/////", HOLE, "#b9bfc7")
-    if not numbered:
-        _hatch(axes, lossless, "....", "none", "#7b828c")
-    edges = [STRIP + CELL * x for x in range(len(COLUMNS) + 1)]
-    axes.vlines(edges, 0, count, color="white", lw=1.2)
-    if numbered:
-        axes.hlines(range(count + 1), STRIP, edges[-1], color="white", lw=1.2)
-    _precisions(axes, grid, target, mark)
-    axes.set_xlim(0, STRIP + CELL * len(COLUMNS))
-    axes.set_ylim(count, 0)
-
-
-def _precisions(axes: Axes, grid: Grid, target: str, mark: float | None) -> None:
-    """Mark the rows that stay float32: blue, with an F where there is room."""
-    rows = grid.rows[target]
-    marks = np.array([n in rows and rows[n].precision.startswith("float") for n in grid.names])
-    for start, stop in _spans(marks):
-        axes.add_patch(
-            Rectangle((0.02, start), STRIP - 0.05, stop - start, facecolor=FLOAT, linewidth=0)
-        )
-    if mark is None:
-        return
-    for y in np.flatnonzero(marks):
-        axes.text(
-            STRIP / 2 - 0.005,
-            y + 0.5,
-            "F",
-            size=mark,
-            ha="center",
-            va="center_baseline",
-            color="white",
-            weight="bold",
-        )
-
-
-def _spans(marks: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Return [start, stop) of each run of true."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], marks.astype(np.int8), [0]])))
-    return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
-
-
-def _runs(marks: NDArray[np.bool_], left: float) -> list[Rectangle]:
-    """Return a rectangle over each run of marked cells of a column."""
-    return [Rectangle((left, a), CELL, b - a) for a, b in _spans(marks)]
-
-
-def _hatch(axes: Axes, found: list[Rectangle], hatch: str, face: str, line: str) -> None:
-    if found:
-        axes.add_collection(
-            PatchCollection(
-                found, facecolor=face, edgecolor=line, hatch=hatch, linewidth=0, zorder=1.5
-            ),
-            autolim=False,
-        )

@@ -11,8 +11,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from quant.analysis.layer_error import LayerError
-from quant.visualize.figures.canvas import ALARM, CELL, INK, QUIET, STRIP, Page, draw_panel, plain
+from quant.visualize.figures.canvas import ALARM, CELL, INK, QUIET, STRIP, Page, plain
 from quant.visualize.figures.figure_file import drawing, save_figure
+from quant.visualize.figures.heatmap_cells import draw_panel
 from quant.visualize.figures.heatmap_grid import COLUMNS, Grid
 from quant.visualize.label import cells
 

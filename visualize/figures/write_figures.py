@@ -10,9 +10,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from quant.analysis.analyse import LayerAnalysis
-from quant.analysis.layer_error import COLUMNS, csv_lines
+from quant.analysis.layer_error import COLUMNS
+from quant.common.csv_text import csv_lines
 from quant.common.files import write_text
-from quant.compare.metrics import sqnr_of_sums
+from quant.metrics.squared_error import sqnr_of_sums
 from quant.results.advice import noise_shares
 from quant.results.saved_run import SavedRun, SavedTarget
 from quant.visualize.figures.figure_file import drawing, save_figure

@@ -13,9 +13,9 @@ from quant.analysis.analyse import LayerAnalysis
 from quant.analysis.layer_error import LayerError
 from quant.causes.cause import KINDS, Cause
 from quant.choose.grid_fit import InputStats
-from quant.compare.metrics import sqnr_of_sums
 from quant.graph.layers import source_of
 from quant.graph.prepared_graph import Graph
+from quant.metrics.squared_error import sqnr_of_sums
 from quant.profile.statistics import Profile, TensorProfile
 
 LOSSLESS = 999.0

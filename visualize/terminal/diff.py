@@ -1,12 +1,11 @@
 """A diff of two runs as text for a terminal, and as a page."""
 
-__all__ = ["diff_html", "diff_text"]
+__all__ = ["diff_text"]
 
 import math
 
 from quant.results.run_diff import LayerDiff, RunDiff, TargetDiff
 from quant.visualize.label import escaped, shortened
-from quant.visualize.report.page import decibel, render
 
 MOST = 30
 """Layers in the text; all are in JSON and in the page."""
@@ -49,8 +48,3 @@ def _pair(values: tuple[float, float]) -> str:
 def _words(x: LayerDiff) -> str:
     gain = "" if math.isnan(x.gain) or not x.gain else f" by {abs(x.gain):.1f} dB"
     return f"{x.change}{gain if x.change in ('better', 'worse') else ''}"
-
-
-def diff_html(diff: RunDiff) -> str:
-    """Return a page that holds all it needs and runs no script."""
-    return render("diff.html", script="", diff=diff, decibel=decibel, isnan=math.isnan)

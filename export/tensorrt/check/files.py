@@ -12,7 +12,8 @@ from pathlib import Path
 import onnx_ir as ir
 
 from quant.common.errors import few
-from quant.export.qdq.nodes import finding, is_quantizer
+from quant.export.qdq.nodes import is_quantizer
+from quant.export.tensorrt.check.network import finding
 from quant.target.finding import Finding
 
 HEAD = re.compile(r"TRT-\d{4,6}-(EntropyCalibration2|MinMaxCalibration)")

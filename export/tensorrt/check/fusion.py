@@ -10,8 +10,9 @@ from collections.abc import Iterator
 
 import onnx_ir as ir
 
-from quant.export.qdq.nodes import Network, Rule, finding, is_quantizer, label, maker, operand
+from quant.export.qdq.nodes import is_quantizer, label, maker, operand
 from quant.export.qdq.walk import EPILOGUES, dequantizer, float_readers, is_integer, is_of
+from quant.export.tensorrt.check.network import Network, Rule, finding
 from quant.graph.prepared_graph import WEIGHTED
 from quant.target.finding import Finding
 

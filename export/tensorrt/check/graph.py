@@ -12,17 +12,9 @@ from types import MappingProxyType
 import onnx
 import onnx_ir as ir
 
-from quant.export.qdq.nodes import (
-    Network,
-    Rule,
-    finding,
-    is_quantizer,
-    label,
-    operand,
-    plain,
-    readers,
-)
+from quant.export.qdq.nodes import is_quantizer, label, operand, plain, readers
 from quant.export.qdq.walk import constant
+from quant.export.tensorrt.check.network import Network, Rule, finding
 from quant.export.tensorrt.graph.names import BAD_NODE, BAD_TENSOR
 from quant.target.finding import Finding, Severity
 

@@ -10,18 +10,9 @@ from collections.abc import Iterator
 import numpy as np
 import onnx_ir as ir
 
-from quant.export.qdq.nodes import (
-    QUANTIZERS,
-    Network,
-    Rule,
-    finding,
-    is_quantizer,
-    label,
-    operand,
-    readers,
-    shape_of,
-)
+from quant.export.qdq.nodes import QUANTIZERS, is_quantizer, label, operand, readers, shape_of
 from quant.export.qdq.walk import constant, rooted
+from quant.export.tensorrt.check.network import Network, Rule, finding
 from quant.target.finding import Finding
 
 TYPES = {ir.DataType.INT8, ir.DataType.FLOAT8E4M3FN, ir.DataType.INT4}

@@ -11,7 +11,7 @@ from math import prod
 
 import onnx_ir as ir
 
-from quant.export.qdq.nodes import Network, Rule, finding, is_quantizer, operand, readers, shape_of
+from quant.export.qdq.nodes import is_quantizer, operand, readers, shape_of
 from quant.export.qdq.walk import (
     EPILOGUES,
     MOVED,
@@ -21,6 +21,7 @@ from quant.export.qdq.walk import (
     kernel,
     weight_source,
 )
+from quant.export.tensorrt.check.network import Network, Rule, finding
 from quant.graph.prepared_graph import WEIGHTED
 from quant.target.finding import Finding
 

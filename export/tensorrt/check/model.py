@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import onnx_ir as ir
 
-from quant.export.qdq.nodes import Network, finding, label
+from quant.export.qdq.nodes import label
 from quant.export.tensorrt.check.graph import IMPORT
 from quant.export.tensorrt.check.grids import GRID
 from quant.export.tensorrt.check.kernels import slow_shapes
+from quant.export.tensorrt.check.network import Network, finding
 from quant.export.tensorrt.graph.names import BAD_NODE, BAD_TENSOR
 from quant.graph.layers import weight_axis
 from quant.graph.prepared_graph import Graph, weight_of

@@ -10,16 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import onnx_ir as ir
 
-from quant.export.qdq.nodes import (
-    Network,
-    Rule,
-    finding,
-    is_quantizer,
-    label,
-    maker,
-    operand,
-    readers,
-)
+from quant.export.qdq.nodes import is_quantizer, label, maker, operand, readers
 from quant.export.qdq.walk import (
     EPILOGUES,
     constant,
@@ -29,6 +20,7 @@ from quant.export.qdq.walk import (
     is_of,
     rooted,
 )
+from quant.export.tensorrt.check.network import Network, Rule, finding
 from quant.graph.prepared_graph import WEIGHTED
 from quant.target.finding import Finding
 

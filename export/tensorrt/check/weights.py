@@ -12,17 +12,9 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from quant.export.qdq.nodes import (
-    Network,
-    Rule,
-    finding,
-    is_quantizer,
-    maker,
-    operand,
-    readers,
-    shape_of,
-)
+from quant.export.qdq.nodes import is_quantizer, maker, operand, readers, shape_of
 from quant.export.qdq.walk import constant, dequantizer, kernel, rooted, weight_source
+from quant.export.tensorrt.check.network import Network, Rule, finding
 from quant.graph.prepared_graph import WEIGHTED
 from quant.target.finding import Finding, Severity
 

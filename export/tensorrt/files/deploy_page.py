@@ -1,12 +1,12 @@
 """DEPLOY.md of a TensorRT export: what to run, with what numbers in, and what nobody has checked."""
 
-__all__ = ["FILES", "deploy_md"]
+__all__ = ["FILES", "deploy_md", "renamed"]
 
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from quant.export.qdq.page_parts import plain_text, precision, preprocessing, renamed
+from quant.export.qdq.page_parts import MOST, _code, plain_text, precision, preprocessing
 from quant.export.tensorrt.files.build_scripts import BATCHES, Build
 from quant.graph.prepared_graph import Graph
 from quant.plan.tensor_plans import Plan
@@ -164,3 +164,22 @@ def _inferred(build: Build, facts: Mapping[str, Any]) -> list[str]:
     if facts["strongly_typed"] and build.half:
         lines.append("- How an integer layer's float side (bias, scales) was typed is our choice.")
     return lines
+
+
+def renamed(facts: Mapping[str, Any]) -> list[str]:
+    """Return the section about names, or nothing where all could stay."""
+    pairs = {**facts["renamed_nodes"], **facts["renamed_tensors"]}
+    if not pairs:
+        return []
+    rows = [f"| {_code(old)} | {_code(new)} |" for old, new in pairs.items()]
+    more = [f"| and {len(rows) - MOST} more, in run.json | |"] if len(rows) > MOST else []
+    return [
+        "## Renamed",
+        "",
+        "TensorRT's lists and caches break at some characters; in these files:",
+        "",
+        "| in the model | here |",
+        "|---|---|",
+        *rows[:MOST],
+        *more,
+    ]

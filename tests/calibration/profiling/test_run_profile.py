@@ -14,7 +14,6 @@ import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
 
-from quant.calibration.profiling.batches import Batch
 from quant.calibration.profiling.run_profile import (
     Checkpoint,
     profile,
@@ -26,6 +25,7 @@ from quant.calibration.profiling.statistics_graph import (
     tapped_tensors,
 )
 from quant.common.errors import InputError
+from quant.compare.batch import Batch
 from quant.graph.prepared_graph import Graph
 from quant.load.open_graph import load
 from quant.load.prepare import prepare

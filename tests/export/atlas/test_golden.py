@@ -32,8 +32,9 @@ from quant.plan.tensor_plans import LayerPlan, Plan, TensorPlan
 from quant.target.deployment import Deployment
 from quant.target.finding import errors
 from tests.atlas import ACTIVATION, WEIGHT, run_simulated
+from tests.tree import ROOT
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "atlas"
+GOLDEN = ROOT / "tests" / "golden" / "atlas"
 AXIS = {"Conv": 0, "ConvTranspose": 1}
 
 

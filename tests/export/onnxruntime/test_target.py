@@ -7,7 +7,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from quant.export.onnxruntime.target import integer_share, write
+from quant.export.onnxruntime.write import integer_share, write
 from quant.plan.recipe import Recipe, Rule
 from tests.chosen import chosen, inputs, run
 from tests.models import (

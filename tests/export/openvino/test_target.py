@@ -16,7 +16,8 @@ import onnx_ir as ir
 import pytest
 
 from quant.choose.planner import choose
-from quant.export.openvino.target import OPENVINO, write
+from quant.export.openvino.target import OPENVINO
+from quant.export.openvino.write import write
 from quant.export.qdq.quantize_once import quantize_once
 from quant.gate.candidate import open_candidate
 from quant.preprocess.image_to_tensor import Preprocess
@@ -25,12 +26,13 @@ from quant.target.deployment import Deployment
 from tests.chosen import chosen, inputs, prepared, profiled, run
 from tests.export.openvino.nets import every_net, executed
 from tests.models import concat_net, depthwise_net, gemm_net, model, residual_net, weights
+from tests.tree import ROOT
 
 openvino = pytest.mark.skipif(
     importlib.util.find_spec("openvino") is None,
     reason="openvino is not installed: pip install 'boardquant[openvino]'",
 )
-GOLDEN = Path(__file__).parents[1] / "golden" / "openvino"
+GOLDEN = ROOT / "tests" / "golden" / "openvino"
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 NETS = {
     "every": every_net,

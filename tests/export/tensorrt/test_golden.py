@@ -23,8 +23,9 @@ from quant.target.finding import Finding, errors
 from quant.target.table import TARGETS
 from tests.chosen import profiled
 from tests.models import conv_relu_net
+from tests.tree import ROOT
 
-GOLDEN = Path(__file__).parent.parent / "golden" / "tensorrt"
+GOLDEN = ROOT / "tests" / "golden" / "tensorrt"
 Q, DQ = "QuantizeLinear", "DequantizeLinear"
 
 Placed = dict[str, tuple[frozenset[tuple[str, int]], int | None, int]]

@@ -15,7 +15,7 @@ from quant.analysis.isolated import isolated_errors
 from quant.analysis.layer_table import measured_layers
 from quant.choose.planner import choose
 from quant.common.errors import InputError
-from quant.compare.squared_error import Rows, Sums
+from quant.compare.error_sums import Rows, Sums
 from quant.graph.layers import layers
 from quant.graph.prepared_graph import Graph, named_values, weight_of
 from quant.plan.tensor_plans import Plan

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from quant.choose.planner import choose
-from quant.export.onnxruntime.target import write
+from quant.export.onnxruntime.write import write
 from quant.graph.prepared_graph import Graph
 from quant.plan.recipe import NOTHING, Recipe, Rule
 from quant.plan.tensor_plans import Plan

@@ -46,8 +46,8 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> str:
     x = models.image(batch=40)
     np.savez(folder / "x.npz", **{net.graph.input[0].name: x, "labels": np.zeros(40, np.int64)})
     (folder / "test_gate.py").write_text(TESTS)
-    installed = any(e.value == "quant.pytest_plugin" for e in entry_points(group="pytest11"))
-    plugin = [] if installed else ["-p", "quant.pytest_plugin"]
+    installed = any(e.value == "quant.cli.pytest_plugin" for e in entry_points(group="pytest11"))
+    plugin = [] if installed else ["-p", "quant.cli.pytest_plugin"]
     words = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *plugin, "test_gate.py"]
     paths = {"PYTHONPATH": str(ROOT), "PATH": "", "HOME": str(folder)}
     done = subprocess.run(words, cwd=folder, env=paths, capture_output=True, text=True, check=False)
@@ -77,7 +77,7 @@ def test_what_must_be_mended_is_one_sentence(said: str) -> None:
 def test_the_fixture_costs_a_pytest_that_does_not_use_it_nothing() -> None:
     """The plugin is loaded into every run of pytest on the machine."""
     code = (
-        "import sys, quant.pytest_plugin;"
+        "import sys, quant.cli.pytest_plugin;"
         "heavy = {'numpy', 'onnx', 'onnxruntime', 'scipy', 'click'} & set(sys.modules);"
         "sys.exit(str(heavy) if heavy else 0)"
     )

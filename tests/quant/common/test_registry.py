@@ -21,7 +21,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     folder = tmp_path / name
     folder.mkdir()
     (folder / "__init__.py").write_text(
-        f"from quant.registry import Registry\nTABLE = Registry('knife', '{name}')\n"
+        f"from quant.common.registry import Registry\nTABLE = Registry('knife', '{name}')\n"
     )
     for part in ("paring", "bread"):
         (folder / f"{part}.py").write_text(

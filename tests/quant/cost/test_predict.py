@@ -10,12 +10,8 @@ from click.testing import CliRunner
 
 from quant.cli.main import quant
 from quant.common.errors import InputError
-from quant.cost.device_choice import (
-    device_meant,
-    predicted,
-    predicted_text,
-    single_sizes,
-)
+from quant.cost.device_choice import device_meant, single_sizes
+from quant.cost.network_cost import predicted, predicted_text
 from quant.cost.open_sizes import chosen_sizes
 from quant.cost.predict import Asked, network_precisions, raise_roof
 from quant.cost.roofline import roofline

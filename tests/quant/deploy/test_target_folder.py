@@ -9,7 +9,8 @@ import pytest
 
 from quant.choose.placement import place
 from quant.common.errors import InputError
-from quant.deploy.target_folder import refused_layers, ship, with_fallback
+from quant.deploy.fallback import refused_layers, with_fallback
+from quant.deploy.target_folder import ship
 from quant.export.tensorrt.check.run_rules import check_export
 from quant.graph.prepared_graph import Graph
 from quant.plan.recipe import NOTHING, Recipe, Rule

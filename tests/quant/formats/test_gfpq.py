@@ -1,7 +1,6 @@
 """The logarithmic grid, held against HiSilicon's own library and, in ONNX Runtime, against itself."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,9 @@ from hypothesis.extra import numpy as npst
 
 from quant.formats.gfpq import GFPQ8, GFPQ16, TABLE, Delta, Gfpq, gfpq_function
 from quant.graph.session import open_session
+from tests.tree import ROOT
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "nnie" / "gfpq_vectors.json"
+GOLDEN = ROOT / "tests" / "golden" / "nnie" / "gfpq_vectors.json"
 VECTORS: list[dict[str, Any]] = json.loads(GOLDEN.read_text(encoding="utf-8"))
 
 

@@ -13,12 +13,12 @@ from quant.demo import unpack
 from quant.improve.held_out import Judge
 from quant.improve.ladder import held_aside
 from quant.job.settings import Job
+from quant.load.open_graph import open_graph
 from quant.plan.file import load_plan
 from quant.plan.fitted_graph import graph_for
 from quant.preprocess.image_to_tensor import Preprocess
 from quant.run.calibrate import Run, calibrate
 from quant.run.export import export_plan
-from quant.run.material import open_graph
 from tests.chosen import batch_of
 
 

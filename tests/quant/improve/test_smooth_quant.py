@@ -8,9 +8,9 @@ import onnx_ir as ir
 import pytest
 from numpy.typing import NDArray
 
-from quant.calibration.profiling.batches import Batch
 from quant.calibration.profiling.run_profile import profile
 from quant.choose.planner import choose
+from quant.compare.batch import Batch
 from quant.graph.prepared_graph import Graph
 from quant.graph.session import open_session
 from quant.improve.ladder import Ground, climb

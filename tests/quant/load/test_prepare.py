@@ -228,7 +228,7 @@ def test_the_same_input_gives_the_same_bytes_in_another_process(tmp_path: Path) 
     onnx.save(model(_OPSET_11, weights(12, w=(4, 3, 3, 3))), tmp_path / "m.onnx")
     code = (
         "import sys; from pathlib import Path; from quant.load import load; "
-        "from quant.prepare import prepare; "
+        "from quant.load.prepare import prepare; "
         "prepare(load('m.onnx'), 'm', 'm.onnx').save(Path(sys.argv[1]))"
     )
     for seed in ("1", "2"):

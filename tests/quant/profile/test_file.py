@@ -161,7 +161,7 @@ def test_another_process_gives_the_same_bytes(tmp_path: Path) -> None:
     save_profile(profile(), here)
 
     code = (
-        "import sys; from pathlib import Path; from quant.profile_file import *; "
+        "import sys; from pathlib import Path; from quant.profile.file import *; "
         "save_profile(load_profile(Path(sys.argv[1])), Path(sys.argv[2]))"
     )
     subprocess.run([sys.executable, "-c", code, here, there], check=True, timeout=60)

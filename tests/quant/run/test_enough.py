@@ -10,11 +10,12 @@ import pytest
 from quant.calibration import batches, open_data
 from quant.calibration.profiling.run_profile import Mark, profile
 from quant.calibration.selection.split import by_lot
+from quant.calibration.sources.data import input_specs
 from quant.common.progress import Talk
 from quant.job.settings import Job
+from quant.load.open_graph import open_graph
 from quant.preprocess.image_to_tensor import Preprocess
 from quant.run.calibrate import Run, calibrate
-from quant.run.material import input_specs, open_graph
 from quant.run.summary import summary_text
 from tests.models import conv_relu_net, image
 

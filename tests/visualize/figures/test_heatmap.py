@@ -163,6 +163,8 @@ def test_the_picture_grows_with_the_network_and_has_an_end(tmp_path: Path) -> No
 
 def test_pyplot_is_not_touched() -> None:
     """Its global state would choose a window system on a server without one."""
-    code = "import sys, quant.visualize.heatmap; sys.exit('matplotlib.pyplot' in sys.modules)"
+    code = (
+        "import sys, quant.visualize.figures.heatmap; sys.exit('matplotlib.pyplot' in sys.modules)"
+    )
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

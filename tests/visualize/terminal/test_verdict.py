@@ -3,7 +3,6 @@
 import json
 import math
 import re
-from pathlib import Path
 
 import pytest
 import xmlschema
@@ -12,8 +11,9 @@ from quant.common.files import finite
 from quant.gate.limits import Judged, Limit, Result, Verdict
 from quant.visualize.terminal.verdict import verdict_markdown, verdict_text
 from quant.visualize.terminal.verdict_files import github_annotations, junit_xml, verdict_json
+from tests.tree import ROOT
 
-SCHEMA = xmlschema.XMLSchema(Path(__file__).parents[1] / "golden" / "junit" / "junit.xsd")
+SCHEMA = xmlschema.XMLSchema(ROOT / "tests" / "golden" / "junit" / "junit.xsd")
 EVIL = "</td><script>|`a`*b*\x1b[31m\n::error::\x00%,&\"'日本"
 
 

@@ -13,7 +13,8 @@ import pytest
 from numpy.typing import NDArray
 
 from quant.common.errors import InputError
-from quant.export.atlas.check.run_rules import RULES, check_export
+from quant.export.atlas.check.rules import RULES
+from quant.export.atlas.check.run_rules import check_export
 from quant.export.atlas.graph.simulate import simulated
 from quant.export.atlas.target import write
 from quant.graph.prepared_graph import save_model

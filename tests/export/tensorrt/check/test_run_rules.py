@@ -11,7 +11,8 @@ import onnx_ir as ir
 import pytest
 
 from quant.common.errors import InputError
-from quant.export.tensorrt.check.run_rules import RULES, check_export, check_model
+from quant.export.tensorrt.check.rules import RULES
+from quant.export.tensorrt.check.run_rules import check_export, check_model
 from quant.target.deployment import Deployment
 from quant.target.finding import Finding
 from tests.chosen import chosen, prepared

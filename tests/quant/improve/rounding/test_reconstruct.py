@@ -102,7 +102,7 @@ def test_a_block_that_does_not_come_nearer_is_left_alone(monkeypatch: pytest.Mon
     graph, plan = chosen(residual_net(), recipe=FOUR)
     fitted, better = fit_layers(graph, replace(plan, shifts={}), inputs(graph, 0, 16))
     rates = {"v": 0.0, "e": 3.0, "bias": 30.0}
-    monkeypatch.setattr(quant.reconstruct_block, "RATES", rates)
+    monkeypatch.setattr(quant.improve.rounding.learn_block, "RATES", rates)
 
     assert reconstruct(graph, fitted, better, inputs(graph, 0, 16))[0].fingerprint == (
         fitted.fingerprint
@@ -129,8 +129,8 @@ def test_the_roundings_of_one_layer_against_all_that_there_are(
     walk = Walk(graph, plan, {"input": x}, floats=graph, chunk=8)
     twin = Twin(walk, find_blocks(graph, can_run)[0], NOTHING, CPU)
     rates = {"v": 0.2, "e": 0.0, "bias": 0.0}
-    monkeypatch.setattr(quant.reconstruct_block, "RATES", rates)
-    monkeypatch.setattr(quant.reconstruct_block, "KEPT", 1.0)
+    monkeypatch.setattr(quant.improve.rounding.learn_block, "RATES", rates)
+    monkeypatch.setattr(quant.improve.rounding.learn_block, "KEPT", 1.0)
     (rounding,) = twin.roundings.values()
     low = rounding.integers().numpy().astype(np.float64)
     step = np.where(graph.array("w") / rounding.scale().detach().numpy()[:, None] >= low, 1, -1)

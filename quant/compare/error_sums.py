@@ -14,8 +14,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from quant.compare.comparison import Samples
-from quant.compare.metrics import sqnr_of_sums
+from quant.compare.batch import Batch
+from quant.metrics.squared_error import sqnr_of_sums
 
 F64 = NDArray[np.float64]
 
@@ -31,7 +31,7 @@ class Rows:
     rows: int | None
 
     @classmethod
-    def of(cls, batch: Samples) -> "Rows":
+    def of(cls, batch: Batch) -> "Rows":
         """Return those of a batch; None rows where its inputs disagree."""
         seen = {len(v) for v in batch.feeds.values() if v.ndim}
         return cls(batch.count, seen.pop() if len(seen) == 1 else None)

@@ -6,9 +6,9 @@ from numpy.typing import NDArray
 
 from quant.common.errors import InputError
 from quant.compare.comparison import compare
-from quant.compare.detections import agreement, boxes_of
-from quant.compare.metrics import METRICS
 from quant.graph.session import open_session
+from quant.metrics.box_agreement import agreement, boxes_of
+from quant.metrics.metric import METRICS
 from tests.chosen import batch_of, prepared
 from tests.models import conv_relu_net, image
 
@@ -134,7 +134,7 @@ def test_embeddings_are_compared_sample_by_sample_and_without_labels() -> None:
     want = {"y": np.array([[1.0, 0.0], [100.0, 0.0]])}
     got = {"y": np.array([[1.0, 1.0], [100.0, 0.0]])}
 
-    assert METRICS["cosine"].score(got, want) == pytest.approx([np.sqrt(0.5), 1.0])
+    assert METRICS["cosine"].scores(got, want) == pytest.approx([np.sqrt(0.5), 1.0])
     graph = prepared(conv_relu_net())
     session = open_session(graph.model, threads=1)
     found = compare(

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from quant.compare.metrics import METRICS, cosine, sqnr, sqnr_of_sums
+from quant.metrics.metric import METRICS
+from quant.metrics.squared_error import cosine_of_sums, sqnr, sqnr_of_sums
 
 
 def test_sqnr_is_ten_log_of_the_power_ratio() -> None:
@@ -27,11 +28,11 @@ def test_sqnr_at_its_edges() -> None:
 def test_cosine_of_sums_is_the_cosine() -> None:
     """(1, 0) and (1, 1) stand at 45 degrees."""
     a, b = np.array([1.0, 0.0]), np.array([1.0, 1.0])
-    found = cosine(float(a @ a), float(b @ b), float((a - b) @ (a - b)))
+    found = cosine_of_sums(float(a @ a), float(b @ b), float((a - b) @ (a - b)))
 
     assert found == pytest.approx(math.sqrt(0.5))
-    assert cosine(0.0, 0.0, 0.0) == 1.0
-    assert cosine(0.0, 2.0, 2.0) == 0.0
+    assert cosine_of_sums(0.0, 0.0, 0.0) == 1.0
+    assert cosine_of_sums(0.0, 2.0, 2.0) == 0.0
 
 
 def test_top1_and_top5_count_as_argsort_does() -> None:
@@ -47,8 +48,8 @@ def test_top1_and_top5_count_as_argsort_does() -> None:
     )
     labels = np.array([0, 0, 1, 4, 0])
 
-    assert METRICS["top1"].score({"y": logits}, labels).tolist() == [1, 0, 0, 0, 0]
-    assert METRICS["top5"].score({"y": logits}, labels).tolist() == [1, 0, 1, 1, 0]
+    assert METRICS["top1"].scores({"y": logits}, labels).tolist() == [1, 0, 0, 0, 0]
+    assert METRICS["top5"].scores({"y": logits}, labels).tolist() == [1, 0, 1, 1, 0]
     assert [METRICS[n].better for n in ("top1", "top5")] == ["higher", "higher"]
 
 
@@ -56,7 +57,7 @@ def test_top1_and_top5_count_as_argsort_does() -> None:
 def test_a_label_that_is_no_class_is_refused(labels: list[int]) -> None:
     """It would be counted wrong in silence."""
     with pytest.raises(ValueError, match="labels must be from 0 to 2, saw") as caught:
-        METRICS["top1"].score({"y": np.zeros((2, 3))}, np.array(labels))
+        METRICS["top1"].scores({"y": np.zeros((2, 3))}, np.array(labels))
 
     assert str(caught.value) == f"labels must be from 0 to 2, saw {min(labels)} to {max(labels)}"
 
@@ -64,6 +65,6 @@ def test_a_label_that_is_no_class_is_refused(labels: list[int]) -> None:
 def test_outputs_that_are_no_class_scores_are_refused() -> None:
     """A map of boxes has no top-1."""
     with pytest.raises(ValueError, match="the first output must be") as caught:
-        METRICS["top1"].score({"y": np.zeros((2, 3, 4))}, np.array([0, 1]))
+        METRICS["top1"].scores({"y": np.zeros((2, 3, 4))}, np.array([0, 1]))
 
     assert str(caught.value) == "the first output must be [samples, classes], saw (2, 3, 4)"

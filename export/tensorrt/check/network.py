@@ -1,0 +1,72 @@
+"""What the rules about TensorRT's Q/DQ graphs speak of: a network, its version, and findings."""
+
+__all__ = ["Network", "Rule", "finding"]
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import onnx_ir as ir
+
+from quant.export.qdq.nodes import QUANTIZERS, is_quantizer, label, plain, readers
+from quant.target.finding import Finding, Severity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """A Q/DQ graph with inferred types, and the major version of TensorRT that shall read it."""
+
+    model: ir.Model
+    version: int
+
+    @property
+    def nodes(self) -> list[ir.Node]:
+        """Nodes of the main graph, in the order of the file."""
+        return list(self.model.graph)
+
+    @property
+    def quantizers(self) -> list[ir.Node]:
+        """Its QuantizeLinear and DequantizeLinear nodes, those without a scale left out."""
+        found = [n for n in self.ops(*QUANTIZERS) if len(n.inputs) > 1]
+        return [n for n in found if n.inputs[0] is not None and n.inputs[1] is not None]
+
+    def ops(self, *types: str) -> list[ir.Node]:
+        """Return the nodes of these standard operators that have an input and an output."""
+        found = [n for n in self.nodes if plain(n) and n.op_type in types]
+        return [n for n in found if n.inputs and n.outputs]
+
+
+Rule: TypeAlias = Callable[[Network], Iterator[Finding]]
+
+
+def finding(
+    number: int,
+    severity: Severity,
+    place: str | ir.Node,
+    saw: str,
+    wanted: str,
+    mend: str,
+) -> Finding:
+    """Return a finding of TensorRT's rule `number`; a node as place also names its layer."""
+    layer = None
+    if isinstance(place, ir.Node):
+        layer, place = _layer(place), label(place)
+    return Finding(
+        rule=f"tensorrt-{number}",
+        severity=severity,
+        place=place,
+        saw=saw,
+        wanted=wanted,
+        mend=mend,
+        layer=layer,
+    )
+
+
+def _layer(node: ir.Node) -> str | None:
+    """Return the layer a node belongs to: of a quantizer the first one that reads its numbers."""
+    while is_quantizer(node):
+        uses = readers(node.outputs[0])
+        if not uses:
+            return None
+        node = uses[0][0]
+    return node.name or None

@@ -1,0 +1,13 @@
+"""Fingerprints of texts: equal for equal content, whatever made it."""
+
+__all__ = ["digest"]
+
+import hashlib
+
+
+def digest(*parts: str) -> str:
+    """Return the SHA-256 of texts, 64 hex digits; where one ends counts."""
+    found = hashlib.sha256()
+    for part in parts:
+        found.update(f"{len(part)}:{part}".encode())
+    return found.hexdigest()

@@ -1,0 +1,165 @@
+"""Profile a run's calibration samples, resuming from its checkpoint."""
+
+__all__ = ["allowance", "profile_samples", "value_range"]
+
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+
+from quant.calibration import batches
+from quant.calibration.profiling.run_profile import Checkpoint, Mark, profile, settings_fingerprint
+from quant.calibration.selection.split import by_lot
+from quant.common.progress import Talk
+from quant.graph.prepared_graph import Graph
+from quant.job.settings import Job
+from quant.profile.file import save_profile
+from quant.profile.statistics import Profile, Provenance
+from quant.run.material import Material
+
+LEAST_HALF = 8
+"""Samples below which half of them says nothing of the whole."""
+
+
+def profile_samples(
+    job: Job, material: Material, talk: Talk, path: Path | None = None, *, halve: bool = False
+) -> Profile:
+    """Profile the calibration samples, resuming an interrupted run, and write the profile.
+
+    Args:
+        job: Says how.
+        material: The graph and the samples.
+        talk: Shows the progress.
+        path: Where the profile goes; `profile.safetensors` of the run if None.
+        halve: Note the profile of half of the samples in the material.
+    """
+    path = path or job.out / "profile.safetensors"
+    graph, data = material.graph, material.data
+    like = Provenance(
+        graph=graph.fingerprint,
+        preprocess=job.preprocess.fingerprint,
+        settings=settings_fingerprint(),
+        data=0,
+        samples=0,
+    )
+    finished, _ = Checkpoint(path).resume(like)
+    if finished is not None and _holds(finished, job, material, material.calibrated):
+        talk.line(f"profile: {path} is of these samples already, {finished.provenance.samples}")
+        _warn_of(finished, graph, talk)
+        material.half = _half_again(job, material, talk) if halve else None
+        return finished
+    checkpoint = Checkpoint(path.with_name(f"{path.stem}.unfinished.safetensors"))
+    before, done = checkpoint.resume(like)
+    known = set(done)
+    left = [i for i in material.calibrated if data.key(i) not in known]
+    seen = [i for i in material.calibrated if data.key(i) in known]
+    if before is not None and len(seen) == len(known) and _holds(before, job, material, seen):
+        talk.line(f"profile: resumed, {len(done)} of {len(material.calibrated)} samples were done")
+    else:
+        before, done, left = None, [], by_lot(material.calibrated, job.seed)
+    half = _half_of(material) if halve else 0
+    mark = Mark(half) if half and before is None else None
+    with talk.stage("profile"):
+        allowed = allowance(job, material, left)
+        stream = batches(data, left, material.batch, bad=material.bad, max_bad=allowed)
+        total = -(-len(left) // material.batch)
+        found = profile(
+            graph,
+            talk.bar(stream if left else [], total, "profile"),
+            preprocess=job.preprocess.fingerprint,
+            threads=job.threads,
+            checkpoint=checkpoint,
+            before=before,
+            done=done,
+            mark=mark,
+        )
+    if half:
+        material.half = mark.first if mark is not None else _half_again(job, material, talk)
+    save_profile(found, path)
+    checkpoint.path.unlink(missing_ok=True)
+    _warn_of(found, graph, talk)
+    return found
+
+
+def _half_of(material: Material) -> int:
+    """Return half of the calibration samples in whole batches; 0 where that says nothing."""
+    half = -(-len(material.calibrated) // (2 * material.batch)) * material.batch
+    return half if LEAST_HALF <= half < len(material.calibrated) else 0
+
+
+def _half_again(job: Job, material: Material, talk: Talk) -> Profile | None:
+    """Profile the samples that a run without interruption has seen when it is half through."""
+    half = _half_of(material)
+    if not half:
+        return None
+    order = by_lot(material.calibrated, job.seed)
+    with talk.stage("profile"):
+        stream = batches(material.data, order, material.batch, bad=[], max_bad=1.0)
+        some = talk.bar(islice(stream, half // material.batch), half // material.batch, "half")
+        found = profile(
+            material.graph, some, preprocess=job.preprocess.fingerprint, threads=job.threads
+        )
+    return found if found.provenance.samples == half else None
+
+
+def _holds(found: Profile, job: Job, material: Material, indices: Sequence[int]) -> bool:
+    """Tell whether a profile is of just these samples, by reading them and adding their digests.
+
+    Keys would not do: other images may lie under the same names.
+    """
+    bad: list[tuple[str, str]] = []
+    total = samples = 0
+    for batch in batches(material.data, indices, material.batch, bad=bad, max_bad=1.0):
+        total, samples = (total + sum(batch.digests)) % 2**256, samples + batch.count
+    origin = found.provenance
+    same = (origin.data, origin.samples) == (total, samples)
+    if same:
+        material.bad += bad
+    return same
+
+
+def allowance(job: Job, material: Material, indices: Sequence[int]) -> float:
+    """Return the share of `indices` that may be broken so that --max-bad holds over all samples."""
+    every = len(set(material.calibrated) | set(material.measured))
+    return min(1.0, job.max_bad * every / max(len(indices), 1))
+
+
+def _warn_of(found: Profile, graph: Graph, talk: Talk) -> None:
+    """Warn of what the profile shows of the model or the preprocessing."""
+    for name, seen in found.tensors.items():
+        if seen.nonfinite:
+            maker = graph.values[name].producer()
+            place = f"layer '{maker.name}'" if maker is not None else f"input '{name}'"
+            talk.warn(
+                f"{place}: {seen.nonfinite} of {seen.count} elements are NaN or infinite, first in "
+                f"sample '{seen.nonfinite_sample}'. They were left out; look at that sample."
+            )
+            break
+    for value in graph.inputs:
+        warning = value_range(str(value.name), *_range(found, str(value.name)))
+        if warning:
+            talk.warn(warning)
+
+
+def _range(found: Profile, name: str) -> tuple[float, float]:
+    seen = found.tensors.get(name)
+    return (seen.low, seen.high) if seen is not None else (0.0, 0.0)
+
+
+def value_range(name: str, low: float, high: float) -> str | None:
+    """Return a warning for an input range that few networks are trained with, or None.
+
+    Networks are fed with about [-3, 3] or [0, 1]. Pixels of 0 to 255 that were never scaled, and
+    pixels that were scaled twice, are the two mistakes people make.
+    """
+    top = max(abs(low), abs(high))
+    if top > 16 and high - low > 100:
+        return (
+            f"input '{name}': its values span [{low:.4g}, {high:.4g}], as raw pixels do. If the "
+            "network was trained on scaled ones, give --mean and --std in units of 0 to 255."
+        )
+    if 0 < top < 0.05:
+        return (
+            f"input '{name}': its values span only [{low:.4g}, {high:.4g}], as pixels that were "
+            "scaled twice do. Give --mean and --std in units of 0 to 255."
+        )
+    return None
