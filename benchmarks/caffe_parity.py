@@ -27,7 +27,7 @@ from quant.common.errors import QuantError, UnsupportedError
 from quant.export.caffe.convert import CaffeNet, convert, refusals
 from quant.export.caffe.cut import cut_tail
 from quant.export.caffe.network.files import parse_prototxt
-from quant.graph.fixed_shapes import fixed
+from quant.graph.fixed_shapes import with_fixed_shapes
 from quant.graph.prepared_graph import Graph
 from quant.graph.session import open_session
 from quant.load.open_graph import load
@@ -71,8 +71,8 @@ def halves(path: str, sizes: Sizes) -> tuple[Graph, Graph]:
     graph = prepare(model, Path(path).stem, path)
     found = refusals(graph, sizes)
     if not found:
-        came = Graph(fixed(Graph(model, "came", path), sizes), "came")
-        return Graph(fixed(graph, sizes), graph.name, path), came
+        came = Graph(with_fixed_shapes(Graph(model, "came", path), sizes), "came")
+        return Graph(with_fixed_shapes(graph, sizes), graph.name, path), came
     print("\n".join(map(str, found)))
     cut = cut_tail(graph, {f.layer for f in found if f.layer}, sizes)
     if cut is None:

@@ -35,7 +35,7 @@ from turns import timed
 
 from quant.calibration import batches
 from quant.common.errors import QuantError
-from quant.common.progress import Talk
+from quant.common.progress import Progress
 from quant.compare.comparison import compare
 from quant.gate.candidate import RUNTIMES
 from quant.graph.session import open_session
@@ -43,7 +43,7 @@ from quant.job.settings import EFFORTS, Job
 from quant.metrics.metric import METRICS
 from quant.preprocess.image_to_tensor import Preprocess
 from quant.run.calibrate import calibrate
-from quant.run.material import gather
+from quant.run.material import open_material
 
 COLUMNS = (
     *("tool", "SQNR dB", "agreement %", "top-1", "seconds", "MiB"),
@@ -144,7 +144,7 @@ def installed() -> list[str]:
 
 def only_ours(given: argparse.Namespace) -> None:
     """Run one effort in this process and print what it took."""
-    talk = Talk(quiet=True)
+    talk = Progress(quiet=True)
     run = calibrate(job_of(given, given.into, given.only_ours, given.only_target), talk)
     seconds = sum(
         talk.seconds.get(k, 0.0) for k in ("data", "profile", "choose", "improve", "write")
@@ -176,7 +176,7 @@ def speeds(
 def measured(given: argparse.Namespace, rows: list[Row], prepared: Path) -> None:
     """Add what the held-out samples say to every row that has a model."""
     job = job_of(given, prepared.parent, "fast")
-    material = gather(job, Talk(quiet=True))
+    material = open_material(job, Progress(quiet=True))
     plain = open_session(ir.load(prepared))
     sessions, found = {}, [r for r in rows if "path" in r]
     for row in found:
@@ -216,7 +216,7 @@ def run(given: argparse.Namespace, folder: Path) -> None:
     """Quantize with everything, measure, and print the table."""
     rows = ours(given, folder)
     prepared = folder / (given.effort or EFFORTS)[0] / "prepared.onnx"
-    material = gather(job_of(given, folder, "fast"), Talk(quiet=True))
+    material = open_material(job_of(given, folder, "fast"), Progress(quiet=True))
     stream = list(batches(material.data, material.calibrated, material.batch, bad=[], max_bad=0.05))
     held = {k: np.concatenate([b.feeds[k][: b.count] for b in stream]) for k in stream[0].feeds}
     samples = folder / "samples.npz"

@@ -31,7 +31,7 @@ import onnxruntime as ort
 
 from quant.calibration import Batch
 from quant.calibration.profiling.run_profile import profile
-from quant.calibration.profiling.statistics_graph import micro_batch, tapped_tensors
+from quant.calibration.profiling.statistics_graph import micro_batch, profiled_tensors
 from quant.choose.planner import choose
 from quant.common.errors import QuantError
 from quant.cost.layer_costs import CostTable
@@ -116,7 +116,7 @@ def measured(model: ir.Model, feeds: Mapping[str, Any], threads: int, rounds: in
 
 def exported(graph: Graph, shapes: Mapping[str, tuple[int, ...]], folder: Path) -> ir.Model:
     """Return the int8 graph that the target writes into a folder."""
-    target, rows = TARGETS["onnxruntime"], micro_batch(graph, tapped_tensors(graph))
+    target, rows = TARGETS["onnxruntime"], micro_batch(graph, profiled_tensors(graph))
     rng = np.random.default_rng(1)
     feeds = {n: rng.normal(size=(rows, *s[1:])).astype(np.float32) for n, s in shapes.items()}
     batch = Batch(

@@ -31,11 +31,11 @@ import numpy as np
 from targets import job_of
 
 from quant.common.errors import QuantError
-from quant.common.progress import Talk
-from quant.job.search_goal import AXES, Goal
+from quant.common.progress import Progress
+from quant.job.search_goal import AXES, SearchGoal
 from quant.run.calibrate import calibrate
 from quant.search.pareto import Point, pareto
-from quant.search.target_search import Searched, additive_model, measured_sensitivity
+from quant.search.target_search import TargetSearch, additive_model, measured_sensitivity
 from quant.search.write_files import noise_ratios
 
 COLUMNS = (
@@ -44,7 +44,7 @@ COLUMNS = (
 )
 
 
-def cheapest(made: Searched, path: Sequence[Point]) -> str:
+def cheapest(made: TargetSearch, path: Sequence[Point]) -> str:
     """Return the cost of the cheapest plan of a path that keeps the limits."""
     assert made.answers is not None
     for one in sorted(path, key=lambda p: p.cost):
@@ -57,9 +57,9 @@ def rows(case: dict[str, Any], folder: Path, flags: argparse.Namespace) -> Itera
     """Yield a row for each target and limit of a case, and lines of one cell behind them."""
     with tempfile.TemporaryDirectory() as scratch:
         for target in flags.target or ["tensorrt", "onnxruntime"]:
-            made: Searched | None = None
+            made: TargetSearch | None = None
             for limit in flags.limits:
-                goal = Goal(
+                goal = SearchGoal(
                     max_drop=limit / 100,
                     precisions=tuple(flags.precisions.split(",")) if flags.precisions else (),
                     axis=flags.cost or "",
@@ -68,7 +68,7 @@ def rows(case: dict[str, Any], folder: Path, flags: argparse.Namespace) -> Itera
                 job = job_of(case, folder, Path(scratch) / target, (target,))
                 recipe = Path(flags.recipe) if flags.recipe else None
                 job = replace(job, goal=goal, effort=flags.effort, layer_samples=0, recipe=recipe)
-                run = calibrate(job, Talk(quiet=True))
+                run = calibrate(job, Progress(quiet=True))
                 made = run.outcomes[target].searched
                 assert made is not None
                 yield row(run.facts, target, limit, made)
@@ -76,7 +76,7 @@ def rows(case: dict[str, Any], folder: Path, flags: argparse.Namespace) -> Itera
                 yield [told(made, flags)]
 
 
-def row(facts: dict[str, Any], target: str, limit: float, made: Searched) -> list[str]:
+def row(facts: dict[str, Any], target: str, limit: float, made: TargetSearch) -> list[str]:
     """Return the cells of one limit."""
     found = facts["targets"][target]["search"]
     seen = found["held_out"]
@@ -91,7 +91,7 @@ def row(facts: dict[str, Any], target: str, limit: float, made: Searched) -> lis
     ]
 
 
-def told(made: Searched, flags: argparse.Namespace) -> str:
+def told(made: TargetSearch, flags: argparse.Namespace) -> str:
     """Return what the search of a target cost, and how well its model held."""
     assert made.answers is not None
     ratios = noise_ratios(made, made.answers.every)
@@ -107,14 +107,14 @@ def told(made: Searched, flags: argparse.Namespace) -> str:
     return f"{made.ground.target.name}: " + "; ".join(words)
 
 
-def ratio(made: Searched) -> float:
+def ratio(made: TargetSearch) -> float:
     """Return the seconds of all sensitivities by groups * candidates * float inference."""
     ground, groups = made.ground, list(made.costs.groups)
     names = made.costs.precisions[: made.costs.candidates]
     with tempfile.TemporaryDirectory() as scratch:
         fresh = replace(ground, folder=Path(scratch))
         start = time.perf_counter()
-        measured_sensitivity(fresh, groups, names, Talk(quiet=True))
+        measured_sensitivity(fresh, groups, names, Progress(quiet=True))
         spent = time.perf_counter() - start
     some = list(ground.samples)
     while sum(b.count for b in some[:-1]) >= ground.goal.samples:
@@ -127,11 +127,11 @@ def ratio(made: Searched) -> float:
     return spent / (len(groups) * len(names) * plain)
 
 
-def enumerated(made: Searched, most: int) -> str:
+def enumerated(made: TargetSearch, most: int) -> str:
     """Return how many points of the front are the optimum of every assignment of few groups."""
     goal = replace(made.ground.goal, groups=most)
     ground = replace(made.ground, goal=goal, folder=made.ground.folder / "few")
-    problem = additive_model(ground, Talk(quiet=True)).space.problem
+    problem = additive_model(ground, Progress(quiet=True)).space.problem
     free = len(problem.errors) - problem.fixed
     rest = tuple(int(k) for k in problem.errors[free:].argmin(axis=1))
     able = [

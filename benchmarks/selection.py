@@ -33,8 +33,8 @@ from subject import FLAGS, Subject, open_subject
 from quant.calibration import Batch, split
 from quant.calibration.profiling.run_profile import profile
 from quant.calibration.selection.coverage import METHODS
-from quant.calibration.selection.features import FeatureWatch
-from quant.calibration.selection.pool import Pool, judged
+from quant.calibration.selection.features import FeatureHook
+from quant.calibration.selection.pool import Pool, screened
 from quant.choose.bias_correction import correct_bias
 from quant.choose.planner import choose
 from quant.common.errors import InputError, QuantError
@@ -78,11 +78,11 @@ class Ground:
         """Return what is found of a pool."""
         graph = self.subject.graph
         outputs = [str(v.name) for v in graph.model.graph.outputs]
-        watch = FeatureWatch([str(v.name) for v in graph.inputs], outputs)
+        watch = FeatureHook([str(v.name) for v in graph.inputs], outputs)
         subject = replace(self.subject, data=data)
         stream = subject.stream(range(len(data)), subject.batch)
         seen = profile(graph, stream, threads=self.threads, witness=watch)
-        return judged(watch.result()), seen
+        return screened(watch.result()), seen
 
     def sqnr_db(self, seen: Profile) -> float:
         """Return the SQNR of the worst output, calibrated by a profile."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from quant.calibration import Batch, Data, InputSpec, batches, open_data
-from quant.calibration.profiling.statistics_graph import micro_batch, tapped_tensors
+from quant.calibration.profiling.statistics_graph import micro_batch, profiled_tensors
 from quant.graph.prepared_graph import Graph
 from quant.load.open_graph import load
 from quant.load.prepare import prepare
@@ -74,6 +74,6 @@ def open_subject(model: str, data: str, flags: Mapping[str, str | None]) -> Subj
     return Subject(
         graph=graph,
         data=open_data(data, inputs, Preprocess.from_flags(None, **flags)),
-        batch=micro_batch(graph, tapped_tensors(graph)),
+        batch=micro_batch(graph, profiled_tensors(graph)),
         fixed=shape is not None and len(shape) > 0 and isinstance(shape[0], int),
     )

@@ -35,7 +35,7 @@ from typing import Any
 from subject import FLAGS
 
 from quant.common.errors import QuantError
-from quant.common.progress import Talk
+from quant.common.progress import Progress
 from quant.job.settings import Job
 from quant.preprocess.image_to_tensor import Preprocess
 from quant.run.calibrate import calibrate
@@ -106,7 +106,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as scratch:
             for number, row in enumerate(table["case"]):
                 out = (options.out or Path(scratch)) / f"{number}-{Path(row['model']).stem}"
-                talk = Talk(quiet=True)
+                talk = Progress(quiet=True)
                 run = calibrate(job_of(row, options.cases.parent, out, targets), talk)
                 for cells in rows_of(run.facts):
                     print("| " + " | ".join(cells) + " |", flush=True)

@@ -72,7 +72,7 @@ def by_hand(
             tensors[str(weight.name)] = TensorPlan(
                 tensor=str(weight.name),
                 kind="weight",
-                number=number,
+                format=number,
                 params=weight_range(graph.array(str(weight.name)), number),
                 because="by hand",
             )
@@ -80,7 +80,7 @@ def by_hand(
         tensors[name] = TensorPlan(
             tensor=name,
             kind="activation",
-            number=ACTIVATION,
+            format=ACTIVATION,
             params=Params(scale=np.array(scale, np.float32), zero_point=np.array(zero, np.int32)),
             readers=tuple(readers.get(name, ())),
             because="by hand",
@@ -90,7 +90,7 @@ def by_hand(
         graph=graph.fingerprint,
         layers=plans,
         tensors=tensors,
-        shifts=dict(shifts or {}),
+        bias_shifts=dict(shifts or {}),
     )
 
 

@@ -20,7 +20,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quant.calibration.profiling.run_profile import profile
-from quant.calibration.profiling.statistics_graph import micro_batch, tapped_tensors
+from quant.calibration.profiling.statistics_graph import micro_batch, profiled_tensors
 from quant.choose.planner import choose
 from quant.compare.batch import Batch
 from quant.graph.prepared_graph import Graph
@@ -67,7 +67,7 @@ def inputs(graph: Graph, seed: int = 0, samples: int = SAMPLES) -> dict[str, NDA
 def profiled(graph: Graph, feeds: Mapping[str, NDArray[Any]] | None = None) -> Profile:
     """Return the profile of a graph over its seeded samples, or over these."""
     held = dict(feeds) if feeds is not None else inputs(graph)
-    size = micro_batch(graph, tapped_tensors(graph))
+    size = micro_batch(graph, profiled_tensors(graph))
     count = len(next(iter(held.values())))
     parts = [
         batch_of({k: v[i : i + size] for k, v in held.items()}, size) for i in range(0, count, size)

@@ -11,11 +11,11 @@ import onnx
 
 from quant.choose.planner import choose, usable_tensors
 from quant.common.files import write_json
-from quant.common.progress import Talk
+from quant.common.progress import Progress
 from quant.compare.batch import Batch
 from quant.graph.prepared_graph import Graph
 from quant.graph.session import open_session
-from quant.job.search_goal import Goal
+from quant.job.search_goal import SearchGoal
 from quant.job.settings import Job
 from quant.plan.recipe import NOTHING, Recipe
 from quant.plan.tensor_plans import Plan
@@ -23,24 +23,24 @@ from quant.preprocess.image_to_tensor import Preprocess
 from quant.profile.statistics import Profile
 from quant.results.saved_run import load_run
 from quant.search.cost_source import cost_table
-from quant.search.target_search import Ground, Searched, search_target
+from quant.search.target_search import SearchInputs, TargetSearch, search_target
 from quant.search.write_files import write_search
 from quant.target.table import TARGETS
 from tests.chosen import batch_of, inputs
 from tests.runs import make_run
 
 
-def searched(folder: Path, name: str, graph: Graph, profile: Profile, batch: Batch) -> Searched:
+def searched(folder: Path, name: str, graph: Graph, profile: Profile, batch: Batch) -> TargetSearch:
     """Search one target for the cheapest plan of 44 dB, and write what it leaves."""
     target = TARGETS[name]
-    goal = Goal(min_sqnr=44.0, samples=4)
+    goal = SearchGoal(min_sqnr=44.0, samples=4)
     job = Job(model="", data="", out=folder, preprocess=Preprocess(), goal=goal)
 
     def make(rules: Recipe) -> tuple[Graph, Plan]:
         every = choose(graph, profile, target, recipe=rules, observer="minmax", all_float=True)
         return graph, every
 
-    ground = Ground(
+    ground = SearchInputs(
         graph=graph,
         target=target,
         recipe=NOTHING,
@@ -56,7 +56,7 @@ def searched(folder: Path, name: str, graph: Graph, profile: Profile, batch: Bat
         key="k",
         threads=1,
     )
-    found = search_target(ground, Talk(quiet=True))
+    found = search_target(ground, Progress(quiet=True))
     write_search(found, folder)
     return found
 

@@ -1,6 +1,6 @@
 """Look: turn what the taps of a run give into TensorProfiles, exactly."""
 
-__all__ = ["Looker", "binned", "exact"]
+__all__ = ["Accumulator", "binned", "exact"]
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quant.calibration.profiling.statistics_graph import Tap
+from quant.calibration.profiling.statistics_graph import TensorStatistics
 from quant.profile.statistics import (
     HALF,
     SMALLEST_EXPONENT,
@@ -32,10 +32,10 @@ EXACT_ROWS = 1024
 _NONE = np.empty(0, np.float32)
 
 
-class Looker:
+class Accumulator:
     """Accumulates the taps' outputs; memory does not grow with the number of samples."""
 
-    def __init__(self, taps: Sequence[Tap]) -> None:
+    def __init__(self, taps: Sequence[TensorStatistics]) -> None:
         columns = sum(t.channels for t in taps)
         self._taps = tuple(taps)
         self._low = np.full(columns, np.inf, np.float32)
@@ -70,7 +70,7 @@ class Looker:
         if self._held_elements > HELD or len(self._rows) >= HELD_RUNS:
             self._settle()
 
-    def _extremes(self, tap: Tap) -> tuple[float, float]:
+    def _extremes(self, tap: TensorStatistics) -> tuple[float, float]:
         part = slice(tap.start, tap.start + tap.channels)
         return float(self._low[part].min()), float(self._high[part].max())
 
@@ -152,7 +152,7 @@ def _trimmed(bins: I64) -> tuple[int, I64]:
     return int(used[0]) - HALF, bins[used[0] : used[-1] + 1].copy()
 
 
-def exact(tap: Tap, x: NDArray[Any], sample: str) -> TensorProfile:
+def exact(tap: TensorStatistics, x: NDArray[Any], sample: str) -> TensorProfile:
     """Look at one whole tensor of one sample that may hold NaN or infinities.
 
     Args:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from quant.calibration.profiling.read_ahead import Broken, Sample, read_ahead
-from quant.calibration.sources.data import Data, shown
+from quant.calibration.sources.data import Data, printable
 from quant.common.errors import InputError
 from quant.compare.batch import Batch
 
@@ -74,7 +74,7 @@ def _must_match(sample: Sample, first: Sample) -> None:
         if array.shape != first.feeds[name].shape:
             shapes = ["x".join(map(str, s.feeds[name].shape)) for s in (sample, first)]
             raise InputError(
-                f"{shown(sample.key)}: the samples of a batch have one shape, saw {shapes[0]} "
+                f"{printable(sample.key)}: the samples of a batch have one shape, saw {shapes[0]} "
                 f"after {shapes[1]}. Give --size WIDTHxHEIGHT."
             )
 
@@ -91,6 +91,6 @@ def _batch(samples: Sequence[Sample], size: int) -> Batch:
 
 
 def _reasons(broken: Sequence[tuple[str, str]], most: int = 3) -> str:
-    listed = [f"'{shown(key)}' ({shown(reason)})" for key, reason in broken[:most]]
+    listed = [f"'{printable(key)}' ({printable(reason)})" for key, reason in broken[:most]]
     rest = f" and {len(broken) - most} more" if len(broken) > most else ""
     return ", ".join(listed) + rest

@@ -1,6 +1,6 @@
 """The profiling run: every activation of every sample once, at nearly the price of inference."""
 
-__all__ = ["Checkpoint", "Mark", "Witness", "profile", "settings_fingerprint"]
+__all__ = ["Checkpoint", "SampleHook", "Snapshot", "profile", "settings_fingerprint"]
 
 import hashlib
 import time
@@ -12,16 +12,16 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from quant.calibration.profiling.accumulate import Looker, exact
+from quant.calibration.profiling.accumulate import Accumulator, exact
 from quant.calibration.profiling.statistics_graph import (
     BLIND_STRIDE,
     SAMPLE_LEAST,
     SAMPLE_MOST,
     SAMPLE_SHARE,
     TAP_VERSION,
-    Tap,
-    Tapped,
-    tap,
+    StatisticsGraph,
+    TensorStatistics,
+    with_statistics,
 )
 from quant.common.errors import InputError
 from quant.compare.batch import Batch
@@ -73,15 +73,17 @@ class Checkpoint:
         self._last = time.monotonic()
 
 
-class Witness(Protocol):
+class SampleHook(Protocol):
     """Whoever wants to know of each sample, and not only of all together."""
 
-    def see(self, taps: Sequence[Tap], batch: Batch, low: F32, high: F32, mean: F32) -> None:
+    def see(
+        self, taps: Sequence[TensorStatistics], batch: Batch, low: F32, high: F32, mean: F32
+    ) -> None:
         """Take one run: float32 `[batch.count, columns]` each, which may hold what is not finite."""
 
 
 @dataclass
-class Mark:
+class Snapshot:
     """Where a profile is looked at on its way.
 
     Attributes:
@@ -102,8 +104,8 @@ def profile(
     checkpoint: Checkpoint | None = None,
     before: Profile | None = None,
     done: Sequence[str] = (),
-    witness: Witness | None = None,
-    mark: Mark | None = None,
+    witness: SampleHook | None = None,
+    mark: Snapshot | None = None,
 ) -> Profile:
     """Watch every activation of `graph` once.
 
@@ -124,7 +126,7 @@ def profile(
     Raises:
         InputError: No sample arrived, or a sample's shape does not fit the model.
     """
-    run = _Run(graph, tap(graph), preprocess, threads, witness)
+    run = _Run(graph, with_statistics(graph), preprocess, threads, witness)
     keys = list(done)
     try:
         for batch in batches:
@@ -150,16 +152,16 @@ class _Run:
     def __init__(
         self,
         graph: Graph,
-        tapped: Tapped,
+        tapped: StatisticsGraph,
         preprocess: str,
         threads: int,
-        witness: Witness | None = None,
+        witness: SampleHook | None = None,
     ) -> None:
         self._graph, self._tapped, self._threads = graph, tapped, threads
         self._witness = witness
         self._session = open_session(tapped.model, threads=threads, alone=True)
         self._whole: Any = None
-        self._looker = Looker(tapped.taps)
+        self._looker = Accumulator(tapped.taps)
         self._odd: Profile | None = None
         self._origin = Provenance(
             graph=graph.fingerprint,
@@ -226,6 +228,6 @@ class _Run:
         return found
 
 
-def _first(tap: Tap, x: NDArray[Any]) -> NDArray[Any]:
+def _first(tap: TensorStatistics, x: NDArray[Any]) -> NDArray[Any]:
     """Return the part of a tensor that belongs to the first sample."""
     return x if x.ndim == 0 or tap.reduce is None or 0 in tap.reduce else x[:1]

@@ -5,7 +5,15 @@ channels' extremes and a strided sample, and the arena goes on reusing memory. T
 tensors are concatenated into one output each, because an output costs microseconds in Python.
 """
 
-__all__ = ["TAP_VERSION", "Tap", "Tapped", "channel_axis", "micro_batch", "tap", "tapped_tensors"]
+__all__ = [
+    "TAP_VERSION",
+    "StatisticsGraph",
+    "TensorStatistics",
+    "channel_axis",
+    "micro_batch",
+    "profiled_tensors",
+    "with_statistics",
+]
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -66,7 +74,7 @@ UNNAMED = str(ir.SymbolicDim(None))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tap:
+class TensorStatistics:
     """Where one tensor's numbers lie in the outputs.
 
     Attributes:
@@ -89,7 +97,7 @@ class Tap:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tapped:
+class StatisticsGraph:
     """The tapped model and how to read its outputs.
 
     Outputs: least, greatest and mean `[batch, columns, 1, 1]`; int64 `[n]`, the sizes of the n
@@ -97,12 +105,12 @@ class Tapped:
     """
 
     model: ir.Model
-    taps: tuple[Tap, ...]
+    taps: tuple[TensorStatistics, ...]
     batch: int
     outputs: tuple[str, ...]
 
 
-def tapped_tensors(graph: Graph) -> list[str]:
+def profiled_tensors(graph: Graph) -> list[str]:
     """Return the activations worth watching: all, but views and what an activation absorbs.
 
     A view (Reshape, Transpose, ...) has the numbers of its input. The input of a Relu or Clip that
@@ -145,7 +153,7 @@ def micro_batch(graph: Graph, tensors: Sequence[str]) -> int:
     return int(min(16, 2 ** int(np.log2(max(8e6 / max(elements, 1), 1.0)))))
 
 
-def _plan(graph: Graph, name: str, start: int, batch: int) -> Tap:
+def _plan(graph: Graph, name: str, start: int, batch: int) -> TensorStatistics:
     """Choose how to reduce and stride one tensor, by its static shape."""
     shape = graph.values[name].shape
     sizes = [d if isinstance(d, int) else None for d in shape] if shape is not None else []
@@ -155,7 +163,7 @@ def _plan(graph: Graph, name: str, start: int, batch: int) -> Tap:
     width = sizes[channel] if rank >= 2 else None
     if width is None or width < 1:
         every = None if shape is None else tuple(a for a in range(rank) if a or first)
-        return Tap(
+        return TensorStatistics(
             tensor=name,
             channels=1,
             per_channel=False,
@@ -165,7 +173,7 @@ def _plan(graph: Graph, name: str, start: int, batch: int) -> Tap:
             size=_size(sizes if first else sizes[1:]),
         )
     inner = tuple(a for a in range(1, rank) if a != channel)
-    return Tap(
+    return TensorStatistics(
         tensor=name,
         channels=width,
         per_channel=True,
@@ -217,9 +225,9 @@ def _refuse_mixed_batch(graph: Graph, names: Sequence[str], batch: int) -> None:
             )
 
 
-def tap(graph: Graph, tensors: Sequence[str] | None = None) -> Tapped:
+def with_statistics(graph: Graph, tensors: Sequence[str] | None = None) -> StatisticsGraph:
     """Return the graph with its own outputs replaced by what the profile needs of `tensors`."""
-    names = list(tensors) if tensors is not None else tapped_tensors(graph)
+    names = list(tensors) if tensors is not None else profiled_tensors(graph)
     batch = micro_batch(graph, names)
     model = graph.clone()
     edit = _Edit(model)
@@ -227,7 +235,7 @@ def tap(graph: Graph, tensors: Sequence[str] | None = None) -> Tapped:
     for node in model.graph:
         values.update({str(v.name): v for v in node.outputs})
     _refuse_mixed_batch(graph, names, batch)
-    taps: list[Tap] = []
+    taps: list[TensorStatistics] = []
     rows: dict[str, list[ir.Value]] = {"Min": [], "Max": [], "Mean": []}
     samples = []
     start = 0
@@ -247,7 +255,7 @@ def tap(graph: Graph, tensors: Sequence[str] | None = None) -> Tapped:
         value.dtype = ir.DataType.INT64 if asked and number == 3 else ir.DataType.FLOAT
     model.graph.outputs.clear()
     model.graph.outputs.extend(outputs)
-    return Tapped(
+    return StatisticsGraph(
         model=model, taps=tuple(taps), batch=batch, outputs=tuple(str(v.name) for v in outputs)
     )
 

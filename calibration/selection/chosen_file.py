@@ -1,6 +1,6 @@
 """Chosen file: a choice of samples, written so that --data reads it back."""
 
-__all__ = ["FORMS", "check_form", "write_chosen"]
+__all__ = ["FORMS", "check_suffix", "write_chosen"]
 
 import os
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from quant.calibration.sources.arrays import Rows
-from quant.calibration.sources.data import Array, Data, shown
+from quant.calibration.sources.data import Array, Data, printable
 from quant.calibration.sources.image_files import ImageFiles
 from quant.common.errors import InputError
 from quant.common.files import atomic
@@ -17,7 +17,7 @@ from quant.common.files import atomic
 FORMS = (".txt", ".npz")
 
 
-def check_form(data: Data, out: Path) -> None:
+def check_suffix(data: Data, out: Path) -> None:
     """Refuse a file that cannot hold a choice of this data; before the long work.
 
     Raises:
@@ -44,10 +44,10 @@ def write_chosen(data: Data, indices: Sequence[int], out: Path) -> None:
     flags do nothing to them any more.
 
     Raises:
-        InputError: See `check_form`; or a file's name does not fit into a line; or the tensors
+        InputError: See `check_suffix`; or a file's name does not fit into a line; or the tensors
             differ in shape; or a sample cannot be read any more.
     """
-    check_form(data, out)
+    check_suffix(data, out)
     found = [data.label(i) for i in indices]
     labels = [label for label in found if label is not None]
     labels = labels if len(labels) == len(found) else []
@@ -70,7 +70,7 @@ def _line(path: Path, folder: Path) -> str:
     """Return a path as a line that the list's reader takes for just this file."""
     if any(c in str(path) for c in "\n\r\0"):
         raise InputError(
-            f"{shown(str(path))}: a list has a line for each file, and this name has a line break. "
+            f"{printable(str(path))}: a list has a line for each file, and this name has a line break. "
             "Rename the file."
         )
     text = os.path.relpath(path, folder)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 import quant
 from quant.calibration.selection.pool import Pool
 from quant.calibration.selection.sufficiency import Step, Sufficiency, settled_text
-from quant.calibration.sources.data import shown
+from quant.calibration.sources.data import printable
 from quant.common.csv_text import csv_lines
 
 SCHEMA = 1
@@ -136,7 +136,7 @@ def selection_text(selection: Selection) -> str:
     ]
     if pool.broken.any():
         names = [pool.features.keys[i] for i in np.flatnonzero(pool.broken)]
-        lines.append(f"  not finite     {len(names)}, never chosen: '{shown(names[0])}'")
+        lines.append(f"  not finite     {len(names)}, never chosen: '{printable(names[0])}'")
     lines.append(
         f"  coverage       samples lie {median:.1f} (median) and at most {farthest:.1f} "
         "neighbour distances from a chosen one"
@@ -151,7 +151,7 @@ def _odd(selection: Selection) -> str:
     if not odd:
         return "0"
     named = ", ".join(
-        f"'{shown(pool.features.keys[i])}' ({pool.score[i]:.1f})" for i in odd[:NAMED]
+        f"'{printable(pool.features.keys[i])}' ({pool.score[i]:.1f})" for i in odd[:NAMED]
     )
     more = f" and {len(odd) - NAMED} more" if len(odd) > NAMED else ""
     kept = len(set(odd) & set(selection.chosen.tolist()))

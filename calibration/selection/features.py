@@ -4,7 +4,7 @@ A few depths of the network, the extremes of every tensor, the input's own means
 a thumbnail of the input: a few thousand numbers a sample, so that ten thousand samples fit memory.
 """
 
-__all__ = ["FeatureWatch", "Features", "thumbnails"]
+__all__ = ["FeatureHook", "Features", "thumbnails"]
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from quant.calibration.profiling.statistics_graph import Tap
+from quant.calibration.profiling.statistics_graph import TensorStatistics
 from quant.calibration.sources.data import Array
 from quant.compare.batch import Batch
 
@@ -63,7 +63,7 @@ class Features:
         return found
 
 
-class FeatureWatch:
+class FeatureHook:
     """Collects Features as the witness of a profiling run.
 
     Args:
@@ -77,9 +77,11 @@ class FeatureWatch:
         self._digests: list[int] = []
         self._rows: dict[str, list[F32]] = {}
         self._thumbnails: list[F32] = []
-        self._depths: list[Tap] | None = None
+        self._depths: list[TensorStatistics] | None = None
 
-    def see(self, taps: Sequence[Tap], batch: Batch, low: F32, high: F32, mean: F32) -> None:
+    def see(
+        self, taps: Sequence[TensorStatistics], batch: Batch, low: F32, high: F32, mean: F32
+    ) -> None:
         """Take the rows of one run; they are copied, so the run's own memory is let go."""
         if self._depths is None:
             self._depths = self._chosen(taps)
@@ -98,7 +100,7 @@ class FeatureWatch:
                 self._rows.setdefault(name, []).append(np.concatenate(parts, axis=1))
         self._thumbnails.append(thumbnails(batch.feeds)[: batch.count])
 
-    def _chosen(self, taps: Sequence[Tap]) -> list[Tap]:
+    def _chosen(self, taps: Sequence[TensorStatistics]) -> list[TensorStatistics]:
         """Return the taps of DEPTHS among hidden activations with fixed channels."""
         wide = [t for t in taps if t.per_channel and t.channels >= LEAST]
         wide = [t for t in wide if t.tensor not in self._inputs]
@@ -122,12 +124,12 @@ class FeatureWatch:
         )
 
 
-def _columns(tap: Tap) -> slice:
+def _columns(tap: TensorStatistics) -> slice:
     step = -(-tap.channels // WIDTH)
     return slice(tap.start, tap.start + tap.channels, step)
 
 
-def _ranges(taps: Sequence[Tap], low: F32, high: F32) -> list[F32]:
+def _ranges(taps: Sequence[TensorStatistics], low: F32, high: F32) -> list[F32]:
     """Return each sample's extremes of whole tensors, `[samples, tensors]` twice."""
     starts = [t.start for t in taps if t.channels]
     step = -(-len(starts) // RANGES)

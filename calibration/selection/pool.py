@@ -1,6 +1,6 @@
 """Pool: the samples of which some are chosen; who is a copy, who does not belong, who stands for whom."""
 
-__all__ = ["Pool", "judged"]
+__all__ = ["Pool", "screened"]
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -88,7 +88,7 @@ class Pool:
         return float(np.median(found)) or 1.0 if len(found) else 1.0
 
 
-def judged(features: Features) -> Pool:
+def screened(features: Features) -> Pool:
     """Find the copies and what is out of domain.
 
     Exact copies are left out first, then what is out of domain is found, then the near copies, by

@@ -1,6 +1,6 @@
 """Selection: which samples calibrate, and which measure."""
 
-__all__ = ["by_lot", "split"]
+__all__ = ["shuffled", "split"]
 
 from collections.abc import Sequence
 
@@ -42,7 +42,7 @@ def split(n: int, samples: int, holdout: int, seed: int) -> tuple[list[int], lis
     return sorted(chosen), sorted(rest[:holdout])
 
 
-def by_lot(indices: Sequence[int], seed: int) -> list[int]:
+def shuffled(indices: Sequence[int], seed: int) -> list[int]:
     """Return the indices in an order drawn by lot: a folder's own order goes class by class.
 
     Each draws a word as in `split`, of another stream of the seed.

@@ -197,8 +197,8 @@ def _greatest(found: Mapping[str, float]) -> tuple[str, float]:
 
 
 def _ends(tensor: TensorPlan) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    assert tensor.number is not None
-    low, high = tensor.number.span(tensor.params)
+    assert tensor.format is not None
+    low, high = tensor.format.span(tensor.params)
     return np.asarray(low, np.float64), np.asarray(high, np.float64)
 
 

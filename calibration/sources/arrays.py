@@ -11,7 +11,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from quant.calibration.sources.data import SOURCES, Array, InputSpec, Labels
-from quant.calibration.sources.input_converter import Intake
+from quant.calibration.sources.input_converter import InputConverter
 from quant.calibration.sources.labels import read_labels
 from quant.common.errors import InputError, few
 from quant.preprocess.image_to_tensor import Preprocess
@@ -33,7 +33,7 @@ class Rows:
 
     name: str
     stem: str
-    rows: dict[str, tuple[Array, Intake]]
+    rows: dict[str, tuple[Array, InputConverter]]
     labels: tuple[int, ...] | None = None
 
     def __len__(self) -> int:
@@ -91,7 +91,7 @@ class Arrays:
         rows = Rows(
             name=spec,
             stem=Path(spec).name,
-            rows={one.name: (chosen[one.name], Intake(one, preprocess)) for one in inputs},
+            rows={one.name: (chosen[one.name], InputConverter(one, preprocess)) for one in inputs},
             labels=_classes(own, spec) if own is not None and labels is None else None,
         )
         rows.read(0)

@@ -11,7 +11,7 @@ __all__ = [
     "input_specs",
     "key_of",
     "open_data",
-    "shown",
+    "printable",
 ]
 
 import os
@@ -135,7 +135,7 @@ def key_of(path: str) -> str:
     return os.fsencode(path.replace(os.sep, "/")).decode("utf-8", "backslashreplace")
 
 
-def shown(text: str) -> str:
+def printable(text: str) -> str:
     """Return text for a message of one line: control characters as Python spells them.
 
     >>> print(shown("two" + chr(10) + "lines.jpg").replace(chr(92), "/"))

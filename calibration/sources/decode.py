@@ -1,6 +1,6 @@
 """Decoding: from an image file, whatever its kind, to 8-bit RGB or grey, or a reason why not."""
 
-__all__ = ["MAX_PIXELS", "extensions", "open_image", "plain"]
+__all__ = ["MAX_PIXELS", "eight_bit", "extensions", "open_image"]
 
 from functools import cache
 from pathlib import Path
@@ -44,7 +44,7 @@ def open_image(path: Path) -> Image.Image:
             if image.width * image.height > MAX_PIXELS:
                 raise Image.DecompressionBombError
             image.load()
-            return plain(ImageOps.exif_transpose(image))
+            return eight_bit(ImageOps.exif_transpose(image))
     except BadSample:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -59,7 +59,7 @@ def open_image(path: Path) -> Image.Image:
         raise BadSample(f"broken image ({type(error).__name__}: {_short(error)})") from error
 
 
-def plain(image: Image.Image) -> Image.Image:
+def eight_bit(image: Image.Image) -> Image.Image:
     """Return an image of any mode as 8-bit "RGB", or "L" if it is grey.
 
     16 bits are cut to the upper 8 (``value >> 8``). Transparent parts become black, as on a screen

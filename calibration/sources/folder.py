@@ -9,7 +9,7 @@ from pathlib import Path
 from quant.calibration.sources.data import SOURCES, InputSpec, Labels, key_of
 from quant.calibration.sources.decode import extensions
 from quant.calibration.sources.image_files import ImageFiles
-from quant.calibration.sources.input_converter import image_intake
+from quant.calibration.sources.input_converter import image_converter
 from quant.calibration.sources.labels import read_labels
 from quant.common.errors import InputError
 from quant.preprocess.image_to_tensor import Preprocess
@@ -29,7 +29,7 @@ class Folder:
         spec: str, inputs: Sequence[InputSpec], preprocess: Preprocess, labels: Labels
     ) -> ImageFiles:
         """Return the images below the folder; raises InputError if there is none."""
-        intake = image_intake(inputs, preprocess, f"--data {spec}")
+        intake = image_converter(inputs, preprocess, f"--data {spec}")
         found = image_files(Path(spec))
         if not found:
             raise InputError(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from quant.calibration.sources.data import Array
 from quant.calibration.sources.decode import open_image
-from quant.calibration.sources.input_converter import Intake
+from quant.calibration.sources.input_converter import InputConverter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,7 @@ class ImageFiles:
     keys: tuple[str, ...]
     paths: tuple[Path, ...]
     labels: tuple[int, ...] | None
-    intake: Intake
+    intake: InputConverter
 
     def __len__(self) -> int:
         return len(self.keys)

@@ -1,6 +1,6 @@
 """Intake: what one input of a model takes, and how an image or an array becomes it."""
 
-__all__ = ["Intake", "image_intake"]
+__all__ = ["InputConverter", "image_converter"]
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from quant.calibration.sources.data import Array, BadSample, InputSpec, shown
-from quant.calibration.sources.decode import plain
+from quant.calibration.sources.data import Array, BadSample, InputSpec, printable
+from quant.calibration.sources.decode import eight_bit
 from quant.common.errors import InputError
 from quant.preprocess.image_to_tensor import Preprocess
 
@@ -17,7 +17,7 @@ Shape = tuple[int | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Intake:
+class InputConverter:
     """One input, and the preprocessing of images for it."""
 
     spec: InputSpec
@@ -47,21 +47,21 @@ class Intake:
         """
         if row.dtype == np.uint8 and len(self.spec.shape) == 4 and _is_picture(row.shape):
             picture = row[:, :, 0] if row.ndim == 3 and row.shape[2] == 1 else row
-            return self.image(plain(Image.fromarray(picture)), place)
+            return self.image(eight_bit(Image.fromarray(picture)), place)
         wanted = self.spec.dtype
         if row.dtype == np.uint8 != wanted and len(self.spec.shape) == 4:
             raise InputError(
-                f"{shown(place)}: uint8 images are HxW or HxWxC, saw {_by(row.shape)}. "
+                f"{printable(place)}: uint8 images are HxW or HxWxC, saw {_by(row.shape)}. "
                 f"Move the channels last, or save the model's own input as {wanted}."
             )
         if not np.can_cast(row.dtype, wanted, "same_kind") or row.dtype.kind not in "biuf":
             raise InputError(
-                f"{shown(place)}: input '{self.spec.name}' takes {wanted}, saw {row.dtype}. "
+                f"{printable(place)}: input '{self.spec.name}' takes {wanted}, saw {row.dtype}. "
                 f"Save the array as {wanted}."
             )
         if not _fits(row.shape, self.spec.shape[1:]):
             raise InputError(
-                f"{shown(place)}: input '{self.spec.name}' takes {_by(self.spec.shape[1:])} "
+                f"{printable(place)}: input '{self.spec.name}' takes {_by(self.spec.shape[1:])} "
                 f"without the batch axis, saw {_by(row.shape)}. Save rows of that shape."
             )
         return np.array(row, dtype=wanted, order="C")
@@ -87,12 +87,14 @@ class Intake:
             height, width = [n for i, n in enumerate(wanted) if i != axis]
             mend = f"Give --size {width or 'WIDTH'}x{height or 'HEIGHT'}"
         raise InputError(
-            f"{shown(place)} makes {_by(shape)}, and input '{self.spec.name}' takes "
+            f"{printable(place)} makes {_by(shape)}, and input '{self.spec.name}' takes "
             f"{_by(wanted)}. {mend}."
         )
 
 
-def image_intake(inputs: Sequence[InputSpec], preprocess: Preprocess, place: str) -> Intake:
+def image_converter(
+    inputs: Sequence[InputSpec], preprocess: Preprocess, place: str
+) -> InputConverter:
     """Return the intake of the model's only input, after a check that images can feed it.
 
     Raises:
@@ -111,7 +113,7 @@ def image_intake(inputs: Sequence[InputSpec], preprocess: Preprocess, place: str
             f"{place}: images make 4 axes, and input '{spec.name}' has {len(spec.shape)}: "
             f"{_by(spec.shape)}. Give the model's own input as a .npy file."
         )
-    intake = Intake(spec, preprocess)
+    intake = InputConverter(spec, preprocess)
     if spec.dtype.kind != "f" and (set(preprocess.mean), set(preprocess.std)) != ({0.0}, {1.0}):
         raise InputError(
             f"{place}: input '{spec.name}' takes {spec.dtype}, which cannot hold what --mean and "

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from quant.calibration.sources.data import Array, BadSample, InputSpec
-from quant.calibration.sources.decode import plain
-from quant.calibration.sources.input_converter import Intake, image_intake
+from quant.calibration.sources.decode import eight_bit
+from quant.calibration.sources.input_converter import InputConverter, image_converter
 from quant.common.errors import InputError, few
 from quant.preprocess.image_to_tensor import Preprocess
 
@@ -76,11 +76,11 @@ def failed(place: str, error: Exception) -> InputError:
 
 def converter(inputs: Sequence[InputSpec], preprocess: Preprocess) -> Convert:
     """Return the function from a user's item and its key to a sample of these inputs."""
-    intakes = {one.name: Intake(one, preprocess) for one in inputs}
+    intakes = {one.name: InputConverter(one, preprocess) for one in inputs}
 
     def value(one: Any, name: str, key: str) -> Array:
         if isinstance(one, Image.Image):
-            return image_intake([intakes[name].spec], preprocess, key).image(plain(one), key)
+            return image_converter([intakes[name].spec], preprocess, key).image(eight_bit(one), key)
         try:
             array = np.asarray(one)
         except Exception as error:

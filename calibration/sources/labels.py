@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from quant.calibration.sources.data import Labels, shown
+from quant.calibration.sources.data import Labels, printable
 from quant.common.errors import InputError, few
 
 
@@ -38,13 +38,13 @@ def read_labels(labels: Labels, keys: Sequence[str], data: str) -> tuple[int, ..
     if len(missing) == len(keys):
         raise InputError(
             f"{labels}: none of its {len(rows)} files is in {data}, for example "
-            f"{few(map(shown, list(rows)[:1]))} and {few(map(shown, keys[:1]))}. "
+            f"{few(map(printable, list(rows)[:1]))} and {few(map(printable, keys[:1]))}. "
             f"Write paths relative to the data folder."
         )
     if missing:
         raise InputError(
             f"{labels}: every sample needs a label, saw none for {len(missing)} of {len(keys)}: "
-            f"{few(map(shown, missing))}. Add rows for them, or move them away."
+            f"{few(map(printable, missing))}. Add rows for them, or move them away."
         )
     return tuple(found[key] for key in keys)
 
@@ -54,7 +54,7 @@ def _folder_classes(keys: Sequence[str], data: str) -> tuple[int, ...]:
     if loose:
         raise InputError(
             f"--labels folders: every image lies in the folder of its class, saw {len(loose)} "
-            f"directly in {data}: {few(map(shown, loose))}. Move them, or give a CSV file."
+            f"directly in {data}: {few(map(printable, loose))}. Move them, or give a CSV file."
         )
     folders = [PurePosixPath(key).parent.parts for key in keys]
     depth = min(map(len, folders))  # a list may name its images by a longer way
@@ -76,7 +76,7 @@ def _read_csv(path: Path) -> dict[str, int]:
             if missing:
                 raise InputError(
                     f"{path}:1: a header names the columns 'file' and 'label', saw "
-                    f"{few(map(shown, header)) or 'none'}. Add the column '{missing[0]}'."
+                    f"{few(map(printable, header)) or 'none'}. Add the column '{missing[0]}'."
                 )
             at_file, at_label = header.index("file"), header.index("label")
             for row in reader:
@@ -86,13 +86,13 @@ def _read_csv(path: Path) -> dict[str, int]:
                 text = row[at_label].strip() if at_label < len(row) else ""
                 if not re.fullmatch("[0-9]{1,9}", text):
                     raise InputError(
-                        f"{place}: a label is a whole number from 0, saw '{shown(text)}'. "
+                        f"{place}: a label is a whole number from 0, saw '{printable(text)}'. "
                         f"Write the index of the class."
                     )
                 name = str(PurePosixPath(row[at_file])) if at_file < len(row) else ""
                 if name in rows:
                     raise InputError(
-                        f"{place}: '{shown(name)}' is labelled twice. Remove one of the rows."
+                        f"{place}: '{printable(name)}' is labelled twice. Remove one of the rows."
                     )
                 rows[name] = int(text)
     except OSError as error:

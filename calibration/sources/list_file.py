@@ -7,9 +7,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from quant.calibration.sources.data import SOURCES, InputSpec, Labels, key_of, shown
+from quant.calibration.sources.data import SOURCES, InputSpec, Labels, key_of, printable
 from quant.calibration.sources.image_files import ImageFiles
-from quant.calibration.sources.input_converter import image_intake
+from quant.calibration.sources.input_converter import image_converter
 from quant.calibration.sources.labels import read_labels
 from quant.common.errors import InputError
 from quant.preprocess.image_to_tensor import Preprocess
@@ -34,7 +34,7 @@ class ListFile:
         spec: str, inputs: Sequence[InputSpec], preprocess: Preprocess, labels: Labels
     ) -> ImageFiles:
         """Return the images of the list; raises InputError if it is empty or contradicts itself."""
-        intake = image_intake(inputs, preprocess, f"--data {spec}")
+        intake = image_converter(inputs, preprocess, f"--data {spec}")
         folder = Path(spec).parent
         rows: dict[str, tuple[Path, int | None]] = {}
         lines = _lines(spec)
@@ -43,7 +43,7 @@ class ListFile:
             key = key_of(os.path.normpath(name))
             if key in rows:
                 raise InputError(
-                    f"{spec}:{number}: '{shown(key)}' is listed twice. Remove one of the lines."
+                    f"{spec}:{number}: '{printable(key)}' is listed twice. Remove one of the lines."
                 )
             rows[key] = (folder / name, label)
         if not rows:

@@ -35,7 +35,7 @@ from quant.export.caffe.operators.pool import POOLS
 from quant.export.caffe.operators.reduce import REDUCTIONS
 from quant.export.caffe.operators.resize import RESIZES
 from quant.export.caffe.operators.slice import SLICES
-from quant.graph.fixed_shapes import fixed
+from quant.graph.fixed_shapes import with_fixed_shapes
 from quant.graph.prepared_graph import Graph
 from quant.target.finding import Finding
 
@@ -82,7 +82,7 @@ def build(
     graph: Graph, sizes: Mapping[str, Shape], wishes: Wishes
 ) -> tuple[Net, ir.Model, list[Finding]]:
     """Return the network as far as it can be written, the graph with its sizes, and what cannot."""
-    model = fixed(graph, sizes)
+    model = with_fixed_shapes(graph, sizes)
     _report(graph, model, wishes.report)
     net = Net(wishes.high, wishes.shifts)
     found = []

@@ -8,7 +8,7 @@ from collections.abc import Set as AbstractSet
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
-from quant.graph.fixed_shapes import fixed
+from quant.graph.fixed_shapes import with_fixed_shapes
 from quant.graph.layers import VIEWS
 from quant.graph.prepared_graph import Graph, named_values, weight_of
 
@@ -32,7 +32,7 @@ def cut_tail(
     Raises:
         InputError: A size is wrong.
     """
-    graph = Graph(fixed(graph, sizes or {}), graph.name, graph.source, graph.notes)
+    graph = Graph(with_fixed_shapes(graph, sizes or {}), graph.name, graph.source, graph.notes)
     nodes = graph.nodes
     tail = _downstream(nodes, refused)
     if not tail or any(weight_of(n) is not None for n in tail):

@@ -95,7 +95,7 @@ def _converted(split: Split, feeds: Sequence[Feed], chosen: Precision, plan: Pla
         custom=split.custom,
         factors={f.input: f.norm.factors for f in feeds if f.norm.factors is not None},
         swapped={feed.input for feed in feeds if feed.swapped},
-        shifts={name: shift for name, shift in plan.shifts.items() if name in nodes},
+        shifts={name: shift for name, shift in plan.bias_shifts.items() if name in nodes},
     )
     for feed in feeds:
         blob = caffe.inputs.get(feed.input)

@@ -11,18 +11,18 @@ ONNXRUNTIME = Target(
     title="ONNX Runtime",
     formats={"int8": (UINT8, Integer(bits=8, signed=True, symmetric=True, narrow=True))},
     bias=INT32,
-    weighted=frozenset({"Conv", "Gemm", "MatMul"}),
-    others=frozenset(
+    weighted_ops=frozenset({"Conv", "Gemm", "MatMul"}),
+    integer_ops=frozenset(
         {"Add", "Mul", "AveragePool", "GlobalAveragePool", "LeakyRelu", "Sigmoid", "Concat"}
     ),
-    products=frozenset({"MatMul"}),
-    views=frozenset(
+    product_ops=frozenset({"MatMul"}),
+    passthrough_ops=frozenset(
         {"MaxPool", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Split"}
     ),
-    joined=frozenset(),
-    outputs=frozenset({"Conv"}),
-    quantizers="producer",
-    residual=False,
+    shared_grid_ops=frozenset(),
+    integer_output_ops=frozenset({"Conv"}),
+    quantize_at="producer",
+    fuses_residual_add=False,
     weight_form="integer",
     source=(
         "onnxruntime qdq_selectors.cc and qdq_selector_action_transformer.cc: u8 activations with "
@@ -30,7 +30,7 @@ ONNXRUNTIME = Target(
         "and out of MaxPool and the shape operators"
     ),
     write=write,
-    native=True,
+    runs_in_onnxruntime=True,
 )
 
 

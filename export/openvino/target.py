@@ -13,18 +13,18 @@ OPENVINO = Target(
     title="OpenVINO",
     formats={"int8": (UINT8, Integer(bits=8, signed=True, symmetric=True, narrow=True))},
     bias=None,
-    weighted=frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"}),
-    others=frozenset({"Add"}),
-    views=frozenset(
+    weighted_ops=frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"}),
+    integer_ops=frozenset({"Add"}),
+    passthrough_ops=frozenset(
         {
             *("MaxPool", "Slice", "Split", "Pad"),
             *("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose"),
         }
     ),
-    joined=frozenset({"Concat"}),
-    outputs=frozenset(),
-    quantizers="reader",
-    residual=True,
+    shared_grid_ops=frozenset({"Concat"}),
+    integer_output_ops=frozenset(),
+    quantize_at="reader",
+    fuses_residual_add=True,
     weight_form="integer",
     source=(
         "OpenVINO documentation, 'Low Precision Transformations' and 'Low Precision IR'; NNCF's "

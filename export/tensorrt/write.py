@@ -43,7 +43,7 @@ def hold_weights(model: ir.Model, plan: Plan) -> None:
     narrow = {
         t.tensor: t
         for t in plan.quantized
-        if t.kind == "weight" and getattr(t.number, "narrow", False)
+        if t.kind == "weight" and getattr(t.format, "narrow", False)
     }
     for node in list(model.graph):
         value = node.inputs[0] if node.op_type == "QuantizeLinear" else None
@@ -53,7 +53,7 @@ def hold_weights(model: ir.Model, plan: Plan) -> None:
         if not isinstance(tensor.params, Params):
             continue
         array, scale = value.const_value.numpy(), tensor.params.scale
-        axis = getattr(tensor.number, "axis", None)
+        axis = getattr(tensor.format, "axis", None)
         shape = [1] * array.ndim
         if axis is not None:
             shape[axis] = -1
@@ -99,7 +99,7 @@ def write_folder(
     """
     version = trt_version(deployment.trt_version)
     # float16 is a type of the exported graph, and only of the simulation a grid
-    grids = {k: t for k, t in plan.tensors.items() if not isinstance(t.number, Float16)}
+    grids = {k: t for k, t in plan.tensors.items() if not isinstance(t.format, Float16)}
     plan = replace(plan, tensors=grids)
     renamed = clean_names(graph.clone())
     model = _explicit(graph, plan, target, version)

@@ -120,7 +120,7 @@ def _layer(
     for value in layer.data:
         known = plan.grid(str(value.name), layer.name)
         seen = profile.tensors.get(source_of(graph, str(value.name)))
-        if known is None or known.number is None or seen is None or seen.low > seen.high:
+        if known is None or known.format is None or seen is None or seen.low > seen.high:
             continue
         if all(known.tensor != x.tensor for x in inputs):
             inputs.append(input_stats(graph, known, seen))

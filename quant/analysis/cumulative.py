@@ -13,7 +13,7 @@ import numpy as np
 import onnx_ir as ir
 
 from quant.compare.batch import Batch
-from quant.compare.error_sums import Rows, Sums, append_node, append_sums
+from quant.compare.error_sums import ErrorSums, RowSums, append_node, append_sums
 from quant.graph.layers import Layer
 from quant.graph.opset import level_with
 from quant.graph.prepared_graph import Graph, named_values
@@ -34,7 +34,7 @@ class LayerSums:
     signal: float
     other: float
     noise: float
-    parts: Sums = field(default_factory=Sums, compare=False)
+    parts: ErrorSums = field(default_factory=ErrorSums, compare=False)
 
     @property
     def sqnr_db(self) -> float:
@@ -64,10 +64,10 @@ def cumulative(
         threads: Threads inside one operator; 0 for all cores.
     """
     session = open_simulation(_joint(graph, quantized, measured), threads)
-    parts = [Sums() for _ in measured]
+    parts = [ErrorSums() for _ in measured]
     others = np.zeros(len(measured))
     for batch in batches:
-        made, rows = session.run(None, dict(batch.feeds)), Rows.of(batch)
+        made, rows = session.run(None, dict(batch.feeds)), RowSums.of(batch)
         for number, part in enumerate(parts):
             signal, other, noise = made[3 * number : 3 * number + 3]
             part.add(signal, noise, rows)

@@ -12,10 +12,10 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quant.compare.batch import Batch
-from quant.compare.error_sums import Rows, Sums
+from quant.compare.error_sums import ErrorSums, RowSums
 from quant.graph.layers import Layer
 from quant.graph.prepared_graph import Graph
-from quant.simulate.one_at_a_time import Turn, Turntable
+from quant.simulate.one_at_a_time import OneAtATime, QuantizedSet
 
 Array = NDArray[Any]
 
@@ -65,14 +65,16 @@ def isolated_errors(
         batches: Batch; padding is not counted.
         threads: Threads inside one operator; 0 for all cores.
     """
-    table = Turntable(graph, [quantized], [Turn(layers=(layer,)) for layer in measured], threads)
-    errors = [[Sums() for _ in table.outputs] for _ in measured]
+    table = OneAtATime(
+        graph, [quantized], [QuantizedSet(layers=(layer,)) for layer in measured], threads
+    )
+    errors = [[ErrorSums() for _ in table.outputs] for _ in measured]
     broken: set[tuple[int, int]] = set()
     for batch in batches:
         outputs, answers = table.answers(batch.feeds)
         wanted = [x.astype(np.float64) for x in outputs]
         signal = [_squares(np.where(np.isfinite(x), x, 0)) for x in wanted]
-        rows = Rows.of(batch)
+        rows = RowSums.of(batch)
         for row, answer in answers:
             for column, got in enumerate(answer):
                 noise = _noise(wanted[column], got)
@@ -99,7 +101,7 @@ def _noise(want: Array, got: Array) -> Array:
     return _squares(np.where(np.isfinite(want), got - np.where(np.isfinite(want), want, 0), 0))
 
 
-def _worst(errors: Sequence[Sums], broken: Sequence[int]) -> IsolatedError:
+def _worst(errors: Sequence[ErrorSums], broken: Sequence[int]) -> IsolatedError:
     """Return the error at the worst output that could be compared, nan when none could."""
     known = [e for column, e in enumerate(errors) if column not in broken]
     every = [e.sqnr_db for e in known if not np.isnan(e.sqnr_db)]

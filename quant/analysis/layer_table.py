@@ -93,10 +93,10 @@ def _reason(layer: Layer, plan: Plan) -> str:
 
 def weight_sqnr(graph: Graph, known: TensorPlan | None) -> float:
     """Return the SQNR in dB of a weight on its grid; nan without one."""
-    if known is None or known.number is None or known.params is None:
+    if known is None or known.format is None or known.params is None:
         return float("nan")
     weight = graph.array(known.tensor).astype(np.float32)
-    return sqnr(weight, known.number.fake_quantize(weight, known.params))
+    return sqnr(weight, known.format.fake_quantize(weight, known.params))
 
 
 def saturation(graph: Graph, layer: Layer, plan: Plan, profile: Profile) -> float:
@@ -110,9 +110,9 @@ def saturation(graph: Graph, layer: Layer, plan: Plan, profile: Profile) -> floa
     for value in layer.data:
         known = plan.grid(str(value.name), layer.name)
         seen = profile.tensors.get(source_of(graph, str(value.name)))
-        if known is None or known.number is None or known.params is None or seen is None:
+        if known is None or known.format is None or known.params is None or seen is None:
             continue
-        least, most = known.number.reach(known.params)
+        least, most = known.format.reach(known.params)
         beyond = (seen.centers < float(least.min())) | (seen.centers > float(most.max()))
         shares.append(float(seen.bins[beyond].sum()) / max(int(seen.bins.sum()), 1))
     return max(shares)

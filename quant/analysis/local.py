@@ -14,7 +14,7 @@ from typing import Any
 import onnx_ir as ir
 
 from quant.compare.batch import Batch
-from quant.compare.error_sums import Rows, Sums, append_node, append_sums
+from quant.compare.error_sums import ErrorSums, RowSums, append_node, append_sums
 from quant.graph.layers import Layer
 from quant.graph.opset import level_with
 from quant.graph.prepared_graph import Graph, named_values
@@ -35,9 +35,9 @@ class LocalError:
         activations: The inputs that depend on the network's input alone.
     """
 
-    both: Sums
-    weight: Sums
-    activations: Sums
+    both: ErrorSums
+    weight: ErrorSums
+    activations: ErrorSums
 
 
 def local_errors(
@@ -51,9 +51,11 @@ def local_errors(
     if not measured:
         return {}
     session = open_simulation(_beside(graph, quantized, measured), threads)
-    found = [LocalError(both=Sums(), weight=Sums(), activations=Sums()) for _ in measured]
+    found = [
+        LocalError(both=ErrorSums(), weight=ErrorSums(), activations=ErrorSums()) for _ in measured
+    ]
     for batch in batches:
-        made, rows = session.run(None, dict(batch.feeds)), Rows.of(batch)
+        made, rows = session.run(None, dict(batch.feeds)), RowSums.of(batch)
         for number, error in enumerate(found):
             signal, *noises = made[4 * number : 4 * number + 4]
             for form, noise in zip(FORMS, noises, strict=True):

@@ -33,10 +33,10 @@ from dataclasses import replace
 from quant.analysis.analyse import LayerAnalysis
 from quant.analysis.layer_error import LayerError
 from quant.causes.cause import Cause
-from quant.causes.input_causes import Seen, input_causes, saturation_cause
+from quant.causes.input_causes import InputEvidence, input_causes, saturation_cause
 from quant.causes.place_causes import head_cause, neighbour_causes, place_cause
 from quant.causes.weight_causes import weight_causes
-from quant.choose.grid_fit import maker_of
+from quant.choose.grid_fit import producer_name
 from quant.graph.layers import Layer, layers, source_of
 from quant.graph.prepared_graph import Graph
 from quant.plan.tensor_plans import Plan
@@ -117,41 +117,41 @@ def find_causes(
 def _possible(cause: Cause, target: Target, layer: Layer) -> Cause:
     """Have the layer in float where the target leaves no choice of scales or observers."""
     fixed = cause.key == "observer" and target.observers and cause.value not in target.observers
-    scale = cause.key == "weights" and (layer.op in target.per_tensor or target.grouped)
+    scale = cause.key == "weights" and (layer.op in target.per_tensor_ops or target.grid_per_group)
     if not (fixed or scale):
         return cause
     return replace(cause, key="precision", value="float", place=layer.name, here=True)
 
 
 def _with_maker(
-    cause: Cause, target: Target, graph: Graph, plan: Plan, pairs: Sequence[Seen]
+    cause: Cause, target: Target, graph: Graph, plan: Plan, pairs: Sequence[InputEvidence]
 ) -> Cause:
     """Have the maker of a bad input in float too, where its kernel can only write integers."""
     if cause.kind not in OF_INPUT or (cause.key, cause.value) != ("precision", "float"):
         return cause
     for seen in pairs:
-        maker = maker_of(graph, seen.grid.tensor)
+        maker = producer_name(graph, seen.grid.tensor)
         node = next((n for n in graph.nodes if str(n.name) == maker), None)
         known = plan.layers.get(maker)
         if (
             node is not None
             and known is not None
             and known.quantized
-            and node.op_type in target.outputs
+            and node.op_type in target.integer_output_ops
         ):
             return replace(cause, also=(maker,))
     return cause
 
 
-def _inputs(graph: Graph, plan: Plan, profile: Profile, layer: Layer) -> list[Seen]:
+def _inputs(graph: Graph, plan: Plan, profile: Profile, layer: Layer) -> list[InputEvidence]:
     """Return the layer's inputs that it sees on a grid, each once."""
-    found: dict[str, Seen] = {}
+    found: dict[str, InputEvidence] = {}
     for value in layer.data:
         known = plan.grid(str(value.name), layer.name)
         seen = profile.tensors.get(source_of(graph, str(value.name)))
-        if known is None or known.number is None or seen is None or seen.low > seen.high:
+        if known is None or known.format is None or seen is None or seen.low > seen.high:
             continue
-        found.setdefault(known.tensor, Seen(known, seen))
+        found.setdefault(known.tensor, InputEvidence(known, seen))
     return list(found.values())
 
 

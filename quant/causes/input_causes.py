@@ -1,6 +1,6 @@
 """Causes in what a layer reads: outliers, saturation, wasted range, loud channels, dead tails."""
 
-__all__ = ["Seen", "input_causes", "saturation_cause"]
+__all__ = ["InputEvidence", "input_causes", "saturation_cause"]
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ import numpy as np
 
 from quant.analysis.layer_error import LayerError
 from quant.causes.cause import Cause, bits_left
-from quant.choose.grid_fit import TAIL, maker_of, quantiles, width
+from quant.choose.grid_fit import TAIL, producer_name, quantiles, width
 from quant.graph.layers import Layer, source_of
 from quant.graph.prepared_graph import Graph
 from quant.plan.tensor_plans import TensorPlan
@@ -37,7 +37,7 @@ PROBABILITIES = ("Softmax", "Sigmoid", "HardSigmoid", "LogSoftmax", "Exp")
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class InputEvidence:
     """An input of a layer: its grid, and what was seen of it."""
 
     grid: TensorPlan
@@ -46,8 +46,8 @@ class Seen:
     @property
     def bounds(self) -> tuple[float, float]:
         """The least and the greatest number on the grid."""
-        assert self.grid.number is not None
-        low, high = self.grid.number.span(self.grid.params)
+        assert self.grid.format is not None
+        low, high = self.grid.format.span(self.grid.params)
         return float(low.min()), float(high.max())
 
     @property
@@ -61,9 +61,9 @@ class Seen:
         return width(self.grid, self.profile.low, self.profile.high)
 
 
-def input_causes(graph: Graph, layer: Layer, seen: Seen) -> list[Cause]:
+def input_causes(graph: Graph, layer: Layer, seen: InputEvidence) -> list[Cause]:
     """Return what is wrong with one input on its grid, what a neighbour does to it left out."""
-    maker = maker_of(graph, seen.grid.tensor)
+    maker = producer_name(graph, seen.grid.tensor)
     found = [_outlier(layer, seen, maker), _channels(layer, seen), _tail(graph, layer, seen)]
     causes = [f for f in found if f is not None and f.strength > 1]
     if causes and causes[-1].kind == "tail":  # it is what makes the others, and says more
@@ -71,7 +71,7 @@ def input_causes(graph: Graph, layer: Layer, seen: Seen) -> list[Cause]:
     return causes
 
 
-def _outlier(layer: Layer, seen: Seen, maker: str) -> Cause | None:
+def _outlier(layer: Layer, seen: InputEvidence, maker: str) -> Cause | None:
     """Compare what a tensor's own range takes of a grid with what 99.9 % of its elements need."""
     # what a neighbour on the same grid takes, or what the observer cut off already, is not counted
     grid = min(seen.width, seen.own)
@@ -93,16 +93,16 @@ def _outlier(layer: Layer, seen: Seen, maker: str) -> Cause | None:
     )
 
 
-def saturation_cause(graph: Graph, pairs: Sequence[Seen], row: LayerError) -> Cause | None:
+def saturation_cause(graph: Graph, pairs: Sequence[InputEvidence], row: LayerError) -> Cause | None:
     """Take what was measured, and find the input that reaches farthest beyond its grid."""
     if not row.saturation > SATURATION or not pairs:  # nan is no evidence
         return None
 
-    def beyond(seen: Seen) -> float:
+    def beyond(seen: InputEvidence) -> float:
         low, high = seen.bounds
         return max(low - seen.profile.low, seen.profile.high - high) / (high - low)
 
-    maker = maker_of(graph, max(pairs, key=beyond).grid.tensor)
+    maker = producer_name(graph, max(pairs, key=beyond).grid.tensor)
     return Cause(
         kind="saturation",
         strength=row.saturation / SATURATION,
@@ -114,7 +114,7 @@ def saturation_cause(graph: Graph, pairs: Sequence[Seen], row: LayerError) -> Ca
     )
 
 
-def _channels(layer: Layer, seen: Seen) -> Cause | None:
+def _channels(layer: Layer, seen: InputEvidence) -> Cause | None:
     """Compare the channels of an activation: all of them share the grid of the largest."""
     profile = seen.profile
     top = np.maximum(np.abs(profile.channel_low), np.abs(profile.channel_high)).astype(np.float64)
@@ -136,18 +136,18 @@ def _channels(layer: Layer, seen: Seen) -> Cause | None:
     )
 
 
-def _tail(graph: Graph, layer: Layer, seen: Seen) -> Cause | None:
+def _tail(graph: Graph, layer: Layer, seen: InputEvidence) -> Cause | None:
     """Count what a grid makes zero of the many small numbers of a softmax or a sigmoid."""
     maker = graph.values[source_of(graph, seen.grid.tensor)].producer()
     if maker is None or maker.op_type not in PROBABILITIES:
         return None
     counts = seen.profile.bins.astype(np.float64)
-    if not counts.size or seen.grid.number is None or seen.grid.number.axis is not None:
+    if not counts.size or seen.grid.format is None or seen.grid.format.axis is not None:
         return None
     if 0 <= -seen.profile.start < counts.size:
         counts[-seen.profile.start] = max(counts[-seen.profile.start] - seen.profile.zeros, 0.0)
     centers = seen.profile.centers.astype(np.float32)
-    lost = seen.grid.number.fake_quantize(centers, seen.grid.params) == 0
+    lost = seen.grid.format.fake_quantize(centers, seen.grid.params) == 0
     share = float(counts[lost].sum() / counts.sum()) if counts.sum() else 0.0
     return Cause(
         kind="tail",

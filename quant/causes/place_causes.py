@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from quant.causes.cause import Cause, bits_left
-from quant.causes.input_causes import Seen
-from quant.choose.grid_fit import maker_of, width
+from quant.causes.input_causes import InputEvidence
+from quant.choose.grid_fit import producer_name, width
 from quant.common.errors import few
-from quant.graph.layers import Layer, ends, heads, source_of
+from quant.graph.layers import Layer, heads, last_layers, source_of
 from quant.graph.prepared_graph import Graph, weight_of
 from quant.plan.tensor_plans import Plan, TensorPlan
 from quant.profile.statistics import Profile
@@ -27,7 +27,7 @@ END = 1.0
 
 
 def neighbour_causes(
-    graph: Graph, plan: Plan, profile: Profile, layer: Layer, seen: Seen
+    graph: Graph, plan: Plan, profile: Profile, layer: Layer, seen: InputEvidence
 ) -> list[Cause]:
     """Compare a grid with all that was seen of its tensor: where it is wider, find out for whom."""
     own, grid, tensor = seen.own, seen.width, seen.grid
@@ -41,7 +41,7 @@ def neighbour_causes(
     widest = max(others, key=lambda name: others[name], default=None)
     if widest is None or others[widest] <= own:
         return [_wasted(graph, seen)]
-    head = layer.op == "Concat" and ends(layer.output)
+    head = layer.op == "Concat" and last_layers(layer.output)
     said = "detector head: its input" if head else "its input"
     return [
         Cause(
@@ -63,7 +63,7 @@ def _integer_readers(plan: Plan, layer: Layer) -> tuple[str, ...]:
     return tuple(n for n in readers if n in plan.layers and plan.layers[n].quantized)
 
 
-def _wasted(graph: Graph, seen: Seen) -> Cause:
+def _wasted(graph: Graph, seen: InputEvidence) -> Cause:
     """Blame a range that nothing seen has asked for: of an edited plan, or of a rule."""
     ratio = seen.width / seen.own
     return Cause(
@@ -73,7 +73,7 @@ def _wasted(graph: Graph, seen: Seen) -> Cause:
         f"grid is {ratio:.3g} times as wide, which leaves {bits_left(ratio)} of 8 bits",
         key="observer",
         value="minmax",
-        place=maker_of(graph, seen.grid.tensor),
+        place=producer_name(graph, seen.grid.tensor),
         here=False,
     )
 
@@ -91,7 +91,12 @@ def head_cause(graph: Graph, plan: Plan, profile: Profile, layer: Layer) -> Caus
     name = str(layer.output.name)
     known = next((t for t in plan.quantized if t.tensor == name), None)
     seen = profile.tensors.get(source_of(graph, name))
-    if known is None or seen is None or weight_of(layer.node) is None or not ends(layer.output):
+    if (
+        known is None
+        or seen is None
+        or weight_of(layer.node) is None
+        or not last_layers(layer.output)
+    ):
         return None
     top = np.maximum(np.abs(seen.channel_low), np.abs(seen.channel_high)).astype(np.float64)
     live = top[np.isfinite(top) & (top > 0)]
@@ -120,7 +125,7 @@ def place_cause(graph: Graph, every: Sequence[Layer], layer: Layer) -> Cause | N
     if any(source_of(graph, str(v.name)) in inputs for v in layer.data):
         return _end(layer, "first", "first layer: it sees the image at 8 bits")
     last = [x for x in every if weight_of(x.node) is not None][-1]
-    if not ends(layer.output):
+    if not last_layers(layer.output):
         behind = "last layer" if last is layer else ""
     else:
         every_head = heads(graph)

@@ -30,7 +30,7 @@ def weight_causes(graph: Graph, plan: Plan, layer: Layer) -> list[Cause]:
     """Return what is wrong with a layer's weight on its grid."""
     weight = weight_of(layer.node)
     known = plan.grid(str(weight.name), layer.name) if weight is not None else None
-    if known is None or not isinstance(known.number, Integer | Float8):
+    if known is None or not isinstance(known.format, Integer | Float8):
         return []  # a logarithmic grid has no use for a scale a channel
     array = graph.array(known.tensor).astype(np.float32)
     found = [_scale(array, known, layer), _outlier(array, known, layer)]
@@ -44,7 +44,7 @@ def _rows(array: NDArray[np.float32], axis: int) -> NDArray[np.float64]:
 def _scale(array: NDArray[np.float32], known: TensorPlan, layer: Layer) -> Cause | None:
     """Compare the channels of a weight that has one scale and could have one for each."""
     axis = weight_axis(layer.node)
-    if axis is None or known.number is None or known.number.axis is not None:
+    if axis is None or known.format is None or known.format.axis is not None:
         return None
     top = np.abs(_rows(array, axis)).max(axis=1, initial=0.0)
     live = top[top > 0]
@@ -72,7 +72,7 @@ def _depthwise(layer: Layer) -> bool:
 
 def _outlier(array: NDArray[np.float32], known: TensorPlan, layer: Layer) -> Cause | None:
     """Compare the largest weight that each scale has to cover with the typical one."""
-    number, params = known.number, known.params
+    number, params = known.format, known.params
     axis = weight_axis(layer.node)  # channels that are unequal are another cause
     rows = _rows(array, axis) if axis is not None else array.reshape(1, -1).astype(np.float64)
     power = float(np.mean(rows**2)) if rows.size else 0.0

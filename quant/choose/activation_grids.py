@@ -66,8 +66,8 @@ def _by_format(
             continue
         split: dict[NumberFormat, Readers] = {}
         for node, index in readers:
-            number = target.known[placed.layers[node].precision][0]
-            axis = _group_axis(graph, tensor, node, index) if target.grouped else None
+            number = target.simulated_formats[placed.layers[node].precision][0]
+            axis = _group_axis(graph, tensor, node, index) if target.grid_per_group else None
             split.setdefault(number.along(axis), []).append((node, index))
         for number, some in split.items():
             found.setdefault(number, []).append((tensor, some))
@@ -82,14 +82,14 @@ def _shared(graph: Graph, placed: Placement, target: Target, tensor: str) -> Num
     value = graph.values[tensor]
     names = [str(use.node.name) for use in value.uses()]
     known = [placed.layers[n] for n in names if n in placed.layers]
-    made = [x for x in known if x.quantized and x.precision in target.known]
+    made = [x for x in known if x.quantized and x.precision in target.simulated_formats]
     if not made:
         made = [
             placed.layers[x.name]
             for x in layers(graph)
             if tensor in {str(v.name) for v in x.outputs} and placed.layers[x.name].quantized
         ]
-    formats = [target.known[x.precision][0] for x in made] or [target.activation]
+    formats = [target.simulated_formats[x.precision][0] for x in made] or [target.activation]
     return max(formats, key=lambda number: number.bits)
 
 
@@ -121,7 +121,7 @@ def _grids(
         TensorPlan(
             tensor=tensor,
             kind="activation",
-            number=kept,
+            format=kept,
             params=params,
             readers=None if readers is None else tuple(readers),
             because=f"{placed.because[tensor]}; {said}",

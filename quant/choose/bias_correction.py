@@ -41,20 +41,20 @@ def correct_bias(plan: Plan, graph: Graph, profile: Profile, recipe: Recipe = NO
         shift = _shift(node, known, graph, profile)
         if shift is not None and np.any(shift):
             shifts[layer.layer] = shift.astype(np.float32)
-    return replace(plan, shifts=shifts)
+    return replace(plan, bias_shifts=shifts)
 
 
 def _shift(node: ir.Node, known: TensorPlan, graph: Graph, profile: Profile) -> F64 | None:
     """Return float64 `[K]`, or None where it cannot be known."""
     source = _channels(node, graph)
     seen = profile.tensors.get(source) if source is not None else None
-    if seen is None or known.number is None or known.params is None:
+    if seen is None or known.format is None or known.params is None:
         return None
     if len(node.inputs) > 2 and node.inputs[2] is not None and not node.inputs[2].is_initializer():
         return None
     mean = seen.channel_mean(profile.provenance.samples)
     weight = graph.array(known.tensor).astype(np.float32)
-    error = known.number.fake_quantize(weight, known.params).astype(np.float64) - weight
+    error = known.format.fake_quantize(weight, known.params).astype(np.float64) - weight
     return weight_shift(node, error, mean)
 
 

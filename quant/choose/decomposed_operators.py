@@ -5,7 +5,7 @@ which a quantizer inside prevents; and the squares and cubes inside need twice a
 bits of what goes in. NVIDIA's ModelOpt leaves the same partitions out of quantization.
 """
 
-__all__ = ["curves"]
+__all__ = ["decomposed_operators"]
 
 from collections.abc import Iterable
 
@@ -17,7 +17,7 @@ MOST = 8
 """Nodes between what a GELU reads and its Erf or Tanh; the cube as two products has 6."""
 
 
-def curves(nodes: Iterable[ir.Node]) -> dict[str, str]:
+def decomposed_operators(nodes: Iterable[ir.Node]) -> dict[str, str]:
     """Return by node name of what it is a part.
 
     LayerNorm and RMSNorm: the mean of squares, written as Pow or Mul, to the Div or Mul that divides

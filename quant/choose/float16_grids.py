@@ -65,7 +65,7 @@ def float16_grids(
         made = TensorPlan(
             tensor=name,
             kind="weight" if constant else "activation",
-            number=FLOAT16,
+            format=FLOAT16,
             params=NOTHING,
             readers=tuple(some),
             because="a float16 layer reads it",

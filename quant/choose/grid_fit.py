@@ -9,7 +9,7 @@ __all__ = [
     "WeightStats",
     "grid_noise",
     "input_stats",
-    "maker_of",
+    "producer_name",
     "quantiles",
     "weight_stats",
     "width",
@@ -91,7 +91,7 @@ class WeightStats:
     peak: float
 
 
-def maker_of(graph: Graph, tensor: str) -> str:
+def producer_name(graph: Graph, tensor: str) -> str:
     """Return the node whose recipe rule chooses a tensor's observer; an input stands for itself."""
     node = graph.values[tensor].producer()
     if node is not None and node.op_type in ABSORBED and node.inputs[0] is not None:
@@ -102,7 +102,7 @@ def maker_of(graph: Graph, tensor: str) -> str:
 def width(tensor: TensorPlan, low: float, high: float) -> float:
     """Return how much of a grid [low, high] and zero need: both sides of zero if it is symmetric."""
     low, high = min(low, 0.0), max(high, 0.0)
-    symmetric = tensor.number is not None and tensor.number.symmetric
+    symmetric = tensor.format is not None and tensor.format.symmetric
     return 2 * max(-low, high) if symmetric else high - low
 
 
@@ -120,8 +120,8 @@ def quantiles(seen: TensorProfile, share: float) -> tuple[float, float]:
 
 def input_stats(graph: Graph, tensor: TensorPlan, seen: TensorProfile) -> InputStats:
     """Return the statistics of a quantized activation; `tensor` has a grid."""
-    assert tensor.number is not None
-    least, most = tensor.number.span(tensor.params)
+    assert tensor.format is not None
+    least, most = tensor.format.span(tensor.params)
     low, high = float(least.min()), float(most.max())
     total, beyond, noise, lost = grid_noise(tensor, seen)
     top = np.maximum(np.abs(seen.channel_low), np.abs(seen.channel_high)).astype(np.float64)
@@ -131,12 +131,12 @@ def input_stats(graph: Graph, tensor: TensorPlan, seen: TensorProfile) -> InputS
     scale = tensor.params.named().get("scale") if tensor.params is not None else None
     return InputStats(
         tensor=tensor.tensor,
-        maker=maker_of(graph, tensor.tensor),
+        maker=producer_name(graph, tensor.tensor),
         low=seen.low,
         high=seen.high,
         grid_low=low,
         grid_high=high,
-        step=float(scale.max()) if scale is not None and hasattr(tensor.number, "qmin") else np.nan,
+        step=float(scale.max()) if scale is not None and hasattr(tensor.format, "qmin") else np.nan,
         saturated=beyond / total if total else 0.0,
         saturation_noise=lost / noise if noise > 0 else 0.0,
         used=float(np.clip(reached / (high - low), 0, 1)) if high > low else 0.0,
@@ -154,7 +154,7 @@ def grid_noise(tensor: TensorPlan, seen: TensorProfile) -> tuple[float, float, f
     all, and of those beyond. The last three are 0, nan and nan for a grid by channel, and for an
     empty histogram.
     """
-    number, params = tensor.number, tensor.params
+    number, params = tensor.format, tensor.params
     assert number is not None
     if number.axis is not None or not seen.bins.size:
         return float(seen.bins.sum()), 0.0, np.nan, np.nan

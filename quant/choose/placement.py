@@ -49,8 +49,8 @@ def place(graph: Graph, target: Target, recipe: Recipe, seen: Sequence[str]) -> 
     """
     every = layers(graph)
     plans = precisions(every, target, recipe, frozenset(seen))
-    work = _Quantizers(graph=graph, target=target, every=every, plans=plans)
-    if target.quantizers == "producer":
+    work = _QuantizerSets(graph=graph, target=target, every=every, plans=plans)
+    if target.quantize_at == "producer":
         work.at_producers()
     else:
         work.at_readers()
@@ -60,7 +60,7 @@ def place(graph: Graph, target: Target, recipe: Recipe, seen: Sequence[str]) -> 
 
 
 @dataclass
-class _Quantizers:
+class _QuantizerSets:
     """Where the quantizers go, once it is known which layers are integer."""
 
     graph: Graph
@@ -97,13 +97,16 @@ class _Quantizers:
         for layer in self.every:
             names = [str(v.name) for v in layer.outputs]
             plain = weight_of(layer.node) is None and not is_product(layer, self.target)
-            writes = layer.op in self.target.outputs or plain
+            writes = layer.op in self.target.integer_output_ops or plain
             for name in names:
                 if self.integer(layer) and writes:
                     self._add(name, None, "an integer kernel writes it")
                 elif name in read:
                     self._add(name, None, "read by an integer layer")
-            if self.integer(layer) and layer.op in self.target.views | self.target.joined:
+            if (
+                self.integer(layer)
+                and layer.op in self.target.passthrough_ops | self.target.shared_grid_ops
+            ):
                 self.joins += [(str(v.name), name) for v in layer.data for name in names]
 
     def at_readers(self) -> None:
@@ -111,30 +114,30 @@ class _Quantizers:
         for layer in reversed(self.every):  # a view follows what its own readers need
             if not self.integer(layer):
                 continue
-            view = layer.op in self.target.views
+            view = layer.op in self.target.passthrough_ops
             if view and any(self._feeds_float(v) for v in layer.outputs):
                 self._keep_float(layer, "a float layer reads it")
                 continue
             grids = [name for v in layer.outputs for name in self._grids(v)]
             plain = weight_of(layer.node) is None and not is_product(layer, self.target)
-            if plain and not grids and not self.target.everywhere:
+            if plain and not grids and not self.target.no_float_unit:
                 self._keep_float(layer, "its readers are float")
                 continue
             for index in self._operands(layer):
                 operand = str(layer.node.inputs[index].name)  # type: ignore[union-attr]
                 because = f"read by the integer {layer.op} '{layer.name}'"
                 self._add(operand, (layer.name, index), because)
-            if view or layer.op in self.target.joined:
+            if view or layer.op in self.target.shared_grid_ops:
                 self.joins += [(str(v.name), name) for v in layer.data for name in grids]
 
     def _keep_float(self, layer: Layer, because: str) -> None:
-        plain = {"precision": self.target.floats[0], "because": because}
+        plain = {"precision": self.target.float_precisions[0], "because": because}
         self.plans[layer.name] = replace(self.plans[layer.name], **plain)
 
     def _feeds_float(self, value: ir.Value) -> bool:
         """Tell whether a float weighted layer reads a value, views passed: it would see integers."""
         for use in value.uses():
-            if use.node.op_type in VIEWS | self.target.views:
+            if use.node.op_type in VIEWS | self.target.passthrough_ops:
                 if self._feeds_float(use.node.outputs[0]):
                     return True
                 continue
@@ -164,10 +167,10 @@ class _Quantizers:
         inputs = layer.node.inputs
         data = [i for i, v in enumerate(inputs) if v is not None and v in layer.data]
         fused = [i for i in data if self._fuses(inputs[i])]
-        if layer.op == "Add" and self.target.residual and fused and len(data) == 2:
+        if layer.op == "Add" and self.target.fuses_residual_add and fused and len(data) == 2:
             deepest = max(fused, key=lambda i: self.depths[str(inputs[i].name)])  # type: ignore[union-attr]
             return [i for i in data if i != deepest]
-        if layer.op in self.target.joined:
+        if layer.op in self.target.shared_grid_ops:
             # straight from a fused convolution: the quantizer behind the join moves up by itself
             return [i for i in data if i not in fused]
         return data

@@ -55,7 +55,7 @@ def choose(
             f"stays float because {_first_reason(every, placed)}. Relax the recipe."
         )
     tensors |= weight_grids(graph, target, placed, recipe, tensors)
-    if target.typed and any(x.precision == "float16" for x in placed.layers.values()):
+    if target.float16_in_graph and any(x.precision == "float16" for x in placed.layers.values()):
         tensors = float16_scales(tensors)
         tensors |= float16_grids(graph, placed, tensors)
     return Plan(target=target.name, graph=graph.fingerprint, layers=placed.layers, tensors=tensors)

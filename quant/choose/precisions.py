@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
-from quant.choose.decomposed_operators import curves
+from quant.choose.decomposed_operators import decomposed_operators
 from quant.common.errors import InputError
 from quant.graph.layers import Layer, elements
 from quant.graph.prepared_graph import weight_of
@@ -47,7 +47,7 @@ def precisions(
     }
     live = _reach(every, {name for name, why in refused.items() if why is None})
     made = makers(every)
-    parts = {} if target.everywhere else curves([x.node for x in every])
+    parts = {} if target.no_float_unit else decomposed_operators([x.node for x in every])
     plans: dict[str, LayerPlan] = {}
     for layer in every:
         if layer.name in refused:
@@ -58,7 +58,7 @@ def precisions(
             asked = recipe.wants(layer.name, layer.op, "products") == "on"
             why = _product(layer, wanted[layer.name], kept[layer.name], asked, target, seen)
             good = "the recipe wants its products in integers"
-        elif target.everywhere:
+        elif target.no_float_unit:
             why, good = (
                 _other(layer, wanted[layer.name], kept[layer.name], target, seen, None),
                 "no float unit",
@@ -76,12 +76,12 @@ def precisions(
             precision=precision,
             because=why or told[layer.name] or good,
         )
-    return plans if target.quantizers == "reader" else _used(every, target, plans)
+    return plans if target.quantize_at == "reader" else _used(every, target, plans)
 
 
 def is_product(layer: Layer, target: Target) -> bool:
     """Tell whether a layer multiplies two activations and the target has an integer kernel for it."""
-    return layer.op in target.products and len(layer.data) == 2
+    return layer.op in target.product_ops and len(layer.data) == 2
 
 
 def _wanted(layer: Layer, target: Target, recipe: Recipe) -> str:
@@ -94,8 +94,12 @@ def _wanted(layer: Layer, target: Target, recipe: Recipe) -> str:
     if said is None:
         return target.precision
     if said == "float":
-        return target.best if target.best in target.formats else _floats(layer, target, recipe)
-    known = (*target.known, *target.floats)
+        return (
+            target.best_precision
+            if target.best_precision in target.formats
+            else _floats(layer, target, recipe)
+        )
+    known = (*target.simulated_formats, *target.float_precisions)
     if said not in known:
         raise InputError(
             f"{recipe.path}: precision '{said}' for layer '{layer.name}': {target.title} has "
@@ -107,13 +111,13 @@ def _wanted(layer: Layer, target: Target, recipe: Recipe) -> str:
 def _float(layer: Layer, wanted: Mapping[str, str], target: Target, recipe: Recipe) -> str:
     """Return what a layer without grids computes in."""
     said = wanted[layer.name]
-    return said if said in target.floats else _floats(layer, target, recipe)
+    return said if said in target.float_precisions else _floats(layer, target, recipe)
 
 
 def _floats(layer: Layer, target: Target, recipe: Recipe) -> str:
     """Return which float the recipe wants of a layer that has no grids, or the target's first."""
     said = recipe.wants(layer.name, layer.op, "float_precision")
-    return said if said in target.floats else target.floats[0]
+    return said if said in target.float_precisions else target.float_precisions[0]
 
 
 def _has_weight(layer: Layer) -> bool:
@@ -124,15 +128,15 @@ def _weighted(
     layer: Layer, wanted: str, kept: str, target: Target, seen: AbstractSet[str]
 ) -> str | None:
     """Return why a layer with a weight stays float, or None."""
-    if layer.op not in target.weighted:
+    if layer.op not in target.weighted_ops:
         return f"{target.title} has no integer {layer.op}"
-    if wanted not in target.known:
+    if wanted not in target.simulated_formats:
         return kept
     if len(layer.data) > 1:
         return "its bias is no constant"
     if any(str(v.name) not in seen for v in layer.data):
         return "its input was not profiled"
-    if layer.op in target.outputs and str(layer.output.name) not in seen:
+    if layer.op in target.integer_output_ops and str(layer.output.name) not in seen:
         return "its output was not profiled"
     if layer.op == "Gemm" and layer.node.attributes.get_int("transA", 0) != 0:
         return "a transposed activation has no integer kernel"
@@ -147,7 +151,7 @@ def _product(
     By default it does. Each operand needs a quantizer that runs for every sample, so that integers
     gain little (docs/targets.md), and of a softmax what is below half a step is lost.
     """
-    if wanted not in target.known:
+    if wanted not in target.simulated_formats:
         return kept
     if not asked:
         return "a product of two activations gains little from integers"
@@ -166,7 +170,7 @@ def _used(
         used = any(str(v.name) in read for v in layer.outputs)
         other = not _has_weight(layer) and not is_product(layer, target)
         if plans[layer.name].quantized and other and joins and not used:
-            plain = {"precision": target.floats[0], "because": "its readers are float"}
+            plain = {"precision": target.float_precisions[0], "because": "its readers are float"}
             found[layer.name] = replace(plans[layer.name], **plain)
     return found
 
@@ -193,14 +197,14 @@ def _other(
 
     `live` holds the values from which an integer weighted layer can be reached, None for any.
     """
-    if layer.op not in target.others | target.views | target.joined:
+    if layer.op not in target.integer_ops | target.passthrough_ops | target.shared_grid_ops:
         return f"{target.title} computes {layer.op} in float"
-    if wanted not in target.known:
+    if wanted not in target.simulated_formats:
         return kept
     if live is not None and not any(str(v.name) in live for v in layer.outputs):
         return "no integer layer follows"
     inputs = [v for v in layer.node.inputs if v is not None]
-    if layer.op not in target.views and len(layer.data) < len(inputs):
+    if layer.op not in target.passthrough_ops and len(layer.data) < len(inputs):
         return "one operand is a constant"
     if any(str(v.name) not in seen for v in (*layer.data, *layer.outputs)):
         return "its tensors were not profiled"
@@ -218,7 +222,9 @@ def _followed(
     makers_of = [made.get(str(v.name)) for v in layer.data]
     fed = {plans[m.name].precision for m in makers_of if m is not None and plans[m.name].quantized}
     return (
-        fed.pop() if target.residual and layer.op == "Add" and len(fed) == 1 else target.precision
+        fed.pop()
+        if target.fuses_residual_add and layer.op == "Add" and len(fed) == 1
+        else target.precision
     )
 
 
@@ -236,7 +242,7 @@ def _fed(
     other = next((p for p in known if p and p.quantized and p.precision != wanted), None)
     if other is not None:
         return f"what feeds it is {other.precision}"
-    if layer.op in target.views and not all(integer):
+    if layer.op in target.passthrough_ops and not all(integer):
         return "its input is float"
     if not any(integer):
         return "no integer layer feeds it"

@@ -11,7 +11,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quant.choose.placement import Placement
-from quant.formats.number_format import Integer, NumberFormat, Numbers, Params
+from quant.formats.number_format import GridParams, Integer, NumberFormat, Params
 from quant.graph.layers import Layer, layers, weight_axis
 from quant.graph.prepared_graph import Graph, weight_of
 from quant.plan.recipe import Recipe
@@ -43,11 +43,11 @@ def weight_grids(
     for layer in layers(graph):
         weight = weight_of(layer.node)
         precision = placed.layers[layer.name].precision
-        if weight is not None and precision in target.known:
+        if weight is not None and precision in target.simulated_formats:
             sharing.setdefault((str(weight.name), precision), []).append(layer)
     found: dict[str, TensorPlan] = {}
     for (name, precision), users in sharing.items():
-        number = target.known[precision][1]
+        number = target.simulated_formats[precision][1]
         made = _weight(graph, name, users, number, target, recipe, tensors)
         found[tensor_key(made, found)] = made
     return found
@@ -67,13 +67,13 @@ def _weight(
     axes = {weight_axis(layer.node) for layer in users}
     axis = axes.pop() if len(axes) == 1 else None
     per_tensor = recipe.wants(first.name, first.op, "weights") == "per-tensor"
-    per_tensor = per_tensor or axis is None or first.op in target.per_tensor
+    per_tensor = per_tensor or axis is None or first.op in target.per_tensor_ops
     observer = recipe.wants(first.name, first.op, "weight_observer") or WEIGHT_OBSERVER
-    if target.grouped or not isinstance(number, Integer):
+    if target.grid_per_group or not isinstance(number, Integer):
         observer = "minmax"
     because = f"{'one scale' if per_tensor else 'a scale per output channel'}; {observer}"
-    params: Numbers
-    if target.grouped:
+    params: GridParams
+    if target.grid_per_group:
         number, params, because = _by_group(graph, name, first, number)
     else:
         number = number.along(None if per_tensor else axis)
@@ -87,7 +87,7 @@ def _weight(
     return TensorPlan(
         tensor=name,
         kind="weight",
-        number=number,
+        format=number,
         params=params,
         readers=_weight_readers(graph.values[name], users),
         because=because,
@@ -96,7 +96,7 @@ def _weight(
 
 def _by_group(
     graph: Graph, name: str, layer: Layer, number: NumberFormat
-) -> tuple[NumberFormat, Numbers, str]:
+) -> tuple[NumberFormat, GridParams, str]:
     """Return one grid for a weight, or for a convolution with groups one for each group."""
     array = graph.array(name).astype(np.float32)
     groups = layer.node.attributes.get_int("group", 1)
@@ -116,13 +116,13 @@ def _weight_readers(weight: ir.Value, users: list[Layer]) -> tuple[tuple[str, in
     return None if every == set(mine) else mine
 
 
-_RANGES: WeakKeyDictionary[Graph, dict[tuple[str, NumberFormat, str], Numbers]] = (
+_RANGES: WeakKeyDictionary[Graph, dict[tuple[str, NumberFormat, str], GridParams]] = (
     WeakKeyDictionary()
 )
 """Weight grids by graph: they do not change with the observer of activations."""
 
 
-def _known_range(graph: Graph, name: str, number: NumberFormat, observer: str) -> Numbers:
+def _known_range(graph: Graph, name: str, number: NumberFormat, observer: str) -> GridParams:
     """Return `weight_range` of an initializer, worked out once for each graph."""
     known = _RANGES.setdefault(graph, {})
     key = (name, number, observer)

@@ -143,10 +143,10 @@ def _run(run: Path, options: Mapping[str, Any]) -> "Verdict | None":
 
 
 def _models(options: dict[str, Any], quiet: bool) -> "Verdict":
-    from quant.common.progress import Talk
+    from quant.common.progress import Progress
     from quant.gate.candidate import RUNTIMES
     from quant.gate.compare_models import gate_models
-    from quant.gate.two_models import Contest
+    from quant.gate.two_models import TwoModels
 
     if options["runtime"] not in RUNTIMES:
         raise InputError(
@@ -158,7 +158,7 @@ def _models(options: dict[str, Any], quiet: bool) -> "Verdict":
     names += ["seed", "threads", "max_bad", "sequential"]
     chosen = {name: options[name] for name in names}
     chosen["metrics"] = options["metrics"] or ("top1",)
-    return gate_models(Contest(preprocess=preprocess, **chosen), limits, Talk(quiet=quiet))
+    return gate_models(TwoModels(preprocess=preprocess, **chosen), limits, Progress(quiet=quiet))
 
 
 def _tell_github(verdict: "Verdict") -> None:

@@ -132,13 +132,13 @@ def demo(out: Path, quiet: bool, as_json: bool) -> None:
 def _calibrate(job: Any, quiet: bool, as_json: bool) -> None:
     """Run the main job and print what came out."""
     from quant.causes.find_causes import likely_cause
-    from quant.common.progress import Talk
+    from quant.common.progress import Progress
     from quant.run.calibrate import calibrate as run_job
     from quant.run.summary import summary_text
     from quant.search.summary import breached
     from quant.visualize.terminal.worst_layers import worst_layers
 
-    talk = Talk(quiet=quiet)
+    talk = Progress(quiet=quiet)
     run = run_job(job, talk)
     searches = {n: t["search"] for n, t in run.facts["targets"].items() if "search" in t}
     breaches = [said for n, told in searches.items() if (said := breached(n, told))]
@@ -184,13 +184,13 @@ def profile(out: Path, quiet: bool, **options: Any) -> None:
     \b
     quant profile --model net.onnx --data photos/ --size 224x224 --out half1.safetensors
     """
-    from quant.common.progress import Talk
-    from quant.run.material import gather
+    from quant.common.progress import Progress
+    from quant.run.material import open_material
     from quant.run.profile_samples import profile_samples
 
     job = job_of({**options, "out": out.parent, "holdout": 0})
-    talk = Talk(quiet=quiet)
-    material = gather(job, talk)
+    talk = Progress(quiet=quiet)
+    material = open_material(job, talk)
     found = profile_samples(job, material, talk, out)
     click.echo(f"{out}: {found.provenance.samples} samples, {len(found.tensors)} tensors")
     for key, reason in material.bad:
@@ -272,7 +272,7 @@ def simulate(model: str, plan_path: Path, out: Path) -> None:
     \b
     quant simulate --model net.onnx --plan plan.json --out simulated.onnx
     """
-    from quant.deploy.target_folder import simulated
+    from quant.deploy.target_folder import simulation_of
     from quant.graph.prepared_graph import save_model
     from quant.load.open_graph import open_graph
     from quant.plan.file import load_plan
@@ -281,7 +281,7 @@ def simulate(model: str, plan_path: Path, out: Path) -> None:
 
     plan = load_plan(plan_path)
     graph = graph_for(plan, plan_path, open_graph(model)[1])
-    save_model(simulated(graph, plan, TARGETS[plan.target]), out)
+    save_model(simulation_of(graph, plan, TARGETS[plan.target]), out)
     click.echo(f"{out}: {len(plan.quantized)} tensors on a grid of {plan.target}")
 
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from quant.job.search_goal import Goal
+    from quant.job.search_goal import SearchGoal
     from quant.job.settings import Job
     from quant.preprocess.image_to_tensor import Preprocess
 
@@ -241,18 +241,18 @@ def job_of(options: dict[str, Any]) -> "Job":
     return Job(preprocess=preprocess, out=Path(out), goal=goal, **options)
 
 
-def _goal(options: dict[str, Any]) -> "Goal | None":
+def _goal(options: dict[str, Any]) -> "SearchGoal | None":
     """Take what is said of a search out of a command's options; None where nothing limits it."""
     import math
 
-    from quant.job.search_goal import Goal, parse_budget, parse_drop
+    from quant.job.search_goal import SearchGoal, parse_budget, parse_drop
 
     searching = options.pop("searching", False)
     drop, least = options.pop("max_drop", None), options.pop("min_sqnr", None)
     budgets = tuple(b for text in options.pop("budgets", ()) for b in parse_budget(text))
     names = options.pop("precisions", None) or ""
     seconds = options.pop("time_budget", None)
-    goal = Goal(
+    goal = SearchGoal(
         max_drop=parse_drop(drop) if drop is not None else None,
         min_sqnr=least,
         budgets=budgets,

@@ -69,7 +69,7 @@ def _path(given: str | Path | None) -> Path | None:
 
 
 def _contest(options: dict[str, Any]) -> Any:
-    from quant.gate.two_models import Contest
+    from quant.gate.two_models import TwoModels
     from quant.preprocess.image_to_tensor import Preprocess
 
     missing = [name for name in CONTEST if name not in options]
@@ -83,4 +83,4 @@ def _contest(options: dict[str, Any]) -> Any:
         how = Preprocess.from_toml(Path(given))
     texts = {k: str(v) for k, v in options.items() if k in ("reference", "data", "labels")}
     rival = Path(options.pop("candidate"))
-    return Contest(candidate=rival, preprocess=how, **(options | texts))
+    return TwoModels(candidate=rival, preprocess=how, **(options | texts))

@@ -38,18 +38,18 @@ def roofline(csv_path: Path | None, figure: Path | None, as_json: bool, **option
     quant roofline --model net.onnx --target tensorrt --precision int8 --measured profile.json
     """
     from quant.common.files import json_text, write_text
-    from quant.cost.network_cost import roof_csv, roof_json
-    from quant.cost.predict import Asked, raise_roof
+    from quant.cost.network_cost import network_cost_csv, network_cost_json
+    from quant.cost.predict import CostQuestion, predict_cost
 
-    roof = raise_roof(Asked(**options))
+    roof = predict_cost(CostQuestion(**options))
     if csv_path is not None:
-        write_text(csv_path, roof_csv(roof))
+        write_text(csv_path, network_cost_csv(roof))
     if figure is not None:
         from quant.visualize.figures.roofline import write_roofline
 
         write_roofline(roof, figure)
     if as_json:
-        click.echo(json_text(roof_json(roof)))
+        click.echo(json_text(network_cost_json(roof)))
         return
     from quant.visualize.terminal.roofline import roofline_text
 

@@ -45,7 +45,7 @@ def select(quiet: bool, as_json: bool, **options: Any) -> None:
     """
     from quant.calibration.selection.chosen_samples import selection_json, selection_text
     from quant.common.files import json_text
-    from quant.common.progress import Talk
+    from quant.common.progress import Progress
     from quant.run.select import Choice, select_samples
 
     out: Path = options.pop("out")
@@ -61,7 +61,7 @@ def select(quiet: bool, as_json: bool, **options: Any) -> None:
     job = job_of(
         {**options, "samples": pool, "targets": (target,), "holdout": 0, "out": out.parent}
     )
-    talk = Talk(quiet=quiet or as_json)
+    talk = Progress(quiet=quiet or as_json)
     found = select_samples(job, choice, talk)
     if as_json:
         click.echo(json_text(selection_json(found)))

@@ -1,6 +1,6 @@
 """Talk: what a run says while it works; progress bars, stage times, warnings counted at the end."""
 
-__all__ = ["Talk"]
+__all__ = ["Progress"]
 
 import sys
 import time
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 @dataclass
-class Talk:
+class Progress:
     """The voice of one run, on stderr; results go to stdout and are not its business.
 
     Attributes:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from quant.common.errors import InputError
 from quant.compare.batch import Batch
-from quant.compare.sample_table import Gathering, SampleTable
+from quant.compare.sample_table import SampleCollector, SampleTable
 from quant.metrics.metric import Metric, score_batch
 from quant.metrics.squared_error import cosine_of_sums, sqnr_of_sums
 
@@ -80,7 +80,7 @@ class _Candidate:
     agreed: int = 0
     seconds: float = 0.0
     scores: dict[str, list[Array]] = field(default_factory=dict)
-    each: Gathering = field(default_factory=Gathering)
+    each: SampleCollector = field(default_factory=SampleCollector)
 
     def add_scores(self, scores: Mapping[str, Array]) -> None:
         """Keep the scores of one more batch."""

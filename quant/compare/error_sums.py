@@ -4,7 +4,7 @@ A layer's tensor is `[images, channels, ...]` (rank 3: `[images, tokens, channel
 ONNX Runtime is `[images, channels]`, whatever its size.
 """
 
-__all__ = ["Rows", "Sums", "append_node", "append_sums"]
+__all__ = ["ErrorSums", "RowSums", "append_node", "append_sums"]
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,14 +24,14 @@ AXES_ARE_INPUTS = 18
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class RowSums:
     """How many rows a batch has, and how many of them are samples; the rest is padding."""
 
     count: int
     rows: int | None
 
     @classmethod
-    def of(cls, batch: Batch) -> "Rows":
+    def of(cls, batch: Batch) -> "RowSums":
         """Return those of a batch; None rows where its inputs disagree."""
         seen = {len(v) for v in batch.feeds.values() if v.ndim}
         return cls(batch.count, seen.pop() if len(seen) == 1 else None)
@@ -42,7 +42,7 @@ class Rows:
 
 
 @dataclass
-class Sums:
+class ErrorSums:
     """Sums of squares of one signal and its noise, by image and by channel.
 
     Attributes:
@@ -55,7 +55,7 @@ class Sums:
     noise: F64 = field(default_factory=lambda: np.zeros(0))
     images: list[F64] = field(default_factory=list)
 
-    def add(self, signal: NDArray[Any], noise: NDArray[Any], batch: "Rows") -> None:
+    def add(self, signal: NDArray[Any], noise: NDArray[Any], batch: "RowSums") -> None:
         """Add a batch's `[rows, C]` without its padding.
 
         What is not finite is left out, of both.

@@ -3,7 +3,14 @@
 A gate decides on these, so that it needs neither the networks nor the data.
 """
 
-__all__ = ["Gathering", "SampleTable", "error_of_rows", "joined", "read_samples", "samples_csv"]
+__all__ = [
+    "SampleCollector",
+    "SampleTable",
+    "error_of_rows",
+    "joined",
+    "read_samples",
+    "samples_csv",
+]
 
 import csv
 import io
@@ -211,7 +218,7 @@ def error_of_rows(want: Array, got: Array, count: int) -> tuple[Array, Array]:
 
 
 @dataclass
-class Gathering:
+class SampleCollector:
     """What has been seen of a candidate so far."""
 
     signal: list[list[Array]] = field(default_factory=list)

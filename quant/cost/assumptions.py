@@ -1,6 +1,6 @@
 """Terms: what a roofline takes for granted, one sentence each, with the source of each number."""
 
-__all__ = ["terms"]
+__all__ = ["assumptions"]
 
 from collections.abc import Callable, Sequence
 
@@ -25,7 +25,7 @@ MODEL = (
 )
 
 
-def terms(
+def assumptions(
     device: Device,
     precisions: Sequence[str],
     rate: Callable[[Device, str], tuple[str, float]],

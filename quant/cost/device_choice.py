@@ -1,6 +1,6 @@
 """Predicted: what the roofline of a target's device says of a plan, for `run.json`."""
 
-__all__ = ["device_meant", "single_sizes"]
+__all__ = ["default_device", "single_sizes"]
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from quant.graph.prepared_graph import Graph
 from quant.target.device import Device
 
 
-def device_meant(devices: Collection[Device], said: Collection[str]) -> Device | None:
+def default_device(devices: Collection[Device], said: Collection[str]) -> Device | None:
     """Return the device that flags speak of, or the first; None where there is none.
 
     Args:

@@ -2,13 +2,13 @@
 
 __all__ = [
     "ROOF_COLUMNS",
-    "Roof",
-    "RoofRow",
+    "LayerPrediction",
+    "NetworkCost",
     "Total",
+    "network_cost_csv",
+    "network_cost_json",
     "predicted",
     "predicted_text",
-    "roof_csv",
-    "roof_json",
 ]
 
 import math
@@ -32,7 +32,7 @@ ROOF_COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RoofRow:
+class LayerPrediction:
     """A layer's prediction, and what was measured of it.
 
     Attributes:
@@ -87,7 +87,7 @@ class Total:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Roof:
+class NetworkCost:
     """A network on a device.
 
     Attributes:
@@ -117,15 +117,15 @@ class Roof:
         """One sentence each."""
         return (self.measured or self.table).assumptions
 
-    def rows(self, precision: str) -> list[RoofRow]:
+    def rows(self, precision: str) -> list[LayerPrediction]:
         """Return the layers of the network at a precision, in topological order."""
         times = self.latency.times if self.latency is not None else {}
         return [
-            RoofRow(cost=self.table.layers[key], measured_ms=times.get(key, math.nan))
+            LayerPrediction(cost=self.table.layers[key], measured_ms=times.get(key, math.nan))
             for key in self.networks[precision].items()
         ]
 
-    def short(self, precision: str) -> list[RoofRow]:
+    def short(self, precision: str) -> list[LayerPrediction]:
         """Return the measured layers that take longer than predicted, the most lost time first."""
         found = [row for row in self.rows(precision) if row.lost_ms > 0]
         return sorted(found, key=lambda row: (-row.lost_ms, row.cost.layer))
@@ -153,7 +153,7 @@ class Roof:
         return self.latency.times if self.latency is not None else {}
 
 
-def roof_csv(roof: Roof) -> str:
+def network_cost_csv(roof: NetworkCost) -> str:
     """Return every layer of every network as CSV; nan where nothing was measured."""
     rows: list[list[object]] = [list(ROOF_COLUMNS)]
     for network in roof.networks:
@@ -162,7 +162,7 @@ def roof_csv(roof: Roof) -> str:
     return csv_lines(rows)
 
 
-def roof_json(roof: Roof) -> dict[str, Any]:
+def network_cost_json(roof: NetworkCost) -> dict[str, Any]:
     """Return all numbers as values of JSON (schema 1)."""
     return {
         "schema": 1,
@@ -189,7 +189,7 @@ def roof_json(roof: Roof) -> dict[str, Any]:
     }
 
 
-def _cells(row: RoofRow) -> dict[str, Any]:
+def _cells(row: LayerPrediction) -> dict[str, Any]:
     """Return a row's cells by column, without the network."""
     cost = row.cost
     cells = [cost.layer, cost.op, cost.precision, cost.macs, cost.operations, cost.bytes]
@@ -217,8 +217,8 @@ def predicted(graph: Graph, plan: Plan, target: Target, table: CostTable) -> dic
         "predicted_ms": table.milliseconds(chosen, graph),
         "predicted": {
             "device": table.device,
-            "float": target.best,
-            "float_ms": table.milliseconds(dict.fromkeys(chosen, target.best), graph),
+            "float": target.best_precision,
+            "float_ms": table.milliseconds(dict.fromkeys(chosen, target.best_precision), graph),
             "memory": table.byte_ms > 0,
         },
     }

@@ -1,6 +1,6 @@
 """Roofing: from what a user asked to a network under a roofline."""
 
-__all__ = ["Asked", "network_precisions", "raise_roof"]
+__all__ = ["CostQuestion", "network_precisions", "predict_cost"]
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from quant.cost.device_file import pick_device
 from quant.cost.layer_costs import CostTable
 from quant.cost.measured_table import with_measured
 from quant.cost.measured_times import Latency, LayerNames, read_latency
-from quant.cost.network_cost import Roof
+from quant.cost.network_cost import NetworkCost
 from quant.cost.open_sizes import chosen_sizes
 from quant.cost.roofline import roofline
 from quant.graph.layers import layers
@@ -25,7 +25,7 @@ from quant.target.table import TARGETS, Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class CostQuestion:
     """What `quant roofline` was asked.
 
     Attributes:
@@ -51,7 +51,7 @@ class Asked:
     measured: Path | None = None
 
 
-def raise_roof(asked: Asked) -> Roof:
+def predict_cost(asked: CostQuestion) -> NetworkCost:
     """Return the model's cost on a device, and what was measured of it.
 
     Raises:
@@ -70,7 +70,7 @@ def raise_roof(asked: Asked) -> Roof:
         for name in _chosen(asked, target, device)
     }
     latency = _measured(asked, graph, table, networks)
-    return Roof(
+    return NetworkCost(
         graph=graph,
         title=target.title,
         device=device,
@@ -96,11 +96,14 @@ def network_precisions(
     return {name: plan.precision for name, plan in found.items()}
 
 
-def _chosen(asked: Asked, target: Target, device: Device) -> Sequence[str]:
+def _chosen(asked: CostQuestion, target: Target, device: Device) -> Sequence[str]:
     """Return the precisions of the networks: those asked for, or those that the device has."""
-    said = [("precision", name, (*target.known, *target.floats)) for name in asked.precision]
+    said = [
+        ("precision", name, (*target.simulated_formats, *target.float_precisions))
+        for name in asked.precision
+    ]
     if asked.float_precision is not None:
-        said.append(("float-precision", asked.float_precision, target.floats))
+        said.append(("float-precision", asked.float_precision, target.float_precisions))
     for flag, name, known in said:
         if name not in known:
             near = get_close_matches(name, known, n=1)
@@ -108,12 +111,12 @@ def _chosen(asked: Asked, target: Target, device: Device) -> Sequence[str]:
             raise InputError(
                 f"--{flag}: {target.title} has no '{name}'.{hint} Known: {', '.join(known)}."
             )
-    able = [name for name in (*target.formats, *target.floats) if name in device.peak]
+    able = [name for name in (*target.formats, *target.float_precisions) if name in device.peak]
     return list(dict.fromkeys(asked.precision or able or target.formats))
 
 
 def _measured(
-    asked: Asked, graph: Graph, table: CostTable, networks: Mapping[str, Mapping[str, str]]
+    asked: CostQuestion, graph: Graph, table: CostTable, networks: Mapping[str, Mapping[str, str]]
 ) -> Latency | None:
     if asked.measured is None:
         return None

@@ -9,7 +9,7 @@ __all__ = ["layer_cost", "rate", "roofline"]
 from collections.abc import Mapping, Sequence
 
 from quant.common.errors import few
-from quant.cost.assumptions import terms
+from quant.cost.assumptions import assumptions
 from quant.cost.layer_costs import CostTable, LayerCost, precision_bits
 from quant.cost.work import FREE, Work, batch_of, elements_of, sized, works
 from quant.graph.prepared_graph import Graph
@@ -64,7 +64,7 @@ def roofline(
     """
     fixed = sized(graph, sizes)
     done = works(fixed)
-    precisions = list(dict.fromkeys((*target.known, *target.floats)))
+    precisions = list(dict.fromkeys((*target.simulated_formats, *target.float_precisions)))
     found = {(w.layer, p): layer_cost(w, p, device, batch) for w in done for p in precisions}
     rows = batch_of(fixed)
     elements = {name: elements_of(value) for name, value in fixed.values.items()}
@@ -72,7 +72,7 @@ def roofline(
         target=target.name,
         device=device.name,
         layers=found,
-        assumptions=(*terms(device, precisions, rate, batch), *_unknown(done)),
+        assumptions=(*assumptions(device, precisions, rate, batch), *_unknown(done)),
         elements={n: count // rows for n, count in elements.items() if count is not None},
         byte_ms=1e3 / device.bandwidth if device.bandwidth is not None else 0.0,
         convert_ms=1e3 * device.overhead / batch,

@@ -47,8 +47,8 @@ def kept_float(graph: Graph, plan: Plan, refused: Mapping[str, str], precision: 
         for key, tensor in plan.tensors.items()
         if (kept := _without(tensor, _readers(graph, tensor), names)) is not None
     }
-    shifts = {name: shift for name, shift in plan.shifts.items() if name not in names}
-    return replace(plan, layers=layers, tensors=tensors, shifts=shifts)
+    shifts = {name: shift for name, shift in plan.bias_shifts.items() if name not in names}
+    return replace(plan, layers=layers, tensors=tensors, bias_shifts=shifts)
 
 
 def _readers(graph: Graph, tensor: TensorPlan) -> Readers:
@@ -74,7 +74,7 @@ def planned_floats(plan: Plan) -> frozenset[str]:
 
 def wanted_floats(graph: Graph, target: Target, recipe: Recipe) -> frozenset[str]:
     """Return the layers that the user's rules keep float."""
-    rules, words = recipe.of(target.name), ("float", *target.floats)
+    rules, words = recipe.of(target.name), ("float", *target.float_precisions)
     return frozenset(
         x.name for x in layers(graph) if rules.wants(x.name, x.op, "precision") in words
     )
@@ -121,7 +121,10 @@ def with_fallback(recipe: Recipe, refused: Mapping[str, str], target: Target) ->
     """Return the recipe with a rule in front for each layer that falls back."""
     rules = tuple(
         Rule(
-            match=glob.escape(name), target=target.name, precision=target.floats[0], because=because
+            match=glob.escape(name),
+            target=target.name,
+            precision=target.float_precisions[0],
+            because=because,
         )
         for name, because in _reasons(refused, target).items()
     )
@@ -130,7 +133,7 @@ def with_fallback(recipe: Recipe, refused: Mapping[str, str], target: Target) ->
 
 def fallen_back(graph: Graph, plan: Plan, refused: Mapping[str, str], target: Target) -> Plan:
     """Return a plan that was chosen before it was known what falls back, with those layers float."""
-    return kept_float(graph, plan, _reasons(refused, target), target.floats[0])
+    return kept_float(graph, plan, _reasons(refused, target), target.float_precisions[0])
 
 
 def _reasons(refused: Mapping[str, str], target: Target) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Ship: everything that a target's folder holds, whole or not at all."""
 
-__all__ = ["Shipped", "refuse_narrow", "ship", "simulated"]
+__all__ = ["WrittenTarget", "refuse_unexportable", "simulation_of", "write_target_folder"]
 
 import json
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from quant.target.table import Exported, Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shipped:
+class WrittenTarget:
     """What was written for one target.
 
     Attributes:
@@ -40,7 +40,7 @@ class Shipped:
     findings: tuple[Finding, ...]
 
 
-def simulated(graph: Graph, plan: Plan, target: Target) -> ir.Model:
+def simulation_of(graph: Graph, plan: Plan, target: Target) -> ir.Model:
     """Return the graph that computes in ONNX Runtime what the target will compute.
 
     Raises:
@@ -52,14 +52,14 @@ def simulated(graph: Graph, plan: Plan, target: Target) -> ir.Model:
     return quantize_graph(graph, plan, target, weight_form="integer")
 
 
-def ship(
+def write_target_folder(
     graph: Graph,
     plan: Plan,
     target: Target,
     folder: Path,
     deployment: Deployment,
     prepared: Graph | None = None,
-) -> Shipped:
+) -> WrittenTarget:
     """Write plan, simulation, the target's own files and what the checks find in them.
 
     Everything is written into a scratch folder beside `folder` and moved when it is complete. Where
@@ -77,17 +77,17 @@ def ship(
             save_graph(graph, prepared.fingerprint, scratch / GRAPH_FILE)
             if deployment.profile is not None:
                 save_profile(deployment.profile, scratch / "profile.safetensors")
-        if deployment.allow_fallback and target.settle is not None:
-            plan = target.settle(graph, plan)
+        if deployment.allow_fallback and target.finalize_plan is not None:
+            plan = target.finalize_plan(graph, plan)
         save_plan(plan, scratch / "plan.json")
-        save_model(simulated(graph, plan, target), scratch / "simulated.onnx")
+        save_model(simulation_of(graph, plan, target), scratch / "simulated.onnx")
         found = _findings(graph, plan, target, scratch, deployment)
         told = findings_json(target.name, found) | {"files": sorted(exported.files)}
         write_json(scratch / "check.json", told)
         before = _earlier(folder)
     for name in before - set(exported.files):
         (folder / name).unlink(missing_ok=True)
-    return Shipped(plan=plan, exported=exported, findings=tuple(found))
+    return WrittenTarget(plan=plan, exported=exported, findings=tuple(found))
 
 
 def _narrow(plan: Plan, target: Target) -> list[str]:
@@ -105,7 +105,7 @@ def _simulated_only(narrow: Sequence[str], target: Target) -> Finding:
     )
 
 
-def refuse_narrow(plan: Plan, target: Target) -> None:
+def refuse_unexportable(plan: Plan, target: Target) -> None:
     """Refuse to export what a target can only be simulated in.
 
     Raises:

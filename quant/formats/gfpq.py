@@ -17,7 +17,7 @@ applies it to each layer's input and weight is documented; its 16 bit range of 1
 library's, the chip's may be wider.
 """
 
-__all__ = ["GFPQ8", "GFPQ16", "Delta", "Gfpq", "gfpq_function"]
+__all__ = ["GFPQ8", "GFPQ16", "Gfpq", "GfpqParams", "gfpq_function"]
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -27,7 +27,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from quant.formats.number_format import DOMAIN, Step, spread
+from quant.formats.number_format import DOMAIN, OnnxNode, spread
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -43,7 +43,7 @@ TABLE = {8: (16, 128, 511), 16: (128, 1408, 4095)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Delta:
+class GfpqParams:
     """The position of one tensor's grid: int32, `[]` or `[C]`."""
 
     delta: NDArray[np.int32]
@@ -75,7 +75,7 @@ class Gfpq:
         """Return the format with one delta per index of `axis`."""
         return replace(self, axis=axis)
 
-    def parameters(self, low: Any, high: Any) -> Delta:
+    def parameters(self, low: Any, high: Any) -> GfpqParams:
         """Return the delta for the largest magnitude max(-low, high), finite.
 
         >>> int(GFPQ8.parameters(-9.0, 9.0).delta)
@@ -85,9 +85,9 @@ class Gfpq:
         top = np.maximum(-np.asarray(low, np.float32), np.asarray(high, np.float32))
         top = np.where(top > 0, top, np.float32(SILENT)).astype(np.float64)
         delta = np.floor(steps * np.log2(top)) - (levels - 1)
-        return Delta(delta=np.asarray(np.clip(delta, -most, most), np.int32))
+        return GfpqParams(delta=np.asarray(np.clip(delta, -most, most), np.int32))
 
-    def fake_quantize(self, x: NDArray[Any], numbers: Delta) -> F32:
+    def fake_quantize(self, x: NDArray[Any], numbers: GfpqParams) -> F32:
         """Return the nearest levels, in the log domain; NaN becomes 0, infinities saturate."""
         steps, levels, _ = TABLE[self.bits]
         wide = np.asarray(x, np.float32).astype(np.float64)
@@ -101,32 +101,32 @@ class Gfpq:
         silent = size <= 0.5 * np.exp2((delta + lo) / steps)
         return np.asarray(np.where(silent, 0, np.sign(wide) * level), np.float32)
 
-    def stored(self, x: NDArray[Any], numbers: Delta) -> None:
+    def stored(self, x: NDArray[Any], numbers: GfpqParams) -> None:
         """Return None: ONNX has no type for the codes, a weight is stored as the floats they mean."""
 
-    def span(self, numbers: Delta) -> tuple[F32, F32]:
+    def span(self, numbers: GfpqParams) -> tuple[F32, F32]:
         """Return -+ 2 ** ((N - 1 + delta) / S)."""
         steps, levels, _ = TABLE[self.bits]
         high = np.exp2((levels - 1 + numbers.delta.astype(np.float64)) / steps)
         high = np.asarray(high, np.float32)
         return -high, high
 
-    def reach(self, numbers: Delta) -> tuple[F32, F32]:
+    def reach(self, numbers: GfpqParams) -> tuple[F32, F32]:
         """Return a step beyond the span: the greatest number seen rounds down by less than one."""
         high = np.asarray(self.span(numbers)[1] * np.float32(2 ** (1 / TABLE[self.bits][0])))
         return -high, high
 
-    def steps(self, numbers: Delta, rank: int) -> list[Step]:
+    def steps(self, numbers: GfpqParams, rank: int) -> list[OnnxNode]:
         """Return the one node: the function of `gfpq_function`."""
         delta = spread(numbers.delta.astype(np.int64), self.axis, rank)
-        return [Step(op=f"Gfpq{self.bits}", domain=DOMAIN, constants={"delta": delta})]
+        return [OnnxNode(op=f"Gfpq{self.bits}", domain=DOMAIN, constants={"delta": delta})]
 
-    def describe(self, numbers: Delta) -> dict[str, Any]:
+    def describe(self, numbers: GfpqParams) -> dict[str, Any]:
         """Return format, axis and delta."""
         return {"format": self.name, "axis": self.axis, "delta": numbers.delta.tolist()}
 
     @classmethod
-    def read(cls, row: Mapping[str, Any]) -> tuple["Gfpq", Delta]:
+    def read(cls, row: Mapping[str, Any]) -> tuple["Gfpq", GfpqParams]:
         """Return what `describe` said; ValueError, KeyError or TypeError for anything else."""
         axis = None if row["axis"] is None else int(row["axis"])
         number = cls(bits=int(str(row["format"]).removeprefix("gfpq")), axis=axis)
@@ -136,7 +136,7 @@ class Gfpq:
         most = TABLE[number.bits][2]
         if np.any(np.abs(delta) > most):
             raise ValueError(f"delta must be {-most} to {most}")
-        return number, Delta(delta=delta)
+        return number, GfpqParams(delta=delta)
 
 
 def gfpq_function(opset: int, bits: int) -> ir.Function:

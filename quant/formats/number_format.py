@@ -1,6 +1,6 @@
 """NumberFormat: the grids of numbers a chip computes in, and the uniform integers among them.
 
-A format says what is wanted of a tensor and holds no measured number; its `Numbers` hold those.
+A format says what is wanted of a tensor and holds no measured number; its `GridParams` hold those.
 `quant/formats/short_floats.py` has the short floats, `quant/formats/gfpq.py` the logarithmic grid of NNIE.
 
 One equation for the uniform integers, stated once, here:
@@ -17,11 +17,11 @@ __all__ = [
     "INT32",
     "SMALLEST_SCALE",
     "UINT8",
+    "GridParams",
     "Integer",
     "NumberFormat",
-    "Numbers",
+    "OnnxNode",
     "Params",
-    "Step",
     "spread",
 ]
 
@@ -43,7 +43,7 @@ SMALLEST_SCALE = float(np.finfo(np.float32).tiny)
 """A scale below this is subnormal: chips flush it to zero, TensorRT refuses it. Ours."""
 
 
-class Numbers(Protocol):
+class GridParams(Protocol):
     """The measured numbers of one tensor's grid; which they are is the format's own affair."""
 
     def named(self) -> dict[str, NDArray[Any]]:
@@ -51,7 +51,7 @@ class Numbers(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class OnnxNode:
     """One node of fake quantization: it takes the tensor so far, and then these constants.
 
     Attributes:
@@ -93,7 +93,7 @@ class NumberFormat(Protocol):
     def along(self, axis: int | None) -> Self:
         """Return the same format with numbers along `axis`."""
 
-    def parameters(self, low: Any, high: Any) -> Numbers:
+    def parameters(self, low: Any, high: Any) -> GridParams:
         """Return the numbers of the grid for the range [low, high], scalars or `[C]`."""
 
     def fake_quantize(self, x: NDArray[Any], numbers: Any) -> F32:
@@ -108,7 +108,7 @@ class NumberFormat(Protocol):
     def reach(self, numbers: Any) -> tuple[F32, F32]:
         """Return the range whose numbers are rounded; what lies beyond saturates."""
 
-    def steps(self, numbers: Any, rank: int) -> list[Step]:
+    def steps(self, numbers: Any, rank: int) -> list[OnnxNode]:
         """Return the nodes that do in ONNX what `fake_quantize` does, in order."""
 
     def describe(self, numbers: Any) -> dict[str, Any]:
@@ -283,7 +283,7 @@ class Integer:
         half = params.scale / np.float32(2)
         return np.asarray(low - half, np.float32), np.asarray(high + half, np.float32)
 
-    def steps(self, params: Params, rank: int) -> list[Step]:
+    def steps(self, params: Params, rank: int) -> list[OnnxNode]:
         """Return QuantizeLinear and DequantizeLinear.
 
         Under 8 bits a function `Bound` clips to the span before them, for their integers have 8;
@@ -297,15 +297,15 @@ class Integer:
         attributes = {} if self.axis is None else {"axis": self.axis}
         both: dict[str, Any] = {"constants": constants, "attributes": attributes}
         pair = [
-            Step(op="QuantizeLinear", dtype=self.dtype, **both),
-            Step(op="DequantizeLinear", **both),
+            OnnxNode(op="QuantizeLinear", dtype=self.dtype, **both),
+            OnnxNode(op="DequantizeLinear", **both),
         ]
         if self.bits == 8 or self.bits > 16:
             return pair
         low, high = (spread(x, self.axis, rank) for x in self.span(params))
-        return [Step(op="Bound", domain=DOMAIN, constants={"low": low, "high": high}), *pair]
+        return [OnnxNode(op="Bound", domain=DOMAIN, constants={"low": low, "high": high}), *pair]
 
-    def _uniform(self, params: Params, rank: int) -> Step:
+    def _uniform(self, params: Params, rank: int) -> OnnxNode:
         """Return the one node that rounds to more than 8 bits."""
         scale, zero = (spread(x, self.axis, rank) for x in (params.scale, params.zero_point))
         constants = {
@@ -314,7 +314,7 @@ class Integer:
             "least": np.asarray(self.qmin, np.float32),
             "most": np.asarray(self.qmax, np.float32),
         }
-        return Step(op="Uniform", domain=DOMAIN, constants=constants)
+        return OnnxNode(op="Uniform", domain=DOMAIN, constants=constants)
 
     def describe(self, params: Params) -> dict[str, Any]:
         """Return format, symmetric, narrow, axis, scale and zero_point."""

@@ -11,7 +11,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from quant.formats.number_format import DOMAIN, SMALLEST_SCALE, Params, Step, spread
+from quant.formats.number_format import DOMAIN, SMALLEST_SCALE, OnnxNode, Params, spread
 
 F32 = NDArray[np.float32]
 
@@ -68,14 +68,14 @@ class Float8:
         high = np.asarray(params.scale * np.float32(464), np.float32)
         return -high, high
 
-    def steps(self, params: Params, rank: int) -> list[Step]:
+    def steps(self, params: Params, rank: int) -> list[OnnxNode]:
         """Return QuantizeLinear and DequantizeLinear with a float8 zero point."""
         zero = np.zeros(params.scale.shape, ml_dtypes.float8_e4m3fn)
         both: dict[str, Any] = {"constants": {"scale": params.scale, "zero_point": zero}}
         both["attributes"] = {} if self.axis is None else {"axis": self.axis}
         return [
-            Step(op="QuantizeLinear", dtype=self.dtype, **both),
-            Step(op="DequantizeLinear", **both),
+            OnnxNode(op="QuantizeLinear", dtype=self.dtype, **both),
+            OnnxNode(op="DequantizeLinear", **both),
         ]
 
     def describe(self, params: Params) -> dict[str, Any]:
@@ -140,9 +140,9 @@ class Float16:
         """Return -65520 and 65520: half a step beyond 65504."""
         return np.asarray(-65520, np.float32), np.asarray(65520, np.float32)
 
-    def steps(self, numbers: Any, rank: int) -> list[Step]:
+    def steps(self, numbers: Any, rank: int) -> list[OnnxNode]:
         """Return the one node: the function of `float16_function`."""
-        return [Step(op="Float16", domain=DOMAIN)]
+        return [OnnxNode(op="Float16", domain=DOMAIN)]
 
     def describe(self, numbers: Any) -> dict[str, Any]:
         """Return the format's name."""

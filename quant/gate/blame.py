@@ -1,13 +1,13 @@
 """Blame: which layers explain that a limit was breached."""
 
-__all__ = ["blamed"]
+__all__ = ["faulty_layers"]
 
 import math
 from collections.abc import Sequence
 
 from quant.analysis.layer_error import LayerError
 from quant.gate.evidence import Evidence
-from quant.gate.limits import Judged, Limit
+from quant.gate.limits import Decision, Limit
 
 MOST = 3
 """Layers that are named; the table has the others."""
@@ -26,7 +26,7 @@ EXPLAINED = (
 )
 
 
-def blamed(limit: Limit, worst: Judged, seen: Evidence) -> tuple[tuple[str, str], ...]:
+def faulty_layers(limit: Limit, worst: Decision, seen: Evidence) -> tuple[tuple[str, str], ...]:
     """Return up to three layers that explain a breach, the worst first, each with a phrase.
 
     Of the layers that were measured quantized alone, those that stand out below the others; the

@@ -8,30 +8,30 @@ from dataclasses import replace
 from itertools import pairwise
 
 from quant.common.errors import InputError
-from quant.common.progress import Talk
+from quant.common.progress import Progress
 from quant.compare.sample_table import SampleTable, joined
 from quant.gate.config_file import Gate
 from quant.gate.evidence import Evidence
 from quant.gate.judge import judge
-from quant.gate.limits import Judged, Limit, Result, Verdict
+from quant.gate.limits import Decision, Limit, LimitResult, Verdict
 from quant.gate.sequential import levels, looks
-from quant.gate.two_models import Contest, Trial
+from quant.gate.two_models import OpenModels, TwoModels
 
 
-def gate_models(contest: Contest, gate: Gate, talk: Talk | None = None) -> Verdict:
+def gate_models(contest: TwoModels, gate: Gate, talk: Progress | None = None) -> Verdict:
     """Return the verdict over a quantized model that anybody made.
 
     Raises:
         InputError: A model, the data, the labels or a limit is wrong.
         UnsupportedError: A runtime refuses a model, or is not installed.
     """
-    talk = talk or Talk(quiet=True)
+    talk = talk or Progress(quiet=True)
     _refuse_kinds(gate)
-    trial = Trial.open(contest, talk)
+    trial = OpenModels.open(contest, talk)
     trial.must_fit()
     bounds = looks(len(trial.order)) if contest.sequential else [len(trial.order)]
     shares = {limit: _shares(limit, bounds) for limit in gate.limits}
-    done: dict[Limit, Result] = {}
+    done: dict[Limit, LimitResult] = {}
     parts: list[SampleTable] = []
     evidence = Evidence(target=contest.candidate.name, place=str(contest.candidate))
     for turn, (start, end) in enumerate(pairwise([0, *bounds])):
@@ -73,11 +73,11 @@ def _shares(limit: Limit, bounds: Sequence[int]) -> list[float]:
     return [0.0] * (len(bounds) - 1) + [limit.level]
 
 
-def _stopped(limit: Limit, target: str) -> Result:
+def _stopped(limit: Limit, target: str) -> LimitResult:
     """Return what a limit came to that was open when another one failed and the gate stopped."""
     why = "not decided: another limit failed, and the gate stopped"
-    judged = Judged(outcome="undecided", value=math.nan, because=why)
-    return Result(limit=limit, target=target, judged=judged)
+    judged = Decision(outcome="undecided", value=math.nan, because=why)
+    return LimitResult(limit=limit, target=target, judged=judged)
 
 
 def _refuse_kinds(gate: Gate) -> None:

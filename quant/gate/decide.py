@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from quant.gate.bootstrap import FEWEST, mean_bounds, sqnr_bounds
-from quant.gate.limits import Judged, Outcome
+from quant.gate.limits import Decision, Outcome
 from quant.gate.paired_test import Paired, chance_of_less, chance_of_more, drop_bounds
 
 F64 = NDArray[np.float64]
@@ -36,7 +36,7 @@ def drop_outcome(seen: Paired, bound: float, level: float, parts: int = 1) -> Ou
     return "fail" if chance_of_more(seen, bound, share) <= share else "undecided"
 
 
-def decide_drop(seen: Paired, bound: float, level: float, parts: int = 1) -> Judged:
+def decide_drop(seen: Paired, bound: float, level: float, parts: int = 1) -> Decision:
     """Judge a drop of accuracy, which may be at most `bound`, by the exact paired test."""
     low, high = drop_bounds(seen, level)
     outcome = drop_outcome(seen, bound, level, parts)
@@ -48,7 +48,7 @@ def decide_drop(seen: Paired, bound: float, level: float, parts: int = 1) -> Jud
     )  # as if one more were discordant: 0 is never known
     wanted = _wanted(math.sqrt(max(spread - seen.drop**2, 0)), seen.drop - bound, level)
     least = math.log(level) / math.log1p(-abs(bound)) if 0 < abs(bound) < 1 else 0
-    return Judged(
+    return Decision(
         outcome=outcome,
         value=seen.drop,
         low=low,
@@ -59,10 +59,10 @@ def decide_drop(seen: Paired, bound: float, level: float, parts: int = 1) -> Jud
     )
 
 
-def decide_share(hits: int, n: int, bound: float, level: float, parts: int = 1) -> Judged:
+def decide_share(hits: int, n: int, bound: float, level: float, parts: int = 1) -> Decision:
     """Judge a share of samples, which must be at least `bound`, by the exact binomial test."""
     if not n:
-        return Judged(outcome="undecided", value=math.nan, because="no sample")
+        return Decision(outcome="undecided", value=math.nan, because="no sample")
     found = stats.binomtest(hits, n, max(bound, 0.0))
     interval = found.proportion_ci(1 - 2 * level, method="exact")
     outcome: Outcome = "undecided"
@@ -73,7 +73,7 @@ def decide_share(hits: int, n: int, bound: float, level: float, parts: int = 1) 
     share = (hits + 0.5) / (n + 1)
     wanted = _wanted(math.sqrt(share * (1 - share)), hits / n - bound, level)
     least = math.log(level) / math.log(bound) if 0 < bound < 1 else 0
-    return Judged(
+    return Decision(
         outcome=outcome,
         value=hits / n,
         low=float(interval.low),
@@ -84,7 +84,7 @@ def decide_share(hits: int, n: int, bound: float, level: float, parts: int = 1) 
     )
 
 
-def decide_mean(values: F64, bound: float, level: float, parts: int = 1) -> Judged:
+def decide_mean(values: F64, bound: float, level: float, parts: int = 1) -> Decision:
     """Judge the mean of a number, which may be at most `bound`, by the bootstrap."""
     spread = float(values.std()) if len(values) else 0.0
     return _resampled(
@@ -93,7 +93,7 @@ def decide_mean(values: F64, bound: float, level: float, parts: int = 1) -> Judg
     )  # fmt: skip
 
 
-def decide_sqnr(signal: F64, noise: F64, bound: float, level: float, parts: int = 1) -> Judged:
+def decide_sqnr(signal: F64, noise: F64, bound: float, level: float, parts: int = 1) -> Decision:
     """Judge an SQNR in dB, which must be at least `bound`, by the paired bootstrap."""
     s, e = float(signal.sum()), float(noise.sum())
     value = math.nan if not len(signal) else 10 * math.log10(s / e) if min(s, e) > 0 else math.inf
@@ -117,11 +117,11 @@ def _resampled(
     parts: int,
     spread: float,
     at_most: bool,
-) -> Judged:
+) -> Decision:
     n = len(data[0])
     missing = f"a bootstrap needs {FEWEST} samples"
     if n < FEWEST:
-        return Judged(
+        return Decision(
             outcome="undecided", value=value, samples=n, needed=FEWEST - n, because=missing
         )
     low, high = bounds(*data, level) if math.isfinite(value) else (value, value)
@@ -136,7 +136,7 @@ def _resampled(
     why = ""
     if low == -math.inf < high == math.inf:
         needed, why = None, "a bootstrap does not resolve so high a confidence"
-    return Judged(
+    return Decision(
         outcome=outcome, value=value, low=low, high=high, samples=n, needed=needed, because=why
     )
 

@@ -1,6 +1,6 @@
 """Judge: one limit against what was measured of one target."""
 
-__all__ = ["judge", "judge_layers", "paired_counts"]
+__all__ = ["judge", "judge_each_layer", "paired_counts"]
 
 import math
 from collections.abc import Iterator, Mapping
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from quant.common.errors import InputError
 from quant.compare.sample_table import SampleTable
-from quant.gate.blame import blamed
+from quant.gate.blame import faulty_layers
 from quant.gate.config_file import Slice
 from quant.gate.decide import decide_drop, decide_mean, decide_share, decide_sqnr
 from quant.gate.evidence import Evidence
-from quant.gate.limits import RANK, Judged, Limit, Result
+from quant.gate.limits import RANK, Decision, Limit, LimitResult
 from quant.gate.paired_test import Paired, mcnemar, wilson
 
 COLUMNS: Mapping[str, str] = {
@@ -25,14 +25,14 @@ COLUMNS: Mapping[str, str] = {
 }
 
 
-def judge_layers(limit: Limit, seen: Evidence) -> list[Judged]:
+def judge_each_layer(limit: Limit, seen: Evidence) -> list[Decision]:
     """Return each layer's number against the limit; a quantized layer without one fails.
 
     Raises:
         InputError: The limit's glob matches no layer.
     """
     if seen.unfair and limit.measure.startswith("baseline_"):
-        return [Judged(outcome="undecided", value=math.nan, because=seen.unfair)]
+        return [Decision(outcome="undecided", value=math.nan, because=seen.unfair)]
     if limit.measure == "baseline_layer_loss_db":
         values = dict(seen.losses)
     else:
@@ -41,7 +41,7 @@ def judge_layers(limit: Limit, seen: Evidence) -> list[Judged]:
         values = {r.layer: float(getattr(r, column)) for r in rows}
     if not values:
         why = f"not measured. {limit.about.missing}"
-        return [Judged(outcome="fail", value=math.nan, because=why)]
+        return [Decision(outcome="fail", value=math.nan, because=why)]
     chosen = {n: v for n, v in values.items() if fnmatchcase(n, limit.layer)}
     if not chosen:
         raise InputError(
@@ -51,9 +51,9 @@ def judge_layers(limit: Limit, seen: Evidence) -> list[Judged]:
     return [_judged(limit, name, value) for name, value in chosen.items()]
 
 
-def _judged(limit: Limit, name: str, value: float) -> Judged:
+def _judged(limit: Limit, name: str, value: float) -> Decision:
     inside = value <= limit.bound if limit.about.bounded == "max" else value >= limit.bound
-    return Judged(
+    return Decision(
         outcome="pass" if inside else "fail",  # a comparison with nan is false
         value=value,
         low=value,
@@ -72,7 +72,7 @@ OUTCOMES = (0.0, 1.0)
 
 def judge(
     limit: Limit, seen: Evidence, slices: Mapping[str, Slice], level: float | None = None
-) -> Result:
+) -> LimitResult:
     """Return what a limit comes to for a target.
 
     Args:
@@ -87,52 +87,56 @@ def judge(
     if limit.about.kind == "number":
         parts = [_number(limit, seen)]
     elif limit.about.kind == "layers":
-        parts = judge_layers(limit, seen)
+        parts = judge_each_layer(limit, seen)
     elif limit.measure == "baseline_accuracy_drop":
         parts = [_since(limit, seen, level or limit.level)]
     else:
         parts = _samples(limit, seen, slices, level or limit.level)
     worst = min(parts, key=lambda p: _order(limit, p))
-    result = Result(limit=limit, target=seen.target, judged=worst, parts=tuple(parts))
-    return result if worst.outcome == "pass" else replace(result, layers=blamed(limit, worst, seen))
+    result = LimitResult(limit=limit, target=seen.target, judged=worst, parts=tuple(parts))
+    return (
+        result
+        if worst.outcome == "pass"
+        else replace(result, layers=faulty_layers(limit, worst, seen))
+    )
 
 
-def _order(limit: Limit, part: Judged) -> tuple[int, float]:
+def _order(limit: Limit, part: Decision) -> tuple[int, float]:
     """Return what sorts the worst part first: outcome, then the value."""
     value = part.value if limit.about.bounded == "min" else -part.value
     return RANK[part.outcome], -math.inf if math.isnan(value) else value
 
 
-def _number(limit: Limit, seen: Evidence) -> Judged:
+def _number(limit: Limit, seen: Evidence) -> Decision:
     """Compare a number of the run as a whole; one that is missing fails."""
     if seen.unfair and limit.measure.startswith("baseline_"):
-        return Judged(outcome="undecided", value=math.nan, because=seen.unfair)
+        return Decision(outcome="undecided", value=math.nan, because=seen.unfair)
     value = seen.numbers.get(limit.measure, math.nan)
     inside = value <= limit.bound if limit.about.bounded == "max" else value >= limit.bound
     why = f"not measured. {limit.about.missing}" if math.isnan(value) else ""
     outcome = "pass" if inside else "fail"  # a comparison with nan is false
-    return Judged(outcome=outcome, value=value, low=value, high=value, because=why)  # type: ignore[arg-type]
+    return Decision(outcome=outcome, value=value, low=value, high=value, because=why)  # type: ignore[arg-type]
 
 
-def _since(limit: Limit, seen: Evidence, level: float) -> Judged:
+def _since(limit: Limit, seen: Evidence, level: float) -> Decision:
     """Hold today's right answers against the baseline's, in pairs."""
     if seen.unfair:
-        return Judged(outcome="undecided", value=math.nan, because=seen.unfair)
+        return Decision(outcome="undecided", value=math.nan, because=seen.unfair)
     name = limit.metric or next(iter(seen.before), "")
     if name not in seen.before:
         why = f"not measured. {limit.about.missing}"
-        return Judged(outcome="fail", value=math.nan, because=why)
+        return Decision(outcome="fail", value=math.nan, because=why)
     return decide_drop(seen.before[name], limit.bound, level)
 
 
 def _samples(
     limit: Limit, seen: Evidence, slices: Mapping[str, Slice], level: float
-) -> list[Judged]:
+) -> list[Decision]:
     """Judge every part of the samples by itself."""
     table = seen.table
     if table is None or not len(table):
         why = f"not measured. {limit.about.missing}"
-        return [Judged(outcome="fail", value=math.nan, because=why)]
+        return [Decision(outcome="fail", value=math.nan, because=why)]
     if limit.part is not None:
         table = _slice(table, slices[limit.part], seen)
     decide = {"agreement": _agreement, "sqnr_db": _sqnr}.get(limit.measure, _score)
@@ -176,14 +180,14 @@ def paired_counts(before: F64, after: F64) -> Paired | None:
 
 def _score(
     limit: Limit, seen: Evidence, rows: SampleTable, level: float, parts: int
-) -> list[Judged]:
+) -> list[Decision]:
     """Judge accuracy, or how much of it was lost."""
     name = _metric(limit, seen, rows)
     before, after = rows.float_scores[name], rows.scores[name]
     broken = int(np.count_nonzero(~(np.isfinite(before) & np.isfinite(after))))
     if broken:
         why = f"{broken} of {len(rows)} scores are not finite"
-        return [Judged(outcome="fail", value=math.nan, samples=len(rows), because=why)]
+        return [Decision(outcome="fail", value=math.nan, samples=len(rows), because=why)]
     pair = paired_counts(before, after)
     if limit.measure == "accuracy":
         if pair is not None:
@@ -222,7 +226,7 @@ def _metric(limit: Limit, seen: Evidence, rows: SampleTable) -> str:
 
 def _agreement(
     limit: Limit, seen: Evidence, rows: SampleTable, level: float, parts: int
-) -> list[Judged]:
+) -> list[Decision]:
     if rows.before.max() < 0:
         raise InputError(
             f"{limit.place}: agreement compares classes, and the first output of {seen.place} is "
@@ -234,7 +238,7 @@ def _agreement(
 
 def _sqnr(
     limit: Limit, seen: Evidence, rows: SampleTable, level: float, parts: int
-) -> list[Judged]:
+) -> list[Decision]:
     """Judge every output that has a row a sample."""
     found = []
     names = [n for n, s in rows.signal.items() if np.isfinite(s).any()]
@@ -245,7 +249,7 @@ def _sqnr(
         if broken:
             why = f"{broken} of {len(rows)} samples gave numbers that are not finite"
             found.append(
-                Judged(
+                Decision(
                     outcome="fail", value=math.nan, samples=len(rows), part=said, because=why
                 )
             )  # fmt: skip
@@ -253,4 +257,4 @@ def _sqnr(
         judged = decide_sqnr(signal, noise, limit.bound, level, parts * len(names))
         found.append(replace(judged, part=said))
     why = "no output has one row a sample"
-    return found or [Judged(outcome="fail", value=math.nan, because=why)]
+    return found or [Decision(outcome="fail", value=math.nan, because=why)]

@@ -5,13 +5,13 @@ A measured number is never simply compared with a limit where it was measured on
 not, and *undecided* when there are too few of them to show either.
 """
 
-__all__ = ["Judged", "Limit", "Outcome", "Result", "Verdict"]
+__all__ = ["Decision", "Limit", "LimitResult", "Outcome", "Verdict"]
 
 import math
 from dataclasses import dataclass
 from typing import Literal
 
-from quant.gate.measures import MEASURES, Measure, shown
+from quant.gate.measures import MEASURES, LimitKind, shown
 
 Outcome = Literal["pass", "fail", "undecided"]
 
@@ -48,7 +48,7 @@ class Limit:
     place: str = ""
 
     @property
-    def about(self) -> Measure:
+    def about(self) -> LimitKind:
         """The measure's row in the table."""
         return MEASURES[self.measure]
 
@@ -68,7 +68,7 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class Decision:
     """One number against a limit.
 
     Attributes:
@@ -95,7 +95,7 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class LimitResult:
     """What one limit came to for one target.
 
     Attributes:
@@ -108,8 +108,8 @@ class Result:
 
     limit: Limit
     target: str
-    judged: Judged
-    parts: tuple[Judged, ...] = ()
+    judged: Decision
+    parts: tuple[Decision, ...] = ()
     layers: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -144,7 +144,7 @@ class Verdict:
     """
 
     subject: str
-    results: tuple[Result, ...]
+    results: tuple[LimitResult, ...]
     notes: tuple[str, ...] = ()
 
     @property
@@ -159,7 +159,7 @@ class Verdict:
         return min(found, key=RANK.__getitem__, default="fail")
 
     @property
-    def breaches(self) -> list[Result]:
+    def breaches(self) -> list[LimitResult]:
         """The results that stop the gate, failures before undecided ones, the furthest first."""
         found = [r for r in self.results if r.breached]
         return sorted(found, key=lambda r: (RANK[r.outcome], -r.excess))

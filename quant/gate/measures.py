@@ -1,6 +1,6 @@
 """Measures: what a limit can be about, each with its unit and its direction."""
 
-__all__ = ["MEASURES", "Measure", "shown"]
+__all__ = ["MEASURES", "LimitKind", "shown"]
 
 import math
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from typing import Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measure:
+class LimitKind:
     """One number that can be limited.
 
     Attributes:
@@ -35,7 +35,7 @@ LABELS = "Give --labels."
 KEPT = "Write the baseline anew with --update-baseline."
 
 _ROWS = (
-    Measure(
+    LimitKind(
         name="accuracy_drop",
         kind="samples",
         bounded="max",
@@ -43,7 +43,7 @@ _ROWS = (
         about="float's score less the quantized one's, on the same samples",
         missing=LABELS,
     ),
-    Measure(
+    LimitKind(
         name="accuracy",
         kind="samples",
         bounded="min",
@@ -51,49 +51,49 @@ _ROWS = (
         about="the quantized network's own score",
         missing=LABELS,
     ),
-    Measure(
+    LimitKind(
         name="agreement",
         kind="samples",
         bounded="min",
         unit="%",
         about="share of samples on which float and quantized name the same class",
     ),
-    Measure(
+    LimitKind(
         name="sqnr_db",
         kind="samples",
         bounded="min",
         unit="dB",
         about="signal-to-quantization-noise ratio at the worst output",
     ),
-    Measure(
+    LimitKind(
         name="layer_sqnr_db",
         kind="layers",
         bounded="min",
         unit="dB",
         about="SQNR at the network's output with only this layer quantized",
     ),
-    Measure(
+    LimitKind(
         name="layer_cumulative_db",
         kind="layers",
         bounded="min",
         unit="dB",
         about="SQNR at the layer's own output with all layers quantized",
     ),
-    Measure(
+    LimitKind(
         name="size_mb",
         kind="number",
         bounded="max",
         unit="MB",
         about="the deployed file, 10^6 bytes",
     ),
-    Measure(
+    LimitKind(
         name="size_ratio",
         kind="number",
         bounded="max",
         unit="",
         about="the deployed file's size as a share of the float one's",
     ),
-    Measure(
+    LimitKind(
         name="latency_ms",
         kind="number",
         bounded="max",
@@ -101,7 +101,7 @@ _ROWS = (
         about="measured time of a sample on this machine",
         missing="It is measured where the target's runtime is at hand.",
     ),
-    Measure(
+    LimitKind(
         name="speedup",
         kind="number",
         bounded="min",
@@ -109,7 +109,7 @@ _ROWS = (
         about="float's measured time by the quantized one's",
         missing="It is measured where the target's runtime is at hand.",
     ),
-    Measure(
+    LimitKind(
         name="predicted_ms",
         kind="number",
         bounded="max",
@@ -117,7 +117,7 @@ _ROWS = (
         about="the time that the target's table predicts for a sample",
         missing="It is there where the target has a cost table.",
     ),
-    Measure(
+    LimitKind(
         name="integer_share",
         kind="number",
         bounded="min",
@@ -125,21 +125,21 @@ _ROWS = (
         about="share of the weighted nodes that the runtime executes in integers",
         missing="It is counted for --target onnxruntime.",
     ),
-    Measure(
+    LimitKind(
         name="check_errors",
         kind="number",
         bounded="max",
         unit="",
         about="errors that the target's check found",
     ),
-    Measure(
+    LimitKind(
         name="check_warnings",
         kind="number",
         bounded="max",
         unit="",
         about="warnings that the target's check found",
     ),
-    Measure(
+    LimitKind(
         name="baseline_accuracy_drop",
         kind="samples",
         bounded="max",
@@ -147,7 +147,7 @@ _ROWS = (
         about="the baseline's score less today's, both quantized, on the same samples",
         missing=KEPT,
     ),
-    Measure(
+    LimitKind(
         name="baseline_sqnr_loss_db",
         kind="number",
         bounded="max",
@@ -155,7 +155,7 @@ _ROWS = (
         about="the baseline's SQNR less today's",
         missing=KEPT,
     ),
-    Measure(
+    LimitKind(
         name="baseline_layer_loss_db",
         kind="layers",
         bounded="max",
@@ -163,7 +163,7 @@ _ROWS = (
         about="a layer's isolated SQNR in the baseline less today's",
         missing=KEPT,
     ),
-    Measure(
+    LimitKind(
         name="baseline_size_growth",
         kind="number",
         bounded="max",
@@ -173,7 +173,7 @@ _ROWS = (
     ),
 )
 
-MEASURES: Mapping[str, Measure] = MappingProxyType({row.name: row for row in _ROWS})
+MEASURES: Mapping[str, LimitKind] = MappingProxyType({row.name: row for row in _ROWS})
 
 
 def shown(value: float, unit: str) -> str:

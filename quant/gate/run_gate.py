@@ -18,7 +18,7 @@ from quant.gate.baseline import Baseline, load_baseline, save_baseline, with_bas
 from quant.gate.config_file import Gate, limit_of, load_gate
 from quant.gate.evidence import Evidence, read_run
 from quant.gate.judge import judge
-from quant.gate.limits import Limit, Result, Verdict
+from quant.gate.limits import Limit, LimitResult, Verdict
 
 QUICK: Mapping[str, str] = {
     "max_drop": "accuracy_drop",
@@ -104,7 +104,7 @@ def gate_run(folder: Path, gate: Gate, baseline: Path | None = None) -> Verdict:
                 for name, bound in SINCE.items()
                 if name != "baseline_accuracy_drop" or any(e.before for e in seen.values())
             )
-    results: list[Result] = []
+    results: list[LimitResult] = []
     for limit in limits:
         for evidence in _meant(limit, seen, folder):
             results.append(judge(limit, evidence, gate.slices))

@@ -1,6 +1,6 @@
 """Trial: two models and the data that they are judged on, opened and run part by part."""
 
-__all__ = ["Contest", "Trial"]
+__all__ = ["OpenModels", "TwoModels"]
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -14,7 +14,7 @@ from quant.analysis.suspects import suspects
 from quant.calibration import Batch, batches, open_data, split
 from quant.calibration.sources.data import input_specs
 from quant.common.errors import InputError, QuantError
-from quant.common.progress import Talk
+from quant.common.progress import Progress
 from quant.compare.comparison import compare
 from quant.compare.sample_table import SampleTable
 from quant.gate.candidate import Candidate, open_candidate
@@ -32,7 +32,7 @@ TRACED = 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contest:
+class TwoModels:
     """Two models, and the data that they are judged on.
 
     Attributes:
@@ -82,7 +82,7 @@ class Contest:
 
 
 @dataclass(kw_only=True)
-class Trial:
+class OpenModels:
     """Both models and the data, open.
 
     Attributes:
@@ -97,7 +97,7 @@ class Trial:
         talk: Shows the progress.
     """
 
-    contest: Contest
+    contest: TwoModels
     raw: Any
     plain: Any
     rival: Candidate
@@ -105,10 +105,10 @@ class Trial:
     order: list[int]
     rows: int
     bad: list[tuple[str, str]]
-    talk: Talk
+    talk: Progress
 
     @classmethod
-    def open(cls, contest: Contest, talk: Talk) -> "Trial":
+    def open(cls, contest: TwoModels, talk: Progress) -> "OpenModels":
         """Open what a contest names; raises InputError or UnsupportedError where that cannot be."""
         with talk.stage("load"):
             raw = load(contest.reference)

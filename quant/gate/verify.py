@@ -121,7 +121,7 @@ def runtimes_of(target: str) -> list[tuple[str, str]]:
     ONNX Runtime for a target that it is itself; OpenVINO, where it is installed, for the same graphs
     and for its own.
     """
-    native = TARGETS[target].native
+    native = TARGETS[target].runs_in_onnxruntime
     found = [("onnxruntime", version("onnxruntime"))] if native else []
     if native or target == "openvino":
         with suppress(PackageNotFoundError):

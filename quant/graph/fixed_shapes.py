@@ -1,6 +1,6 @@
 """Fix a graph's sizes: batch 1, the sizes given, and what was computed from shapes made constant."""
 
-__all__ = ["fixed"]
+__all__ = ["with_fixed_shapes"]
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,7 +19,7 @@ ROUNDS = 8
 """More shapes become known with every constant; networks need two or three rounds."""
 
 
-def fixed(graph: Graph, sizes: Mapping[str, tuple[int, ...]]) -> ir.Model:
+def with_fixed_shapes(graph: Graph, sizes: Mapping[str, tuple[int, ...]]) -> ir.Model:
     """Return a copy with batch 1 and the input shapes `sizes`, by name, with or without the batch.
 
     Nodes that only compute shapes are gone. An input without a size keeps its shape, symbols too;

@@ -7,8 +7,8 @@ __all__ = [
     "absorbed",
     "bias_place",
     "elements",
-    "ends",
     "heads",
+    "last_layers",
     "layers",
     "macs",
     "source_of",
@@ -159,7 +159,7 @@ def heads(graph: Graph) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def ends(value: ir.Value) -> bool:
+def last_layers(value: ir.Value) -> bool:
     """Tell whether a tensor reaches the outputs without another weighted layer."""
     return _reached(value) is not None
 

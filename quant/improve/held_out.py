@@ -4,7 +4,7 @@ The SQNR of all samples together is ruled by the few with the greatest error; on
 it moves by more than a step buys. The mean over the samples of each one's own SQNR in dB does not.
 """
 
-__all__ = ["Judge"]
+__all__ = ["HeldOutSqnr"]
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,7 +21,7 @@ TOP_DB = 100.0
 Array = NDArray[Any]
 
 
-class Judge:
+class HeldOutSqnr:
     """The float outputs of the samples held aside.
 
     Args:

@@ -11,7 +11,7 @@ Padding is done before, on x, so that borders stay what they were. Exact in floa
 the last bit; the input of the model stays x. Source: ours.
 """
 
-__all__ = ["on_pixel_grid"]
+__all__ = ["on_input_grid"]
 
 from dataclasses import replace
 from typing import Any
@@ -31,7 +31,7 @@ MIDDLE = 128
 F64 = NDArray[np.float64]
 
 
-def on_pixel_grid(graph: Graph, plan: Plan, pixels: F64) -> tuple[Graph, Plan] | None:
+def on_input_grid(graph: Graph, plan: Plan, pixels: F64) -> tuple[Graph, Plan] | None:
     """Return a graph whose first convolution reads whole pixels, and its plan; None if it cannot.
 
     It can where the only input is `[N, C, H, W]`, read by one Conv alone, which is quantized, and
@@ -82,9 +82,9 @@ def _first(graph: Graph) -> ir.Node | None:
 def _eight(tensor: TensorPlan | None) -> bool:
     return (
         tensor is not None
-        and isinstance(tensor.number, Integer)
-        and tensor.number.bits <= 8
-        and (tensor.kind == "weight" or (tensor.number.bits == 8 and tensor.number.axis is None))
+        and isinstance(tensor.format, Integer)
+        and tensor.format.bits <= 8
+        and (tensor.kind == "weight" or (tensor.format.bits == 8 and tensor.format.axis is None))
     )
 
 
@@ -167,7 +167,7 @@ def _planned(graph: Graph, plan: Plan, name: str, before: TensorPlan, kernel: Te
     """Return the plan of the new graph."""
     node = next(n for n in graph.nodes if n.name == name)
     pixels = str(node.inputs[0].name)  # type: ignore[union-attr]
-    number = before.number
+    number = before.format
     assert isinstance(number, Integer)
     zero = 0 if number.signed else MIDDLE
     params = Params(scale=np.array(1, np.float32), zero_point=np.array(zero, np.int32))
@@ -179,7 +179,7 @@ def _planned(graph: Graph, plan: Plan, name: str, before: TensorPlan, kernel: Te
         because="whole pixels: a step for each of the 256",
     )
     array = graph.array(kernel.tensor).astype(np.float32)
-    number = kernel.number
+    number = kernel.format
     assert isinstance(number, Integer)
     fresh = replace(kernel, params=weight_range(array, number, "mse"))
     tensors = {pixels if t is before else k: t for k, t in plan.tensors.items()}
@@ -196,7 +196,7 @@ def _planned(graph: Graph, plan: Plan, name: str, before: TensorPlan, kernel: Te
         graph=graph.fingerprint,
         layers={**layers, **plan.layers},
         tensors=tensors,
-        shifts={k: v for k, v in plan.shifts.items() if k != name},
+        bias_shifts={k: v for k, v in plan.bias_shifts.items() if k != name},
     )
 
 

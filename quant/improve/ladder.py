@@ -4,7 +4,15 @@ A part of the calibration samples is held aside: no step learns from it, and it 
 the plan that comes down from the ladder is never worse on it than the one that went up.
 """
 
-__all__ = ["Climbed", "Ground", "Rung", "affordable", "climb", "held_aside", "joined"]
+__all__ = [
+    "LadderInputs",
+    "LadderState",
+    "Rung",
+    "affordable",
+    "held_aside",
+    "joined",
+    "recover_accuracy",
+]
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,8 +25,8 @@ from numpy.typing import NDArray
 from quant.compare.batch import Batch
 from quant.graph.prepared_graph import Graph
 from quant.improve.equalize import equalize
-from quant.improve.held_out import Judge
-from quant.improve.input_grid import on_pixel_grid
+from quant.improve.held_out import HeldOutSqnr
+from quant.improve.input_grid import on_input_grid
 from quant.improve.mirror_images import with_mirror_images
 from quant.improve.range_search import search_ranges
 from quant.improve.smooth_quant import kept_where_same, sites, smooth
@@ -74,7 +82,7 @@ class Rung:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Climbed:
+class LadderState:
     """What the ladder led to.
 
     Attributes:
@@ -92,12 +100,12 @@ class Climbed:
     rungs: tuple[Rung, ...] = ()
 
 
-Step = Callable[[Climbed], Climbed | None]
+Step = Callable[[LadderState], LadderState | None]
 """From the best so far to what a step makes of it; None where there is nothing to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ground:
+class LadderInputs:
     """What a ladder stands on.
 
     Attributes:
@@ -121,7 +129,7 @@ class Ground:
     pixels: NDArray[np.float64] | None
     choose: Callable[[Graph, Profile], Plan]
     watch: Callable[[Graph, Sequence[Batch]], Profile]
-    keep: Callable[[Climbed], None] | None = None
+    keep: Callable[[LadderState], None] | None = None
     threads: int = 0
 
 
@@ -147,7 +155,7 @@ def held_aside(samples: Sequence[Batch]) -> tuple[list[Batch], list[Batch]]:
     return [], []
 
 
-def climb(effort: str, graph: Graph, plan: Plan, ground: Ground) -> Climbed:
+def recover_accuracy(effort: str, graph: Graph, plan: Plan, ground: LadderInputs) -> LadderState:
     """Return the best plan that the effort allows.
 
     "fast" returns the plan as it is. "balanced" smooths the channels behind normalizations, puts
@@ -165,10 +173,10 @@ def climb(effort: str, graph: Graph, plan: Plan, ground: Ground) -> Climbed:
         ground: The rest.
     """
     learnt, aside = held_aside(ground.samples)
-    best = Climbed(base=graph, rough=plan, graph=graph, plan=plan)
+    best = LadderState(base=graph, rough=plan, graph=graph, plan=plan)
     if effort == "fast" or not aside:
         return best
-    judge = Judge(ground.plain, aside)
+    judge = HeldOutSqnr(ground.plain, aside)
     first = Rung(step="fast", sqnr_db=_db(best, ground, judge), kept=True)
     best = replace(best, rungs=(first,))
     for name, linear in SMOOTHED.items():
@@ -186,12 +194,12 @@ def climb(effort: str, graph: Graph, plan: Plan, ground: Ground) -> Climbed:
     return best
 
 
-def _hard(effort: str, start: Climbed, ground: Ground) -> bool:
+def _hard(effort: str, start: LadderState, ground: LadderInputs) -> bool:
     """Tell whether a plan is worth the steps that take minutes."""
     return effort == "best" or _worth_learning(start, ground.recipe.of(ground.target.name))
 
 
-def _on_all(state: Climbed, ground: Ground) -> Climbed | None:
+def _on_all(state: LadderState, ground: LadderInputs) -> LadderState | None:
     """Fit again on all samples, those that have decided too: which steps help is known by now.
 
     The error on the samples held aside is no judge of this any more, only a guard: it must fall.
@@ -209,13 +217,15 @@ def _on_all(state: Climbed, ground: Ground) -> Climbed | None:
     return made
 
 
-def _db(state: Climbed, ground: Ground, judge: Judge) -> float:
+def _db(state: LadderState, ground: LadderInputs, judge: HeldOutSqnr) -> float:
     """Return the mean SQNR of a sample held aside."""
     model = quantize_graph(state.graph, state.plan, ground.target, weight_form="integer")
     return judge.db(open_simulation(model, ground.threads))
 
 
-def _try(best: Climbed, name: str, step: Step, ground: Ground, judge: Judge) -> Climbed:
+def _try(
+    best: LadderState, name: str, step: Step, ground: LadderInputs, judge: HeldOutSqnr
+) -> LadderState:
     """Return the better one of the best so far and what a step makes of it."""
     made = step(best)
     if made is None:
@@ -234,7 +244,7 @@ def _try(best: Climbed, name: str, step: Step, ground: Ground, judge: Judge) -> 
 
 
 def _steps(
-    effort: str, start: Climbed, ground: Ground, learnt: Sequence[Batch]
+    effort: str, start: LadderState, ground: LadderInputs, learnt: Sequence[Batch]
 ) -> Iterator[tuple[str, Step]]:
     """Yield each step's name and what it does, cheapest first."""
     plain, recipe = joined(learnt), ground.recipe.of(ground.target.name)
@@ -245,7 +255,7 @@ def _steps(
         else None
     )
 
-    def feeds(state: Climbed) -> Feeds:
+    def feeds(state: LadderState) -> Feeds:
         helped = any(r.kept and r.step == MIRRORED for r in state.rungs)
         return more if more is not None and helped else plain
 
@@ -268,10 +278,10 @@ def _steps(
 
 
 def _smoothed(
-    state: Climbed, ground: Ground, learnt: Sequence[Batch], linear: bool
-) -> Climbed | None:
+    state: LadderState, ground: LadderInputs, learnt: Sequence[Batch], linear: bool
+) -> LadderState | None:
     """Hand the range of large channels to the weights; the graph has a profile and plan of its own."""
-    if ground.target.grouped:
+    if ground.target.grid_per_group:
         return None  # a logarithmic grid has its steps near zero anyway
     off = _switched_off(state.base, ground, "smoothing")
     args = (state.base, state.rough, ground.target, learnt, off)
@@ -284,7 +294,7 @@ def _smoothed(
     return replace(state, base=graph, rough=plan, graph=graph, plan=plan)
 
 
-def _switched_off(graph: Graph, ground: Ground, what: str) -> set[str]:
+def _switched_off(graph: Graph, ground: LadderInputs, what: str) -> set[str]:
     """Return the names of nodes for which the recipe says that a step is off."""
     recipe = ground.recipe.of(ground.target.name)
     named = [(str(n.name), n.op_type) for n in graph.nodes]
@@ -292,15 +302,15 @@ def _switched_off(graph: Graph, ground: Ground, what: str) -> set[str]:
 
 
 def _equalized(
-    state: Climbed,
+    state: LadderState,
     start: Graph,
-    ground: Ground,
+    ground: LadderInputs,
     learnt: Sequence[Batch],
     feeds: Feeds,
     clips: bool,
-) -> Climbed | None:
+) -> LadderState | None:
     """Begin again from the equalized graph: it needs a profile and a plan of its own."""
-    if ground.target.grouped:
+    if ground.target.grid_per_group:
         return None
     recipe = ground.recipe.of(ground.target.name)
     off = _switched_off(start, ground, "equalization")
@@ -314,21 +324,21 @@ def _equalized(
     return _fitted(made, ground, feeds, recipe, rounding=True)
 
 
-def _pixels(state: Climbed, ground: Ground, recipe: Recipe) -> Climbed | None:
+def _pixels(state: LadderState, ground: LadderInputs, recipe: Recipe) -> LadderState | None:
     name = str(state.base.inputs[0].name)
-    if ground.pixels is None or ground.target.everywhere:
+    if ground.pixels is None or ground.target.no_float_unit:
         return None  # a chip without a float unit takes the pixels in by itself
     if recipe.wants(name, "Input", "pixel_grid") == "off":
         return None
-    made = on_pixel_grid(state.base, state.rough, ground.pixels)
+    made = on_input_grid(state.base, state.rough, ground.pixels)
     if made is None:
         return None
     return replace(state, base=made[0], rough=made[1], graph=made[0], plan=made[1])
 
 
 def _fitted(
-    state: Climbed, ground: Ground, feeds: Feeds, recipe: Recipe, *, rounding: bool
-) -> Climbed | None:
+    state: LadderState, ground: LadderInputs, feeds: Feeds, recipe: Recipe, *, rounding: bool
+) -> LadderState | None:
     from quant.improve.fit.fit_layers import ROWS, fit_layers  # here, for it imports torch
 
     doubled = len(next(iter(feeds.values()))) > sum(b.count for b in ground.samples)
@@ -346,13 +356,15 @@ def _fitted(
     return replace(state, graph=graph, plan=plan)
 
 
-def _worth_learning(state: Climbed, recipe: Recipe) -> bool:
+def _worth_learning(state: LadderState, recipe: Recipe) -> bool:
     from quant.improve.rounding.reconstruct import worth_learning  # here, for it imports torch
 
     return worth_learning(state.graph, state.plan, recipe)
 
 
-def _learned(state: Climbed, ground: Ground, feeds: Feeds, recipe: Recipe) -> Climbed | None:
+def _learned(
+    state: LadderState, ground: LadderInputs, feeds: Feeds, recipe: Recipe
+) -> LadderState | None:
     from quant.improve.rounding.reconstruct import reconstruct  # here, for it imports torch
 
     graph, plan = reconstruct(
@@ -364,8 +376,8 @@ def _learned(state: Climbed, ground: Ground, feeds: Feeds, recipe: Recipe) -> Cl
 
 
 def _ranged(
-    state: Climbed, ground: Ground, learnt: Sequence[Batch], recipe: Recipe
-) -> Climbed | None:
+    state: LadderState, ground: LadderInputs, learnt: Sequence[Batch], recipe: Recipe
+) -> LadderState | None:
     """Search ranges in the fitted network, and put them into the rough plan too."""
     some, count = [], 0
     for batch in learnt:

@@ -5,7 +5,7 @@ one whose outliers are its signal (gates, hard-swish). So each is tried as a who
 of the calibration samples, by the error at the network's outputs.
 """
 
-__all__ = ["CANDIDATES", "PICK", "best_of", "pick_plan"]
+__all__ = ["CANDIDATES", "TRIAL_BATCHES", "best_of", "pick_plan"]
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -24,7 +24,7 @@ from quant.target.table import Target
 
 CANDIDATES = ("minmax", "mse", "percentile")
 """In this order; a later one must be better by MARGIN_DB."""
-PICK = 16
+TRIAL_BATCHES = 16
 """Batches on which observers are tried: what saturates is rare, and few samples would miss it."""
 
 MARGIN_DB = 0.5

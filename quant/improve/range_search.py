@@ -73,7 +73,7 @@ def search_ranges(
     for group in search.groups:
         if any(t.tensor in fixed for t in group):
             continue
-        number, params = group[0].number, group[0].params
+        number, params = group[0].format, group[0].params
         assert isinstance(number, Integer)
         assert isinstance(params, Params)
         ends = [float(x) for x in number.span(params)]
@@ -137,7 +137,7 @@ class _Search:
         for name in self._inputs:
             by_grid.setdefault(id(grids[name].params), []).append(grids[name])
         self.groups = list(by_grid.values())
-        self._numbers = {name: grids[name].number for name in self._inputs}
+        self._numbers = {name: grids[name].format for name in self._inputs}
         self._names = [str(v.name) for v in graph.outputs]
         self._session = open_simulation(model, threads)
         self._feeds = [dict(b.feeds) for b in samples]  # padding counts a sample again: harmless
@@ -166,10 +166,10 @@ class _Search:
 
 def _searchable(tensor: TensorPlan, plan: Plan) -> bool:
     """Tell whether a tensor has one grid of integers with one scale."""
-    if tensor.kind != "activation" or not isinstance(tensor.number, Integer):
+    if tensor.kind != "activation" or not isinstance(tensor.format, Integer):
         return False
     alone = sum(t.tensor == tensor.tensor for t in plan.quantized) == 1
-    return alone and tensor.number.bits == 8 and tensor.number.axis is None
+    return alone and tensor.format.bits == 8 and tensor.format.axis is None
 
 
 def _as_input(model: ir.Model, name: str, given: dict[str, Array]) -> None:

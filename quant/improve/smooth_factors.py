@@ -1,6 +1,6 @@
 """Smooth factors: s for each channel of a place, with the exponent that serves its readers best."""
 
-__all__ = ["ALPHAS", "Seen", "factors", "look"]
+__all__ = ["ALPHAS", "ReaderStatistics", "factors", "reader_statistics"]
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ ENOUGH = 0.9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class ReaderStatistics:
     """What was seen of a layer's input.
 
     Attributes:
@@ -48,9 +48,9 @@ class Seen:
     rows: F32
 
 
-def look(
+def reader_statistics(
     graph: Graph, readers: Sequence[Reader], samples: Sequence[Batch], threads: int = 0
-) -> dict[str, Seen]:
+) -> dict[str, ReaderStatistics]:
     """Return what the samples show of each reader's input, by the tensor's name.
 
     A profile has the extremes of channels along one axis of a tensor alone, and in a network with
@@ -59,19 +59,19 @@ def look(
     axes = {str(r.node.inputs[0].name): 1 if r.node.op_type == "Conv" else -1 for r in readers}  # type: ignore[union-attr]
     session = open_session(graph.with_outputs(list(axes)), threads=threads)
     each = -(-ROWS // max(len(samples), 1))
-    found: dict[str, Seen] = {}
+    found: dict[str, ReaderStatistics] = {}
     for batch in samples:
         made = session.run(list(axes), dict(batch.feeds))
         for (name, axis), array in zip(axes.items(), made, strict=True):
             rows = np.moveaxis(array, axis, -1).reshape(-1, array.shape[axis])
             some = rows[:: max(1, len(rows) // each)][:each]
-            now = Seen(low=rows.min(axis=0), high=rows.max(axis=0), rows=some)
+            now = ReaderStatistics(low=rows.min(axis=0), high=rows.max(axis=0), rows=some)
             found[name] = _both(found[name], now) if name in found else now
     return found
 
 
-def _both(a: Seen, b: Seen) -> Seen:
-    return Seen(
+def _both(a: ReaderStatistics, b: ReaderStatistics) -> ReaderStatistics:
+    return ReaderStatistics(
         low=np.minimum(a.low, b.low),
         high=np.maximum(a.high, b.high),
         rows=np.concatenate([a.rows, b.rows]),
@@ -79,7 +79,12 @@ def _both(a: Seen, b: Seen) -> Seen:
 
 
 def factors(
-    graph: Graph, plan: Plan, target: Target, route: Route, count: int, seen: Mapping[str, Seen]
+    graph: Graph,
+    plan: Plan,
+    target: Target,
+    route: Route,
+    count: int,
+    seen: Mapping[str, ReaderStatistics],
 ) -> F64 | None:
     """Return float64 `[C]`, s of each channel; None where no exponent helps.
 
@@ -111,16 +116,16 @@ class _Held:
     """One reader: its weight as `[K, M]`, what it reads, and its grids."""
 
     def __init__(
-        self, graph: Graph, plan: Plan, target: Target, reader: Reader, seen: Seen
+        self, graph: Graph, plan: Plan, target: Target, reader: Reader, seen: ReaderStatistics
     ) -> None:
         node = reader.node
         self.ids, self.seen = reader.ids, seen
         layer = plan.layers.get(str(node.name))
-        self.formats = target.known.get(layer.precision) if layer is not None else None
+        self.formats = target.simulated_formats.get(layer.precision) if layer is not None else None
         array = graph.array(str(node.inputs[1].name)).astype(np.float32)  # type: ignore[union-attr]
         across = node.op_type == "Conv" or node.attributes.get_int("transB", 0) == 1
         self.matrix: F32 = array.reshape(len(array), -1).T if across else array
-        self.one_scale = node.op_type in target.per_tensor or weight_axis(node) is None
+        self.one_scale = node.op_type in target.per_tensor_ops or weight_axis(node) is None
         self.exact = seen.rows @ self.matrix
         self.power = max(float(np.square(self.exact, dtype=np.float64).sum()), 1e-30)
 

@@ -14,7 +14,7 @@ The new profile is of fewer samples than the first, for those held aside must no
 change keeps the better grid, and the step is judged by what it did.
 """
 
-__all__ = ["Site", "kept_where_same", "scaled", "sites", "smooth"]
+__all__ = ["SmoothingSite", "kept_where_same", "scaled", "sites", "smooth"]
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ from quant.graph.layers import source_of
 from quant.graph.prepared_graph import Graph, weight_of
 from quant.improve.channel_routes import Edits, Reader, Route, follow
 from quant.improve.channel_views import Ids
-from quant.improve.smooth_factors import factors, look
+from quant.improve.smooth_factors import factors, reader_statistics
 from quant.plan.tensor_plans import Plan, TensorPlan
 from quant.target.table import Target
 
@@ -40,7 +40,7 @@ NORMS = ("LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
+class SmoothingSite:
     """A place where channels are made that layers with constant weights read.
 
     Attributes:
@@ -82,13 +82,13 @@ def smooth(
     if not found:
         return None
     readers = [reader for site in found for reader in site.route.readers]
-    seen = look(graph, readers, samples, threads)
+    seen = reader_statistics(graph, readers, samples, threads)
     told = [(x, factors(graph, plan, target, x.route, x.count, seen)) for x in found]
     moved = [(site, s) for site, s in told if s is not None]
     return scaled(graph, moved) if moved else None
 
 
-def scaled(graph: Graph, moved: Iterable[tuple[Site, F64]]) -> Graph:
+def scaled(graph: Graph, moved: Iterable[tuple[SmoothingSite, F64]]) -> Graph:
     """Return the graph with channels divided by s where they are made, and multiplied where read.
 
     Args:
@@ -105,7 +105,7 @@ def scaled(graph: Graph, moved: Iterable[tuple[Site, F64]]) -> Graph:
     return _written(graph, arrays)
 
 
-def sites(graph: Graph, *, linear: bool = False) -> list[Site]:
+def sites(graph: Graph, *, linear: bool = False) -> list[SmoothingSite]:
     """Return the places in topological order; no layer reads at two of them.
 
     Args:
@@ -121,11 +121,11 @@ def sites(graph: Graph, *, linear: bool = False) -> list[Site]:
             free = len(route.stuck) < ids.size and not names & claimed
             if names and free:
                 claimed |= names
-                found.append(Site(node=node, count=ids.size, made=made, route=route))
+                found.append(SmoothingSite(node=node, count=ids.size, made=made, route=route))
     return found
 
 
-def _gains(site: Site, plan: Plan, off: Collection[str]) -> bool:
+def _gains(site: SmoothingSite, plan: Plan, off: Collection[str]) -> bool:
     """Tell whether a layer on a grid reads there, and the recipe allows it."""
     names = {str(reader.node.name) for reader in site.route.readers}
     integer = any(name in plan.layers and plan.layers[name].quantized for name in names)
@@ -270,6 +270,6 @@ def kept_where_same(
             tensor.readers,
         )
         tensors[key] = known if known is not None and alike and same(tensor) else tensor
-    shifts = {k: v for k, v in new.shifts.items() if not unread(k)}
-    shifts |= {k: v for k, v in old.shifts.items() if unread(k)}
-    return replace(new, tensors=tensors, shifts=shifts)
+    shifts = {k: v for k, v in new.bias_shifts.items() if not unread(k)}
+    shifts |= {k: v for k, v in old.bias_shifts.items() if unread(k)}
+    return replace(new, tensors=tensors, bias_shifts=shifts)

@@ -1,6 +1,6 @@
 """Goal: how accurate a mixed plan must be, how much it may cost, and how it is looked for."""
 
-__all__ = ["AXES", "Budget", "Goal", "parse_budget", "parse_drop"]
+__all__ = ["AXES", "Budget", "SearchGoal", "parse_budget", "parse_drop"]
 
 import math
 import re
@@ -43,7 +43,7 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Goal:
+class SearchGoal:
     """What `quant search` looks for.
 
     Attributes:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quant.common.errors import InputError
-from quant.job.search_goal import Goal
+from quant.job.search_goal import SearchGoal
 from quant.preprocess.image_to_tensor import Preprocess
 
 EFFORTS = ("fast", "balanced", "best")
@@ -61,7 +61,7 @@ class Job:
     soc_version: str = "Ascend310"
     nnie_version: str = "1.2"
     allow_fallback: bool = False
-    goal: Goal | None = None
+    goal: SearchGoal | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("samples", 1), ("holdout", 0), ("layer_samples", 0), ("threads", 0)):

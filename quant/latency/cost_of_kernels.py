@@ -12,8 +12,8 @@ from quant.cost.work import Work, batch_of, elements_of, works
 from quant.graph.layers import Layer, layers, source_of
 from quant.graph.prepared_graph import Graph
 from quant.latency.kernel import KernelTime
-from quant.latency.kernel_layers import Spent, mapped_share, restored
-from quant.latency.numbered_nodes import Mark
+from quant.latency.kernel_layers import SpentTime, mapped_share, with_lost_kernels
+from quant.latency.numbered_nodes import NodeNumber
 
 COLUMNS = ("float32", "int8")
 """The models whose layers are the table's; others only add conversions."""
@@ -46,7 +46,7 @@ def cost_table(
     costs: dict[tuple[str, str], LayerCost] = {}
     samples: list[Sample] = []
     for model, found in times.items():
-        spent = Spent.of(restored(found, graph))
+        spent = SpentTime.of(with_lost_kernels(found, graph))
         own, changed = _divided(graph, every, spent, precisions[model], elements)
         samples += [(moved, n, ms / rows) for moved, n, ms in changed]
         for index, layer in enumerate(every if model in COLUMNS else []):
@@ -66,7 +66,7 @@ def cost_table(
 def _divided(
     graph: Graph,
     every: Sequence[Layer],
-    spent: Spent,
+    spent: SpentTime,
     precisions: Mapping[str, str],
     elements: Mapping[str, int],
 ) -> tuple[list[float], list[Sample]]:
@@ -96,7 +96,7 @@ def _divided(
     return [x + loose * x / whole for x in own] if whole else own, []
 
 
-def _owner(every: Sequence[Layer], mark: Mark, name: str) -> int | None:
+def _owner(every: Sequence[Layer], mark: NodeNumber, name: str) -> int | None:
     """Return the layer that a form belongs to where no precision changes: an input's first reader."""
     if mark.kind == "tensor":
         return mark.index
@@ -104,7 +104,7 @@ def _owner(every: Sequence[Layer], mark: Mark, name: str) -> int | None:
     return next(readers, None)
 
 
-def _tensor(graph: Graph, every: Sequence[Layer], mark: Mark | None) -> str | None:
+def _tensor(graph: Graph, every: Sequence[Layer], mark: NodeNumber | None) -> str | None:
     """Return the tensor whose form a mark is about, under the name that conversions know it by."""
     if mark is None:
         return None

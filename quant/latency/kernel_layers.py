@@ -4,7 +4,7 @@ OpenVINO multiplies a constant factor into the weights of the convolution before
 after the product; what is left of names is of the layers that it fused behind.
 """
 
-__all__ = ["Spent", "mapped_share", "placed", "restored"]
+__all__ = ["SpentTime", "mapped_share", "placed", "with_lost_kernels"]
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from quant.graph.layers import Layer, layers
 from quant.graph.prepared_graph import Graph, weight_of
 from quant.latency.kernel import KernelTime
-from quant.latency.numbered_nodes import Mark, marked
+from quant.latency.numbered_nodes import NodeNumber, marked
 
 FORMS = frozenset(
     {
@@ -32,7 +32,7 @@ def mapped_share(times: Iterable[KernelTime]) -> float:
     return sum(ms for kind, ms in spent if kind != "unknown") / total if total else 1.0
 
 
-def placed(kernel: KernelTime) -> tuple[str, Mark | None]:
+def placed(kernel: KernelTime) -> tuple[str, NodeNumber | None]:
     """Return "layer", "form" or "unknown", and whose: a form is that of the numbers a layer makes."""
     own = marked(kernel.names)
     mark = own or marked(kernel.tensors)
@@ -45,7 +45,7 @@ def placed(kernel: KernelTime) -> tuple[str, Mark | None]:
 
 
 @dataclass(frozen=True)
-class Spent:
+class SpentTime:
     """Where the time of one model went, in milliseconds of one inference.
 
     Attributes:
@@ -55,19 +55,19 @@ class Spent:
     """
 
     layers: Mapping[int, float]
-    forms: Mapping[Mark | None, float]
+    forms: Mapping[NodeNumber | None, float]
 
     @classmethod
-    def of(cls, times: Iterable[KernelTime]) -> "Spent":
+    def of(cls, times: Iterable[KernelTime]) -> "SpentTime":
         """Return it for the kernels of a model."""
         own: dict[int, float] = defaultdict(float)
-        forms: dict[Mark | None, float] = defaultdict(float)
+        forms: dict[NodeNumber | None, float] = defaultdict(float)
         for kernel in times:
             kind, mark = placed(kernel)
             if kind == "layer" and mark is not None:
                 own[mark.index] += kernel.milliseconds
             elif kind == "form" and mark is not None and mark.kind == "layer":
-                forms[Mark("tensor", mark.index)] += kernel.milliseconds
+                forms[NodeNumber("tensor", mark.index)] += kernel.milliseconds
             elif kind == "form":
                 forms[mark] += kernel.milliseconds
         return cls(own, forms)
@@ -83,7 +83,7 @@ MATRIX = frozenset(
 """Operators of OpenVINO that multiply with a weight."""
 
 
-def restored(times: Sequence[KernelTime], graph: Graph) -> list[KernelTime]:
+def with_lost_kernels(times: Sequence[KernelTime], graph: Graph) -> list[KernelTime]:
     """Return the kernels, a matrix operator under the name of the layer above it that has none.
 
     Args:

@@ -5,7 +5,7 @@ given. So a copy of the model goes to its profiler in which every name is `layer
 comes back is read with a pattern, and a stranger's names cannot be taken for another's.
 """
 
-__all__ = ["Mark", "Numbered", "marked", "numbered"]
+__all__ = ["NodeNumber", "NumberedModel", "marked", "numbered"]
 
 import re
 from collections.abc import Iterable, Mapping
@@ -20,7 +20,7 @@ MARK = re.compile(r"(layer|tensor|input)(\d+)i")
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class NodeNumber:
     """What a name says: "layer", of what a layer computes; "tensor" or "input", of its numbers' form.
 
     Attributes:
@@ -34,7 +34,7 @@ class Mark:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Numbered:
+class NumberedModel:
     """A model with numbered names.
 
     Attributes:
@@ -46,7 +46,7 @@ class Numbered:
     inputs: Mapping[str, str]
 
 
-def numbered(model: ir.Model, graph: Graph) -> Numbered:
+def numbered(model: ir.Model, graph: Graph) -> NumberedModel:
     """Return a copy with numbered names of a graph, or of an export of it.
 
     Args:
@@ -75,7 +75,7 @@ def numbered(model: ir.Model, graph: Graph) -> Numbered:
             made[value] = label.replace("layer", "tensor") if index is not None else label
             if value.name:
                 value.name = _free(f"{label}_made", taken)
-    return Numbered(model=copy, inputs=inputs)
+    return NumberedModel(model=copy, inputs=inputs)
 
 
 def _of(node: ir.Node, made: Mapping[ir.Value, str]) -> str:
@@ -89,10 +89,10 @@ def _free(label: str, taken: dict[str, int]) -> str:
     return f"{label}_{taken[label]}"
 
 
-def marked(texts: Iterable[str]) -> Mark | None:
+def marked(texts: Iterable[str]) -> NodeNumber | None:
     """Return the first mark in texts that a runtime made of numbered names, or None.
 
     A layer goes before a tensor: a convolution that swallowed its quantizer is the convolution.
     """
-    found = [Mark(m[1], int(m[2])) for text in texts for m in MARK.finditer(text)]
+    found = [NodeNumber(m[1], int(m[2])) for text in texts for m in MARK.finditer(text)]
     return next((m for m in found if m.kind == "layer"), found[0] if found else None)

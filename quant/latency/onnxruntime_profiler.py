@@ -1,6 +1,6 @@
 """ONNX Runtime's own profile of a model, without what it takes to look."""
 
-__all__ = ["OrtProfile", "looking_time"]
+__all__ = ["OrtProfile", "profiling_overhead"]
 
 import json
 import time
@@ -54,7 +54,7 @@ class OrtProfile:
                 key = (event["args"]["op_name"], name.removesuffix("_kernel_time"))
                 times.setdefault(key, []).append(event["dur"] / 1000)
         fastest = {key: least(found, skip) for key, found in times.items()}
-        looking = looking_time(list(fastest.values()), least(self._runs, skip))
+        looking = profiling_overhead(list(fastest.values()), least(self._runs, skip))
         return [
             KernelTime(
                 op=op,
@@ -66,7 +66,7 @@ class OrtProfile:
         ]
 
 
-def looking_time(kernels: Sequence[float], whole: float) -> float:
+def profiling_overhead(kernels: Sequence[float], whole: float) -> float:
     """Return what a profiler adds to each kernel, so that together they take `whole`; 0 at least.
 
     A kernel gives no more than it has: where small ones have less, the others give more.

@@ -1,6 +1,6 @@
 """Prepare a loaded model: current opset, constants and BatchNorm folded, unique names, shapes."""
 
-__all__ = ["check_parity", "drop_through", "name_dims", "parity", "prepare"]
+__all__ = ["check_parity", "drop_identities", "name_dims", "parity", "prepare"]
 
 from collections import Counter
 
@@ -15,10 +15,10 @@ from quant.load.fold_batchnorm import fold_batchnorm
 from quant.load.fold_gemm import fold_alpha, join_gemm
 from quant.load.parity import check_parity, parity
 from quant.load.refusals import refuse_layers
-from quant.load.simplify import slimmed
+from quant.load.simplify import simplified
 
 
-def drop_through(graph: ir.Graph) -> int:
+def drop_identities(graph: ir.Graph) -> int:
     """Remove them from the main graph and return their number; output names stay.
 
     An Identity from an input, initializer or output to another output must stay: one value
@@ -114,7 +114,7 @@ def prepare(model: ir.Model, name: str, source: str, *, simplify: bool = True) -
     notes.append(note or "")
     notes += _fold(work)
     if simplify:
-        work, note = slimmed(work)
+        work, note = simplified(work)
         notes.append(note)
         notes += _fold(work)
     notes += _tidy(work, name)
@@ -128,7 +128,7 @@ def _fold(model: ir.Model) -> list[str]:
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     model.graph.sort()
     renamed = name_nodes(model)
-    dropped = drop_through(model.graph)
+    dropped = drop_identities(model.graph)
     folded = fold_batchnorm(model)
     parts = [
         (constants, "constants lifted to initializers"),

@@ -1,6 +1,6 @@
 """Let onnxslim fold constants and shape subgraphs, and hold it to the model's signature."""
 
-__all__ = ["slimmed"]
+__all__ = ["simplified"]
 
 import onnx
 import onnx_ir as ir
@@ -16,7 +16,7 @@ WRONG = ["FusionConvMul"]
 """onnxslim 0.1.98 takes a factor of shape [C] for one per channel, though it runs along W."""
 
 
-def slimmed(model: ir.Model) -> tuple[ir.Model, str]:
+def simplified(model: ir.Model) -> tuple[ir.Model, str]:
     """Return what onnxslim makes of the model, and a note; the model itself where that is unsound.
 
     Names and order of inputs and outputs, their shapes, and names and order of layers stay.

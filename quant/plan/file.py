@@ -29,8 +29,8 @@ NEEDS = {
 def _tensor_out(tensor: TensorPlan) -> dict[str, Any]:
     row: dict[str, Any] = {"tensor": tensor.tensor, "kind": tensor.kind}
     told: Mapping[str, Any] = {"format": "float32"}
-    if tensor.number is not None and tensor.params is not None:
-        told = tensor.number.describe(tensor.params)
+    if tensor.format is not None and tensor.params is not None:
+        told = tensor.format.describe(tensor.params)
     row |= {key: _exact(value) if key == "scale" else value for key, value in told.items()}
     row["readers"] = None if tensor.readers is None else [list(r) for r in tensor.readers]
     row["because"] = tensor.because
@@ -60,7 +60,7 @@ def plan_text(plan: Plan) -> str:
             for x in plan.layers.values()
         ],
         "tensors": [_tensor_out(t) for t in plan.tensors.values()],
-        "bias_shifts": {layer: _exact(shift) for layer, shift in plan.shifts.items()},
+        "bias_shifts": {layer: _exact(shift) for layer, shift in plan.bias_shifts.items()},
     }
     return json_text(told) + "\n"
 
@@ -83,7 +83,7 @@ def _tensor_in(row: dict[str, Any]) -> TensorPlan:
     return TensorPlan(
         tensor=str(row["tensor"]),
         kind=str(row["kind"]),
-        number=number,
+        format=number,
         params=params,
         readers=None if readers is None else tuple((str(n), int(i)) for n, i in readers),
         because=str(row.get("because", "")),
@@ -154,5 +154,5 @@ def load_plan(path: Path) -> Plan:
         graph=str(text.get("graph")),
         layers=_rows(path, text, "layer", _layer_in),
         tensors=_rows(path, text, "tensor", _tensor_in),
-        shifts=shifts,
+        bias_shifts=shifts,
     )

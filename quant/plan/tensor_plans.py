@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quant.formats.number_format import NumberFormat, Numbers
+from quant.formats.number_format import GridParams, NumberFormat
 
 F32 = NDArray[np.float32]
 
@@ -32,16 +32,16 @@ class TensorPlan:
     Attributes:
         tensor: The value's name in the prepared graph.
         kind: "activation" or "weight".
-        number: The format; None leaves the tensor float.
-        params: Its measured numbers; None exactly when `number` is.
+        format: The format; None leaves the tensor float.
+        params: Its measured numbers; None exactly when `format` is.
         readers: `(node, input index)` of those that see the integers; None for every reader.
         because: One phrase.
     """
 
     tensor: str
     kind: str
-    number: NumberFormat | None
-    params: Numbers | None
+    format: NumberFormat | None
+    params: GridParams | None
     readers: tuple[tuple[str, int], ...] | None = None
     because: str
 
@@ -71,7 +71,7 @@ class Plan:
         layers: By node name, in topological order.
         tensors: In topological order, weights behind the activations; by tensor name, or by
             `tensor_key` where readers of one tensor see different grids.
-        shifts: By node name float32 `[K]`, what is added to a layer's bias: it takes back the mean
+        bias_shifts: By node name float32 `[K]`, what is added to a layer's bias: it takes back the mean
             error that rounding the weights makes.
     """
 
@@ -79,7 +79,7 @@ class Plan:
     graph: str
     layers: Mapping[str, LayerPlan]
     tensors: Mapping[str, TensorPlan]
-    shifts: Mapping[str, F32] = field(default_factory=dict)
+    bias_shifts: Mapping[str, F32] = field(default_factory=dict)
 
     @property
     def quantized(self) -> list[TensorPlan]:

@@ -4,7 +4,7 @@ Noise adds at the outputs, so a layer's part of it is `10**(-isolated / 10)` ove
 layers'; that holds as long as the noises are independent and small.
 """
 
-__all__ = ["Action", "Verdict", "actions", "noise_shares", "verdict"]
+__all__ = ["Action", "Rating", "actions", "noise_shares", "verdict"]
 
 import math
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ Level = Literal["good", "fair", "bad", "unknown"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Rating:
     """How a target fares.
 
     Attributes:
@@ -69,7 +69,7 @@ class Action:
     recipe: str
 
 
-def verdict(facts: Mapping[str, Any]) -> Verdict:
+def verdict(facts: Mapping[str, Any]) -> Rating:
     """Judge a target by what was measured of its simulation: scores, agreement, or SQNR."""
     seen = facts.get("simulated") or {}
     scores, before = seen.get("scores") or {}, seen.get("float_scores") or {}
@@ -84,20 +84,20 @@ def verdict(facts: Mapping[str, Any]) -> Verdict:
     if drops:
         drop, name = max(drops)
         words = f"{name} {100 * scores[name]:.1f} %, float {100 * before[name]:.1f} %"
-        return Verdict(level=_level(-drop, *(-x for x in LEVELS["scores"])), words=words)
+        return Rating(level=_level(-drop, *(-x for x in LEVELS["scores"])), words=words)
     alike = [(v, k) for k, v in scores.items() if k in known and known[k].better == "higher"]
     if alike:
         value, name = min(alike)
         words = f"{name} {100 * value:.1f} %, {known[name].unit}"
-        return Verdict(level=_level(value, *LEVELS["agreement"]), words=words)
+        return Rating(level=_level(value, *LEVELS["agreement"]), words=words)
     if seen.get("agreement") is not None:
         share = float(seen["agreement"])
         words = f"{100 * share:.1f} % of the answers are float's"
-        return Verdict(level=_level(share, *LEVELS["agreement"]), words=words)
+        return Rating(level=_level(share, *LEVELS["agreement"]), words=words)
     if seen.get("sqnr_db") is not None:
         value = float(seen["sqnr_db"])
-        return Verdict(level=_level(value, *LEVELS["sqnr"]), words=f"SQNR {value:.1f} dB")
-    return Verdict(level="unknown", words="nothing was measured")
+        return Rating(level=_level(value, *LEVELS["sqnr"]), words=f"SQNR {value:.1f} dB")
+    return Rating(level="unknown", words="nothing was measured")
 
 
 def _level(value: float, good: float, fair: float) -> Level:

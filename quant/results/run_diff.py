@@ -235,14 +235,14 @@ def _grids(run: SavedRun, target: SavedTarget, layer: str) -> dict[str, str]:
     found = {}
     for value in node.inputs:
         known = target.plan.grid(str(value.name), layer) if value is not None else None
-        if known is None or known.number is None or value is None:
+        if known is None or known.format is None or value is None:
             continue
         if value is weight:
-            found["weight"] = f"{known.number.name}, {known.because}"
+            found["weight"] = f"{known.format.name}, {known.because}"
             continue
-        low, high = known.number.span(known.params)
+        low, high = known.format.span(known.params)
         ends = f"[{float(low.min()):.4g}, {float(high.max()):.4g}]"
-        found[f"input '{value.name}'"] = f"{known.number.name} over {ends}"
+        found[f"input '{value.name}'"] = f"{known.format.name} over {ends}"
     return found
 
 

@@ -1,6 +1,6 @@
 """SavedSearch: what `quant search` left of one target, read back: its points, groups and limits."""
 
-__all__ = ["SavedBetween", "SavedGroup", "SavedPoint", "SavedSearch", "load_search"]
+__all__ = ["SavedGroup", "SavedPoint", "SavedSearch", "SavedSharedTensor", "load_search"]
 
 import json
 import math
@@ -36,7 +36,7 @@ class SavedGroup:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SavedBetween:
+class SavedSharedTensor:
     """A tensor that is quantized where it is made, for all who read it.
 
     Attributes:
@@ -108,7 +108,7 @@ class SavedSearch:
     axis: str
     precisions: tuple[str, ...]
     groups: tuple[SavedGroup, ...]
-    between: tuple[SavedBetween, ...]
+    between: tuple[SavedSharedTensor, ...]
     points: tuple[SavedPoint, ...]
     min_sqnr: float | None
     max_drop: float | None
@@ -208,19 +208,19 @@ def _group(row: Mapping[str, Any], count: int) -> SavedGroup:
     )
 
 
-def _without(group: SavedGroup, number: int, tensors: Sequence[SavedBetween]) -> SavedGroup:
+def _without(group: SavedGroup, number: int, tensors: Sequence[SavedSharedTensor]) -> SavedGroup:
     """Take out of a group's error what the tensors between groups have of it."""
     shared = [t.errors for t in tensors if number in t.groups]
     own = [max(0.0, e - math.fsum(x[k] for x in shared)) for k, e in enumerate(group.errors)]
     return replace(group, errors=tuple(own))
 
 
-def _between(row: Mapping[str, Any], groups: int, count: int) -> SavedBetween:
+def _between(row: Mapping[str, Any], groups: int, count: int) -> SavedSharedTensor:
     inside = tuple(int(g) for g in row["groups"])
     if len(row["errors"]) != count or not all(0 <= g < groups for g in inside):
         raise ValueError(f"a tensor has an error for each of {count} precisions, and known groups")
     errors = tuple(_or_inf(e) for e in row["errors"])
-    return SavedBetween(tensors=tuple(map(str, row["tensors"])), groups=inside, errors=errors)
+    return SavedSharedTensor(tensors=tuple(map(str, row["tensors"])), groups=inside, errors=errors)
 
 
 def _point(row: Mapping[str, Any], axis: str, groups: int, count: int) -> SavedPoint:

@@ -1,6 +1,6 @@
 """Flow: the main job, from a model and a folder of images to integer graphs and what they cost."""
 
-__all__ = ["Outcome", "Run", "calibrate"]
+__all__ = ["Run", "TargetResult", "calibrate"]
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,35 +18,35 @@ from quant.analysis.layer_table import layer_macs, layer_table, measured_layers
 from quant.analysis.local import local_errors
 from quant.calibration import Batch, batches
 from quant.calibration.profiling.run_profile import profile as profile_again
-from quant.calibration.selection.split import by_lot
+from quant.calibration.selection.split import shuffled
 from quant.calibration.selection.sufficiency import Sufficiency, settled_text, sufficiency
 from quant.choose.bias_correction import correct_bias
 from quant.choose.planner import choose, node_types
 from quant.common.files import write_json, write_text
-from quant.common.progress import Talk
+from quant.common.progress import Progress
 from quant.compare.comparison import Comparison, compare
 from quant.compare.sample_table import samples_csv
 from quant.cost.network_cost import predicted
 from quant.deploy.fallback import refused_layers, wanted_floats, with_fallback
-from quant.deploy.target_folder import Shipped, ship
+from quant.deploy.target_folder import WrittenTarget, write_target_folder
 from quant.graph.prepared_graph import Graph
 from quant.graph.session import open_session
-from quant.improve.ladder import Climbed, Ground, Rung, affordable, climb
-from quant.improve.pick_observer import PICK, best_of, pick_plan
+from quant.improve.ladder import LadderInputs, LadderState, Rung, affordable, recover_accuracy
+from quant.improve.pick_observer import TRIAL_BATCHES, best_of, pick_plan
 from quant.job.settings import Job
 from quant.metrics.metric import Metric, find_metric
 from quant.observers import OBSERVERS
 from quant.plan.recipe import NOTHING, Recipe, load_recipe
 from quant.plan.tensor_plans import Plan
 from quant.profile.statistics import Profile
-from quant.run.material import Material, deployment_of, gather
-from quant.run.profile_samples import allowance, profile_samples
+from quant.run.material import Material, deployment_of, open_material
+from quant.run.profile_samples import max_bad_of, profile_samples
 from quant.run.report import write_overview
 from quant.run.summary import summary
 from quant.search.cost_source import cost_table
 from quant.search.run import search_run
 from quant.search.summary import search_warnings
-from quant.search.target_search import Searched
+from quant.search.target_search import TargetSearch
 from quant.simulate.simulated_graph import open_simulation, quantize_graph
 from quant.target.deployment import Deployment
 from quant.target.finding import errors
@@ -60,12 +60,12 @@ POOR = 0.2
 
 
 @dataclass(kw_only=True)
-class Outcome:
+class TargetResult:
     """One target's part of a run."""
 
     target: Target
     plan: Plan
-    shipped: Shipped
+    shipped: WrittenTarget
     base: Graph
     graph: Graph
     profile: Profile
@@ -77,7 +77,7 @@ class Outcome:
     integer: Comparison | None = None
     parity: Comparison | None = None
     predicted: dict[str, Any] = field(default_factory=dict)
-    searched: Searched | None = None
+    searched: TargetSearch | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,11 +87,11 @@ class Run:
     out: Path
     material: Material
     profile: Profile
-    outcomes: dict[str, Outcome]
+    outcomes: dict[str, TargetResult]
     facts: dict[str, Any]
 
 
-def calibrate(job: Job, talk: Talk | None = None) -> Run:
+def calibrate(job: Job, talk: Progress | None = None) -> Run:
     """Do the main job and leave the files of `docs/files.md` in `job.out`.
 
     Raises:
@@ -99,13 +99,13 @@ def calibrate(job: Job, talk: Talk | None = None) -> Run:
             and the first sample have been read.
         UnsupportedError: The model cannot be served.
     """
-    talk = talk or Talk()
+    talk = talk or Progress()
     targets = [TARGETS[name] for name in dict.fromkeys(job.targets)]
     if job.observer is not None:
         _ = OBSERVERS[job.observer]  # an unknown name must speak before the work, not after it
     recipe = load_recipe(job.recipe, list(OBSERVERS)) if job.recipe else NOTHING
     metrics = [find_metric(name) for name in job.metrics]
-    material = gather(job, talk)
+    material = open_material(job, talk)
     graph = material.graph
     recipe.check(node_types(graph))  # what can be refused is refused before the long work
     deployment = deployment_of(job, material=material)
@@ -122,8 +122,8 @@ def calibrate(job: Job, talk: Talk | None = None) -> Run:
     profile = profile_samples(job, material, talk, halve=True)
     deployment = replace(deployment, profile=profile)
     with talk.stage("data"):
-        wanted = max(job.layer_samples, PICK * material.batch)
-        drawn = by_lot(material.calibrated, job.seed)
+        wanted = max(job.layer_samples, TRIAL_BATCHES * material.batch)
+        drawn = shuffled(material.calibrated, job.seed)
         some = list(_stream(job, material, drawn[:wanted]))
         afford = affordable(profile) if job.effort != "fast" or job.goal is not None else 0
         learnt = list(_stream(job, material, drawn[:afford]))
@@ -150,8 +150,8 @@ def calibrate(job: Job, talk: Talk | None = None) -> Run:
                 target, job, material, profile, recipes[target.name], some, plain
             )
         with talk.stage("write"):
-            shipped = ship(graph, plan, target, job.out / target.name, deployment)
-        outcome = Outcome(
+            shipped = write_target_folder(graph, plan, target, job.out / target.name, deployment)
+        outcome = TargetResult(
             target=target,
             plan=shipped.plan,
             shipped=shipped,
@@ -202,7 +202,7 @@ def _choose(
     """Choose with the observer that was asked for, or with the one that measures best."""
     graph = material.graph
     if (job.observer or recipe.defaults.observer) is None and not target.observers:
-        return pick_plan(graph, profile, target, recipe, some[:PICK], plain, job.threads)
+        return pick_plan(graph, profile, target, recipe, some[:TRIAL_BATCHES], plain, job.threads)
     plan = choose(graph, profile, target, recipe=recipe, observer=job.observer)
     return correct_bias(plan, graph, profile, recipe), {}
 
@@ -210,12 +210,12 @@ def _choose(
 def _improve(
     job: Job,
     material: Material,
-    outcome: Outcome,
+    outcome: TargetResult,
     recipe: Recipe,
     samples: Sequence[Batch],
     plain: Any,
     deployment: Deployment,
-    talk: Talk,
+    talk: Progress,
 ) -> None:
     """Climb the ladder, and write what is better at once: a killed run leaves the best so far."""
     target, profile = outcome.target, deployment.profile
@@ -232,18 +232,20 @@ def _improve(
         plan = choose(graph, seen, target, recipe=recipe, observer=observer)
         return correct_bias(plan, graph, seen, recipe)
 
-    def keep(found: Climbed) -> None:
+    def keep(found: LadderState) -> None:
         told = deployment
         if found.graph.fingerprint != material.graph.fingerprint:
             seen = watch(found.graph, _stream(job, material, material.calibrated))
             told = replace(deployment, profile=seen)
         folder = job.out / target.name
-        outcome.shipped = ship(found.graph, found.plan, target, folder, told, material.graph)
+        outcome.shipped = write_target_folder(
+            found.graph, found.plan, target, folder, told, material.graph
+        )
         outcome.base, outcome.graph, outcome.plan = found.base, found.graph, outcome.shipped.plan
         outcome.profile = told.profile or profile
 
     with talk.stage("improve"):
-        ground = Ground(
+        ground = LadderInputs(
             target=target,
             recipe=recipe,
             profile=profile,
@@ -255,22 +257,22 @@ def _improve(
             keep=keep,
             threads=job.threads,
         )
-        climbed = climb(job.effort, outcome.graph, outcome.plan, ground)
+        climbed = recover_accuracy(job.effort, outcome.graph, outcome.plan, ground)
     outcome.rungs = climbed.rungs
 
 
-def _simulated(outcome: Outcome) -> ir.Model:
+def _simulated(outcome: TargetResult) -> ir.Model:
     return quantize_graph(outcome.graph, outcome.plan, outcome.target, weight_form="integer")
 
 
 def _measure(
     job: Job,
     material: Material,
-    outcomes: dict[str, Outcome],
+    outcomes: dict[str, TargetResult],
     metrics: Sequence[Metric],
     plain: Any,
     some: Sequence[Batch],
-    talk: Talk,
+    talk: Progress,
 ) -> None:
     """Compare the simulations and, where the runtime is at hand, the real thing with float."""
     with talk.stage("measure"):
@@ -278,7 +280,7 @@ def _measure(
         for name, outcome in outcomes.items():
             model = ir.load(job.out / name / "simulated.onnx")
             sessions[name] = open_simulation(model, job.threads)
-            if outcome.target.native and outcome.shipped.exported.files:
+            if outcome.target.runs_in_onnxruntime and outcome.shipped.exported.files:
                 model = ir.load(job.out / name / "model.onnx")
                 sessions[f"{name} integer"] = open_session(model, threads=job.threads)
         stream = _stream(job, material, material.measured)
@@ -302,9 +304,9 @@ def _enough(
     job: Job,
     material: Material,
     profile: Profile,
-    outcomes: dict[str, Outcome],
+    outcomes: dict[str, TargetResult],
     recipes: dict[str, Recipe],
-    talk: Talk,
+    talk: Progress,
 ) -> Sufficiency | None:
     """Hold the ranges of half the samples against those of all, for the first target."""
     if material.half is None:
@@ -325,7 +327,7 @@ def _enough(
     return found
 
 
-def _warn_of_float(outcomes: dict[str, Outcome], talk: Talk) -> None:
+def _warn_of_float(outcomes: dict[str, TargetResult], talk: Progress) -> None:
     """Warn when the float network itself fails: then nothing can be said of its quantization."""
     scores = [o.simulated.float_scores for o in outcomes.values() if o.simulated is not None]
     top1 = scores[0].get("top1", 1.0) if scores else 1.0
@@ -336,7 +338,7 @@ def _warn_of_float(outcomes: dict[str, Outcome], talk: Talk) -> None:
         )
 
 
-def _warn_of_noise(outcomes: dict[str, Outcome], talk: Talk) -> None:
+def _warn_of_noise(outcomes: dict[str, TargetResult], talk: Progress) -> None:
     """Warn where quantization has ruined the outputs: nobody should have to find that on a board."""
     for name, outcome in outcomes.items():
         found = outcome.simulated
@@ -349,16 +351,16 @@ def _warn_of_noise(outcomes: dict[str, Outcome], talk: Talk) -> None:
 
 
 def _stream(job: Job, material: Material, indices: Sequence[int]) -> Iterator[Batch]:
-    allowed = allowance(job, material, indices)
+    allowed = max_bad_of(job, material, indices)
     yield from batches(material.data, indices, material.batch, bad=material.bad, max_bad=allowed)
 
 
 def _layers(
     job: Job,
     material: Material,
-    outcome: Outcome,
+    outcome: TargetResult,
     some: Sequence[Batch],
-    talk: Talk,
+    talk: Progress,
 ) -> None:
     """Measure each layer, alone and together, and write the table."""
     graph, plan, profile = outcome.base, outcome.plan, outcome.profile
@@ -389,7 +391,7 @@ def _layers(
     outcome.predicted = predicted(graph, plan, outcome.target, table)
 
 
-def _timing(talk: Talk, outcomes: dict[str, Outcome]) -> dict[str, Any]:
+def _timing(talk: Progress, outcomes: dict[str, TargetResult]) -> dict[str, Any]:
     """Return what differs from run to run, apart from what does not."""
     speeds = {}
     for name, outcome in outcomes.items():

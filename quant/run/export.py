@@ -10,16 +10,16 @@ import onnx
 
 from quant.cli.options import preprocess_of
 from quant.common.errors import InputError
-from quant.common.progress import Talk
+from quant.common.progress import Progress
 from quant.deploy.fallback import fallen_back, planned_floats, refused_layers
-from quant.deploy.target_folder import Shipped, refuse_narrow, ship
+from quant.deploy.target_folder import WrittenTarget, refuse_unexportable, write_target_folder
 from quant.job.settings import Job
 from quant.load.onnx_file import read_proto
 from quant.load.open_graph import open_graph
 from quant.plan.file import load_plan
 from quant.plan.fitted_graph import graph_for
 from quant.profile.file import load_profile
-from quant.run.material import deployment_of, gather
+from quant.run.material import deployment_of, open_material
 from quant.target.check_plan import check_whole
 from quant.target.deployment import Deployment
 from quant.target.finding import Finding
@@ -30,7 +30,7 @@ QUANTIZED = ("QuantizeLinear", "DequantizeLinear", "AscendQuant", "QLinearConv",
 
 def export_plan(
     plan_path: Path, profile_path: Path | None, out: Path, options: dict[str, Any]
-) -> Shipped:
+) -> WrittenTarget:
     """Write a target's folder from a plan.
 
     Args:
@@ -48,7 +48,7 @@ def export_plan(
     preprocess = preprocess_of(options)
     data = options.pop("data")
     job = Job(preprocess=preprocess, out=out, data=data or "", holdout=0, **options)
-    material = gather(job, Talk(quiet=True)) if data is not None else None
+    material = open_material(job, Progress(quiet=True)) if data is not None else None
     prepared = material.graph if material is not None else open_graph(job.model)[1]
     graph = graph_for(plan, plan_path, prepared)
     if profile is not None:
@@ -57,8 +57,8 @@ def export_plan(
     check_whole(plan, graph, target)
     refused = refused_layers(graph, target, deployment, planned_floats(plan))
     plan = fallen_back(graph, plan, refused, target)
-    refuse_narrow(plan, target)
-    return ship(graph, plan, target, out, deployment, prepared)
+    refuse_unexportable(plan, target)
+    return write_target_folder(graph, plan, target, out, deployment, prepared)
 
 
 def check_file(path: Path, name: str, options: Mapping[str, Any]) -> list[Finding]:

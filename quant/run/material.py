@@ -1,6 +1,6 @@
 """Stages: reading what a run needs, and profiling it; shared by the main job and the commands."""
 
-__all__ = ["Material", "deployment_of", "gather"]
+__all__ = ["Material", "deployment_of", "open_material"]
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,10 +13,10 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quant.calibration import BadSample, Data, Labels, open_data, split
-from quant.calibration.profiling.statistics_graph import micro_batch, tapped_tensors
+from quant.calibration.profiling.statistics_graph import micro_batch, profiled_tensors
 from quant.calibration.sources.data import input_specs
 from quant.common.errors import UnsupportedError
-from quant.common.progress import Talk
+from quant.common.progress import Progress
 from quant.graph.prepared_graph import Graph
 from quant.job.settings import Job
 from quant.load.open_graph import open_graph
@@ -54,7 +54,7 @@ class Material:
     half: Profile | None = None
 
 
-def gather(job: Job, talk: Talk) -> Material:
+def open_material(job: Job, talk: Progress) -> Material:
     """Read model and data, choose the samples, and prove that preparation changed nothing."""
     with talk.stage("load"):
         raw, graph = open_graph(job.model)
@@ -69,7 +69,7 @@ def gather(job: Job, talk: Talk) -> Material:
         talk.warn(warning)
     with talk.stage("load"):
         graph, parity = _proved(raw, graph, data, calibrated, job)
-    batch = micro_batch(graph, tapped_tensors(graph))
+    batch = micro_batch(graph, profiled_tensors(graph))
     if not held_out and job.holdout:
         talk.warn(
             f"--data: no sample is left to measure on beside the {len(calibrated)} that calibrate, "

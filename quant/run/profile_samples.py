@@ -1,15 +1,20 @@
 """Profile a run's calibration samples, resuming from its checkpoint."""
 
-__all__ = ["allowance", "profile_samples", "value_range"]
+__all__ = ["max_bad_of", "profile_samples", "value_range"]
 
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
 from quant.calibration import batches
-from quant.calibration.profiling.run_profile import Checkpoint, Mark, profile, settings_fingerprint
-from quant.calibration.selection.split import by_lot
-from quant.common.progress import Talk
+from quant.calibration.profiling.run_profile import (
+    Checkpoint,
+    Snapshot,
+    profile,
+    settings_fingerprint,
+)
+from quant.calibration.selection.split import shuffled
+from quant.common.progress import Progress
 from quant.graph.prepared_graph import Graph
 from quant.job.settings import Job
 from quant.profile.file import save_profile
@@ -21,7 +26,7 @@ LEAST_HALF = 8
 
 
 def profile_samples(
-    job: Job, material: Material, talk: Talk, path: Path | None = None, *, halve: bool = False
+    job: Job, material: Material, talk: Progress, path: Path | None = None, *, halve: bool = False
 ) -> Profile:
     """Profile the calibration samples, resuming an interrupted run, and write the profile.
 
@@ -55,11 +60,11 @@ def profile_samples(
     if before is not None and len(seen) == len(known) and _holds(before, job, material, seen):
         talk.line(f"profile: resumed, {len(done)} of {len(material.calibrated)} samples were done")
     else:
-        before, done, left = None, [], by_lot(material.calibrated, job.seed)
+        before, done, left = None, [], shuffled(material.calibrated, job.seed)
     half = _half_of(material) if halve else 0
-    mark = Mark(half) if half and before is None else None
+    mark = Snapshot(half) if half and before is None else None
     with talk.stage("profile"):
-        allowed = allowance(job, material, left)
+        allowed = max_bad_of(job, material, left)
         stream = batches(data, left, material.batch, bad=material.bad, max_bad=allowed)
         total = -(-len(left) // material.batch)
         found = profile(
@@ -86,12 +91,12 @@ def _half_of(material: Material) -> int:
     return half if LEAST_HALF <= half < len(material.calibrated) else 0
 
 
-def _half_again(job: Job, material: Material, talk: Talk) -> Profile | None:
+def _half_again(job: Job, material: Material, talk: Progress) -> Profile | None:
     """Profile the samples that a run without interruption has seen when it is half through."""
     half = _half_of(material)
     if not half:
         return None
-    order = by_lot(material.calibrated, job.seed)
+    order = shuffled(material.calibrated, job.seed)
     with talk.stage("profile"):
         stream = batches(material.data, order, material.batch, bad=[], max_bad=1.0)
         some = talk.bar(islice(stream, half // material.batch), half // material.batch, "half")
@@ -117,13 +122,13 @@ def _holds(found: Profile, job: Job, material: Material, indices: Sequence[int])
     return same
 
 
-def allowance(job: Job, material: Material, indices: Sequence[int]) -> float:
+def max_bad_of(job: Job, material: Material, indices: Sequence[int]) -> float:
     """Return the share of `indices` that may be broken so that --max-bad holds over all samples."""
     every = len(set(material.calibrated) | set(material.measured))
     return min(1.0, job.max_bad * every / max(len(indices), 1))
 
 
-def _warn_of(found: Profile, graph: Graph, talk: Talk) -> None:
+def _warn_of(found: Profile, graph: Graph, talk: Progress) -> None:
     """Warn of what the profile shows of the model or the preprocessing."""
     for name, seen in found.tensors.items():
         if seen.nonfinite:

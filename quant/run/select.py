@@ -10,20 +10,20 @@ import numpy as np
 
 from quant.calibration import Batch, batches
 from quant.calibration.profiling.run_profile import profile
-from quant.calibration.selection.chosen_file import check_form, write_chosen
+from quant.calibration.selection.chosen_file import check_suffix, write_chosen
 from quant.calibration.selection.chosen_samples import Selection, selection_csv, selection_json
-from quant.calibration.selection.features import FeatureWatch
-from quant.calibration.selection.pool import judged
+from quant.calibration.selection.features import FeatureHook
+from quant.calibration.selection.pool import screened
 from quant.calibration.selection.sufficiency import schedule, sufficiency
 from quant.common.errors import InputError
 from quant.common.files import write_json, write_text
-from quant.common.progress import Talk
+from quant.common.progress import Progress
 from quant.job.settings import Job
 from quant.observers import OBSERVERS
 from quant.plan.recipe import NOTHING, load_recipe
 from quant.profile.statistics import Profile
-from quant.run.material import Material, gather
-from quant.run.profile_samples import allowance
+from quant.run.material import Material, open_material
+from quant.run.profile_samples import max_bad_of
 from quant.target.table import TARGETS
 from quant.visualize.figures.selection import selection_figure
 
@@ -49,7 +49,7 @@ class Choice:
             raise InputError(f"--samples: must be 1 or more, saw {self.count}. Raise it.")
 
 
-def select_samples(job: Job, choice: Choice, talk: Talk | None = None) -> Selection:
+def select_samples(job: Job, choice: Choice, talk: Progress | None = None) -> Selection:
     """Choose samples, and write the list, the table, the figure and the numbers beside it.
 
     The float network runs once over the pool, and once more over what was chosen.
@@ -63,21 +63,21 @@ def select_samples(job: Job, choice: Choice, talk: Talk | None = None) -> Select
     Raises:
         InputError: Something the user can mend, or no sample may be chosen.
     """
-    talk = talk or Talk()
+    talk = talk or Progress()
     target = TARGETS[job.targets[0]]
     if job.observer is not None:
         _ = OBSERVERS[job.observer]
     recipe = load_recipe(job.recipe, list(OBSERVERS)) if job.recipe else NOTHING
-    material = gather(job, talk)
-    check_form(material.data, choice.out)
+    material = open_material(job, talk)
+    check_suffix(material.data, choice.out)
     _must_not_mix(job.data, choice.out)
     graph, index = material.graph, {material.data.key(i): i for i in material.calibrated}
-    watch = FeatureWatch(
+    watch = FeatureHook(
         [str(v.name) for v in graph.inputs], [str(v.name) for v in graph.model.graph.outputs]
     )
     full = _profile(job, material, material.calibrated, talk, "pool", watch)
     with talk.stage("choose"):
-        pool = judged(watch.result())
+        pool = screened(watch.result())
         if not len(pool.eligible(choice.keep_odd)):
             raise InputError(
                 f"--data {job.data}: no sample may be chosen: {int(pool.broken.sum())} of "
@@ -137,14 +137,14 @@ def _profile(
     job: Job,
     material: Material,
     indices: Sequence[int],
-    talk: Talk,
+    talk: Progress,
     what: str,
-    watch: FeatureWatch | None = None,
+    watch: FeatureHook | None = None,
 ) -> Profile:
     """Profile some samples; those that cannot be read are noted in the material."""
     with talk.stage("profile"):
         bad = material.bad if watch is not None else []
-        allowed = allowance(job, material, indices) if watch is not None else 1.0
+        allowed = max_bad_of(job, material, indices) if watch is not None else 1.0
         stream: Iterable[Batch] = batches(
             material.data, indices, material.batch, bad=bad, max_bad=allowed
         )
@@ -157,7 +157,7 @@ def _profile(
         )
 
 
-def _parts(job: Job, material: Material, listed: Sequence[int], talk: Talk) -> list[Profile]:
+def _parts(job: Job, material: Material, listed: Sequence[int], talk: Progress) -> list[Profile]:
     """Return the profiles of the first 8, 16, ... of the list, and of all of it."""
     found: list[Profile] = []
     before = 0

@@ -13,7 +13,7 @@ from typing import Any
 
 import quant
 from quant.calibration.selection.sufficiency import Sufficiency
-from quant.common.progress import Talk
+from quant.common.progress import Progress
 from quant.compare.comparison import Comparison
 from quant.cost.network_cost import predicted_text
 from quant.graph.prepared_graph import weight_of
@@ -31,7 +31,7 @@ def summary(
     material: Material,
     profile: Profile,
     outcomes: Mapping[str, Any],
-    talk: Talk,
+    talk: Progress,
     enough: Sufficiency | None = None,
 ) -> dict[str, Any]:
     """Return the content of `run.json`.

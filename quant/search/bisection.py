@@ -5,7 +5,7 @@ samples, says where to stop. On the front bisection finds the cheapest plan that
 then what is cheaper elsewhere (greedy paths, one precision for all, one group less) is asked too.
 """
 
-__all__ = ["Found", "Space", "most_asked", "search", "space_of"]
+__all__ = ["BestPlan", "SearchSpace", "find_cheapest", "most_asked", "space_of"]
 
 import math
 import time
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from quant.search.knapsack import Assignment, Problem
-from quant.search.measured_plans import Answer, Answers, Limits
+from quant.search.measured_plans import MeasuredPlans, PlanLimits, PlanScore
 from quant.search.pareto import (
     BETWEEN,
     POINTS,
@@ -34,7 +34,7 @@ RIVALS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Space:
+class SearchSpace:
     """Where a search looks.
 
     Attributes:
@@ -58,7 +58,7 @@ class Space:
 
 
 @dataclass(kw_only=True)
-class Found:
+class BestPlan:
     """What a search found.
 
     Attributes:
@@ -70,13 +70,13 @@ class Found:
     """
 
     point: Point | None = None
-    answer: Answer | None = None
+    answer: PlanScore | None = None
     kept: bool = False
-    asked: list[tuple[Point, Answer]] = field(default_factory=list)
+    asked: list[tuple[Point, PlanScore]] = field(default_factory=list)
     stopped: bool = False
 
 
-def most_asked(space: Space) -> int:
+def most_asked(space: SearchSpace) -> int:
     """Return how many plans a search measures at most, a few more or less: for a progress line."""
     lists = (space.front, *space.greedy)
     steps = sum(2 + math.ceil(math.log2(max(len(points), 2))) for points in lists)
@@ -87,7 +87,7 @@ class _Enough(Exception):
     """The time is over."""
 
 
-def space_of(problem: Problem, plain: Iterable[int] = (), points: int = POINTS) -> Space:
+def space_of(problem: Problem, plain: Iterable[int] = (), points: int = POINTS) -> SearchSpace:
     """Return where to look for an assignment.
 
     Args:
@@ -95,7 +95,7 @@ def space_of(problem: Problem, plain: Iterable[int] = (), points: int = POINTS) 
         plain: Numbers of the precisions without grids.
         points: Budgets for which the front is computed.
     """
-    return Space(
+    return SearchSpace(
         problem=problem,
         front=tuple(pareto(problem, points)),
         greedy=(tuple(greedy(problem)), tuple(by_sensitivity(problem))),
@@ -104,16 +104,16 @@ def space_of(problem: Problem, plain: Iterable[int] = (), points: int = POINTS) 
     )
 
 
-def search(
-    space: Space,
-    answers: Answers,
-    limits: Limits,
+def find_cheapest(
+    space: SearchSpace,
+    answers: MeasuredPlans,
+    limits: PlanLimits,
     *,
     most_cost: float = float("inf"),
     seconds: float = float("inf"),
     better: Callable[[Point], None] | None = None,
     clock: Callable[[], float] = time.monotonic,
-) -> Found:
+) -> BestPlan:
     """Return the cheapest assignment within the limits; without limits the best within the budget.
 
     The result depends on the answers alone, unless the time ends first: then it is the best that
@@ -143,14 +143,14 @@ def search(
 class _Hunt:
     """One search."""
 
-    space: Space
-    answers: Answers
-    limits: Limits
+    space: SearchSpace
+    answers: MeasuredPlans
+    limits: PlanLimits
     most_cost: float
     end: float
     better: Callable[[Point], None] | None
     clock: Callable[[], float]
-    found: Found = field(default_factory=Found)
+    found: BestPlan = field(default_factory=BestPlan)
 
     def ask(self, chosen: Assignment) -> bool:
         """Measure an assignment, keep it if it is the best so far, and tell whether it is enough."""
@@ -169,7 +169,7 @@ class _Hunt:
                 self.better(one)
         return good
 
-    def _beats(self, one: Point, answer: Answer, good: bool) -> bool:
+    def _beats(self, one: Point, answer: PlanScore, good: bool) -> bool:
         """Tell whether a plan is better than the best so far: in the limits, then cheap, then exact."""
         best, known = self.found.point, self.found.answer
         if best is None or known is None:

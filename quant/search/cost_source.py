@@ -7,14 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from quant.compare.batch import Batch
-from quant.cost.device_choice import device_meant, single_sizes
+from quant.cost.device_choice import default_device, single_sizes
 from quant.cost.device_file import pick_device
 from quant.cost.layer_costs import CostTable
 from quant.cost.measured_table import with_measured
 from quant.cost.measured_times import LayerNames, read_latency
 from quant.cost.roofline import roofline
 from quant.graph.prepared_graph import Graph
-from quant.job.search_goal import Goal
+from quant.job.search_goal import SearchGoal
 from quant.job.settings import Job
 from quant.latency.measured_cost_file import measured_here
 from quant.profile.statistics import Profile
@@ -52,11 +52,11 @@ def cost_table(
     """
     shapes = {str(k): tuple(v.shape) for b in samples[:1] for k, v in b.feeds.items()}
     sizes = single_sizes(graph, shapes)
-    goal = job.goal or Goal()
+    goal = job.goal or SearchGoal()
     if goal.device is not None:
         device: Device | None = pick_device(target.title, target.devices, goal.device, None)
     else:
-        device = device_meant(target.devices, (job.soc_version, job.nnie_version))
+        device = default_device(target.devices, (job.soc_version, job.nnie_version))
     table = roofline(graph, target, device or UNKNOWN, sizes)
     if goal.latency is not None:
         found = read_latency(Path(goal.latency), LayerNames(graph), table)
@@ -75,7 +75,7 @@ def cost_table(
     return replace(table, layers=untimed, assumptions=(said,))
 
 
-def _timed(goal: Goal) -> bool:
+def _timed(goal: SearchGoal) -> bool:
     """Tell whether a search pays with time."""
     axes = [goal.axis] if goal.axis else [b.axis for b in goal.budgets]
     return not axes or "latency" in (*axes, *(b.axis for b in goal.budgets))

@@ -13,7 +13,7 @@ from quant.cost.layer_costs import CostTable, precision_bits
 from quant.graph.layers import VIEWS, layers, source_of
 from quant.graph.prepared_graph import Graph
 from quant.job.search_goal import Budget
-from quant.search.groups import Between, Group
+from quant.search.groups import Group, SharedTensor
 from quant.search.knapsack import Link, Problem, Shared
 
 F64 = NDArray[np.float64]
@@ -47,7 +47,7 @@ class Costs:
         errors: F64,
         axis: str,
         budgets: Sequence[Budget] = (),
-        between: Sequence[Between] = (),
+        between: Sequence[SharedTensor] = (),
     ) -> Problem:
         """Return the knapsack of one axis.
 

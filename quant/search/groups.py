@@ -5,7 +5,7 @@ operator without weight goes with what feeds it: the convolutions before one Con
 Add are siblings, and a pooling is part of the chain that it ends.
 """
 
-__all__ = ["Between", "Group", "between", "groups_of", "merged"]
+__all__ = ["Group", "SharedTensor", "groups_of", "merged", "shared_tensors"]
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Between:
+class SharedTensor:
     """A tensor that is quantized where it is made, for all that read it, and its views.
 
     Attributes:
@@ -46,9 +46,9 @@ class Between:
     groups: tuple[int, ...]
 
 
-def between(
+def shared_tensors(
     graph: Graph, target: Target, groups: Sequence[Group], plans: Sequence[Plan]
-) -> list[Between]:
+) -> list[SharedTensor]:
     """Return the tensors that are not one group's own affair, in topological order.
 
     They are those which several groups have quantized, or that others read beside the group that
@@ -60,7 +60,7 @@ def between(
         groups: The groups.
         plans: One for each precision, all groups having it.
     """
-    if target.quantizers != "producer":
+    if target.quantize_at != "producer":
         return []
     inside = {name: g for g, group in enumerate(groups) for name in group.layers}
     every = layers(graph)
@@ -81,13 +81,15 @@ def between(
         first = source.get(str(maker.data[0].name)) if _views(maker, target) else None
         source[name] = root = first or name
         parts.setdefault(root, []).append(name)
-        writes = maker is not None and (weight_of(maker.node) is None or maker.op in target.outputs)
+        writes = maker is not None and (
+            weight_of(maker.node) is None or maker.op in target.integer_output_ops
+        )
         touched = [inside.get(x) for x in readers.get(name, [])]
         outside |= {root} if None in touched else set()
         touched += [inside.get(maker.name)] if writes and maker is not None else []
         causes.setdefault(root, set()).update(g for g in touched if g is not None)
     return [
-        Between(tensors=tuple(parts[root]), groups=tuple(sorted(causes[root])))
+        SharedTensor(tensors=tuple(parts[root]), groups=tuple(sorted(causes[root])))
         for root in parts
         if causes[root] and (len(causes[root]) > 1 or root in outside)
     ]
@@ -95,7 +97,7 @@ def between(
 
 def _views(maker: Layer | None, target: Target) -> TypeGuard[Layer]:
     """Tell whether a layer only hands on the numbers of its first input."""
-    return maker is not None and maker.op in target.views and len(maker.data) > 0
+    return maker is not None and maker.op in target.passthrough_ops and len(maker.data) > 0
 
 
 def groups_of(graph: Graph, plans: Mapping[str, LayerPlan]) -> list[Group]:

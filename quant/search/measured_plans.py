@@ -1,6 +1,6 @@
 """Answers: what mixed plans really measure, asked one by one and never twice."""
 
-__all__ = ["Answer", "Answers", "Limits"]
+__all__ = ["MeasuredPlans", "PlanLimits", "PlanScore"]
 
 import json
 import math
@@ -24,7 +24,7 @@ BEST_DB = 999.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class PlanScore:
     """How good one plan is on the samples that decide.
 
     Attributes:
@@ -42,7 +42,7 @@ class Answer:
     samples: int
 
     @classmethod
-    def of(cls, found: Comparison) -> "Answer":
+    def of(cls, found: Comparison) -> "PlanScore":
         """Read it from a comparison: its first metric, or the classes that change."""
         name, lost = _lost(found)
         return cls(
@@ -67,7 +67,7 @@ def _lost(found: Comparison) -> tuple[str, NDArray[np.float64]]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class PlanLimits:
     """How good a plan must be.
 
     Attributes:
@@ -82,7 +82,7 @@ class Limits:
     max_drop: float | None
     min_sqnr: float | None
 
-    def kept(self, answer: Answer) -> bool:
+    def kept(self, answer: PlanScore) -> bool:
         """Tell whether a plan is good enough.
 
         Raises:
@@ -97,13 +97,13 @@ class Limits:
         dropped = self.max_drop is not None and not loses <= self.max_drop + 1e-12
         return not dropped and (self.min_sqnr is None or answer.sqnr_db >= self.min_sqnr)
 
-    def order(self, answer: Answer) -> tuple[float, float]:
+    def order(self, answer: PlanScore) -> tuple[float, float]:
         """Return what is greater for a better plan: by the metric if that is limited, then by SQNR."""
         drop = answer.drop if self.max_drop is not None and answer.drop is not None else 0.0
         return (-drop, -math.inf if math.isnan(answer.sqnr_db) else answer.sqnr_db)
 
 
-class Answers:
+class MeasuredPlans:
     """Measures assignments, and remembers what it measured in a file.
 
     Args:
@@ -112,7 +112,7 @@ class Answers:
         ask: Makes the plan of an assignment and measures it.
     """
 
-    def __init__(self, path: Path, key: str, ask: Callable[[Assignment], Answer]) -> None:
+    def __init__(self, path: Path, key: str, ask: Callable[[Assignment], PlanScore]) -> None:
         self._path, self._key, self._ask = path, key, ask
         self._known = _load(path, key)
         self.order: list[Assignment] = []
@@ -122,11 +122,11 @@ class Answers:
         return chosen in self._known
 
     @property
-    def every(self) -> Mapping[Assignment, Answer]:
+    def every(self) -> Mapping[Assignment, PlanScore]:
         """All answers, of earlier runs too."""
         return dict(sorted(self._known.items()))
 
-    def __call__(self, chosen: Assignment) -> Answer:
+    def __call__(self, chosen: Assignment) -> PlanScore:
         """Return the answer of an assignment."""
         if chosen not in self._known:
             self._known[chosen] = self._ask(chosen)
@@ -140,7 +140,7 @@ class Answers:
         write_json(self._path, {"format": FORMAT, "key": self._key, "answers": rows})
 
 
-def _load(path: Path, key: str) -> dict[Assignment, Answer]:
+def _load(path: Path, key: str) -> dict[Assignment, PlanScore]:
     """Return what an earlier run measured; nothing where the file is another's or broken."""
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
@@ -151,8 +151,8 @@ def _load(path: Path, key: str) -> dict[Assignment, Answer]:
         return {}
 
 
-def _row(row: Mapping[str, Any]) -> tuple[Assignment, Answer]:
+def _row(row: Mapping[str, Any]) -> tuple[Assignment, PlanScore]:
     told = {name: row[name] for name in ("sqnr_db", "drop", "margin", "metric", "samples")}
     if told["sqnr_db"] is None:
         told["sqnr_db"] = math.nan
-    return tuple(int(k) for k in row["assignment"]), Answer(**told)
+    return tuple(int(k) for k in row["assignment"]), PlanScore(**told)

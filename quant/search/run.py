@@ -12,19 +12,19 @@ from numpy.typing import NDArray
 from quant.choose.bias_correction import correct_bias
 from quant.choose.planner import choose, usable_tensors
 from quant.common.fingerprint import digest
-from quant.common.progress import Talk
+from quant.common.progress import Progress
 from quant.compare.batch import Batch
 from quant.cost.layer_costs import CostTable
-from quant.deploy.target_folder import ship
+from quant.deploy.target_folder import write_target_folder
 from quant.graph.prepared_graph import Graph
 from quant.improve.ladder import joined
-from quant.improve.pick_observer import PICK, best_of, pick_plan
+from quant.improve.pick_observer import TRIAL_BATCHES, best_of, pick_plan
 from quant.job.settings import Job
 from quant.metrics.metric import Metric
 from quant.plan.recipe import Recipe
 from quant.plan.tensor_plans import Plan
 from quant.profile.statistics import Profile
-from quant.search.target_search import Ground, Searched, search_target
+from quant.search.target_search import SearchInputs, TargetSearch, search_target
 from quant.search.write_files import write_search
 from quant.target.deployment import Deployment
 from quant.target.table import Target
@@ -41,8 +41,8 @@ def search_run(
     plain: Any,
     metrics: Sequence[Metric],
     deployment: Deployment,
-    talk: Talk,
-) -> tuple[Recipe, Searched]:
+    talk: Progress,
+) -> tuple[Recipe, TargetSearch]:
     """Return the recipe of the plan that a search found, and the search.
 
     Each better plan is written to the target's folder as it is found. What the search measured is
@@ -73,7 +73,7 @@ def search_run(
         plan = choose(graph, profile, target, recipe=rules, all_float=True)
         return graph, correct_bias(plan, graph, profile, rules)
 
-    ground = Ground(
+    ground = SearchInputs(
         graph=graph,
         target=target,
         recipe=recipe,
@@ -93,7 +93,7 @@ def search_run(
     def keep(rules: Recipe) -> None:
         made, plan = ground.make(rules)
         if made.fingerprint == graph.fingerprint:  # other weights need a profile of their own
-            ship(made, plan, target, job.out / target.name, deployment)
+            write_target_folder(made, plan, target, job.out / target.name, deployment)
 
     found = search_target(ground, talk, keep)
     write_search(found, folder)
@@ -113,7 +113,9 @@ def _with_observer(
     """Settle the observer once, so that every plan of the search has the same."""
     name = job.observer or recipe.defaults.observer
     if name is None and not target.observers:
-        score = pick_plan(graph, profile, target, recipe, samples[:PICK], plain, job.threads)[1]
+        score = pick_plan(
+            graph, profile, target, recipe, samples[:TRIAL_BATCHES], plain, job.threads
+        )[1]
         name = best_of(score)
     return replace(recipe, defaults=replace(recipe.defaults, observer=name))
 

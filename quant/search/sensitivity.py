@@ -11,7 +11,7 @@ do not know of each other. Sources: Pandey et al. 2023, "A Practical Mixed Preci
 Post-Training Quantization" (SQNR); ModelOpt's auto_quantize (KL).
 """
 
-__all__ = ["Probes", "Sensitivity", "probe", "sensitivity_of"]
+__all__ = ["GroupErrors", "Sensitivity", "group_errors", "sensitivity_of"]
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,19 +23,19 @@ from numpy.typing import NDArray
 
 from quant.common.errors import InputError
 from quant.compare.batch import Batch
-from quant.compare.error_sums import Rows
+from quant.compare.error_sums import RowSums
 from quant.graph.layers import Layer, layers
 from quant.graph.prepared_graph import Graph, named_values
 from quant.metrics.metric import METRICS
-from quant.search.groups import Between, Group
-from quant.simulate.one_at_a_time import Turn, Turntable
+from quant.search.groups import Group, SharedTensor
+from quant.simulate.one_at_a_time import OneAtATime, QuantizedSet
 from quant.simulate.quantizer_nodes import grid_of
 
 F64 = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Probes:
+class GroupErrors:
     """What was measured, batch by batch in order.
 
     Attributes:
@@ -67,7 +67,7 @@ class Sensitivity:
     name: str
     error: F64
     nmse: F64
-    between: tuple[Between, ...]
+    between: tuple[SharedTensor, ...]
     samples: int
 
     def predicted_db(self, chosen: Sequence[int]) -> float:
@@ -81,19 +81,19 @@ class Sensitivity:
         return float(-10 * np.log10(total)) if total > 0 else float("inf")
 
 
-def probe(
+def group_errors(
     graph: Graph,
     versions: Mapping[int, ir.Model],
     groups: Sequence[Group],
     count: int,
     batches: Iterable[Batch],
     *,
-    between: Sequence[Between] = (),
+    between: Sequence[SharedTensor] = (),
     name: str = "nmse",
     threads: int = 0,
-    done: Probes | None = None,
-    keep: Callable[[Probes], None] | None = None,
-) -> Probes:
+    done: GroupErrors | None = None,
+    keep: Callable[[GroupErrors], None] | None = None,
+) -> GroupErrors:
     """Return what each group alone does at the outputs, at each precision.
 
     Args:
@@ -116,13 +116,14 @@ def probe(
     order = sorted(versions)
     spots = [_Spot(g, (k,)) for g in range(len(groups)) for k in order]
     turns = [
-        Turn(layers=_members(groups[s.row], known), version=order.index(s.ks[0])) for s in spots
+        QuantizedSet(layers=_members(groups[s.row], known), version=order.index(s.ks[0]))
+        for s in spots
     ]
     for row, tensor in enumerate(between, len(groups)):
         for ks in _equal_grids(tensor.tensors, {k: versions[k] for k in order}):
             spots.append(_Spot(row, ks))
-            turns.append(Turn(tensors=tensor.tensors, version=order.index(ks[0])))
-    table = Turntable(graph, [versions[k] for k in order], turns, threads) if turns else None
+            turns.append(QuantizedSet(tensors=tensor.tensors, version=order.index(ks[0])))
+    table = OneAtATime(graph, [versions[k] for k in order], turns, threads) if turns else None
     parts = [] if done is None else [done]
     passed = 0 if done is None else len(done.samples)
     for number, batch in enumerate(batches):
@@ -166,19 +167,19 @@ def _members(group: Group, known: Mapping[str, Layer]) -> tuple[Layer, ...]:
     return tuple(known[name] for name in group.layers)
 
 
-def _joined(parts: Sequence[Probes]) -> Probes:
+def _joined(parts: Sequence[GroupErrors]) -> GroupErrors:
     names = ("signal", "noise", "other", "samples")
-    return Probes(**{n: np.concatenate([getattr(p, n) for p in parts]) for n in names})
+    return GroupErrors(**{n: np.concatenate([getattr(p, n) for p in parts]) for n in names})
 
 
 def _of_batch(
-    table: Turntable,
+    table: OneAtATime,
     spots: Sequence[_Spot],
     batch: Batch,
     name: str,
     shape: tuple[int, int],
-) -> Probes:
-    rows = Rows.of(batch)
+) -> GroupErrors:
+    rows = RowSums.of(batch)
     outputs, answers = table.answers(batch.feeds)
     wanted = [np.asarray(rows.cut(np.atleast_1d(x)), np.float64) for x in outputs]
     loss = _loss(name, dict(zip(table.outputs, wanted, strict=True)), batch)
@@ -190,7 +191,7 @@ def _of_batch(
         noise[spot.row, list(spot.ks)] = row
         other[spot.row, list(spot.ks)] = loss(dict(zip(table.outputs, got, strict=True)))
     signal = np.array([float(np.sum(np.where(np.isfinite(x), x, 0) ** 2)) for x in wanted])
-    return Probes(
+    return GroupErrors(
         signal=signal[None],
         noise=noise[None],
         other=other[None],
@@ -244,7 +245,7 @@ def _log_softmax(x: F64) -> F64:
 
 
 def sensitivity_of(
-    probes: Probes, between: Sequence[Between] = (), name: str = "nmse"
+    probes: GroupErrors, between: Sequence[SharedTensor] = (), name: str = "nmse"
 ) -> Sensitivity:
     """Return the errors of probes over all samples together."""
     signal = probes.signal.sum(axis=0)

@@ -1,6 +1,6 @@
-"""Probes as a file, so that a killed search need not measure again."""
+"""GroupErrors as a file, so that a killed search need not measure again."""
 
-__all__ = ["load_probes", "save_probes"]
+__all__ = ["load_group_errors", "save_group_errors"]
 
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from quant.common.files import atomic
-from quant.search.sensitivity import Probes
+from quant.search.sensitivity import GroupErrors
 
 FORMAT = "quant-probes-1"
 
@@ -18,7 +18,7 @@ FORMAT = "quant-probes-1"
 NAMES = ("signal", "noise", "other", "samples")
 
 
-def save_probes(probes: Probes, path: Path, key: str) -> None:
+def save_group_errors(probes: GroupErrors, path: Path, key: str) -> None:
     """Write probes, atomically.
 
     Args:
@@ -32,12 +32,12 @@ def save_probes(probes: Probes, path: Path, key: str) -> None:
         scratch.write_bytes(save(arrays, metadata={"quant": f"{FORMAT} {key}"}))
 
 
-def load_probes(path: Path, key: str) -> Probes | None:
+def load_group_errors(path: Path, key: str) -> GroupErrors | None:
     """Return what an earlier run measured; None where the file is another's, broken or not there."""
     try:
         with safe_open(path, framework="numpy") as file:
             if (file.metadata() or {}).get("quant") != f"{FORMAT} {key}":
                 return None
-            return Probes(**{name: file.get_tensor(name) for name in NAMES})
+            return GroupErrors(**{name: file.get_tensor(name) for name in NAMES})
     except (OSError, SafetensorError):
         return None

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from quant.compare.comparison import Comparison
-from quant.search.measured_plans import Answer, Limits
+from quant.search.measured_plans import PlanLimits, PlanScore
 
 KEPT = (
     *("device", "axis", "unit", "max_drop", "min_sqnr_db", "most_cost", "budgets", "precisions"),
@@ -34,14 +34,14 @@ def search_summary(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {key: facts[key] for key in KEPT} | {"groups": len(facts["groups"])}
 
 
-def held_out_facts(limits: Limits, found: Comparison | None) -> dict[str, Any]:
+def held_out_facts(limits: PlanLimits, found: Comparison | None) -> dict[str, Any]:
     """Return what the winner measures on the samples that the search did not see.
 
     Keys: `sqnr_db`, `drop`, `samples` and `kept`: whether that is within the limits too.
     """
     if found is None:
         return {}
-    answer = Answer.of(found)
+    answer = PlanScore.of(found)
     return {
         "sqnr_db": answer.sqnr_db,
         "drop": answer.drop,

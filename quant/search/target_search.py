@@ -1,6 +1,12 @@
 """Searching: a mixed-precision search on one target of a run, from its samples to its recipe."""
 
-__all__ = ["Ground", "Searched", "additive_model", "measured_sensitivity", "search_target"]
+__all__ = [
+    "SearchInputs",
+    "TargetSearch",
+    "additive_model",
+    "measured_sensitivity",
+    "search_target",
+]
 
 import math
 import time
@@ -14,25 +20,25 @@ import onnx_ir as ir
 from quant.choose.precisions import precisions
 from quant.common.errors import InputError
 from quant.common.fingerprint import digest
-from quant.common.progress import Talk
+from quant.common.progress import Progress
 from quant.compare.batch import Batch
 from quant.compare.comparison import compare
 from quant.cost.layer_costs import CostTable
 from quant.graph.layers import layers
 from quant.graph.prepared_graph import Graph
-from quant.job.search_goal import AXES, Goal
+from quant.job.search_goal import AXES, SearchGoal
 from quant.metrics.metric import Metric
 from quant.plan.file import plan_text
 from quant.plan.recipe import Recipe
 from quant.plan.tensor_plans import LayerPlan, Plan
 from quant.search.assignment import with_assignment
-from quant.search.bisection import Found, Space, most_asked, search, space_of
+from quant.search.bisection import BestPlan, SearchSpace, find_cheapest, most_asked, space_of
 from quant.search.group_costs import Costs, costs_of
-from quant.search.groups import Group, between, groups_of, merged
+from quant.search.groups import Group, groups_of, merged, shared_tensors
 from quant.search.knapsack import Assignment
-from quant.search.measured_plans import Answer, Answers, Limits
-from quant.search.sensitivity import Sensitivity, probe, sensitivity_of
-from quant.search.sensitivity_file import load_probes, save_probes
+from quant.search.measured_plans import MeasuredPlans, PlanLimits, PlanScore
+from quant.search.sensitivity import Sensitivity, group_errors, sensitivity_of
+from quant.search.sensitivity_file import load_group_errors, save_group_errors
 from quant.simulate.simulated_graph import open_simulation, quantize_graph
 from quant.target.table import Target
 
@@ -41,7 +47,7 @@ AROUND = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ground:
+class SearchInputs:
     """What a search stands on.
 
     Attributes:
@@ -65,7 +71,7 @@ class Ground:
     target: Target
     recipe: Recipe
     table: CostTable
-    goal: Goal
+    goal: SearchGoal
     samples: Sequence[Batch]
     plain: Any
     metrics: Sequence[Metric]
@@ -78,7 +84,7 @@ class Ground:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Searched:
+class TargetSearch:
     """What a search found for one target.
 
     Attributes:
@@ -93,15 +99,15 @@ class Searched:
         answers: Measures further assignments; None before the search.
     """
 
-    ground: Ground
+    ground: SearchInputs
     axis: str
-    limits: Limits
+    limits: PlanLimits
     most_cost: float
     costs: Costs
     sensitivity: Sensitivity
-    space: Space
-    found: Found
-    answers: Answers | None = field(default=None, repr=False, compare=False)
+    space: SearchSpace
+    found: BestPlan
+    answers: MeasuredPlans | None = field(default=None, repr=False, compare=False)
 
     def precisions(self, chosen: Assignment) -> tuple[str, ...]:
         """Return the precision of each group."""
@@ -146,8 +152,8 @@ def _percent(share: float) -> str:
 
 
 def search_target(
-    ground: Ground, talk: Talk, keep: Callable[[Recipe], None] | None = None
-) -> Searched:
+    ground: SearchInputs, talk: Progress, keep: Callable[[Recipe], None] | None = None
+) -> TargetSearch:
     """Look for the cheapest plan that is good enough, and leave what was measured in the folder.
 
     A killed search that is begun again reads what it had, and ends in the same bytes.
@@ -163,7 +169,7 @@ def search_target(
     end = time.monotonic() + ground.goal.seconds
     made = additive_model(ground, talk, end)
     answers = _answers(made, talk)
-    found = search(
+    found = find_cheapest(
         made.space,
         answers,
         made.limits,
@@ -174,7 +180,7 @@ def search_target(
     return replace(made, found=found, answers=answers)
 
 
-def additive_model(ground: Ground, talk: Talk, end: float = math.inf) -> Searched:
+def additive_model(ground: SearchInputs, talk: Progress, end: float = math.inf) -> TargetSearch:
     """Return a search before anything but sensitivities is measured: costs, errors and the front.
 
     Args:
@@ -192,14 +198,14 @@ def additive_model(ground: Ground, talk: Talk, end: float = math.inf) -> Searche
     costs = costs_of(ground.graph, ground.table, groups, candidates, others)
     sensitivity = measured_sensitivity(ground, groups, candidates, talk, end)
     problem = costs.problem(sensitivity.error, axis, goal.budgets, sensitivity.between)
-    plain = [k for k, name in enumerate(costs.precisions) if name in target.floats]
+    plain = [k for k, name in enumerate(costs.precisions) if name in target.float_precisions]
     space = space_of(problem, plain)
     if not space.front:
         raise InputError(
             f"--budget: no plan for {target.name} keeps {_budgets(goal)}. Loosen it, or add a "
             "precision with --precisions."
         )
-    return Searched(
+    return TargetSearch(
         ground=ground,
         axis=axis,
         limits=_limits(goal, ground),
@@ -207,26 +213,26 @@ def additive_model(ground: Ground, talk: Talk, end: float = math.inf) -> Searche
         costs=costs,
         sensitivity=sensitivity,
         space=space,
-        found=Found(),
+        found=BestPlan(),
     )
 
 
-def _budgets(goal: Goal) -> str:
+def _budgets(goal: SearchGoal) -> str:
     return ", ".join(
         f"{b.axis} {100 * b.most:g} %" if b.share else f"{b.axis} {b.most:g} {AXES[b.axis]}"
         for b in goal.budgets
     )
 
 
-def _dearest(space: Space) -> float:
+def _dearest(space: SearchSpace) -> float:
     """Return the cost of the most exact point."""
     return max((p.cost for p in space.front), default=math.inf)
 
 
-def _candidates(goal: Goal, target: Target) -> tuple[str, ...]:
+def _candidates(goal: SearchGoal, target: Target) -> tuple[str, ...]:
     """Return the precisions to choose among; raises InputError for one the target lacks."""
-    wanted = tuple(dict.fromkeys(goal.precisions or target.candidates))
-    known = (*target.known, *target.floats)
+    wanted = tuple(dict.fromkeys(goal.precisions or target.search_candidates))
+    known = (*target.simulated_formats, *target.float_precisions)
     for name in wanted:
         if name not in known:
             raise InputError(
@@ -240,7 +246,7 @@ def _candidates(goal: Goal, target: Target) -> tuple[str, ...]:
     return wanted
 
 
-def _axis(goal: Goal, table: CostTable) -> tuple[str, float]:
+def _axis(goal: SearchGoal, table: CostTable) -> tuple[str, float]:
     """Return what is paid with: what the goal says, time where it is known, or bit operations."""
     timed = any(cost.milliseconds > 0 for cost in table.layers.values())
     asked = [b.axis for b in goal.budgets] + ([goal.axis] if goal.axis else [])
@@ -252,7 +258,7 @@ def _axis(goal: Goal, table: CostTable) -> tuple[str, float]:
     return goal.axis or (asked[0] if asked else "latency" if timed else "ops"), math.inf
 
 
-def _groups(ground: Ground) -> tuple[list[Group], dict[str, str]]:
+def _groups(ground: SearchInputs) -> tuple[list[Group], dict[str, str]]:
     """Return the groups that choose, and the precision of every other layer."""
     target, graph = ground.target, ground.graph
     rules = ground.recipe.of(target.name)
@@ -271,21 +277,21 @@ def _groups(ground: Ground) -> tuple[list[Group], dict[str, str]]:
     return found, {name: p.precision for name, p in plans.items() if name not in inside}
 
 
-def _limits(goal: Goal, ground: Ground) -> Limits:
+def _limits(goal: SearchGoal, ground: SearchInputs) -> PlanLimits:
     """Return how good a plan must be; a point of the metric or 20 dB where nothing is said."""
     if goal.limited:
-        return Limits(max_drop=goal.max_drop, min_sqnr=goal.min_sqnr)
+        return PlanLimits(max_drop=goal.max_drop, min_sqnr=goal.min_sqnr)
     first = compare(ground.plain, {"float": ground.plain}, ground.samples[:1], ground.metrics)
-    if Answer.of(first["float"]).drop is not None:
-        return Limits(max_drop=AROUND / 100, min_sqnr=None)
-    return Limits(max_drop=None, min_sqnr=20.0)
+    if PlanScore.of(first["float"]).drop is not None:
+        return PlanLimits(max_drop=AROUND / 100, min_sqnr=None)
+    return PlanLimits(max_drop=None, min_sqnr=20.0)
 
 
 def measured_sensitivity(
-    ground: Ground,
+    ground: SearchInputs,
     groups: Sequence[Group],
     candidates: Sequence[str],
-    talk: Talk,
+    talk: Progress,
     end: float = math.inf,
 ) -> Sensitivity:
     """Measure each group at each precision alone, or read what an earlier run measured.
@@ -308,7 +314,7 @@ def measured_sensitivity(
         if plan.quantized:
             versions[k] = quantize_graph(graph, plan, ground.target, weight_form="integer")
     batches = _first(ground.samples, goal.samples)
-    tensors = between(ground.graph, ground.target, groups, plans)
+    tensors = shared_tensors(ground.graph, ground.target, groups, plans)
     key = digest(
         ground.graph.fingerprint,
         goal.sensitivity,
@@ -318,9 +324,9 @@ def measured_sensitivity(
         *(f"{d:x}" for batch in batches for d in batch.digests),
     )
     path = ground.folder / "probes.safetensors"
-    done = load_probes(path, key)
+    done = load_group_errors(path, key)
     shown = talk.bar(batches, len(batches), f"sensitivity for {ground.target.name}")
-    found = probe(
+    found = group_errors(
         ground.graph,
         versions,
         groups,
@@ -330,7 +336,7 @@ def measured_sensitivity(
         name=goal.sensitivity,
         threads=ground.threads,
         done=done,
-        keep=lambda probes: save_probes(probes, path, key),
+        keep=lambda probes: save_group_errors(probes, path, key),
     )
     return sensitivity_of(found, tensors, goal.sensitivity)
 
@@ -351,7 +357,7 @@ def _first(samples: Sequence[Batch], count: int) -> list[Batch]:
     return found
 
 
-def _answers(made: Searched, talk: Talk) -> Answers:
+def _answers(made: TargetSearch, talk: Progress) -> MeasuredPlans:
     """Return what measures an assignment on the samples that decide."""
     ground = made.ground
     names = [m.name for m in ground.metrics]
@@ -363,20 +369,24 @@ def _answers(made: Searched, talk: Talk) -> Answers:
         *(f"{d:x}" for batch in ground.samples for d in batch.digests),
     )
 
-    def ask(chosen: Assignment) -> Answer:
+    def ask(chosen: Assignment) -> PlanScore:
         begun = time.monotonic()
         graph, plan = ground.make(made.recipe(chosen))
         model = quantize_graph(graph, plan, ground.target, weight_form="integer")
         session = open_simulation(model, ground.threads)
         shown = talk.bar(ground.samples, len(ground.samples), f"plan for {ground.target.name}")
-        found = Answer.of(compare(ground.plain, {"plan": session}, shown, ground.metrics)["plan"])
+        found = PlanScore.of(
+            compare(ground.plain, {"plan": session}, shown, ground.metrics)["plan"]
+        )
         _say(made, chosen, found, time.monotonic() - begun, talk)
         return found
 
-    return Answers(ground.folder / "answers.json", key, ask)
+    return MeasuredPlans(ground.folder / "answers.json", key, ask)
 
 
-def _say(made: Searched, chosen: Assignment, answer: Answer, seconds: float, talk: Talk) -> None:
+def _say(
+    made: TargetSearch, chosen: Assignment, answer: PlanScore, seconds: float, talk: Progress
+) -> None:
     """Say what a plan measures, and how long the search may still take."""
     cost = made.space.problem.cost(chosen)
     lost = (

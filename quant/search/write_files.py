@@ -15,9 +15,9 @@ from quant.common.files import write_json, write_text
 from quant.job.search_goal import AXES
 from quant.search.assignment import recipe_text
 from quant.search.knapsack import Assignment
-from quant.search.measured_plans import Answer
+from quant.search.measured_plans import PlanScore
 from quant.search.pareto import Point
-from quant.search.target_search import Searched
+from quant.search.target_search import TargetSearch
 
 COLUMNS = (
     *("point", "source", "chosen", "latency_ms", "size_mb", "gops"),
@@ -34,10 +34,10 @@ class _Row:
     number: int
     source: str
     point: Point
-    answer: Answer | None
+    answer: PlanScore | None
 
 
-def write_search(made: Searched, folder: Path) -> None:
+def write_search(made: TargetSearch, folder: Path) -> None:
     """Write `pareto.csv`, `search.json` and `front/*.toml`: a recipe for each point."""
     rows = list(_rows(made))
     width = len(str(len(rows)))
@@ -56,12 +56,12 @@ def write_search(made: Searched, folder: Path) -> None:
     write_json(folder / "search.json", search_facts(made) | {"points": _points(made, rows)})
 
 
-def _db(made: Searched, point: Point) -> str:
+def _db(made: TargetSearch, point: Point) -> str:
     value = made.sensitivity.predicted_db(point.chosen)
     return "no error" if math.isinf(value) else f"{value:.1f} dB"
 
 
-def _rows(made: Searched) -> Iterator[_Row]:
+def _rows(made: TargetSearch) -> Iterator[_Row]:
     """Yield the front, and behind it what else was measured."""
     answers = {p.chosen: a for p, a in made.found.asked}
     number = 0
@@ -79,7 +79,7 @@ def _rows(made: Searched) -> Iterator[_Row]:
             yield _Row(number=number, source=source, point=point, answer=answers.get(point.chosen))
 
 
-def _counts(made: Searched, point: Point) -> str:
+def _counts(made: TargetSearch, point: Point) -> str:
     """Return how many layers of groups have each precision."""
     names = made.precisions(point.chosen)
     found: Counter[str] = Counter()
@@ -89,7 +89,7 @@ def _counts(made: Searched, point: Point) -> str:
     return ", ".join(f"{found[name]} {name}" for name in ordered)
 
 
-def _axis(made: Searched, point: Point, axis: str) -> float | None:
+def _axis(made: TargetSearch, point: Point, axis: str) -> float | None:
     """Return the cost on an axis, of all layers; None for a time that is not known."""
     if axis == made.axis:
         return point.cost
@@ -98,7 +98,7 @@ def _axis(made: Searched, point: Point, axis: str) -> float | None:
     return found if axis != "latency" or found > 0 else None
 
 
-def _points(made: Searched, rows: list[_Row]) -> list[dict[str, Any]]:
+def _points(made: TargetSearch, rows: list[_Row]) -> list[dict[str, Any]]:
     best = made.found.point
     found = []
     for row in rows:
@@ -123,7 +123,7 @@ def _points(made: Searched, rows: list[_Row]) -> list[dict[str, Any]]:
     return found
 
 
-def _csv(made: Searched, rows: list[_Row], width: int) -> str:
+def _csv(made: TargetSearch, rows: list[_Row], width: int) -> str:
     told = io.StringIO()
     writer = csv.DictWriter(told, COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -139,7 +139,7 @@ def _number(value: Any) -> Any:
     return f"{value:.6g}" if isinstance(value, float) else value
 
 
-def additivity(made: Searched) -> dict[str, Any]:
+def additivity(made: TargetSearch) -> dict[str, Any]:
     """Return how well errors added up on what was measured: measured noise power by the predicted.
 
     1 where the sum of the groups' own errors is the error of the plan; over 1 where they help each
@@ -154,14 +154,14 @@ def additivity(made: Searched) -> dict[str, Any]:
     return told
 
 
-def noise_ratios(made: Searched, answers: Mapping[Assignment, Answer]) -> list[float]:
+def noise_ratios(made: TargetSearch, answers: Mapping[Assignment, PlanScore]) -> list[float]:
     """Return measured noise power by the predicted one, of each assignment."""
     pairs = [(made.sensitivity.predicted_db(c), a.sqnr_db) for c, a in answers.items()]
     known = [(p, m) for p, m in pairs if math.isfinite(p) and math.isfinite(m)]
     return [10 ** ((predicted - measured) / 10) for predicted, measured in known]
 
 
-def search_facts(made: Searched) -> dict[str, Any]:
+def search_facts(made: TargetSearch) -> dict[str, Any]:
     """Return a search as JSON values, without its points."""
     found, goal, table = made.found, made.ground.goal, made.ground.table
     return {

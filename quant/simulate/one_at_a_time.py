@@ -7,7 +7,7 @@ network from there to its end, fed with the float tensors at the cut; inside, ea
 one micro-batch of activations is ever in memory.
 """
 
-__all__ = ["Turn", "Turntable"]
+__all__ = ["OneAtATime", "QuantizedSet"]
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
+class QuantizedSet:
     """What is quantized together, the others being float.
 
     Attributes:
@@ -55,7 +55,7 @@ class Turn:
     tensors: tuple[str, ...] = ()
 
 
-class Turntable:
+class OneAtATime:
     """Sessions that answer for each turn.
 
     Quantized are a layer's inputs that have a grid, its weight and bias, and its output if that is
@@ -75,7 +75,7 @@ class Turntable:
         self,
         graph: Graph,
         versions: Sequence[ir.Model],
-        turns: Sequence[Turn],
+        turns: Sequence[QuantizedSet],
         threads: int = 0,
     ) -> None:
         opset = max(m.opset_imports.get("", 0) for m in versions)
@@ -118,7 +118,7 @@ class _Segment:
 
 
 def _segments(
-    graph: Graph, versions: Sequence[ir.Model], turns: Sequence[Turn], threads: int
+    graph: Graph, versions: Sequence[ir.Model], turns: Sequence[QuantizedSet], threads: int
 ) -> list[_Segment]:
     place = {str(node.name): index for index, node in enumerate(graph.nodes)}
     starts = [_start(graph, turn, place) for turn in turns]
@@ -147,7 +147,7 @@ def _count(graph: Graph, turns: int) -> int:
     return max(least, min(most, turns // EACH, 2 * ROOM // max(weights, 1)))
 
 
-def _start(graph: Graph, turn: Turn, place: Mapping[str, int]) -> int:
+def _start(graph: Graph, turn: QuantizedSet, place: Mapping[str, int]) -> int:
     """Return the position of the first node that sees something of a turn."""
     found = [place[layer.name] for layer in turn.layers]
     for name in turn.tensors:
@@ -157,7 +157,7 @@ def _start(graph: Graph, turn: Turn, place: Mapping[str, int]) -> int:
 
 
 def _tensor_switches(
-    turns: Sequence[Turn],
+    turns: Sequence[QuantizedSet],
     versions: Sequence[Mapping[str, ir.Value]],
     apart: Sequence[str],
     known: Mapping[str, ir.Value],
@@ -176,7 +176,7 @@ def _tensor_switches(
 
 
 def _switches(
-    turns: Sequence[Turn],
+    turns: Sequence[QuantizedSet],
     versions: Sequence[Mapping[str, ir.Value]],
     place: Mapping[str, int],
 ) -> list[Switch]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from quant.common.errors import InputError
 from quant.formats.emulated_integers import bound_function, uniform_function
 from quant.formats.gfpq import gfpq_function
-from quant.formats.number_format import DOMAIN, INT32, SMALLEST_SCALE, Params, Step
+from quant.formats.number_format import DOMAIN, INT32, SMALLEST_SCALE, OnnxNode, Params
 from quant.formats.short_floats import float16_function
 from quant.graph.opset import at_opset
 from quant.graph.prepared_graph import WEIGHTED, Graph, weight_of
@@ -86,10 +86,10 @@ def quantize_graph(
     check_plan(plan, graph, target)
     form = weight_form or target.weight_form
     chosen = [t for t in plan.quantized if only is None or t.tensor in only]
-    needed = max((t.number.opset for t in chosen if t.number is not None), default=0)
+    needed = max((t.format.opset for t in chosen if t.format is not None), default=0)
     edit = _Edit(at_opset(graph.clone(), needed, f"plan for '{plan.target}'"))
     for node in list(edit.model.graph):
-        shift = plan.shifts.get(str(node.name))
+        shift = plan.bias_shifts.get(str(node.name))
         weight = weight_of(node)
         if shift is not None and weight is not None and (only is None or str(weight.name) in only):
             edit.shift(node, shift)
@@ -128,7 +128,7 @@ class _Edit:
 
     def quantize(self, tensor: TensorPlan, form: str) -> None:
         """Put the quantizers of one tensor in."""
-        number, params = tensor.number, tensor.params
+        number, params = tensor.format, tensor.params
         if number is None or params is None:
             return
         value = self.values[tensor.tensor]
@@ -149,7 +149,7 @@ class _Edit:
         self._redirect(value, tensor, seen, {id(n) for n in made})
         self._insert(value, made)
 
-    def _steps(self, steps: Sequence[Step], value: ir.Value, name: str) -> list[ir.Node]:
+    def _steps(self, steps: Sequence[OnnxNode], value: ir.Value, name: str) -> list[ir.Node]:
         """Return the nodes of fake quantization, one behind the other, sharing their constants."""
         grid: dict[str, ir.Value] = {}
         made: list[ir.Node] = []

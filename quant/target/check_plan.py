@@ -32,7 +32,7 @@ def check_plan(plan: Plan, graph: Graph, target: Target) -> None:
         _check_tensor(place, tensor, graph)
         _check_format(place, tensor, target)
     nodes = {str(n.name): n for n in graph.nodes}
-    for name, shift in plan.shifts.items():
+    for name, shift in plan.bias_shifts.items():
         weight = weight_of(nodes[name]) if name in nodes else None
         if weight is None:
             raise InputError(
@@ -49,7 +49,7 @@ def check_plan(plan: Plan, graph: Graph, target: Target) -> None:
     for name, layer in plan.layers.items():
         weight = weight_of(nodes[name]) if name in nodes else None
         grid = plan.grid(str(weight.name), name) if weight is not None else None
-        if not layer.quantized and grid is not None and not isinstance(grid.number, Float16):
+        if not layer.quantized and grid is not None and not isinstance(grid.format, Float16):
             raise InputError(
                 f"{place}: layer '{name}' is {layer.precision}, but its weight '{grid.tensor}' has "
                 "a grid. Give the weight and the layer's inputs the format float32, or use a recipe."
@@ -83,7 +83,7 @@ def _check_layer(place: str, plan: Plan, layer: Layer, target: Target) -> None:
         raise InputError(
             f"{place}: it says nothing of layer '{layer.name}'. Put its entry back, or choose again."
         )
-    held = (*target.known, *target.floats)
+    held = (*target.simulated_formats, *target.float_precisions)
     if known.precision not in held:
         raise InputError(
             f"{place}: layer '{layer.name}' is {known.precision}, and {target.title} has "
@@ -99,19 +99,19 @@ def _check_layer(place: str, plan: Plan, layer: Layer, target: Target) -> None:
                 f"{place}: layer '{layer.name}' is {known.precision}, but '{value.name}', which it "
                 "reads, has no grid. Give it one, or keep the layer float with a recipe."
             )
-        wanted = target.known[known.precision][value is weight]
-        if grid.number is not None and not _akin(grid.number, wanted):
+        wanted = target.simulated_formats[known.precision][value is weight]
+        if grid.format is not None and not _akin(grid.format, wanted):
             raise InputError(
                 f"{place}: layer '{layer.name}' is {known.precision}, but '{value.name}', which it "
-                f"reads, is {grid.number.name}, wanted {_told(wanted)}. Mend one of the two."
+                f"reads, is {grid.format.name}, wanted {_told(wanted)}. Mend one of the two."
             )
 
 
 def _check_format(place: str, tensor: TensorPlan, target: Target) -> None:
     known = [pair[tensor.kind == "weight"] for pair in target.formats.values()]
-    if target.typed and "float16" in target.floats:
+    if target.float16_in_graph and "float16" in target.float_precisions:
         known.append(FLOAT16)
-    number = tensor.number
+    number = tensor.format
     if number is not None and not any(_akin(number, one) for one in known):
         wanted = " or ".join(_told(one) for one in known)
         raise InputError(
@@ -135,7 +135,7 @@ def _told(number: NumberFormat) -> str:
 
 def _check_tensor(place: str, tensor: TensorPlan, graph: Graph) -> None:
     value = graph.values.get(tensor.tensor)
-    number, params = tensor.number, tensor.params
+    number, params = tensor.format, tensor.params
     if value is None or number is None or params is None:
         raise InputError(
             f"{place}: it names tensor '{tensor.tensor}', which the graph does not have. "

@@ -1,6 +1,6 @@
 """Deployment: what a target's files must know besides the graph and the plan."""
 
-__all__ = ["Deployment", "Samples", "sample_shapes"]
+__all__ = ["Deployment", "SampleReader", "sample_shapes"]
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from quant.graph.prepared_graph import Graph
 from quant.preprocess.image_to_tensor import Preprocess
 from quant.profile.statistics import Profile
 
-Samples: TypeAlias = Callable[[int], Iterator[tuple[str, Mapping[str, NDArray[Any]]]]]
+SampleReader: TypeAlias = Callable[[int], Iterator[tuple[str, Mapping[str, NDArray[Any]]]]]
 """`samples(n)` yields the key and the input tensors, without batch axis, of n calibration samples."""
 
 
@@ -33,7 +33,7 @@ class Deployment:
 
     preprocess: Preprocess | None = None
     profile: Profile | None = None
-    samples: Samples | None = None
+    samples: SampleReader | None = None
     trt_version: str = "10"
     soc_version: str = "Ascend310"
     nnie_version: str = "1.2"

@@ -45,26 +45,26 @@ class Target:
         title: As people write it.
         formats: By precision the formats of activations and of weights; the first is the default.
             The axis of weights is set for each operator.
-        floats: What a layer without grids computes in, the default first.
-        best: What `precision = "float"` of a recipe means here.
-        searched: Among which precisions a search chooses, cheapest first; (): the default precision
-            and `best`.
+        float_precisions: What a layer without grids computes in, the default first.
+        best_precision: What `precision = "float"` of a recipe means here.
+        search_precisions: Among which precisions a search chooses, cheapest first; (): the default precision
+            and `best_precision`.
         bias: The format of biases, at scale input * weight; None leaves them float.
-        weighted: Operators with an integer kernel for a constant weight.
-        per_tensor: Those of them whose weight has one scale only.
-        others: Operators without weight that have an integer kernel: quantized inputs and output.
-        products: Operators with an integer kernel for two activations, whose inputs are quantized and
+        weighted_ops: Operators with an integer kernel for a constant weight.
+        per_tensor_ops: Those of them whose weight has one scale only.
+        integer_ops: Operators without weight that have an integer kernel: quantized inputs and output.
+        product_ops: Operators with an integer kernel for two activations, whose inputs are quantized and
             whose output need not be; only where the recipe says `products = "on"`.
-        views: Operators through which the integers pass unchanged: one grid for input and output.
-        joined: Operators all of whose quantized inputs and output need one grid (Concat).
-        outputs: Weighted operators whose kernel can only give integers, so that the output needs a
+        passthrough_ops: Operators through which the integers pass unchanged: one grid for input and output.
+        shared_grid_ops: Operators all of whose quantized inputs and output need one grid (Concat).
+        integer_output_ops: Weighted operators whose kernel can only give integers, so that the output needs a
             quantizer even where a float operator reads it.
-        quantizers: "producer": a tensor is quantized where it is made and every reader sees the
+        quantize_at: "producer": a tensor is quantized where it is made and every reader sees the
             integers. "reader": only integer layers see them.
-        residual: An Add fuses into the convolution before it: quantize only the other operand.
-        everywhere: The chip has no float unit, so that `others` are quantized wherever they stand.
-        grouped: A convolution with groups has a grid for each group of its input and weight.
-        typed: A float16 layer is one in the graph itself, so that its simulation rounds too.
+        fuses_residual_add: An Add fuses into the convolution before it: quantize only the other operand.
+        no_float_unit: The chip has no float unit, so that `integer_ops` are quantized wherever they stand.
+        grid_per_group: A convolution with groups has a grid for each group of its input and weight.
+        float16_in_graph: A float16 layer is one in the graph itself, so that its simulation rounds too.
         observers: The only ones that the vendor's own tools leave possible; () for all.
         weight_form: "integer": int8 weight and DequantizeLinear; "float": float weight, Q, DQ.
         source: Where the table comes from.
@@ -73,32 +73,32 @@ class Target:
         check_model: What the target will not take of a graph, before anything is written.
         check_export: What it will not take of an export: a folder, or one file.
         fallback: Names of the layers that leave the chip where some are refused; None: just those.
-        settle: With `allow_fallback` the plan without the layers whose numbers the chip cannot
+        finalize_plan: With `allow_fallback` the plan without the layers whose numbers the chip cannot
             hold, which only the plan shows: (graph, plan) -> plan. `write` does the same by itself.
         rules: The rules of the checks: name and one line each.
         devices: Chips whose public figures predict times, the default first.
-        native: The ONNX Runtime at hand is the target itself, so that `model.onnx` can be run.
+        runs_in_onnxruntime: The ONNX Runtime at hand is the target itself, so that `model.onnx` can be run.
     """
 
     name: str
     title: str
     formats: Mapping[str, tuple[NumberFormat, NumberFormat]]
-    floats: tuple[str, ...] = ("float32",)
-    best: str = "float32"
-    searched: tuple[str, ...] = ()
+    float_precisions: tuple[str, ...] = ("float32",)
+    best_precision: str = "float32"
+    search_precisions: tuple[str, ...] = ()
     bias: Integer | None
-    weighted: frozenset[str]
-    per_tensor: frozenset[str] = frozenset()
-    others: frozenset[str]
-    products: frozenset[str] = frozenset()
-    views: frozenset[str]
-    joined: frozenset[str]
-    outputs: frozenset[str]
-    quantizers: Literal["producer", "reader"]
-    residual: bool
-    everywhere: bool = False
-    grouped: bool = False
-    typed: bool = False
+    weighted_ops: frozenset[str]
+    per_tensor_ops: frozenset[str] = frozenset()
+    integer_ops: frozenset[str]
+    product_ops: frozenset[str] = frozenset()
+    passthrough_ops: frozenset[str]
+    shared_grid_ops: frozenset[str]
+    integer_output_ops: frozenset[str]
+    quantize_at: Literal["producer", "reader"]
+    fuses_residual_add: bool
+    no_float_unit: bool = False
+    grid_per_group: bool = False
+    float16_in_graph: bool = False
     observers: tuple[str, ...] = ()
     weight_form: Literal["integer", "float"]
     source: str
@@ -107,20 +107,22 @@ class Target:
     check_model: Callable[[Graph, Deployment], list[Finding]] | None = None
     check_export: Callable[[Path, Deployment], list[Finding]] | None = None
     fallback: Callable[[Graph, Deployment], Collection[str]] | None = None
-    settle: Callable[[Graph, Plan], Plan] | None = None
+    finalize_plan: Callable[[Graph, Plan], Plan] | None = None
     rules: Mapping[str, str] = field(default_factory=dict)
     devices: tuple[Device, ...] = ()
-    native: bool = False
+    runs_in_onnxruntime: bool = False
 
     @cached_property
-    def known(self) -> Mapping[str, tuple[NumberFormat, NumberFormat]]:
+    def simulated_formats(self) -> Mapping[str, tuple[NumberFormat, NumberFormat]]:
         """The formats, and for targets of 8-bit integers those of `NARROW` that are not among them.
 
         A layer of "w4a8" runs on the kernels of "int8"; what else is not in `formats` can be
         simulated and not exported.
         """
         activation, weight = self.formats[self.precision]
-        if self.grouped or not (isinstance(activation, Integer) and isinstance(weight, Integer)):
+        if self.grid_per_group or not (
+            isinstance(activation, Integer) and isinstance(weight, Integer)
+        ):
             return self.formats
         made: dict[str, tuple[NumberFormat, NumberFormat]] = {
             name: (replace(activation, bits=a), replace(weight, bits=w))
@@ -129,9 +131,9 @@ class Target:
         return {**self.formats, **{k: v for k, v in made.items() if k not in self.formats}}
 
     @property
-    def candidates(self) -> tuple[str, ...]:
+    def search_candidates(self) -> tuple[str, ...]:
         """Among which precisions a search chooses where nothing is said, cheapest first."""
-        return self.searched or (self.precision, self.best)
+        return self.search_precisions or (self.precision, self.best_precision)
 
     @property
     def precision(self) -> str:

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from quant.calibration.profiling.accumulate import Looker, exact
-from quant.calibration.profiling.statistics_graph import Tap
+from quant.calibration.profiling.accumulate import Accumulator, exact
+from quant.calibration.profiling.statistics_graph import TensorStatistics
 from quant.formats.number_format import INT8, UINT8, Integer
 from quant.observers import OBSERVERS
 from quant.profile.statistics import TensorProfile
@@ -25,7 +25,9 @@ FORMATS = [
 ]
 EVERY_OBSERVER = pytest.mark.parametrize("name", list(OBSERVERS))
 EVERY_FORMAT = pytest.mark.parametrize("number", FORMATS, ids=lambda n: f"{n.name}-{n.symmetric}")
-TAP = Tap(tensor="t", channels=1, per_channel=False, start=0, reduce=(1,), steps=(), size=None)
+TAP = TensorStatistics(
+    tensor="t", channels=1, per_channel=False, start=0, reduce=(1,), steps=(), size=None
+)
 
 element = st.one_of(
     st.sampled_from([0.0, -0.0, 1e-45, -1e-38, 3.4e38, -3.4e38, 1.0, 6.0]).map(np.float32),
@@ -40,7 +42,7 @@ def seen(values: object) -> TensorProfile:
 
 
 def nothing() -> TensorProfile:
-    return Looker([TAP]).result()["t"]
+    return Accumulator([TAP]).result()["t"]
 
 
 def crowd(seed: int, kind: str) -> NDArray[np.float32]:

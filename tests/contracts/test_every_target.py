@@ -8,7 +8,7 @@ import onnx_ir as ir
 import pytest
 
 from quant.choose.planner import choose
-from quant.deploy.target_folder import Shipped, ship
+from quant.deploy.target_folder import WrittenTarget, write_target_folder
 from quant.graph.prepared_graph import Graph, weight_of
 from quant.plan.file import load_plan
 from quant.plan.recipe import Recipe, Rule
@@ -30,10 +30,10 @@ def sqnr_db(wanted: np.ndarray, made: np.ndarray) -> float:  # type: ignore[type
     return float(10 * np.log10((wanted.astype(np.float64) ** 2).sum() / noise.sum()))
 
 
-def shipped(target: str, net: object, folder: Path) -> tuple[Graph, Shipped]:
+def shipped(target: str, net: object, folder: Path) -> tuple[Graph, WrittenTarget]:
     assert callable(net)
     graph, plan = chosen(net(), target)
-    return graph, ship(graph, plan, TARGETS[target], folder, told(graph))
+    return graph, write_target_folder(graph, plan, TARGETS[target], folder, told(graph))
 
 
 def told(graph: Graph) -> Deployment:
@@ -101,13 +101,13 @@ def test_a_plan_of_every_precision_passes_its_own_check_and_simulates(
     table = TARGETS[target]
     graph = prepared(net())
     names = [str(n.name) for n in graph.nodes if weight_of(n) is not None]
-    wanted = [*table.formats, *table.floats]
+    wanted = [*table.formats, *table.float_precisions]
     rules = tuple(
         Rule(match=name, precision=wanted[i % len(wanted)]) for i, name in enumerate(names)
     )
     held = profiled(graph)
     plan = choose(graph, held, table, recipe=Recipe(rules=rules), observer="minmax")
-    left = ship(graph, plan, table, tmp_path, told(graph))
+    left = write_target_folder(graph, plan, table, tmp_path, told(graph))
     feeds = inputs(graph, seed=9)
     session = open_simulation(ir.load(tmp_path / "simulated.onnx"), threads=1)
 
@@ -140,13 +140,21 @@ def test_every_weighted_layer_is_integer_unless_the_plan_says_why(target: str, n
 @EVERY_TARGET
 def test_the_table_names_operators_that_exist_and_its_source(target: str) -> None:
     table = TARGETS[target]
-    named = table.weighted | table.others | table.views | table.joined | table.outputs
+    named = (
+        table.weighted_ops
+        | table.integer_ops
+        | table.passthrough_ops
+        | table.shared_grid_ops
+        | table.integer_output_ops
+    )
 
     assert [op for op in sorted(named) if not onnx.defs.has(op)] == []
     assert table.name == target
     assert table.title
     assert len(table.source) > 40
-    assert table.outputs <= table.weighted
-    assert not table.weighted & (table.others | table.views | table.joined)
+    assert table.integer_output_ops <= table.weighted_ops
+    assert not table.weighted_ops & (
+        table.integer_ops | table.passthrough_ops | table.shared_grid_ops
+    )
     assert table.activation.axis is None
     assert table.weight.symmetric

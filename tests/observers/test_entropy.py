@@ -5,12 +5,14 @@ import pytest
 from numpy.typing import NDArray
 
 from quant.calibration.profiling.accumulate import exact
-from quant.calibration.profiling.statistics_graph import Tap
+from quant.calibration.profiling.statistics_graph import TensorStatistics
 from quant.formats.number_format import INT8, UINT8, Integer
 from quant.observers.entropy import entropy
 from quant.profile.statistics import TensorProfile
 
-TAP = Tap(tensor="t", channels=1, per_channel=False, start=0, reduce=(1,), steps=(), size=None)
+TAP = TensorStatistics(
+    tensor="t", channels=1, per_channel=False, start=0, reduce=(1,), steps=(), size=None
+)
 BOTH = pytest.mark.parametrize("number", [INT8, UINT8], ids=["int8", "uint8"])
 
 

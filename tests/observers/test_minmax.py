@@ -5,11 +5,13 @@ import math
 import numpy as np
 
 from quant.calibration.profiling.accumulate import exact
-from quant.calibration.profiling.statistics_graph import Tap
+from quant.calibration.profiling.statistics_graph import TensorStatistics
 from quant.formats.number_format import INT8, UINT8
 from quant.observers.minmax import minmax
 
-TAP = Tap(tensor="t", channels=1, per_channel=False, start=0, reduce=(1,), steps=(), size=None)
+TAP = TensorStatistics(
+    tensor="t", channels=1, per_channel=False, start=0, reduce=(1,), steps=(), size=None
+)
 
 
 def test_the_extremes_are_exact_and_widened_to_zero() -> None:
@@ -28,7 +30,7 @@ def test_the_extremes_are_exact_and_widened_to_zero() -> None:
 
 
 def test_an_outlier_that_the_histogram_did_not_sample_counts() -> None:
-    strided = Tap(
+    strided = TensorStatistics(
         tensor="t",
         channels=1,
         per_channel=False,

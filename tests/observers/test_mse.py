@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from quant.calibration.profiling.accumulate import Looker, exact
-from quant.calibration.profiling.statistics_graph import Tap
+from quant.calibration.profiling.accumulate import Accumulator, exact
+from quant.calibration.profiling.statistics_graph import TensorStatistics
 from quant.formats.number_format import INT8, UINT8, Integer
 from quant.observers.minmax import minmax
 from quant.observers.mse import expected_mse, mse
 from quant.profile.statistics import TensorProfile
 
-TAP = Tap(tensor="t", channels=1, per_channel=False, start=0, reduce=(1,), steps=(), size=None)
+TAP = TensorStatistics(
+    tensor="t", channels=1, per_channel=False, start=0, reduce=(1,), steps=(), size=None
+)
 INT4 = Integer(bits=4, signed=True, symmetric=True)
 UINT4 = Integer(bits=4, signed=False, symmetric=False)
 FORMATS = pytest.mark.parametrize("number", [INT8, UINT8, INT4, UINT4], ids=lambda n: n.name)
@@ -93,7 +95,7 @@ def test_exact_zeros_have_no_error() -> None:
 
 
 def test_an_empty_profile_has_no_error() -> None:
-    assert expected_mse(Looker([TAP]).result()["t"], UINT8, 0.0, 1.0) == 0.0
+    assert expected_mse(Accumulator([TAP]).result()["t"], UINT8, 0.0, 1.0) == 0.0
 
 
 @FORMATS

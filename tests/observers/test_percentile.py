@@ -5,12 +5,14 @@ import pytest
 from numpy.typing import NDArray
 
 from quant.calibration.profiling.accumulate import exact
-from quant.calibration.profiling.statistics_graph import Tap
+from quant.calibration.profiling.statistics_graph import TensorStatistics
 from quant.formats.number_format import INT8, UINT8
 from quant.observers.percentile import SHARE, percentile
 from quant.profile.statistics import TensorProfile
 
-TAP = Tap(tensor="t", channels=1, per_channel=False, start=0, reduce=(1,), steps=(), size=None)
+TAP = TensorStatistics(
+    tensor="t", channels=1, per_channel=False, start=0, reduce=(1,), steps=(), size=None
+)
 
 
 def seen(x: NDArray[np.float32]) -> TensorProfile:

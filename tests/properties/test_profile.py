@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from quant.calibration.profiling.accumulate import Looker, binned, exact
-from quant.calibration.profiling.statistics_graph import Tap
+from quant.calibration.profiling.accumulate import Accumulator, binned, exact
+from quant.calibration.profiling.statistics_graph import TensorStatistics
 from quant.profile.statistics import (
     HALF,
     SMALLEST_EXPONENT,
@@ -64,8 +64,8 @@ def tensors(elements: st.SearchStrategy[float]) -> st.SearchStrategy[list[F32]]:
     return st.lists(filled, max_size=7)
 
 
-def tap(*, per_channel: bool = True, every: int = 1) -> Tap:
-    return Tap(
+def tap(*, per_channel: bool = True, every: int = 1) -> TensorStatistics:
+    return TensorStatistics(
         tensor="t",
         channels=CHANNELS if per_channel else 1,
         per_channel=per_channel,
@@ -86,9 +86,9 @@ def content(seen: TensorProfile) -> Content:
     return (*plain, *((str(a.dtype), a.shape, a.tobytes()) for a in bulk))
 
 
-def looked(samples: Sequence[F32], one: Tap) -> TensorProfile:
+def looked(samples: Sequence[F32], one: TensorStatistics) -> TensorProfile:
     """Look at finite samples, one run each, as the tapped graph would hand them over."""
-    looker = Looker([one])
+    looker = Accumulator([one])
     for x in samples:
         axes = one.reduce
         part = x[:, :, :: one.steps[0][2]] if one.steps else x
@@ -104,9 +104,11 @@ def looked(samples: Sequence[F32], one: Tap) -> TensorProfile:
     return looker.result()["t"]
 
 
-def summed(samples: Sequence[F32], one: Tap, names: Sequence[str] = ()) -> TensorProfile:
+def summed(
+    samples: Sequence[F32], one: TensorStatistics, names: Sequence[str] = ()
+) -> TensorProfile:
     """Add the samples' profiles from left to right."""
-    total = Looker([one]).result()["t"]
+    total = Accumulator([one]).result()["t"]
     for i, x in enumerate(samples):
         total = total + exact(one, x, names[i] if names else str(i))
     return total
@@ -134,7 +136,7 @@ TAPS = pytest.mark.parametrize(
 @given(samples=tensors(finite), data=st.data())
 @settings(max_examples=60, deadline=None)
 def test_every_order_and_every_split_gives_the_same_bits(
-    one: Tap, samples: list[F32], data: st.DataObject
+    one: TensorStatistics, samples: list[F32], data: st.DataObject
 ) -> None:
     """The promise of the Profile: a run on eight machines is the run on one."""
     shuffled = data.draw(st.permutations(samples))
@@ -157,7 +159,7 @@ def test_every_order_and_every_split_gives_the_same_bits(
 @given(samples=tensors(anything), data=st.data())
 @settings(max_examples=60, deadline=None)
 def test_samples_with_nonfinite_elements_add_in_every_order_too(
-    one: Tap, samples: list[F32], data: st.DataObject
+    one: TensorStatistics, samples: list[F32], data: st.DataObject
 ) -> None:
     order = data.draw(st.permutations(range(len(samples))))
     cut = data.draw(st.integers(0, len(samples)))
@@ -178,7 +180,9 @@ def test_samples_with_nonfinite_elements_add_in_every_order_too(
 @example(samples=[np.full((1, 2, 3), np.nan, np.float32)])
 @example(samples=[np.array([[[np.inf, 1], [np.nan, np.nan]]], np.float32)])
 @settings(max_examples=120, deadline=None)
-def test_the_numbers_are_those_of_rational_arithmetic(one: Tap, samples: list[F32]) -> None:
+def test_the_numbers_are_those_of_rational_arithmetic(
+    one: TensorStatistics, samples: list[F32]
+) -> None:
     seen = summed(samples, one)
 
     every = [float(v) for x in samples for v in x.flat if math.isfinite(v)]
@@ -254,7 +258,7 @@ def test_thousands_of_runs_do_not_overflow_the_means() -> None:
     one, runs = tap(), 5000
     value = np.float32(np.nextafter(np.float32(1), np.float32(0)) * 2.0**-8)
     row = np.full((1, 2), value, np.float32)
-    looker = Looker([one])
+    looker = Accumulator([one])
     for _ in range(runs):
         looker.see(row, row, row, [row], [2])
 
@@ -266,7 +270,7 @@ def test_thousands_of_runs_do_not_overflow_the_means() -> None:
 
 def test_memory_does_not_grow_with_the_number_of_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("quant.calibration.profiling.accumulate.HELD", 1000)
-    looker = Looker([tap(per_channel=False)])
+    looker = Accumulator([tap(per_channel=False)])
     x = np.random.default_rng(0).normal(size=(1, 400)).astype(np.float32)
     extremes = [x.min(keepdims=True), x.max(keepdims=True), x.mean(keepdims=True)]
 
@@ -278,8 +282,8 @@ def test_memory_does_not_grow_with_the_number_of_samples(monkeypatch: pytest.Mon
     assert looker.result()["t"].count == 60 * 400
 
 
-def state(looker: Looker) -> int:
-    """Return the elements of all arrays that a Looker holds."""
+def state(looker: Accumulator) -> int:
+    """Return the elements of all arrays that a Accumulator holds."""
 
     def elements(x: object) -> int:
         if isinstance(x, np.ndarray):
@@ -296,7 +300,7 @@ def test_coarsening_twice_is_coarsening_once(samples: list[F32], more: int, agai
     seen = summed(samples, tap())
     every = [float(v) for x in samples for v in x.flat]
 
-    nothing = Looker([tap()]).result()["t"]
+    nothing = Accumulator([tap()]).result()["t"]
     once = wide(seen, seen.exponent + more + again)
     twice = wide(wide(seen, seen.exponent + more), seen.exponent + more + again)
     assert content(once) == content(twice)
@@ -306,7 +310,7 @@ def test_coarsening_twice_is_coarsening_once(samples: list[F32], more: int, agai
 
 def wide(seen: TensorProfile, exponent: int) -> TensorProfile:
     """Add a profile of nothing that lies on a coarser grid."""
-    empty = Looker([tap()]).result()["t"]
+    empty = Accumulator([tap()]).result()["t"]
     coarse = {name: getattr(empty, name) for name in TensorProfile.__slots__} | {
         "exponent": exponent
     }
@@ -353,10 +357,10 @@ def test_a_dead_tensor_does_not_coarsen_a_live_one() -> None:
 
 
 @TAPS
-def test_a_tensor_without_elements_adds_nothing(one: Tap) -> None:
+def test_a_tensor_without_elements_adds_nothing(one: TensorStatistics) -> None:
     nothing = exact(one, np.empty((1, CHANNELS, 0), np.float32), "a")
 
-    assert content(nothing) == content(Looker([one]).result()["t"])
+    assert content(nothing) == content(Accumulator([one]).result()["t"])
 
 
 def test_tensors_of_unlike_channels_add_without_their_channels() -> None:

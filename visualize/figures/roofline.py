@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from quant.cost.network_cost import Roof, RoofRow
+from quant.cost.network_cost import LayerPrediction, NetworkCost
 from quant.visualize.figures.canvas import QUIET, plain
 from quant.visualize.figures.figure_file import drawing, save_figure
 from quant.visualize.figures.lines import LINES, MARKS
@@ -27,17 +27,17 @@ class _Point:
 
     x: float
     y: float
-    row: RoofRow
+    row: LayerPrediction
     measured: bool
 
 
-def write_roofline(roof: Roof, path: Path) -> None:
+def write_roofline(roof: NetworkCost, path: Path) -> None:
     """Write the figure as PNG, and as SVG beside it."""
     with drawing():
         save_figure(roofline_figure(roof), path)
 
 
-def roofline_figure(roof: Roof) -> Figure:
+def roofline_figure(roof: NetworkCost) -> Figure:
     """Return the layers of every network under the roofs of the device, both axes logarithmic.
 
     A filled point stands at the operations a second of the measured time; a hollow one at those of
@@ -70,7 +70,7 @@ def roofline_figure(roof: Roof) -> Figure:
     return figure
 
 
-def _points(roof: Roof) -> dict[str, list[_Point]]:
+def _points(roof: NetworkCost) -> dict[str, list[_Point]]:
     """Return the layers that have a place, by their own precision; each once."""
     found: dict[str, dict[str, _Point]] = {}
     for row in (row for name in roof.networks for row in roof.rows(name)):
@@ -82,7 +82,7 @@ def _points(roof: Roof) -> dict[str, list[_Point]]:
     return {name: list(some.values()) for name, some in found.items()}
 
 
-def _span(roof: Roof, points: Mapping[str, Sequence[_Point]]) -> tuple[float, float]:
+def _span(roof: NetworkCost, points: Mapping[str, Sequence[_Point]]) -> tuple[float, float]:
     """Return the least and the greatest intensity that is shown, the knees of the roofs too."""
     seen = [p.x for found in points.values() for p in found]
     if roof.device.bandwidth is not None:
@@ -91,7 +91,9 @@ def _span(roof: Roof, points: Mapping[str, Sequence[_Point]]) -> tuple[float, fl
     return (min(seen, default=1.0) / 2, max(seen, default=1.0) * 3)
 
 
-def _roofs(axes: Axes, roof: Roof, span: tuple[float, float], colours: Mapping[str, str]) -> None:
+def _roofs(
+    axes: Axes, roof: NetworkCost, span: tuple[float, float], colours: Mapping[str, str]
+) -> None:
     """Draw the roof of each precision; without a bandwidth it has no slope."""
     device = roof.device
     x = np.geomspace(*span, 400)

@@ -5,7 +5,7 @@ __all__ = ["roofline_text"]
 import math
 from collections.abc import Sequence
 
-from quant.cost.network_cost import Roof, RoofRow, Total
+from quant.cost.network_cost import LayerPrediction, NetworkCost, Total
 from quant.visualize.label import cells, escaped, shortened
 
 LAYER, OP = 30, 13
@@ -14,7 +14,7 @@ SHORT = 15
 """Layers in the list of what falls short; the CSV has all."""
 
 
-def roofline_text(roof: Roof) -> str:
+def roofline_text(roof: NetworkCost) -> str:
     """Return the layers of the first network, the totals, what falls short, and the assumptions.
 
     Layers that take no time (views) are counted and not listed.
@@ -38,7 +38,7 @@ def roofline_text(roof: Roof) -> str:
     return "\n".join(lines)
 
 
-def _layers(roof: Roof, name: str) -> list[str]:
+def _layers(roof: NetworkCost, name: str) -> list[str]:
     rows = roof.rows(name)
     shown = [
         r for r in rows if r.cost.milliseconds or r.cost.bound == "unknown" or r.measured_ms > 0
@@ -53,7 +53,7 @@ def _layers(roof: Roof, name: str) -> list[str]:
     return [f"Layers at {name}{note}", "", *lines]
 
 
-def _cells(row: RoofRow, total: float, measured: bool) -> list[str]:
+def _cells(row: LayerPrediction, total: float, measured: bool) -> list[str]:
     cost = row.cost
     told = [
         shortened(escaped(cost.layer), LAYER),
@@ -69,7 +69,7 @@ def _cells(row: RoofRow, total: float, measured: bool) -> list[str]:
     return [*told, _number(1e3 * row.measured_ms), _times(row.ratio)] if measured else told
 
 
-def _totals(roof: Roof) -> list[str]:
+def _totals(roof: NetworkCost) -> list[str]:
     totals = roof.totals()
     measured = any(not math.isnan(t.measured_ms) for t in totals)
     head = ["network", "M MAC", "weights MB", "convert ms", "ms", "frames/s"]
@@ -91,7 +91,7 @@ def _total(total: Total, measured: bool) -> list[str]:
     return [*told, _number(total.fps)]
 
 
-def _short(roof: Roof, network: str) -> list[str]:
+def _short(roof: NetworkCost, network: str) -> list[str]:
     """Return the layers that take longer than the roof says, the most lost time first."""
     known = [r for r in roof.rows(network) if not math.isnan(r.measured_ms)]
     if not known:

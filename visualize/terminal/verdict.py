@@ -5,7 +5,7 @@ __all__ = ["phrase", "verdict_markdown", "verdict_text"]
 import html
 import math
 
-from quant.gate.limits import Judged, Limit, Result, Verdict
+from quant.gate.limits import Decision, Limit, LimitResult, Verdict
 from quant.gate.measures import shown
 from quant.visualize.label import cells, escaped
 
@@ -15,7 +15,7 @@ PARTS = 5
 """Classes, outputs or layers of one limit that are named; the machine-readable files have all."""
 
 
-def phrase(result: Result) -> str:
+def phrase(result: LimitResult) -> str:
     """Return what a limit came to in one line: number, interval, and what would decide it."""
     limit, judged = result.limit, result.judged
     said = f"saw {shown(judged.value, limit.about.unit)}"
@@ -29,18 +29,18 @@ def phrase(result: Result) -> str:
     return escaped(said)
 
 
-def _sampled(judged: Judged) -> bool:
+def _sampled(judged: Decision) -> bool:
     return judged.samples > 0 and not math.isnan(judged.low)
 
 
-def _between(limit: Limit, judged: Judged) -> str:
+def _between(limit: Limit, judged: Decision) -> str:
     """Return the interval with one unit."""
     unit = limit.about.unit
     low, high = (shown(x, unit) for x in (judged.low, judged.high))
     return f"{low.split(' ')[0]} and {high}"
 
 
-def _details(result: Result) -> list[str]:
+def _details(result: LimitResult) -> list[str]:
     """Return the lines that explain what is not a pass: the worst parts, and the layers to blame."""
     rest = [p for p in result.parts if p.outcome != "pass" and p is not result.judged]
     rest.sort(key=lambda p: (p.outcome != "fail", p.part))
@@ -54,7 +54,7 @@ def _details(result: Result) -> list[str]:
     return lines
 
 
-def _row(result: Result) -> list[str]:
+def _row(result: LimitResult) -> list[str]:
     judged, limit = result.judged, result.limit
     sampled = _sampled(judged)
     word = result.outcome if result.breached or result.outcome == "pass" else f"({result.outcome})"

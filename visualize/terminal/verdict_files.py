@@ -5,7 +5,7 @@ __all__ = ["github_annotations", "junit_xml", "verdict_json"]
 from typing import Any
 from xml.etree import ElementTree
 
-from quant.gate.limits import Judged, Result, Verdict
+from quant.gate.limits import Decision, LimitResult, Verdict
 from quant.visualize.label import escaped
 from quant.visualize.terminal.verdict import phrase
 
@@ -24,7 +24,7 @@ def verdict_json(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _result(result: Result) -> dict[str, Any]:
+def _result(result: LimitResult) -> dict[str, Any]:
     limit = result.limit
     return {
         "target": result.target,
@@ -46,7 +46,7 @@ def _result(result: Result) -> dict[str, Any]:
     }
 
 
-def _judged(judged: Judged) -> dict[str, Any]:
+def _judged(judged: Decision) -> dict[str, Any]:
     names = ("part", "value", "low", "high", "samples", "needed", "because")
     return {name: getattr(judged, name) for name in names}
 
@@ -72,7 +72,7 @@ def junit_xml(verdict: Verdict) -> str:
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, "unicode") + "\n"
 
 
-def _case(suite: ElementTree.Element, result: Result) -> None:
+def _case(suite: ElementTree.Element, result: LimitResult) -> None:
     case = ElementTree.SubElement(
         suite,
         "testcase",

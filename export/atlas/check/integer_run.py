@@ -15,7 +15,7 @@ from quant.export.atlas.check.interpret import interpret
 from quant.export.atlas.check.sound import shapes_of
 from quant.export.atlas.check.view import Found, View, found
 from quant.graph.session import FAILURES, open_session
-from quant.target.deployment import Samples
+from quant.target.deployment import SampleReader
 
 LIMIT_DB = 20.0
 """8 bits give some 30 dB on a few layers; below this a grid is wrong. Ours."""
@@ -46,7 +46,7 @@ def run_findings(
     view: View,
     whole: onnx.ModelProto | None,
     floats: onnx.ModelProto | None,
-    samples: Samples | None,
+    samples: SampleReader | None,
 ) -> Found:
     """Yield what runs show; nothing when there is nothing to compare.
 
@@ -127,7 +127,7 @@ def _same(view: View, made: dict[str, NDArray[Any]], whole: dict[str, NDArray[An
         yield found(28, "error", f"tensor '{name}'", saw, "equal bits", AGAIN)
 
 
-def _near(view: View, floats: onnx.ModelProto, samples: Samples) -> Found:
+def _near(view: View, floats: onnx.ModelProto, samples: SampleReader) -> Found:
     made: dict[str, list[NDArray[Any]]] = {}
     wanted: dict[str, list[NDArray[Any]]] = {}
     for _, arrays in samples(SAMPLES):

@@ -117,7 +117,7 @@ def corrected(graph: Graph, plan: Plan) -> ir.Model:
     """
     edit = Edit(graph.clone())
     for node in list(edit.model.graph):
-        shift = plan.shifts.get(str(node.name))
+        shift = plan.bias_shifts.get(str(node.name))
         if shift is None or plan.layers[str(node.name)].precision != "int8":
             continue
         add = bias_add(node)

@@ -84,7 +84,7 @@ def _weighted(
     grid = _grid(plan, str(value.name) if value is not None else "", str(node.name), 1)
     if value is None or value.const_value is None or grid is None:
         raise _refused(place, "an INT8 layer whose weight has no grid in the plan, wanted one")
-    number, params = grid.number, grid.params
+    number, params = grid.format, grid.params
     if not isinstance(number, Integer) or number.name != "int8" or not isinstance(params, Params):
         raise _refused(place, "a weight that is no int8, wanted int8")
     array = value.const_value.numpy()
@@ -175,9 +175,9 @@ def _grid(plan: Plan, tensor: str, node: str, index: int) -> TensorPlan | None:
 def _params(plan: Plan, tensor: str, node: str, index: int) -> Params | None:
     """Return the numbers of an activation's int8 grid, or None."""
     found = _grid(plan, tensor, node, index)
-    if found is None or not isinstance(found.number, Integer):
+    if found is None or not isinstance(found.format, Integer):
         return None
-    good = found.number.name == "int8" and found.number.axis is None
+    good = found.format.name == "int8" and found.format.axis is None
     return found.params if good and isinstance(found.params, Params) else None
 
 

@@ -9,7 +9,7 @@ from quant.deploy.fallback import kept_float
 from quant.export.atlas.graph.edit import corrected
 from quant.export.atlas.graph.integer_layers import integer_layer
 from quant.export.atlas.graph.limits import INTEGER_OPS
-from quant.graph.fixed_shapes import fixed
+from quant.graph.fixed_shapes import with_fixed_shapes
 from quant.graph.prepared_graph import Graph
 from quant.plan.tensor_plans import Plan
 from quant.target.deployment import Deployment, sample_shapes
@@ -26,7 +26,7 @@ def bound_graph(graph: Graph, deployment: Deployment) -> Graph:
     sizes = sample_shapes(graph, deployment)
     if not all(d for shape in sizes.values() for d in shape):
         return graph
-    return Graph(fixed(graph, sizes), graph.name, graph.source, graph.notes)
+    return Graph(with_fixed_shapes(graph, sizes), graph.name, graph.source, graph.notes)
 
 
 def bound_plan(plan: Plan, graph: Graph, whole: Graph) -> Plan:

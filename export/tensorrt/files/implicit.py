@@ -86,9 +86,9 @@ def no_implicit(plan: Plan, deployment: Deployment, version: Version) -> str | N
         return "TensorRT 11 has no calibration cache"
     if deployment.profile is None:
         return "there was no profile to take the ranges of all tensors from"
-    odd = [t for t in plan.quantized if getattr(t.number, "name", "") != "int8"]
+    odd = [t for t in plan.quantized if getattr(t.format, "name", "") != "int8"]
     if odd:
-        return f"'{odd[0].tensor}' is {getattr(odd[0].number, 'name', 'no int8')}, and a cache is for int8"
+        return f"'{odd[0].tensor}' is {getattr(odd[0].format, 'name', 'no int8')}, and a cache is for int8"
     return None
 
 

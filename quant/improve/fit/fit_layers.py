@@ -4,7 +4,15 @@ The weights that are written lie on their grid, so that rounding them to nearest
 every exporter does, gives these integers again.
 """
 
-__all__ = ["ROWS", "across", "fit_layers", "has_bias", "has_rows", "on_integers", "own_bias"]
+__all__ = [
+    "ROWS",
+    "bias_is_per_output",
+    "fit_layers",
+    "has_bias",
+    "is_linear",
+    "on_integers",
+    "output_axis_first",
+]
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,7 +26,7 @@ from numpy.typing import NDArray
 from quant.formats.number_format import Integer, Params
 from quant.graph.layers import bias_place
 from quant.graph.prepared_graph import Graph, weight_of
-from quant.improve.fit.layerwise_run import Tensor, Walk, fake_quantize, forget
+from quant.improve.fit.layerwise_run import LayerwiseRun, Tensor, fake_quantize, forget
 from quant.improve.fit.least_squares import Rows, fit_layer, rows_of
 from quant.improve.fit.torch_operators import can_run
 from quant.improve.fit.write_weights import write_layers
@@ -26,7 +34,7 @@ from quant.plan.recipe import NOTHING, Recipe
 from quant.plan.tensor_plans import Plan, TensorPlan
 
 
-def has_rows(node: ir.Node, weight: ir.Value) -> bool:
+def is_linear(node: ir.Node, weight: ir.Value) -> bool:
     """Tell whether a layer's output is a product of rows with its weight, which it alone reads."""
     rank = len(weight.shape) if weight.shape is not None else 0
     if len(weight.uses()) != 1 or weight.is_graph_output():
@@ -45,7 +53,7 @@ def has_bias(node: ir.Node) -> bool:
     return node.op_type != "MatMul" and len(node.inputs) > 2 and node.inputs[2] is not None
 
 
-def own_bias(node: ir.Node) -> bool:
+def bias_is_per_output(node: ir.Node) -> bool:
     """Tell whether a bias is none, or a constant with one number for each output."""
     if not has_bias(node):
         return True
@@ -54,17 +62,17 @@ def own_bias(node: ir.Node) -> bool:
     assert weight is not None
     if not bias.is_initializer() or bias.shape is None or weight.shape is None:
         return False
-    axis = 0 if node.op_type == "Conv" or across(node) else 1
+    axis = 0 if node.op_type == "Conv" or output_axis_first(node) else 1
     return len(bias.shape) == 1 and bias.shape[0] == weight.shape[axis]
 
 
 def on_integers(grid: TensorPlan) -> bool:
     """Tell whether a weight lies on uniform integers around zero, with a scale per output or one."""
-    number = grid.number
+    number = grid.format
     return isinstance(number, Integer) and number.symmetric and number.signed and number.bits <= 8
 
 
-def across(node: ir.Node) -> bool:
+def output_axis_first(node: ir.Node) -> bool:
     """Tell whether a matrix has its outputs along axis 0."""
     turned: int = node.attributes.get_int("transB", 0)
     return node.op_type == "Gemm" and turned == 1
@@ -125,7 +133,9 @@ def fit_layers(
     """
     if threads:
         torch.set_num_threads(threads)
-    work = _Work(graph, plan, Walk(graph, plan, feeds), recipe.of(plan.target), rounding, seed)
+    work = _Work(
+        graph, plan, LayerwiseRun(graph, plan, feeds), recipe.of(plan.target), rounding, seed
+    )
     work.rows = rows
     gone = forget(graph)
     with torch.no_grad():
@@ -143,7 +153,13 @@ class _Work:
     """What was fitted so far."""
 
     def __init__(
-        self, graph: Graph, plan: Plan, walk: Walk, recipe: Recipe, rounding: bool, seed: int
+        self,
+        graph: Graph,
+        plan: Plan,
+        walk: LayerwiseRun,
+        recipe: Recipe,
+        rounding: bool,
+        seed: int,
     ) -> None:
         self.graph, self.plan, self.walk, self.recipe = graph, plan, walk, recipe
         self.rounding, self.seed, self.rows = rounding, seed, ROWS
@@ -158,7 +174,7 @@ class _Work:
         layer = self.plan.layers.get(name)
         if weight is None or grid is None or layer is None or not layer.quantized:
             return
-        if not has_rows(node, weight) or not own_bias(node):
+        if not is_linear(node, weight) or not bias_is_per_output(node):
             return
         wants = {
             k: self.recipe.wants(name, node.op_type, k) for k in ("rounding", "bias_correction")
@@ -196,7 +212,7 @@ class _Work:
         biased: bool,
     ) -> tuple[Tensor, Tensor]:
         """Fit the integers of a layer; return its weights `[G, M, K]` and what the bias is short of."""
-        number, params = grid.number, grid.params
+        number, params = grid.format, grid.params
         assert isinstance(number, Integer)
         assert isinstance(params, Params)
         groups, count, _ = matrix.shape
@@ -232,11 +248,11 @@ def _matrix(node: ir.Node, weight: Tensor) -> Tensor:
     if node.op_type == "Conv":
         groups = node.attributes.get_int("group", 1)
         return weight.reshape(groups, weight.shape[0] // groups, -1)
-    return (weight if across(node) else weight.T)[None]
+    return (weight if output_axis_first(node) else weight.T)[None]
 
 
 def _unmatrix(node: ir.Node, matrix: Tensor, like: Tensor) -> Tensor:
     """Return `[G, M, K]` in the weight's own layout."""
     if node.op_type == "Conv":
         return matrix.reshape(like.shape)
-    return matrix[0] if across(node) else matrix[0].T.contiguous()
+    return matrix[0] if output_axis_first(node) else matrix[0].T.contiguous()

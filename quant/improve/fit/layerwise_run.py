@@ -5,7 +5,7 @@ it already quantized and improved. All samples go through a node before the next
 node runs once; a tensor is dropped behind its last reader.
 """
 
-__all__ = ["Walk", "fake_quantize", "forget", "spread_to"]
+__all__ = ["LayerwiseRun", "fake_quantize", "forget", "spread_to"]
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
@@ -38,9 +38,9 @@ def spread_to(numbers: Tensor, axis: int | None, rank: int) -> Tensor:
 
 def fake_quantize(x: Tensor, grid: TensorPlan | None) -> Tensor:
     """Return what the chip sees of `x`; for integers the arithmetic is that of `quant.formats`."""
-    if grid is None or grid.number is None or grid.params is None:
+    if grid is None or grid.format is None or grid.params is None:
         return x
-    number, params = grid.number, grid.params
+    number, params = grid.format, grid.params
     if not isinstance(number, Integer) or not isinstance(params, Params):
         return torch.from_numpy(number.fake_quantize(x.numpy(), params))
     scale = spread_to(torch.from_numpy(np.asarray(params.scale)), number.axis, x.dim())
@@ -66,7 +66,7 @@ def forget(graph: Graph) -> dict[int, list[str]]:
     return found
 
 
-class Walk:
+class LayerwiseRun:
     """The values of both networks at one place of the graph.
 
     Attributes:
@@ -141,8 +141,12 @@ class Walk:
             if (str(node.name), index) in self.weights:
                 return self.weights[str(node.name), index]
             made = fake_quantize(self.constant(value), self.plan.grid(name, str(node.name)))
-            if index == 2 and str(node.name) in self.plan.shifts and weight_of(node) is not None:
-                made = made + torch.from_numpy(self.plan.shifts[str(node.name)])
+            if (
+                index == 2
+                and str(node.name) in self.plan.bias_shifts
+                and weight_of(node) is not None
+            ):
+                made = made + torch.from_numpy(self.plan.bias_shifts[str(node.name)])
             self.weights[str(node.name), index] = made
             return made
         if not quantized:
@@ -155,7 +159,7 @@ class Walk:
         """Return all that a node sees."""
         count = len(node.inputs)
         name = str(node.name)
-        corrected = name in self.plan.shifts or (name, 2) in self.weights
+        corrected = name in self.plan.bias_shifts or (name, 2) in self.weights
         if quantized and weight_of(node) is not None and corrected:
             count = max(count, 3)
         found = [self.read(node, i, quantized=quantized, chunk=chunk) for i in range(count)]
@@ -167,7 +171,7 @@ class Walk:
         ):
             found[2] = self.weights[str(node.name), 2]
         elif quantized and count > len(node.inputs):
-            found[2] = torch.from_numpy(self.plan.shifts[str(node.name)])
+            found[2] = torch.from_numpy(self.plan.bias_shifts[str(node.name)])
         return found
 
     def chunks(self) -> range:

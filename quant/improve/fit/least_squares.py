@@ -27,7 +27,7 @@ import onnx_ir as ir
 import torch
 from torch.nn import functional
 
-from quant.improve.fit.layerwise_run import Walk
+from quant.improve.fit.layerwise_run import LayerwiseRun
 
 Tensor = torch.Tensor
 
@@ -95,7 +95,7 @@ def _positions(height: int, width: int, wanted: int, seed: int) -> Tensor:
     return torch.stack([chosen // width, chosen % width], dim=1)
 
 
-def rows_of(walk: Walk, node: ir.Node, most: int, seed: int) -> Rows:
+def rows_of(walk: LayerwiseRun, node: ir.Node, most: int, seed: int) -> Rows:
     """Return some rows of a layer from all samples.
 
     Args:

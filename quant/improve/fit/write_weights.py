@@ -41,8 +41,8 @@ def write_layers(
     made = replace(graph, model=model)
     tensors = {k: grids.get(t.tensor, t) for k, t in plan.tensors.items() if t.kind == "weight"}
     tensors = {**plan.tensors, **tensors}
-    shifts = {k: v for k, v in plan.shifts.items() if (k, 2) not in biases}
-    return made, replace(plan, graph=made.fingerprint, tensors=tensors, shifts=shifts)
+    shifts = {k: v for k, v in plan.bias_shifts.items() if (k, 2) not in biases}
+    return made, replace(plan, graph=made.fingerprint, tensors=tensors, bias_shifts=shifts)
 
 
 def _stored(name: str, array: torch.Tensor) -> ir.TensorProtocol:

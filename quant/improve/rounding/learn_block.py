@@ -12,7 +12,7 @@ that their outputs can be compared; this holds where every node computes each pl
 from a neighbourhood in its input. Other blocks get whole maps.
 """
 
-__all__ = ["Window", "learn_block", "window_of"]
+__all__ = ["Crop", "crop_of", "learn_block"]
 
 import math
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ import torch
 
 from quant.graph.prepared_graph import Graph, weight_of
 from quant.improve.rounding.blocks import Block
-from quant.improve.rounding.quantized_block import Twin
+from quant.improve.rounding.quantized_block import QuantizedBlock
 
 LOCAL = frozenset(
     {
@@ -43,7 +43,7 @@ ALIGNED = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class Crop:
     """Rows and columns of a window; a map that has fewer keeps all of its own."""
 
     rows: int
@@ -57,7 +57,7 @@ class Window:
         return [x[:, :, top : top + self.rows, left : left + self.columns] for x in maps]
 
 
-def window_of(block: Block, graph: Graph, entry: torch.Size, out: torch.Size) -> Window | None:
+def crop_of(block: Block, graph: Graph, entry: torch.Size, out: torch.Size) -> Crop | None:
     """Return the window for a block, or None where it needs whole maps or they are small.
 
     Args:
@@ -71,7 +71,7 @@ def window_of(block: Block, graph: Graph, entry: torch.Size, out: torch.Size) ->
     sizes = [PLACES * max(1, round(entry[i] / max(out[i], 1))) for i in (2, 3)]
     if all(sizes[i] >= entry[i + 2] for i in range(2)):
         return None
-    return Window(*sizes)
+    return Crop(*sizes)
 
 
 def _local(node: ir.Node, graph: Graph) -> bool:
@@ -130,7 +130,7 @@ JUDGED = 32
 """Samples on which a block is judged before and after."""
 
 
-def learn_block(twin: Twin, seed: int) -> float:
+def learn_block(twin: QuantizedBlock, seed: int) -> float:
     """Learn what a twin has to learn; return how many dB nearer to float its output is.
 
     The roundings, scales and biases of the twin are what was learned; under 0 dB they are not to be
@@ -161,13 +161,13 @@ def learn_block(twin: Twin, seed: int) -> float:
 class _Steps:
     """Gradient steps of one block."""
 
-    def __init__(self, twin: Twin, rng: np.random.Generator) -> None:
+    def __init__(self, twin: QuantizedBlock, rng: np.random.Generator) -> None:
         self.twin, self.rng = twin, rng
         deviations: dict[str, float] = {}
         entry = twin.entry(0)[0]
         with torch.no_grad():
             out = twin.plain(entry, deviations)
-        self.window = window_of(twin.block, twin.walk.graph, entry.shape, out.shape)
+        self.window = crop_of(twin.block, twin.walk.graph, entry.shape, out.shape)
         groups = [{"params": [r.v], "lr": RATES["v"]} for r in twin.roundings.values()]
         groups += [{"params": [r.e], "lr": RATES["e"]} for r in twin.roundings.values()]
         for name, bias in twin.biases.items():
@@ -178,7 +178,7 @@ class _Steps:
         self.order: list[int] = []
         self.count = self._affordable(twin, entry)
 
-    def _affordable(self, twin: Twin, entry: Tensor) -> int:
+    def _affordable(self, twin: QuantizedBlock, entry: Tensor) -> int:
         with torch.no_grad():
             tried = self.window.cut((entry,), self.rng)[0] if self.window is not None else entry
             each = PASSES * twin.macs(tried) * self.together
@@ -219,7 +219,7 @@ def _accumulate(loss: Tensor) -> None:
     torch.autograd.backward([loss])
 
 
-def _error(twin: Twin) -> float:
+def _error(twin: QuantizedBlock) -> float:
     """Return the mean squared error of the first samples behind the quantized network's entry."""
     found = []
     with torch.no_grad():

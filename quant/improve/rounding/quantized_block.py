@@ -1,6 +1,6 @@
 """Twin: a block run in float and as the chip will see it, with what can be learned of it."""
 
-__all__ = ["Twin", "straight_through"]
+__all__ = ["QuantizedBlock", "straight_through"]
 
 from typing import Any
 
@@ -10,8 +10,8 @@ import torch
 
 from quant.formats.number_format import Integer, Params
 from quant.graph.prepared_graph import weight_of
-from quant.improve.fit.fit_layers import has_bias, has_rows, on_integers, own_bias
-from quant.improve.fit.layerwise_run import Walk, fake_quantize
+from quant.improve.fit.fit_layers import bias_is_per_output, has_bias, is_linear, on_integers
+from quant.improve.fit.layerwise_run import LayerwiseRun, fake_quantize
 from quant.improve.fit.torch_operators import run_node
 from quant.improve.rounding.blocks import Block
 from quant.improve.rounding.soft_rounding import SoftRounding
@@ -21,7 +21,7 @@ from quant.plan.tensor_plans import TensorPlan
 Tensor = torch.Tensor
 
 
-class Twin:
+class QuantizedBlock:
     """One block in both networks, standing where a walk stands.
 
     Attributes:
@@ -36,7 +36,9 @@ class Twin:
         device: Where it is learned.
     """
 
-    def __init__(self, walk: Walk, block: Block, recipe: Recipe, device: torch.device) -> None:
+    def __init__(
+        self, walk: LayerwiseRun, block: Block, recipe: Recipe, device: torch.device
+    ) -> None:
         self.walk, self.block, self.device = walk, block, device
         self.roundings: dict[str, SoftRounding] = {}
         self.biases: dict[str, Tensor] = {}
@@ -57,7 +59,7 @@ class Twin:
         layer = self.walk.plan.layers.get(name)
         if weight is None or grid is None or layer is None or not layer.quantized:
             return
-        if not has_rows(node, weight) or not own_bias(node):
+        if not is_linear(node, weight) or not bias_is_per_output(node):
             return
         wanted = recipe.wants(name, node.op_type, "rounding")
         if wanted in (None, "learned") and on_integers(grid):
@@ -66,7 +68,7 @@ class Twin:
             self.biases[name] = self._constants[name, 2, True].clone().requires_grad_()
 
     def _rounding(self, name: str, grid: TensorPlan) -> SoftRounding:
-        number, params = grid.number, grid.params
+        number, params = grid.format, grid.params
         assert isinstance(number, Integer)
         assert isinstance(params, Params)
         scale = torch.from_numpy(np.array(params.scale)).to(self.device)
@@ -157,9 +159,9 @@ def straight_through(x: Tensor, grid: TensorPlan | None) -> Tensor:
     Bengio et al. 2013, "Estimating or Propagating Gradients Through Stochastic Neurons"; other
     grids pass every gradient on.
     """
-    if grid is None or grid.number is None or grid.params is None:
+    if grid is None or grid.format is None or grid.params is None:
         return x
-    number, params = grid.number, grid.params
+    number, params = grid.format, grid.params
     if isinstance(number, Integer) and isinstance(params, Params) and params.scale.ndim == 0:
         made: Tensor = torch.fake_quantize_per_tensor_affine(
             x, float(params.scale), int(params.zero_point), number.qmin, number.qmax

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from quant.formats.number_format import Params
 from quant.graph.prepared_graph import Graph, weight_of
-from quant.improve.fit.layerwise_run import Tensor, Walk, forget, spread_to
+from quant.improve.fit.layerwise_run import LayerwiseRun, Tensor, forget, spread_to
 from quant.improve.fit.torch_operators import can_run
 from quant.improve.fit.write_weights import write_layers
 from quant.improve.rounding.blocks import find_blocks
 from quant.improve.rounding.learn_block import BATCH, learn_block
-from quant.improve.rounding.quantized_block import Twin
+from quant.improve.rounding.quantized_block import QuantizedBlock
 from quant.plan.recipe import NOTHING, Recipe
 from quant.plan.tensor_plans import Plan, TensorPlan
 
@@ -31,10 +31,10 @@ def worth_learning(graph: Graph, plan: Plan, recipe: Recipe = NOTHING) -> bool:
     for node in graph.nodes:
         name, weight = str(node.name), weight_of(node)
         grid = plan.grid(str(weight.name), name) if weight is not None else None
-        if grid is None or grid.number is None:
+        if grid is None or grid.format is None:
             continue
         wanted = recipe.wants(name, node.op_type, "rounding")
-        if wanted == "learned" or (wanted is None and grid.number.bits < 8):
+        if wanted == "learned" or (wanted is None and grid.format.bits < 8):
             return True
     return False
 
@@ -71,14 +71,16 @@ def reconstruct(
     if threads:
         torch.set_num_threads(threads)
     graph, plan = _with_shifts(graph, plan)
-    walk = Walk(graph, plan, feeds, floats=base, chunk=BATCH)
+    walk = LayerwiseRun(graph, plan, feeds, floats=base, chunk=BATCH)
     blocks = {b.nodes[0]: b for b in find_blocks(graph, can_run)}
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     learned = _Learned(walk)
     gone = forget(graph)
     for index, node in enumerate(graph.nodes):
         if node in blocks:
-            twins = [Twin(walk, blocks[node], recipe.of(plan.target), device) for _ in range(2)]
+            twins = [
+                QuantizedBlock(walk, blocks[node], recipe.of(plan.target), device) for _ in range(2)
+            ]
             twins[1].keep_integers()
             gains = [learn_block(twin, seed + index) for twin in twins]
             if max(gains) > 0:
@@ -96,7 +98,7 @@ def _with_shifts(graph: Graph, plan: Plan) -> tuple[Graph, Plan]:
     """Put the plan's shifts into biases, where they can be learned."""
     biases = {}
     for node in graph.nodes:
-        shift = plan.shifts.get(str(node.name))
+        shift = plan.bias_shifts.get(str(node.name))
         if shift is None or weight_of(node) is None:
             continue
         old = node.inputs[2] if len(node.inputs) > 2 else None
@@ -108,13 +110,13 @@ def _with_shifts(graph: Graph, plan: Plan) -> tuple[Graph, Plan]:
 class _Learned:
     """What was learned so far; the walk goes on with it."""
 
-    def __init__(self, walk: Walk) -> None:
+    def __init__(self, walk: LayerwiseRun) -> None:
         self.walk = walk
         self.weights: dict[str, Tensor] = {}
         self.biases: dict[tuple[str, int], Tensor] = {}
         self.grids: dict[str, TensorPlan] = {}
 
-    def take(self, twin: Twin) -> None:
+    def take(self, twin: QuantizedBlock) -> None:
         """Take over a twin's numbers."""
         for node in twin.block.layers:
             name, weight = str(node.name), weight_of(node)

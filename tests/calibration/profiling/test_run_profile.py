@@ -21,8 +21,8 @@ from quant.calibration.profiling.run_profile import (
 )
 from quant.calibration.profiling.statistics_graph import (
     BLIND_STRIDE,
-    tap,
-    tapped_tensors,
+    profiled_tensors,
+    with_statistics,
 )
 from quant.common.errors import InputError
 from quant.compare.batch import Batch
@@ -86,7 +86,9 @@ def packed(samples: Sequence[Sample], size: int, name: str) -> list[Batch]:
 
 def profiled(graph: Graph, samples: Sequence[Sample]) -> Profile:
     name = str(graph.inputs[0].name)
-    return profile(graph, packed(samples, tap(graph).batch, name), preprocess="pp", threads=1)
+    return profile(
+        graph, packed(samples, with_statistics(graph).batch, name), preprocess="pp", threads=1
+    )
 
 
 def file_bytes(made: Profile, folder: Path) -> bytes:
@@ -97,7 +99,7 @@ def file_bytes(made: Profile, folder: Path) -> bytes:
 def raw(graph: Graph, samples: Sequence[Sample], batch: int = 1) -> dict[str, list[F32]]:
     """Return every activation of every sample, from an independent session with those outputs."""
     proto = onnx.load_from_string(onnx_bytes(graph))
-    names = tapped_tensors(graph)
+    names = profiled_tensors(graph)
     inputs = {i.name for i in proto.graph.input}
     del proto.graph.output[:]
     kind = onnx.TensorProto.FLOAT
@@ -179,7 +181,7 @@ def test_a_profile_is_what_numpy_computes_from_the_raw_activations(
     samples = images(21)
 
     made = assert_right(graph, samples)
-    assert tap(graph).batch == 16  # so that the second batch is partly filled
+    assert with_statistics(graph).batch == 16  # so that the second batch is partly filled
     assert made.provenance.graph == graph.fingerprint
     assert made.provenance.preprocess == "pp"
     assert made.provenance.settings == settings_fingerprint()
@@ -307,7 +309,7 @@ def test_a_fixed_batch_gives_the_numbers_of_its_samples_alone(
     graph = prepared(conv(str(batch), size), tmp_path)
     samples = images(7, seed=6)
 
-    assert tap(graph).batch == batch
+    assert with_statistics(graph).batch == batch
     made = assert_right(graph, samples, batch)
     assert made.tensors["input"].count == 7 * 768
     wanted = file_bytes(made, tmp_path)
@@ -471,7 +473,7 @@ def test_what_a_relu_absorbs_is_not_watched(tmp_path: Path) -> None:
 
 def run_in_two(graph: Graph, samples: Sequence[Sample], path: Path, stop: int) -> Profile:
     """Profile, die after `stop` batches, and go on from the checkpoint."""
-    size = tap(graph).batch
+    size = with_statistics(graph).batch
     name = str(graph.inputs[0].name)
     first = packed(samples, size, name)
 

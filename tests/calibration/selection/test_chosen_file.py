@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from quant.calibration import Data, open_data
-from quant.calibration.selection.chosen_file import check_form, write_chosen
+from quant.calibration.selection.chosen_file import check_suffix, write_chosen
 from quant.common.errors import InputError
 from quant.preprocess.image_to_tensor import Preprocess
 
@@ -155,16 +155,16 @@ def test_the_forms_are_told_before_the_work(folder: Path, spec: Callable) -> Non
     np.save(folder / "x.npy", np.zeros((2, 3, 4, 4), np.float32))
     arrays, pictures = opened(folder / "x.npy", spec), opened(folder, spec)
     with pytest.raises(InputError) as caught:
-        check_form(arrays, Path("out/c.txt"))
+        check_suffix(arrays, Path("out/c.txt"))
     assert str(caught.value) == (
         f"--out out/c.txt: a list names image files, and --data {folder}/x.npy has none. "
         "Give --out out/c.npz."
     )
     with pytest.raises(InputError) as caught:
-        check_form(pictures, Path("c.csv"))
+        check_suffix(pictures, Path("c.csv"))
     assert str(caught.value) == (
         "--out c.csv: a choice is a .txt list of image files or an .npz of arrays, saw '.csv'. "
         "Call it c.txt."
     )
     with pytest.raises(InputError, match=r"saw ''. Call it c.npz.$"):
-        check_form(arrays, Path("c"))
+        check_suffix(arrays, Path("c"))

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from quant.calibration.profiling.run_profile import profile
-from quant.calibration.profiling.statistics_graph import tap
+from quant.calibration.profiling.statistics_graph import with_statistics
 from quant.calibration.selection.features import (
     DEPTHS,
     ELEMENTS,
     LEAST,
     SIDE,
+    FeatureHook,
     Features,
-    FeatureWatch,
     thumbnails,
 )
 from quant.graph.prepared_graph import Graph
@@ -25,11 +25,11 @@ NETS = pytest.mark.parametrize("net", [conv_relu_net, residual_net, depthwise_ne
 
 
 def watched(graph: Graph, samples: list) -> Features:
-    watch = FeatureWatch(
+    watch = FeatureHook(
         [str(v.name) for v in graph.inputs], [str(v.name) for v in graph.model.graph.outputs]
     )
     name = str(graph.inputs[0].name)
-    profile(graph, packed(samples, tap(graph).batch, name), threads=1, witness=watch)
+    profile(graph, packed(samples, with_statistics(graph).batch, name), threads=1, witness=watch)
     return watch.result()
 
 

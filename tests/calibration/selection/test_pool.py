@@ -7,7 +7,7 @@ import pytest
 
 from quant.calibration.selection.coverage import METHODS
 from quant.calibration.selection.features import Features
-from quant.calibration.selection.pool import Pool, judged
+from quant.calibration.selection.pool import Pool, screened
 
 
 def features(count: int = 80, seed: int = 0) -> Features:
@@ -38,7 +38,7 @@ def with_rows(base: Features, rows: list[int], digest: bool, wobble: float = 0.0
 @pytest.mark.parametrize(("digest", "wobble"), [(True, 0.0), (False, 0.05)])
 def test_copies_are_found_and_never_chosen(digest: bool, wobble: float) -> None:
     """Exact and near; they name the original, also where they are many."""
-    pool = judged(with_rows(features(), [3, 3, 8], digest, wobble))
+    pool = screened(with_rows(features(), [3, 3, 8], digest, wobble))
 
     assert pool.copy_of[80:].tolist() == [3, 3, 8]
     assert (pool.copy_of[:80] == -1).all()
@@ -52,7 +52,7 @@ def odd_pool() -> Pool:
     groups = dict(base.groups)
     groups["depth a"] = groups["depth a"].copy()
     groups["depth a"][[5, 120]] = 60 * np.random.default_rng(4).normal(size=40)
-    return judged(replace(base, groups=groups))
+    return screened(replace(base, groups=groups))
 
 
 def test_what_is_out_of_domain_is_chosen_only_if_asked() -> None:
@@ -69,7 +69,7 @@ def test_a_sample_that_is_not_finite_is_nobody() -> None:
     """Neither chosen nor near anything."""
     base = features()
     base.groups["depth a"][7, 2] = np.inf
-    pool = judged(base)
+    pool = screened(base)
     chosen = pool.choose("coverage", 10)
     nearest, apart = pool.stands_for(chosen)
 
@@ -82,7 +82,7 @@ def test_a_sample_that_is_not_finite_is_nobody() -> None:
 
 def test_distances_are_in_those_of_neighbours() -> None:
     """Worked out from the points in float64."""
-    pool = judged(features())
+    pool = screened(features())
     chosen = pool.choose("coverage", 12)
     nearest, apart = pool.stands_for(chosen)
     every = np.linalg.norm(pool.points[:, None] - pool.points[None], axis=2)
@@ -96,8 +96,8 @@ def test_nobody_fit_to_be_chosen_is_no_crash() -> None:
     """The command says so; one sample is a pool as well."""
     base = features(4)
     base.groups["depth a"][:] = np.nan
-    assert judged(base).eligible().tolist() == []
-    one = judged(features(1))
+    assert screened(base).eligible().tolist() == []
+    one = screened(features(1))
     assert one.choose("coverage", 5).tolist() == [0]
     assert one.choose("kmeans", 5).tolist() == [0]
     assert one.stands_for(np.array([0]))[1].tolist() == [0.0]

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from quant.calibration.sources.data import BadSample
-from quant.calibration.sources.decode import extensions, open_image, plain
+from quant.calibration.sources.decode import eight_bit, extensions, open_image
 
 
 def reason(path: Path) -> str:
@@ -104,7 +104,7 @@ def test_a_mode_without_conversion_says_so(monkeypatch: pytest.MonkeyPatch) -> N
     image = Image.new("LAB", (1, 1))
     monkeypatch.setattr(image, "convert", refuse)
     with pytest.raises(BadSample, match=r"^mode LAB cannot be converted to RGB$"):
-        plain(image)
+        eight_bit(image)
 
 
 def test_the_first_frame_of_an_animation_is_taken(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from quant.calibration import BadSample, InputSpec
-from quant.calibration.sources.input_converter import Intake, image_intake
+from quant.calibration.sources.input_converter import InputConverter, image_converter
 from quant.common.errors import InputError
 from quant.preprocess.image_to_tensor import Preprocess
 
@@ -71,16 +71,16 @@ def test_preprocessing_that_does_not_fit_names_the_flag(
     spec: Spec, shape: tuple[int | None, ...], fields: dict[str, object], sentence: str
 ) -> None:
     with pytest.raises(InputError) as caught:
-        image_intake([spec(shape)], Preprocess(**fields), "d")  # type: ignore[arg-type]
+        image_converter([spec(shape)], Preprocess(**fields), "d")  # type: ignore[arg-type]
 
     assert str(caught.value) == sentence
 
 
 def test_several_inputs_and_integers_say_what_would_work(spec: Spec) -> None:
     with pytest.raises(InputError) as several:
-        image_intake([spec(name="a"), spec(name="b")], Preprocess(), "d")
+        image_converter([spec(name="a"), spec(name="b")], Preprocess(), "d")
     with pytest.raises(InputError) as integers:
-        image_intake([spec(dtype="uint8")], Preprocess(mean=(127,)), "d")
+        image_converter([spec(dtype="uint8")], Preprocess(mean=(127,)), "d")
 
     assert str(several.value) == (
         "d: images can feed a model with one input, saw 2: 'a', 'b'. "
@@ -95,13 +95,13 @@ def test_an_image_comes_in_the_inputs_own_numbers(spec: Spec) -> None:
     image = Image.new("RGB", (2, 2), (1, 2, 255))
 
     for dtype in ("float32", "float16", "float64", "uint8"):
-        made = image_intake([spec(dtype=dtype)], Preprocess(), "d").image(image, "k")
+        made = image_converter([spec(dtype=dtype)], Preprocess(), "d").image(image, "k")
         assert made.dtype == np.dtype(dtype)
         assert made[:, 1, 1].tolist() == [1, 2, 255]
 
 
 def test_an_image_of_another_size_is_told_at_the_image(spec: Spec) -> None:
-    intake = image_intake([spec((None, 3, 4, 4))], Preprocess(), "d")
+    intake = image_converter([spec((None, 3, 4, 4))], Preprocess(), "d")
     with pytest.raises(InputError) as caught:
         intake.image(Image.new("RGB", (5, 4)), "a\n.png")
     with pytest.raises(BadSample, match=r"^the image has no pixels$"):
@@ -113,7 +113,7 @@ def test_an_image_of_another_size_is_told_at_the_image(spec: Spec) -> None:
 
 
 def test_uint8_images_are_preprocessed_and_floats_are_verbatim(spec: Spec) -> None:
-    intake = Intake(spec(), Preprocess(mean=(10,)))
+    intake = InputConverter(spec(), Preprocess(mean=(10,)))
     hwc = np.full((2, 2, 3), 15, np.uint8)
 
     assert set(intake.array(hwc, "k").ravel().tolist()) == {5.0}
@@ -123,7 +123,7 @@ def test_uint8_images_are_preprocessed_and_floats_are_verbatim(spec: Spec) -> No
     assert set(intake.array(clear, "k").ravel().tolist()) == {-10.0}
     chw = np.random.default_rng(0).normal(size=(3, 2, 2))
     np.testing.assert_array_equal(intake.array(chw, "k"), chw.astype(np.float32))
-    raw = Intake(spec((None, 3, 2, 2), dtype="uint8"), Preprocess())
+    raw = InputConverter(spec((None, 3, 2, 2), dtype="uint8"), Preprocess())
     assert raw.array(np.zeros((3, 2, 2), np.uint8), "k").dtype == np.uint8
 
 
@@ -160,6 +160,6 @@ def test_uint8_images_are_preprocessed_and_floats_are_verbatim(spec: Spec) -> No
 )
 def test_arrays_that_do_not_fit_are_refused(spec: Spec, row: np.ndarray, sentence: str) -> None:
     with pytest.raises(InputError) as caught:
-        Intake(spec((None, 3, 4, 4)), Preprocess()).array(np.asarray(row), "k")
+        InputConverter(spec((None, 3, 4, 4)), Preprocess()).array(np.asarray(row), "k")
 
     assert str(caught.value) == sentence

@@ -132,7 +132,7 @@ def golden_plan(graph: Graph) -> Plan:
         tensors[data] = TensorPlan(
             tensor=data,
             kind="activation",
-            number=ACTIVATION,
+            format=ACTIVATION,
             params=Params(
                 scale=np.array(record.scale_d, np.float32),
                 zero_point=np.array(record.offset_d, np.int32),
@@ -148,7 +148,7 @@ def golden_plan(graph: Graph) -> Plan:
             tensors[weight] = TensorPlan(
                 tensor=weight,
                 kind="weight",
-                number=WEIGHT.along(axis),
+                format=WEIGHT.along(axis),
                 params=Params(scale=np.asarray(scale), zero_point=np.zeros(scale.shape, np.int32)),
                 because="",
             )

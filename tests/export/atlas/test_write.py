@@ -115,7 +115,7 @@ def test_bias_shifts_are_in_every_file(tmp_path: Path) -> None:
     shift = np.linspace(1, 2, 16).astype(np.float32)
     both = {"conv2": shift, "conv1": np.ones(8, np.float32)}  # conv1 is float: nothing to take back
     plan = by_hand(graph, {"b": (0.02, -128)}, shifts=both)
-    plain = replace(plan, shifts={})
+    plain = replace(plan, bias_shifts={})
     write(graph, plan, tmp_path / "a", Deployment())
     write(graph, plain, tmp_path / "b", Deployment())
     step = np.float32(0.02) * np.asarray(plan.tensors["w2"].params.scale)  # type: ignore[union-attr]
@@ -437,7 +437,7 @@ def test_a_layer_without_an_int8_form_is_refused_or_stays_float(tmp_path: Path) 
     assert why == {"up": str(caught.value)}
     assert [p.precision for p in kept.layers.values()] == ["int8", "float16", "int8"]
     assert sorted(kept.tensors) == ["c", "w1", "w3", "x"]
-    assert list(kept.shifts) == ["a"]
+    assert list(kept.bias_shifts) == ["a"]
     check_plan(kept, graph, ATLAS)
     proto = onnx.load(tmp_path / "deploy_model.onnx")
     kinds = [n.op_type for n in proto.graph.node]

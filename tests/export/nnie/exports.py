@@ -18,7 +18,7 @@ from quant.graph.layers import layers
 from quant.graph.prepared_graph import Graph
 from quant.plan.tensor_plans import LayerPlan, Plan
 from quant.preprocess.image_to_tensor import Preprocess
-from quant.target.deployment import Deployment, Samples
+from quant.target.deployment import Deployment, SampleReader
 from quant.target.table import Exported
 from tests.chosen import prepared
 
@@ -43,7 +43,7 @@ def plan_of(graph: Graph, high: tuple[str, ...] = (), floats: tuple[str, ...] = 
 
 def pictures(
     preprocess: Preprocess, name: str = "input", count: int = COUNT, seed: int = 0
-) -> Samples:
+) -> SampleReader:
     """Return samples made of seeded noise by the preprocessing, at its own size."""
     assert preprocess.size is not None
     width, height = preprocess.size

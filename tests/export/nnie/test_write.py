@@ -21,7 +21,7 @@ from quant.export.nnie.files.mapper_cfg import read_cfg
 from quant.export.nnie.write import write
 from quant.graph.prepared_graph import Graph
 from quant.preprocess.image_to_tensor import Preprocess
-from quant.target.deployment import Deployment, Samples
+from quant.target.deployment import Deployment, SampleReader
 from quant.target.finding import errors
 from tests.chosen import prepared, run
 from tests.export.nnie.exports import fed, pictures, plan_of, read_export, written
@@ -48,7 +48,7 @@ def tree(folder: Path) -> dict[str, bytes]:
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in files}
 
 
-def arrays(seed: int = 0, count: int = 20, **shapes: tuple[int, ...]) -> Samples:
+def arrays(seed: int = 0, count: int = 20, **shapes: tuple[int, ...]) -> SampleReader:
     """Return samples of seeded normal numbers, which are no pixels."""
 
     def samples(n: int) -> Iterator[tuple[str, Mapping[str, NDArray[Any]]]]:
@@ -248,7 +248,7 @@ def test_bias_shifts_of_the_plan_are_in_the_weights(tmp_path: Path) -> None:
         graph=plan.graph,
         layers=plan.layers,
         tensors={},
-        shifts={"mix": shift},
+        bias_shifts={"mix": shift},
     )
     deployment = Deployment(preprocess=SIZED, samples=pictures(SIZED))
     write(graph, plan, tmp_path, deployment)

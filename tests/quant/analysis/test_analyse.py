@@ -15,7 +15,7 @@ from quant.analysis.isolated import isolated_errors
 from quant.analysis.layer_table import measured_layers
 from quant.choose.planner import choose
 from quant.common.errors import InputError
-from quant.compare.error_sums import Rows, Sums
+from quant.compare.error_sums import ErrorSums, RowSums
 from quant.graph.layers import layers
 from quant.graph.prepared_graph import Graph, named_values, weight_of
 from quant.plan.tensor_plans import Plan
@@ -125,14 +125,14 @@ def test_saturation_and_rounding_are_told_apart() -> None:
     profile = profiled(graph, feeds)
     plan = choose(graph, profile, TARGETS["onnxruntime"], observer="minmax")
     known = plan.tensors["input"]
-    assert known.number is not None
-    cut = known.number.parameters(-1.5, 1.5)
+    assert known.format is not None
+    cut = known.format.parameters(-1.5, 1.5)
     plan = replace(plan, tensors={**plan.tensors, "input": replace(known, params=cut)})
     one = measured(graph, plan, profile, [batch_of(feeds, 8)])[1].layers["conv1"].inputs[0]
 
     x = feeds["input"].astype(np.float64)
-    error = (known.number.fake_quantize(feeds["input"], cut) - x) ** 2
-    low, high = (float(v) for v in known.number.reach(cut))
+    error = (known.format.fake_quantize(feeds["input"], cut) - x) ** 2
+    low, high = (float(v) for v in known.format.reach(cut))
     out = (x < low) | (x > high)
     assert one.saturated == pytest.approx(out.mean(), abs=2e-3)
     assert one.saturation_noise == pytest.approx(error[out].sum() / error.sum(), abs=2e-3)
@@ -142,10 +142,10 @@ def test_saturation_and_rounding_are_told_apart() -> None:
 
 def test_what_is_not_finite_is_left_out_of_the_sums() -> None:
     """One infinite element must not blind the analysis of all others."""
-    sums = Sums()
+    sums = ErrorSums()
     signal, noise = np.ones((2, 3)), np.ones((2, 3))
     noise[1, 2] = np.nan
-    sums.add(signal, noise, Rows(2, 2))
+    sums.add(signal, noise, RowSums(2, 2))
 
     assert sums.signal.tolist() == [2, 2, 1]
     assert sums.by_image.tolist() == [0.0, 0.0]
@@ -153,9 +153,9 @@ def test_what_is_not_finite_is_left_out_of_the_sums() -> None:
 
 def test_channels_that_change_from_image_to_image_are_added_up() -> None:
     """A network of any size has outputs whose flattened length depends on the image."""
-    sums = Sums()
-    sums.add(np.ones((1, 2)), np.ones((1, 2)), Rows(1, 1))
-    sums.add(np.ones((1, 3)), np.ones((1, 3)), Rows(1, 1))
+    sums = ErrorSums()
+    sums.add(np.ones((1, 2)), np.ones((1, 2)), RowSums(1, 1))
+    sums.add(np.ones((1, 3)), np.ones((1, 3)), RowSums(1, 1))
 
     assert sums.signal.tolist() == [5.0]
 

@@ -80,9 +80,9 @@ class Case:
     def edited(self, tensor: str, factor: float) -> None:
         """Plant a fault that only an edited plan has: a range that is wrong by a factor."""
         known = self.plan.tensors[tensor]
-        assert known.number is not None
-        low, high = (float(x) * factor for x in known.number.span(known.params))
-        params = known.number.parameters(low, high)
+        assert known.format is not None
+        low, high = (float(x) * factor for x in known.format.span(known.params))
+        params = known.format.parameters(low, high)
         tensors = {**self.plan.tensors, tensor: replace(known, params=params)}
         self.plan = replace(self.plan, tensors=tensors)
 
@@ -315,7 +315,9 @@ def test_a_remedy_is_one_that_the_target_has(monkeypatch: pytest.MonkeyPatch) ->
     )
     range_ = Case(models.conv_relu_net())
     range_.edited("input", 40)
-    chip = replace(TARGETS["onnxruntime"], observers=("entropy",), per_tensor=frozenset({"Conv"}))
+    chip = replace(
+        TARGETS["onnxruntime"], observers=("entropy",), per_tensor_ops=frozenset({"Conv"})
+    )
     monkeypatch.setattr(causes, "TARGETS", {"onnxruntime": chip})
 
     found = [weight.cause("depthwise"), range_.cause("conv1")]

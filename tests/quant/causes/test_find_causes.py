@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from quant.analysis.layer_error import LayerError
 from quant.calibration import Batch
 from quant.calibration.profiling.run_profile import profile
-from quant.calibration.profiling.statistics_graph import micro_batch, tapped_tensors
+from quant.calibration.profiling.statistics_graph import micro_batch, profiled_tensors
 from quant.causes.find_causes import likely_cause
 from quant.choose.planner import choose
 from quant.graph.prepared_graph import Graph
@@ -41,7 +41,7 @@ def scaled(proto: onnx.ModelProto, name: str, factor: NDArray[np.float32]) -> on
 
 def seen(graph: Graph, images: NDArray[np.float32]) -> Profile:
     """Return the profile over all images."""
-    size = micro_batch(graph, tapped_tensors(graph))
+    size = micro_batch(graph, profiled_tensors(graph))
     rows = [images[i : i + size] for i in range(0, len(images), size)]
     full = [np.concatenate([r, np.repeat(r[-1:], size - len(r), axis=0)]) for r in rows]
     batches = [

@@ -27,7 +27,7 @@ def coarse(graph: Graph, plan: Plan) -> Plan:
             params = Params(scale=scale, zero_point=tensor.params.zero_point)
             tensors[name] = replace(tensor, params=params)
         else:
-            tensors[name] = replace(tensor, number=None, params=None)
+            tensors[name] = replace(tensor, format=None, params=None)
     return replace(plan, tensors=tensors)
 
 
@@ -79,7 +79,7 @@ def test_the_mean_error_of_every_channel_vanishes(name: str) -> None:
 
     assert before > 0.01
     assert after < 1e-4 * before
-    assert plan.shifts["layer"].dtype == np.float32
+    assert plan.bias_shifts["layer"].dtype == np.float32
 
 
 def test_padding_leaves_a_part_of_the_error() -> None:
@@ -93,7 +93,7 @@ def test_a_whole_net_comes_nearer() -> None:
     before, after, plan = shrinks(residual_net())
 
     assert after < before
-    assert list(plan.shifts) == ["stem", "conv1", "conv2", "fc"]
+    assert list(plan.bias_shifts) == ["stem", "conv1", "conv2", "fc"]
 
 
 def test_a_permuted_view_gets_no_shift() -> None:
@@ -115,7 +115,7 @@ def test_a_permuted_view_gets_no_shift() -> None:
     graph, plan = chosen(proto, "tensorrt")
     better = correct_bias(coarse(graph, plan), graph, profiled(graph))
 
-    assert list(better.shifts) == ["first"]
+    assert list(better.bias_shifts) == ["first"]
 
 
 def test_a_convolution_over_time_gets_no_shift_of_its_steps() -> None:
@@ -125,7 +125,7 @@ def test_a_convolution_over_time_gets_no_shift_of_its_steps() -> None:
     )
     graph, plan = chosen(proto, "tensorrt")
 
-    assert correct_bias(coarse(graph, plan), graph, profiled(graph)).shifts == {}
+    assert correct_bias(coarse(graph, plan), graph, profiled(graph)).bias_shifts == {}
 
 
 def test_a_recipe_turns_it_off() -> None:
@@ -133,16 +133,16 @@ def test_a_recipe_turns_it_off() -> None:
     recipe = Recipe(rules=(Rule(match="conv*", bias_correction="off"),))
     better = correct_bias(coarse(graph, plan), graph, profiled(graph), recipe)
 
-    assert list(better.shifts) == ["stem", "fc"]
+    assert list(better.bias_shifts) == ["stem", "fc"]
     off = Recipe(defaults=Rule(bias_correction="off"))
-    assert correct_bias(plan, graph, profiled(graph), off).shifts == {}
+    assert correct_bias(plan, graph, profiled(graph), off).bias_shifts == {}
 
 
 def test_layers_that_stay_float_get_none() -> None:
     recipe = Recipe(rules=(Rule(match="conv1", precision="float"),))
     graph, plan = chosen(residual_net(), recipe=recipe)
 
-    assert "conv1" not in correct_bias(coarse(graph, plan), graph, profiled(graph)).shifts
+    assert "conv1" not in correct_bias(coarse(graph, plan), graph, profiled(graph)).bias_shifts
 
 
 def test_the_shift_by_hand() -> None:

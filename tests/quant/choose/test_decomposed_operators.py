@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from quant.choose.decomposed_operators import GELU, LAYERNORM, curves
+from quant.choose.decomposed_operators import GELU, LAYERNORM, decomposed_operators
 from quant.choose.planner import choose
 from quant.target.table import TARGETS
 from tests import transformer_nets
@@ -73,7 +73,7 @@ def test_every_spelling_is_known_to_the_last_node(name: str) -> None:
     graph = prepared(model(behind_conv(body), held()))
     inner = {str(n.name) for n in graph.nodes if n.op_type != "Conv"}
 
-    assert curves(graph.nodes) == dict.fromkeys(inner, said)
+    assert decomposed_operators(graph.nodes) == dict.fromkeys(inner, said)
 
 
 @pytest.mark.parametrize("target", ["onnxruntime", "tensorrt"])
@@ -102,12 +102,12 @@ def test_the_cube_of_a_gelu_is_not_quantized(target: str) -> None:
 def test_what_is_only_alike_is_left(body: str) -> None:
     graph = prepared(model(behind_conv(body), held()))
 
-    assert curves(graph.nodes) == {}
+    assert decomposed_operators(graph.nodes) == {}
 
 
 def test_a_transformer_in_pieces_says_which_piece_is_what() -> None:
     graph = prepared(transformer_nets.vit("chains", blocks=1))
-    found = curves(graph.nodes)
+    found = decomposed_operators(graph.nodes)
 
     assert sum(said == LAYERNORM for said in found.values()) == 3 * 9
     assert sum(said == GELU for said in found.values()) == 5

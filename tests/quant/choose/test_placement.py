@@ -234,7 +234,7 @@ def test_an_operand_that_is_a_constant_keeps_an_add_float() -> None:
         }""",
         weights(0, w1=(4, 3, 1, 1), w2=(2, 4, 1, 1), k=(8,)),
     )
-    for target in [name for name in TARGETS if "Add" in TARGETS[name].others]:
+    for target in [name for name in TARGETS if "Add" in TARGETS[name].integer_ops]:
         _, plan = chosen(proto, target)
 
         assert plan.layers["add"].because == "one operand is a constant"
@@ -386,7 +386,7 @@ def test_the_placement_is_that_of_nvidias_model_optimizer() -> None:
         "m": {("fc", 0)},
     }
     assert len(grids(plan, ["a", "mp"])) == 1
-    axes = {t.tensor: t.number.axis for t in plan.quantized if t.kind == "weight" and t.number}
+    axes = {t.tensor: t.format.axis for t in plan.quantized if t.kind == "weight" and t.format}
     assert axes == {f"w{i}": 1 if i == 7 else 0 for i in range(9)}
 
 

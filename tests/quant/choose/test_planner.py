@@ -172,7 +172,7 @@ def test_every_tensor_and_layer_has_a_reason(net: object, target: str) -> None:
     assert all(t.because and not t.because.startswith(";") for t in plan.tensors.values())
     assert all(x.because for x in plan.layers.values())
     assert order == sorted(order)  # activations before weights
-    assert all((t.number is None) == (t.params is None) for t in plan.tensors.values())
+    assert all((t.format is None) == (t.params is None) for t in plan.tensors.values())
 
 
 def test_a_recipe_chooses_the_observer_and_the_weights_of_one_layer() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from quant.choose.planner import choose
 from quant.common.errors import InputError
-from quant.formats.gfpq import GFPQ8, GFPQ16, Delta, Gfpq
+from quant.formats.gfpq import GFPQ8, GFPQ16, Gfpq, GfpqParams
 from quant.plan.file import load_plan, save_plan
 from quant.plan.recipe import Recipe, Rule
 from quant.plan.tensor_plans import Plan, TensorPlan
@@ -47,18 +47,18 @@ def grid(reader: str, tensor: str = "input") -> TensorPlan:
 
 
 def test_each_reader_has_the_grid_of_its_precision() -> None:
-    assert grid("high").number == GFPQ16
-    assert grid("low").number == GFPQ8
-    assert grid("high", "w1").number == GFPQ16
+    assert grid("high").format == GFPQ16
+    assert grid("low").format == GFPQ8
+    assert grid("high", "w1").format == GFPQ16
     assert PLAN.layers["high"].precision == "int16"
     assert PLAN.grid("input", "nobody") is None
 
 
 def test_a_convolution_with_groups_has_a_grid_for_each() -> None:
     """A quiet channel beside a loud one would go under in one grid."""
-    number, params = grid("depth").number, grid("depth").params
+    number, params = grid("depth").format, grid("depth").params
     assert number == GFPQ8.along(1)
-    assert isinstance(params, Delta)
+    assert isinstance(params, GfpqParams)
     for channel in range(3):
         x = FEEDS["input"][:, channel]
         assert params.delta[channel] == GFPQ8.parameters(x.min(), x.max()).delta
@@ -94,7 +94,7 @@ def test_a_plan_file_keeps_every_grid(tmp_path: Path) -> None:
     assert (tmp_path / "again.json").read_bytes() == (tmp_path / "plan.json").read_bytes()
     found = again.grid("input", "depth")
     assert found is not None
-    assert found.number == GFPQ8.along(1)
+    assert found.format == GFPQ8.along(1)
 
 
 def edited(key: str, **change: object) -> Plan:
@@ -104,8 +104,8 @@ def edited(key: str, **change: object) -> Plan:
 
 
 def test_an_edit_that_fits_no_chip_is_one_sentence() -> None:
-    key = next(k for k, t in PLAN.tensors.items() if t.number == GFPQ8.along(1) and "in" in k)
-    short = Delta(delta=np.array([1, 2], np.int32))
+    key = next(k for k, t in PLAN.tensors.items() if t.format == GFPQ8.along(1) and "in" in k)
+    short = GfpqParams(delta=np.array([1, 2], np.int32))
     with pytest.raises(InputError) as caught:
         check_plan(edited(key, params=short), GRAPH, NNIE)
     assert str(caught.value) == (
@@ -185,4 +185,4 @@ def test_a_tensor_named_like_another_ones_second_grid_keeps_its_own(
 
     for one in (plan, load_plan(tmp_path / "plan.json")):
         grids = [one.grid(*pair) for pair in ((odd, "c1"), ("a", "c2"), ("a", "c3"))]
-        assert [g.number for g in grids if g is not None] == [GFPQ8, GFPQ16, GFPQ8]
+        assert [g.format for g in grids if g is not None] == [GFPQ8, GFPQ16, GFPQ8]

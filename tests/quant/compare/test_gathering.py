@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from quant.compare.sample_table import Gathering, error_of_rows
+from quant.compare.sample_table import SampleCollector, error_of_rows
 
 NAN = float("nan")
 
@@ -31,7 +31,7 @@ def test_the_boxes_of_one_image_are_one_sample() -> None:
 
 def test_a_metric_that_did_not_judge_every_sample_is_left_out() -> None:
     """Half a table would be compared with another half."""
-    each = Gathering()
+    each = SampleCollector()
     each.see([np.ones((2, 3))], [np.ones((2, 3))], 2)
     each.see_classes(np.eye(3)[:2], np.eye(3)[[1, 1]])
     told = [("a", "", 0), ("b", "", None)]

@@ -10,10 +10,10 @@ from click.testing import CliRunner
 
 from quant.cli.main import quant
 from quant.common.errors import InputError
-from quant.cost.device_choice import device_meant, single_sizes
+from quant.cost.device_choice import default_device, single_sizes
 from quant.cost.network_cost import predicted, predicted_text
 from quant.cost.open_sizes import chosen_sizes
-from quant.cost.predict import Asked, network_precisions, raise_roof
+from quant.cost.predict import CostQuestion, network_precisions, predict_cost
 from quant.cost.roofline import roofline
 from quant.graph.prepared_graph import Graph
 from quant.job.settings import Job
@@ -142,7 +142,8 @@ def test_a_network_in_int8_keeps_what_has_no_kernel_in_float() -> None:
 def test_the_default_networks_are_those_that_the_device_has_rates_for(net: Path) -> None:
     """A T4 has no fp8, and an Ascend no float32."""
     names = {
-        t: list(raise_roof(Asked(model=str(net), target=t)).networks) for t in ("tensorrt", "atlas")
+        t: list(predict_cost(CostQuestion(model=str(net), target=t)).networks)
+        for t in ("tensorrt", "atlas")
     }
 
     assert names == {"tensorrt": ["int8", "float32", "float16"], "atlas": ["int8", "float16"]}
@@ -170,7 +171,7 @@ def test_the_default_networks_are_those_that_the_device_has_rates_for(net: Path)
 )
 def test_a_wrong_flag_is_one_sentence(net: Path, change: dict[str, object], said: str) -> None:
     with pytest.raises(InputError) as caught:
-        raise_roof(Asked(model=str(net), target="tensorrt", **change))  # type: ignore[arg-type]
+        predict_cost(CostQuestion(model=str(net), target="tensorrt", **change))  # type: ignore[arg-type]
 
     assert str(caught.value) == said
 
@@ -201,8 +202,8 @@ def test_measured_times_say_what_falls_short_the_most_lost_first(net: Path, tmp_
     times.write_text(
         "layer,precision,milliseconds\nfc,int8,0.001\nconv2,int8,0.002\nconv1,int8,0\n"
     )
-    asked = Asked(model=str(net), target="tensorrt", measured=times)
-    roof = raise_roof(asked)
+    asked = CostQuestion(model=str(net), target="tensorrt", measured=times)
+    roof = predict_cost(asked)
     rows = {r.cost.layer: r for r in roof.rows("int8")}
 
     assert [r.cost.layer for r in roof.short("int8")] == ["conv2", "fc"]
@@ -249,7 +250,7 @@ def test_hostile_names_cannot_write_to_the_terminal_or_become_formulas(tmp_path:
 @pytest.mark.parametrize("target", ["tensorrt", "nnie"])
 def test_the_figure_has_the_same_bytes_twice(net: Path, tmp_path: Path, target: str) -> None:
     """With a slope and, where the bandwidth is not public, without."""
-    roof = raise_roof(Asked(model=str(net), target=target))
+    roof = predict_cost(CostQuestion(model=str(net), target=target))
     for name in ("a.png", "b.png"):
         write_roofline(roof, tmp_path / name)
 
@@ -263,7 +264,7 @@ def test_the_figure_shows_layers_at_their_measured_rate(net: Path, tmp_path: Pat
     times.write_text("layer,precision,milliseconds\nconv1,int8,0.1\n")
     from quant.visualize.figures.roofline import roofline_figure
 
-    roof = raise_roof(Asked(model=str(net), target="tensorrt", measured=times))
+    roof = predict_cost(CostQuestion(model=str(net), target="tensorrt", measured=times))
     (axes,) = roofline_figure(roof).axes
     (filled,) = [x for x in axes.lines if x.get_label() == "layers in int8"]
 
@@ -274,7 +275,7 @@ def test_flags_of_chips_choose_the_device() -> None:
     atlas, nnie = TARGETS["atlas"].devices, TARGETS["nnie"].devices
 
     def name(devices: tuple[Device, ...], *said: str) -> str | None:
-        found = device_meant(devices, said)
+        found = default_device(devices, said)
         return found.name if found is not None else None
 
     assert name(atlas, "Ascend310", "1.2") == "ascend310"
@@ -313,7 +314,7 @@ def test_a_run_says_what_its_plan_and_float_would_take() -> None:
 def test_a_run_says_that_a_time_without_bytes_is_a_lower_bound() -> None:
     graph, plan = chosen(conv_relu_net(), "nnie")
     target = TARGETS["nnie"]
-    device = device_meant(target.devices, ("Ascend310", "1.1"))
+    device = default_device(target.devices, ("Ascend310", "1.1"))
     assert device is not None
     table = roofline(graph, target, device)
     (line,) = predicted_text(predicted(graph, plan, target, table))

@@ -9,7 +9,7 @@ import onnx_ir as ir
 import pytest
 
 from quant.choose.planner import choose
-from quant.deploy.target_folder import ship
+from quant.deploy.target_folder import write_target_folder
 from quant.job.settings import Job
 from quant.plan.file import save_plan
 from quant.preprocess.image_to_tensor import Preprocess
@@ -147,10 +147,12 @@ def test_numbers_that_the_chip_cannot_hold_fall_back_in_every_file(
     plan = choose(graph, profiled(graph), atlas)
     if not allowed:
         with pytest.raises(Exception, match=r"'conv2'.*saw an input scale of"):
-            ship(graph, plan, atlas, tmp_path / "out", Deployment())
+            write_target_folder(graph, plan, atlas, tmp_path / "out", Deployment())
         assert not (tmp_path / "out").exists()
         return
-    left = ship(graph, plan, atlas, tmp_path / "out", Deployment(allow_fallback=True))
+    left = write_target_folder(
+        graph, plan, atlas, tmp_path / "out", Deployment(allow_fallback=True)
+    )
 
     assert left.plan.layers["conv2"].precision == "float16"
     assert left.exported.facts["refused_layers"] == ["conv2"]

@@ -10,7 +10,7 @@ import pytest
 from quant.choose.placement import place
 from quant.common.errors import InputError
 from quant.deploy.fallback import refused_layers, with_fallback
-from quant.deploy.target_folder import ship
+from quant.deploy.target_folder import write_target_folder
 from quant.export.tensorrt.check.run_rules import check_export
 from quant.graph.prepared_graph import Graph
 from quant.plan.recipe import NOTHING, Recipe, Rule
@@ -99,7 +99,9 @@ def test_a_writer_that_fails_leaves_nothing_and_touches_nothing(tmp_path: Path) 
     folder.mkdir()
     (folder / "model.onnx").write_text("old")
     with pytest.raises(InputError, match="disk full"):
-        ship(GRAPH, PLAN, replace(TARGETS["tensorrt"], write=write), folder, Deployment())
+        write_target_folder(
+            GRAPH, PLAN, replace(TARGETS["tensorrt"], write=write), folder, Deployment()
+        )
 
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
     assert (folder / "model.onnx").read_text() == "old"
@@ -109,7 +111,7 @@ def test_a_writer_that_fails_leaves_nothing_and_touches_nothing(tmp_path: Path) 
 def test_a_second_export_replaces_its_files_and_leaves_others(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     for _ in range(2):
-        ship(GRAPH, PLAN, TARGETS["tensorrt"], tmp_path, Deployment())
+        write_target_folder(GRAPH, PLAN, TARGETS["tensorrt"], tmp_path, Deployment())
 
     assert (tmp_path / "notes.txt").read_text() == "mine"
     assert (tmp_path / "check.json").exists()
@@ -119,7 +121,7 @@ def test_what_an_export_before_this_one_left_is_gone(tmp_path: Path) -> None:
     """A calibration cache beside a graph for TensorRT 11 is an error by our own rules."""
     told = Deployment(profile=profiled(GRAPH), trt_version="10")
     out = tmp_path / "out"
-    ship(GRAPH, PLAN, TARGETS["tensorrt"], out, told)
+    write_target_folder(GRAPH, PLAN, TARGETS["tensorrt"], out, told)
     assert (out / "implicit" / "calibration.cache").exists()
     (out / "notes.txt").write_text("mine")
     (tmp_path / "theirs.txt").write_text("theirs")
@@ -127,7 +129,7 @@ def test_what_an_export_before_this_one_left_is_gone(tmp_path: Path) -> None:
     listed["files"] += ["../theirs.txt", "../out/../theirs.txt"]
     (out / "check.json").write_text(json.dumps(listed))
     newer = replace(told, trt_version="11")
-    ship(GRAPH, PLAN, TARGETS["tensorrt"], out, newer)
+    write_target_folder(GRAPH, PLAN, TARGETS["tensorrt"], out, newer)
 
     assert not (out / "implicit" / "calibration.cache").exists()
     assert [str(f) for f in errors(check_export(out, newer))] == []
@@ -138,7 +140,7 @@ def test_what_an_export_before_this_one_left_is_gone(tmp_path: Path) -> None:
 def test_a_file_where_the_folder_should_be_is_named(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("")
     with pytest.raises(InputError) as caught:
-        ship(GRAPH, PLAN, TARGETS["tensorrt"], tmp_path / "out", Deployment())
+        write_target_folder(GRAPH, PLAN, TARGETS["tensorrt"], tmp_path / "out", Deployment())
 
     assert str(caught.value) == (
         f"{tmp_path / 'out'}: a folder is wanted, and this is a file. Choose another --out."

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from quant.common.errors import InputError
-from quant.deploy.target_folder import refuse_narrow, ship
+from quant.deploy.target_folder import refuse_unexportable, write_target_folder
 from quant.plan.recipe import Recipe, Rule
 from quant.simulate.simulated_graph import quantize_graph
 from quant.target.deployment import Deployment
@@ -45,16 +45,16 @@ def test_a_layer_computes_on_the_grids_of_its_bits(precision: str, target: str) 
 def test_four_bit_weights_run_on_integer_kernels(tmp_path: Path) -> None:
     """They are 8-bit integers that use few of their numbers, so every int8 target takes them."""
     graph, plan = chosen(conv_relu_net(), recipe=Recipe(defaults=Rule(precision="w4a8")))
-    shipped = ship(graph, plan, TARGETS["onnxruntime"], tmp_path / "o", Deployment())
+    shipped = write_target_folder(graph, plan, TARGETS["onnxruntime"], tmp_path / "o", Deployment())
 
     assert shipped.exported.facts["integer_kernels"]["by_op"]["Conv"] == [2, 2]
-    refuse_narrow(plan, TARGETS["onnxruntime"])
+    refuse_unexportable(plan, TARGETS["onnxruntime"])
 
 
 def test_four_bit_activations_are_simulated_and_not_exported(tmp_path: Path) -> None:
     graph, plan = chosen(conv_relu_net(), recipe=Recipe(defaults=Rule(precision="w4a4")))
     target = TARGETS["onnxruntime"]
-    shipped = ship(graph, plan, target, tmp_path / "o", Deployment())
+    shipped = write_target_folder(graph, plan, target, tmp_path / "o", Deployment())
 
     files = {p.name for p in (tmp_path / "o").iterdir()}
     assert files == {"plan.json", "simulated.onnx", "check.json"}
@@ -62,7 +62,7 @@ def test_four_bit_activations_are_simulated_and_not_exported(tmp_path: Path) -> 
     (finding,) = json.loads((tmp_path / "o" / "check.json").read_text())["findings"]
     assert (finding["saw"], finding["wanted"]) == ("w4a4", "int8")
     with pytest.raises(InputError) as error:
-        refuse_narrow(plan, target)
+        refuse_unexportable(plan, target)
     assert str(error.value) == (
         "plan for 'onnxruntime': ONNX Runtime has kernels for int8, saw w4a4. Simulate it, or "
         "choose again with another precision."
@@ -72,6 +72,6 @@ def test_four_bit_activations_are_simulated_and_not_exported(tmp_path: Path) -> 
 def test_a_tensor_that_all_see_has_the_finest_grid_that_one_of_them_wants() -> None:
     recipe = Recipe(rules=(Rule(match="conv2", precision="w4a4"),))
     _, plan = chosen(conv_relu_net(), recipe=recipe)
-    bits = {n: t.number.bits for n, t in plan.tensors.items() if t.number is not None}
+    bits = {n: t.format.bits for n, t in plan.tensors.items() if t.format is not None}
 
     assert (bits["input"], bits["b"], bits["w1"], bits["w2"]) == (8, 4, 8, 4)

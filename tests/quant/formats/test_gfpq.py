@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from quant.formats.gfpq import GFPQ8, GFPQ16, TABLE, Delta, Gfpq, gfpq_function
+from quant.formats.gfpq import GFPQ8, GFPQ16, TABLE, Gfpq, GfpqParams, gfpq_function
 from quant.graph.session import open_session
 from tests.tree import ROOT
 
@@ -18,8 +18,8 @@ GOLDEN = ROOT / "tests" / "golden" / "nnie" / "gfpq_vectors.json"
 VECTORS: list[dict[str, Any]] = json.loads(GOLDEN.read_text(encoding="utf-8"))
 
 
-def delta_of(value: int) -> Delta:
-    return Delta(delta=np.array(value, np.int32))
+def delta_of(value: int) -> GfpqParams:
+    return GfpqParams(delta=np.array(value, np.int32))
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=[v["name"] for v in VECTORS])
@@ -111,7 +111,7 @@ def test_within_its_octaves_the_error_is_half_a_step_or_the_clipped_top(x: np.nd
 
 def test_what_is_read_back_is_what_was_described() -> None:
     for number, delta in ((GFPQ8, np.array(-77)), (GFPQ16.along(1), np.array([1, -1002]))):
-        numbers = Delta(delta=delta.astype(np.int32))
+        numbers = GfpqParams(delta=delta.astype(np.int32))
         again, kept = Gfpq.read(number.describe(numbers))
 
         assert again == number

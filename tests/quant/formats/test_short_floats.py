@@ -125,7 +125,7 @@ def float8_plan(graph: Graph) -> Plan:
 def test_float16_layers_are_simulated_as_rounded_inputs_and_weights() -> None:
     recipe = Recipe(rules=(Rule(match="conv2", precision="float16"),))
     graph, plan = chosen(conv_relu_net(), "tensorrt", recipe)
-    halves = {t.tensor: t.readers for t in plan.quantized if t.number is FLOAT16}
+    halves = {t.tensor: t.readers for t in plan.quantized if t.format is FLOAT16}
 
     assert plan.layers["conv2"].precision == "float16"
     assert halves == {"b": (("conv2", 0),), "w2": (("conv2", 1),)}

@@ -9,9 +9,9 @@ import pytest
 
 from quant.calibration import split
 from quant.common.errors import InputError, UnsupportedError
-from quant.common.progress import Talk
+from quant.common.progress import Progress
 from quant.gate.candidate import open_candidate
-from quant.gate.two_models import Contest, Trial
+from quant.gate.two_models import OpenModels, TwoModels
 from quant.preprocess.image_to_tensor import Preprocess
 from tests import models
 
@@ -41,15 +41,15 @@ def fixed_batch(path: Path, size: int) -> Path:
     return path.with_name(f"batch{size}.onnx")
 
 
-def contest(reference: Path, candidate: Path, **rest: object) -> Contest:
+def contest(reference: Path, candidate: Path, **rest: object) -> TwoModels:
     np.save(reference.with_name("x.npy"), models.image(batch=6))
     data = str(reference.with_name("x.npy"))
     made: dict[str, object] = {"reference": str(reference), "candidate": candidate, "data": data}
-    return Contest(preprocess=Preprocess(), **(made | rest))  # type: ignore[arg-type]
+    return TwoModels(preprocess=Preprocess(), **(made | rest))  # type: ignore[arg-type]
 
 
-def opened(*models_: Path, **rest: object) -> Trial:
-    return Trial.open(contest(*models_, **rest), Talk(quiet=True))
+def opened(*models_: Path, **rest: object) -> OpenModels:
+    return OpenModels.open(contest(*models_, **rest), Progress(quiet=True))
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", pytest.param("openvino", marks=openvino)])

@@ -12,7 +12,7 @@ from quant.compare.sample_table import SampleTable
 from quant.gate.config_file import Slice
 from quant.gate.evidence import Evidence
 from quant.gate.judge import judge
-from quant.gate.limits import Judged, Limit, Result, Verdict
+from quant.gate.limits import Decision, Limit, LimitResult, Verdict
 
 
 def table(n: int = 2000, lost: int = 0, lost_class: int | None = None) -> SampleTable:
@@ -60,7 +60,7 @@ def limit(measure: str, bound: float, **rest: object) -> Limit:
     return Limit(measure=measure, bound=bound, place="gate.toml:1", **rest)  # type: ignore[arg-type]
 
 
-def judged(limit_: Limit, seen: Evidence, **slices: Slice) -> Result:
+def judged(limit_: Limit, seen: Evidence, **slices: Slice) -> LimitResult:
     return judge(limit_, seen, slices)
 
 
@@ -268,9 +268,9 @@ def test_a_limit_on_what_is_not_there_costs_one_sentence(
 def test_a_verdict_without_results_does_not_pass_and_breaches_are_ranked() -> None:
     """Fail closed; the furthest from its limit stands first."""
 
-    def result(value: float, outcome: str, **rest: object) -> Result:
-        one = Judged(outcome=outcome, value=value)  # type: ignore[arg-type]
-        return Result(limit=limit("size_mb", 2.0, **rest), target="chip", judged=one)
+    def result(value: float, outcome: str, **rest: object) -> LimitResult:
+        one = Decision(outcome=outcome, value=value)  # type: ignore[arg-type]
+        return LimitResult(limit=limit("size_mb", 2.0, **rest), target="chip", judged=one)
 
     near, far = result(2.2, "fail"), result(4.0, "fail")
     missing, open_ = result(math.nan, "fail"), result(2.0, "undecided")

@@ -14,14 +14,14 @@ import pytest
 from quant.analysis.suspects import suspects
 from quant.cli.main import main
 from quant.common.errors import InputError
-from quant.common.progress import Talk
+from quant.common.progress import Progress
 from quant.demo import DemoFiles, unpack
 from quant.gate.baseline import Baseline, load_baseline
 from quant.gate.compare_models import gate_models
 from quant.gate.config_file import Gate, Slice
 from quant.gate.evidence import read_run
 from quant.gate.run_gate import chosen_gate, gate_run, keep_baseline, quick_limits
-from quant.gate.two_models import Contest
+from quant.gate.two_models import TwoModels
 from quant.job.settings import Job
 from quant.plan.file import load_plan, save_plan
 from quant.preprocess.image_to_tensor import Preprocess
@@ -52,7 +52,7 @@ def run(files: DemoFiles, tmp_path_factory: pytest.TempPathFactory) -> Path:
         observer="minmax",
         threads=1,
     )
-    calibrate(job, Talk(quiet=True))
+    calibrate(job, Progress(quiet=True))
     return out
 
 
@@ -62,8 +62,8 @@ def copy(run: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(run, tmp_path / "run"))
 
 
-def contest(files: DemoFiles, reference: Path, candidate: Path, **changes: object) -> Contest:
-    made = Contest(
+def contest(files: DemoFiles, reference: Path, candidate: Path, **changes: object) -> TwoModels:
+    made = TwoModels(
         reference=str(reference),
         candidate=candidate,
         data=str(files.images),
@@ -81,7 +81,7 @@ def limits(**flags: float) -> Gate:
 
 def planted(run: Path, tensor: str, factor: float, out: Path) -> Path:
     """Return a simulation in which the scale of one tensor is wrong."""
-    from quant.deploy.target_folder import simulated
+    from quant.deploy.target_folder import simulation_of
     from quant.graph.prepared_graph import Graph, save_model
     from quant.plan.fitted_graph import graph_for
     from quant.target.table import TARGETS
@@ -94,7 +94,7 @@ def planted(run: Path, tensor: str, factor: float, out: Path) -> Path:
     (out / "plan.json").write_text(json.dumps(plan))
     prepared = Graph(ir.load(run / "prepared.onnx"), "digits")
     graph = graph_for(load_plan(path), path, prepared)
-    model = simulated(graph, load_plan(out / "plan.json"), TARGETS["onnxruntime"])
+    model = simulation_of(graph, load_plan(out / "plan.json"), TARGETS["onnxruntime"])
     save_model(model, out / "fault.onnx")
     return out / "fault.onnx"
 

@@ -12,7 +12,7 @@ import pytest
 from onnx import numpy_helper
 
 from quant.common.errors import InputError
-from quant.common.progress import Talk
+from quant.common.progress import Progress
 from quant.demo import DemoFiles, unpack
 from quant.gate.verify import (
     LayerParity,
@@ -49,7 +49,7 @@ def run(files: DemoFiles, tmp_path_factory: pytest.TempPathFactory) -> Path:
             targets=("onnxruntime", "tensorrt"),
             threads=1,
         )
-        calibrate(job, Talk(quiet=True))
+        calibrate(job, Progress(quiet=True))
     return Path(shutil.copytree(out, tmp_path_factory.mktemp("copy") / "run"))
 
 

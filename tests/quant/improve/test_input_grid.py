@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from quant.choose.planner import choose
-from quant.improve.input_grid import on_pixel_grid
+from quant.improve.input_grid import on_input_grid
 from quant.plan.tensor_plans import Plan
 from quant.simulate.simulated_graph import quantize_graph
 from quant.target.table import TARGETS
@@ -29,7 +29,7 @@ def test_the_float_function_stays_and_the_input_costs_nothing(target: str) -> No
     feeds = {"input": pictures(0)}
     table = TARGETS[target]
     plan = choose(graph, profiled(graph, feeds), table, observer="minmax")
-    made = on_pixel_grid(graph, plan, PIXELS)
+    made = on_input_grid(graph, plan, PIXELS)
     assert made is not None
     better, fresh = made
     (wanted,) = run(graph.model, feeds)
@@ -57,7 +57,7 @@ def test_without_padding_nothing_is_lost_at_all() -> None:
         weights(0, w=(4, 3, 3, 3)),
     )
     graph, plan = chosen(proto)
-    made = on_pixel_grid(graph, plan, PIXELS)
+    made = on_input_grid(graph, plan, PIXELS)
     assert made is not None
     feeds = {"input": pictures(1)}
     (wanted,) = run(graph.model, feeds)
@@ -72,12 +72,12 @@ def test_without_padding_nothing_is_lost_at_all() -> None:
 def test_an_input_that_is_read_twice_or_by_no_convolution_stays(build: object) -> None:
     graph, plan = chosen(build())  # type: ignore[operator]
 
-    assert on_pixel_grid(graph, plan, PIXELS) is None
+    assert on_input_grid(graph, plan, PIXELS) is None
 
 
 def test_it_gives_the_same_bytes_twice() -> None:
     graph, plan = chosen(conv_relu_net())
-    first, second = (on_pixel_grid(graph, plan, PIXELS) for _ in range(2))
+    first, second = (on_input_grid(graph, plan, PIXELS) for _ in range(2))
     assert first is not None
     assert second is not None
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from quant.common.errors import InputError
-from quant.common.progress import Talk
+from quant.common.progress import Progress
 from quant.demo import unpack
-from quant.improve.held_out import Judge
+from quant.improve.held_out import HeldOutSqnr
 from quant.improve.ladder import held_aside
 from quant.job.settings import Job
 from quant.load.open_graph import open_graph
@@ -45,11 +45,11 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
 
 @pytest.fixture(scope="module")
 def run(job: Job) -> Run:
-    return calibrate(job, Talk(quiet=True))
+    return calibrate(job, Progress(quiet=True))
 
 
 def test_it_is_better_than_fast_and_says_what_each_step_bought(run: Run, job: Job) -> None:
-    fast = calibrate(replace(job, effort="fast", out=job.out.parent / "fast"), Talk(quiet=True))
+    fast = calibrate(replace(job, effort="fast", out=job.out.parent / "fast"), Progress(quiet=True))
     found, plain = (r.facts["targets"]["onnxruntime"] for r in (run, fast))
     rungs = found["effort"]
 
@@ -104,7 +104,7 @@ def test_the_samples_that_decide_are_the_last_quarter() -> None:
 
 
 def test_best_effort_is_not_under_balanced_on_what_decides(run: Run, job: Job) -> None:
-    best = calibrate(replace(job, effort="best", out=job.out.parent / "best"), Talk(quiet=True))
+    best = calibrate(replace(job, effort="best", out=job.out.parent / "best"), Progress(quiet=True))
     rungs = [r.facts["targets"]["onnxruntime"]["effort"] for r in (run, best)]
     judged = [[r for r in found if r["kept"] and r["judged"]] for found in rungs]
     tops = [max(r["aside_db"] for r in found) for found in judged]
@@ -142,7 +142,7 @@ def test_the_judge_by_hand() -> None:
     """Two samples at 20 and 40 dB: 30, where all together would have 22.97."""
     x = np.array([[1.0, 0.0], [1.0, 0.0]])
     off = np.array([[1.0, 0.1], [1.0, 0.01]])
-    judge = Judge(Fixed(x), [batch_of({"x": np.zeros((2, 1), np.float32)}, 2)])
+    judge = HeldOutSqnr(Fixed(x), [batch_of({"x": np.zeros((2, 1), np.float32)}, 2)])
 
     assert judge.db(Fixed(off)) == pytest.approx(30)
     assert judge.db(Fixed(x)) == 100

@@ -17,16 +17,16 @@ from tests.models import residual_net
 def widened(plan: Plan, name: str, factor: float) -> Plan:
     """Return the plan with a range several times as wide as it need be."""
     tensor = plan.tensors[name]
-    assert isinstance(tensor.number, Integer)
-    low, high = tensor.number.span(tensor.params)
-    params = tensor.number.parameters(low * factor, high * factor)
+    assert isinstance(tensor.format, Integer)
+    low, high = tensor.format.span(tensor.params)
+    params = tensor.format.parameters(low * factor, high * factor)
     return replace(plan, tensors={**plan.tensors, name: replace(tensor, params=params)})
 
 
 def alone(plan: Plan, *names: str) -> Plan:
     """Return the plan with no other grids of activations: theirs would hide the error of these."""
     tensors = {
-        k: t if t.kind == "weight" or t.tensor in names else replace(t, number=None, params=None)
+        k: t if t.kind == "weight" or t.tensor in names else replace(t, format=None, params=None)
         for k, t in plan.tensors.items()
     }
     return replace(plan, tensors=tensors)

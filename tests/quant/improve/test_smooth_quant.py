@@ -13,8 +13,8 @@ from quant.choose.planner import choose
 from quant.compare.batch import Batch
 from quant.graph.prepared_graph import Graph
 from quant.graph.session import open_session
-from quant.improve.ladder import Ground, climb
-from quant.improve.smooth_factors import ALPHAS, look
+from quant.improve.ladder import LadderInputs, recover_accuracy
+from quant.improve.smooth_factors import ALPHAS, reader_statistics
 from quant.improve.smooth_quant import kept_where_same, sites, smooth
 from quant.plan.recipe import Recipe, Rule
 from quant.plan.tensor_plans import Plan
@@ -110,7 +110,9 @@ def test_extremes_are_those_of_all_batches() -> None:
     graph = prepared(normed())
     (site,) = sites(graph)
     x = [inputs(graph, seed)["x"] for seed in (0, 1)]
-    (seen,) = look(graph, site.route.readers, [batch_of({"x": a}, 8) for a in x]).values()
+    (seen,) = reader_statistics(
+        graph, site.route.readers, [batch_of({"x": a}, 8) for a in x]
+    ).values()
     (data,) = run(graph.with_outputs(["a"]), {"x": np.concatenate(x)})
 
     np.testing.assert_allclose(seen.high, data.max(axis=(0, 1)), rtol=1e-6)
@@ -195,7 +197,7 @@ def test_the_ladder_smooths_and_the_recipe_switches_it_off() -> None:
     steps = []
     for said in ("on", "off"):
         defaults = Rule(smoothing=said, rounding="nearest", bias_correction="off")
-        ground = Ground(
+        ground = LadderInputs(
             target=ORT,
             recipe=Recipe(defaults=defaults),
             profile=profiled(graph, {"input": feeds}),
@@ -206,7 +208,7 @@ def test_the_ladder_smooths_and_the_recipe_switches_it_off() -> None:
             watch=lambda made, some: profile(made, some, threads=1),
             threads=1,
         )
-        climbed = climb("balanced", graph, plan_of(graph, ground.profile), ground)
+        climbed = recover_accuracy("balanced", graph, plan_of(graph, ground.profile), ground)
         steps.append({rung.step: rung.kept for rung in climbed.rungs})
 
     assert steps[0]["smoothed"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from quant.common.progress import Talk
+from quant.common.progress import Progress
 from quant.job.settings import Job
 from quant.preprocess.image_to_tensor import Preprocess
 from quant.run.calibrate import calibrate
@@ -54,7 +54,7 @@ def test_a_transformer_is_measured_layer_by_layer(
         holdout=8,
         threads=1,
     )
-    run = calibrate(job, Talk(quiet=True))
+    run = calibrate(job, Progress(quiet=True))
     found = json.loads((tmp_path / "out" / "run.json").read_text())["targets"]["onnxruntime"]
 
     assert len(found["simulated"]["outputs"]) == 1, "class numbers have no SQNR"

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from quant.common.errors import InputError
-from quant.job.search_goal import Budget, Goal, parse_budget, parse_drop
+from quant.job.search_goal import Budget, SearchGoal, parse_budget, parse_drop
 
 
 @pytest.mark.parametrize(
@@ -73,13 +73,13 @@ def test_a_budget_that_says_nothing_is_refused(text: str) -> None:
 )
 def test_a_goal_that_cannot_be_is_refused(said: dict[str, object], message: str) -> None:
     with pytest.raises(InputError) as caught:
-        Goal(**said)  # type: ignore[arg-type]
+        SearchGoal(**said)  # type: ignore[arg-type]
 
     assert str(caught.value) == message
 
 
 def test_a_goal_is_limited_by_any_of_the_three() -> None:
-    assert not Goal().limited
-    assert Goal(max_drop=0.0).limited
-    assert Goal(min_sqnr=20.0).limited
-    assert Goal(budgets=(Budget(axis="ops", most=1),)).limited
+    assert not SearchGoal().limited
+    assert SearchGoal(max_drop=0.0).limited
+    assert SearchGoal(min_sqnr=20.0).limited
+    assert SearchGoal(budgets=(Budget(axis="ops", most=1),)).limited

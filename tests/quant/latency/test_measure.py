@@ -19,11 +19,11 @@ from quant.graph.layers import layers
 from quant.graph.session import open_session
 from quant.latency.cost_of_kernels import cost_table
 from quant.latency.kernel import KernelTime
-from quant.latency.kernel_layers import Spent, mapped_share, placed, restored
+from quant.latency.kernel_layers import SpentTime, mapped_share, placed, with_lost_kernels
 from quant.latency.kernel_times import kernel_times
 from quant.latency.measure import exported, measure_cost, plan_with
-from quant.latency.numbered_nodes import Mark, marked, numbered
-from quant.latency.onnxruntime_profiler import looking_time
+from quant.latency.numbered_nodes import NodeNumber, marked, numbered
+from quant.latency.onnxruntime_profiler import profiling_overhead
 from quant.latency.openvino_profiler import COUNTED, OpenVinoCounters
 from quant.target.table import TARGETS
 from tests.chosen import chosen, inputs, prepared, profiled
@@ -89,9 +89,9 @@ def test_numbered_names_hold_nothing_of_the_strangers() -> None:
 
 def test_a_layers_name_goes_before_a_tensors() -> None:
     """A convolution that swallowed its quantizer is the convolution."""
-    assert marked(["tensor3i_1", "layer12i_2_token_4"]) == Mark("layer", 12)
-    assert marked(["reorder_token_7", "tensor3i_1"]) == Mark("tensor", 3)
-    assert marked(["layer1", "player3i", ""]) == Mark("layer", 3)
+    assert marked(["tensor3i_1", "layer12i_2_token_4"]) == NodeNumber("layer", 12)
+    assert marked(["reorder_token_7", "tensor3i_1"]) == NodeNumber("tensor", 3)
+    assert marked(["layer1", "player3i", ""]) == NodeNumber("layer", 3)
     assert marked(["Transpose_out0"]) is None
 
 
@@ -101,27 +101,27 @@ def kernel(op: str, name: str, milliseconds: float, *tensors: str) -> KernelTime
 
 def test_what_changes_the_form_of_numbers_is_told_from_what_computes() -> None:
     rows = {
-        kernel("QLinearConv", "layer2i_1_token_3", 1): ("layer", Mark("layer", 2)),
-        kernel("QuantizeLinear", "tensor2i_1", 1): ("form", Mark("tensor", 2)),
+        kernel("QLinearConv", "layer2i_1_token_3", 1): ("layer", NodeNumber("layer", 2)),
+        kernel("QuantizeLinear", "tensor2i_1", 1): ("form", NodeNumber("tensor", 2)),
         kernel("ReorderOutput", "ReorderOutput_token_1", 1, "layer2i_made_1"): (
             "form",
-            Mark("layer", 2),
+            NodeNumber("layer", 2),
         ),
         kernel("Transpose", "Transpose_token_9", 1, "x", "layer4i_made_1"): (
             "form",
-            Mark("layer", 4),
+            NodeNumber("layer", 4),
         ),
-        kernel("QuantizeLinear", "layer2i_made_2_token", 1): ("form", Mark("layer", 2)),
-        kernel("Transpose", "layer4i_1", 1): ("layer", Mark("layer", 4)),
-        kernel("Subgraph", "tensor4i_1", 1): ("form", Mark("tensor", 4)),
+        kernel("QuantizeLinear", "layer2i_made_2_token", 1): ("form", NodeNumber("layer", 2)),
+        kernel("Transpose", "layer4i_1", 1): ("layer", NodeNumber("layer", 4)),
+        kernel("Subgraph", "tensor4i_1", 1): ("form", NodeNumber("tensor", 4)),
         kernel("Eltwise", "Multiply_77", 1): ("unknown", None),
     }
 
     assert {k: placed(k) for k in rows} == rows
     assert mapped_share(rows) == pytest.approx(7 / 8)
-    spent = Spent.of(rows)
+    spent = SpentTime.of(rows)
     assert spent.layers == {2: 1, 4: 1}
-    assert spent.forms == {Mark("tensor", 2): 3, Mark("tensor", 4): 2}
+    assert spent.forms == {NodeNumber("tensor", 2): 3, NodeNumber("tensor", 4): 2}
 
 
 def test_the_table_is_what_the_kernels_took() -> None:
@@ -196,7 +196,7 @@ def test_a_convolution_that_lost_its_name_is_found_above_what_it_swallowed() -> 
         kernel("Convolution", f"layer{index['second']}i_1", 2.0),
         kernel("Eltwise", f"layer{index['last']}i_1", 0.5),
     ]
-    found = [placed(k)[1] for k in restored(rows, graph)]
+    found = [placed(k)[1] for k in with_lost_kernels(rows, graph)]
 
     assert [m.index for m in found if m] == [index["first"], index["second"], index["last"]]
 
@@ -261,12 +261,12 @@ def test_openvinos_means_are_taken_apart_and_scaled_to_a_run_without_them() -> N
 
 def test_looking_takes_no_more_than_a_kernel_has() -> None:
     """By hand: 1.2 ms of kernels in a run of 0.9: two give 0.1 each, and one that has 0.1 all of it."""
-    look = looking_time([0.1, 0.5, 0.6], 0.9)
+    look = profiling_overhead([0.1, 0.5, 0.6], 0.9)
 
     assert look == pytest.approx(0.1)
     assert sum(max(x - look, 0) for x in (0.1, 0.5, 0.6)) == pytest.approx(0.9)
-    assert looking_time([0.1, 0.2], 0.9) == 0
-    assert looking_time([], 1.0) == 0
+    assert profiling_overhead([0.1, 0.2], 0.9) == 0
+    assert profiling_overhead([], 1.0) == 0
 
 
 def test_without_openvino_its_mend_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from quant.graph.prepared_graph import Graph
-from quant.job.search_goal import Budget, Goal
+from quant.job.search_goal import Budget, SearchGoal
 from quant.job.settings import Job
 from quant.latency.measured_cost_file import measured_here
 from quant.plan.tensor_plans import Plan
@@ -26,14 +26,14 @@ def net() -> tuple[Graph, Plan, Profile]:
     return graph, plan, profiled(graph)
 
 
-def job(out: Path, goal: Goal | None) -> Job:
+def job(out: Path, goal: SearchGoal | None) -> Job:
     return Job(model="", data="", out=out, preprocess=Preprocess(), threads=1, goal=goal)
 
 
 def test_times_are_measured_once_and_kept(net: tuple[Graph, Plan, Profile], tmp_path: Path) -> None:
     graph, plan, profile = net
     samples = [batch_of(inputs(graph), 8)]
-    goal = Goal(min_sqnr=20.0)
+    goal = SearchGoal(min_sqnr=20.0)
     first = cost_table(graph, ORT, job(tmp_path, goal), samples, profile)
     path = tmp_path / "onnxruntime" / "search" / "latency.json"
     before = path.read_bytes()
@@ -74,12 +74,12 @@ def test_a_chip_that_this_machine_is_not_has_its_devices_times(
 ) -> None:
     graph, _, profile = net
     target = TARGETS["tensorrt"]
-    goal = Goal(min_sqnr=20.0)
+    goal = SearchGoal(min_sqnr=20.0)
     found = cost_table(graph, target, job(tmp_path, goal), [batch_of(inputs(graph), 8)], profile)
 
     assert found.device == "t4"
     assert not list(tmp_path.iterdir())
-    other = Goal(min_sqnr=20.0, device="xavier-nx")
+    other = SearchGoal(min_sqnr=20.0, device="xavier-nx")
     assert cost_table(graph, target, job(tmp_path, other), []).device == "xavier-nx"
 
 
@@ -87,7 +87,7 @@ def test_nothing_is_measured_where_time_is_not_paid(
     net: tuple[Graph, Plan, Profile], tmp_path: Path
 ) -> None:
     graph, _, profile = net
-    goal = Goal(budgets=(Budget(axis="size", most=1.0),))
+    goal = SearchGoal(budgets=(Budget(axis="size", most=1.0),))
     found = cost_table(graph, ORT, job(tmp_path, goal), [batch_of(inputs(graph), 8)], profile)
 
     assert not any(cost.milliseconds for cost in found.layers.values())
@@ -100,7 +100,7 @@ def test_a_users_times_go_before_all(net: tuple[Graph, Plan, Profile], tmp_path:
     graph, _, profile = net
     path = tmp_path / "times.csv"
     path.write_text("layer,precision,milliseconds\nconv1,int8,2.5\nconv1,float32,7\n", "utf-8")
-    goal = Goal(min_sqnr=20.0, latency=str(path))
+    goal = SearchGoal(min_sqnr=20.0, latency=str(path))
     found = cost_table(graph, ORT, job(tmp_path, goal), [batch_of(inputs(graph), 8)], profile)
 
     assert found.layers["conv1", "int8"].milliseconds == 2.5

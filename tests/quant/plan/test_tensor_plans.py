@@ -30,21 +30,21 @@ def example() -> Plan:
             "x": TensorPlan(
                 tensor="x",
                 kind="activation",
-                number=UINT8,
+                format=UINT8,
                 params=Params(scale=np.float32(0.1) + np.zeros((), np.float32), zero_point=_i(7)),
                 readers=(("c", 1), ('a "b",\n', 0)),
                 because="ü",
             ),
-            "y": TensorPlan(tensor="y", kind="activation", number=None, params=None, because="f"),
+            "y": TensorPlan(tensor="y", kind="activation", format=None, params=None, because="f"),
             "w": TensorPlan(
                 tensor="w",
                 kind="weight",
-                number=INT8.along(0),
+                format=INT8.along(0),
                 params=Params(scale=scales, zero_point=np.zeros(scales.shape, np.int32)),
                 because="",
             ),
         },
-        shifts={"c": rng.normal(size=50).astype(np.float32)},
+        bias_shifts={"c": rng.normal(size=50).astype(np.float32)},
     )
 
 
@@ -75,8 +75,8 @@ def test_a_plan_reads_back_to_the_bit(tmp_path: Path) -> None:
     assert list(after.tensors) == list(before.tensors)
     for name, tensor in before.tensors.items():
         other = after.tensors[name]
-        assert (other.number, other.readers, other.because) == (
-            tensor.number,
+        assert (other.format, other.readers, other.because) == (
+            tensor.format,
             tensor.readers,
             tensor.because,
         )
@@ -85,7 +85,7 @@ def test_a_plan_reads_back_to_the_bit(tmp_path: Path) -> None:
             assert other.params.scale.tobytes() == tensor.params.scale.tobytes()
             assert other.params.scale.dtype == np.float32
             assert other.params.zero_point.tolist() == tensor.params.zero_point.tolist()
-    assert after.shifts["c"].tobytes() == before.shifts["c"].tobytes()
+    assert after.bias_shifts["c"].tobytes() == before.bias_shifts["c"].tobytes()
     assert [t.tensor for t in after.quantized] == ["x", "w"]
 
 
@@ -109,7 +109,7 @@ def test_a_plan_that_was_edited_by_hand_is_taken(tmp_path: Path) -> None:
     assert (float(params.scale), int(params.zero_point)) == (0.5, 128)
     assert plan.tensors["x"].readers is None
     assert plan.tensors["w"].params is None
-    assert plan.shifts == {}
+    assert plan.bias_shifts == {}
 
 
 NEEDS = "a tensor needs tensor, kind, format, scale, zero_point, symmetric, narrow and axis; saw "

@@ -13,10 +13,10 @@ import pytest
 from quant.analysis.layer_error import COLUMNS
 from quant.calibration.profiling import run_profile as profiling
 from quant.common.errors import InputError
-from quant.common.progress import T, Talk
+from quant.common.progress import Progress, T
 from quant.compare.sample_table import read_samples
 from quant.demo import DemoFiles, unpack
-from quant.improve.ladder import Ground
+from quant.improve.ladder import LadderInputs
 from quant.job.settings import Job
 from quant.preprocess.image_to_tensor import Preprocess
 from quant.run.calibrate import Run, calibrate
@@ -44,7 +44,7 @@ def job(files: DemoFiles, tmp_path_factory: pytest.TempPathFactory) -> Job:
 
 @pytest.fixture(scope="module")
 def run(job: Job) -> Run:
-    return calibrate(job, Talk(quiet=True))
+    return calibrate(job, Progress(quiet=True))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -73,12 +73,12 @@ def test_what_steps_learn_from_is_in_no_folders_order(
 ) -> None:
     """A folder goes class by class: the quarter held aside would be its last classes alone."""
 
-    def climb(effort: str, graph: object, plan: object, ground: Ground) -> None:
+    def climb(effort: str, graph: object, plan: object, ground: LadderInputs) -> None:
         raise Seen([key for batch in ground.samples for key in batch.keys])
 
     monkeypatch.setattr("quant.run.calibrate.climb", climb)
     with pytest.raises(Seen) as caught:
-        calibrate(replace(job, out=tmp_path), Talk(quiet=True))
+        calibrate(replace(job, out=tmp_path), Progress(quiet=True))
     (keys,) = caught.value.args
 
     assert len(keys) == job.samples
@@ -154,7 +154,7 @@ def test_layer_table_has_a_row_for_each_layer(run: Run, job: Job) -> None:
 
 def test_the_same_run_gives_the_same_bytes(run: Run, job: Job, tmp_path: Path) -> None:
     """Without that no file of a run can be compared with another's."""
-    calibrate(replace(job, out=tmp_path), Talk(quiet=True))
+    calibrate(replace(job, out=tmp_path), Progress(quiet=True))
 
     first, second = contents(job.out), contents(tmp_path)
     assert set(first) == set(second)
@@ -165,7 +165,7 @@ class Stop(Exception):
     """Stands for a kill."""
 
 
-class Killed(Talk):
+class Killed(Progress):
     """A voice under which the profiling stops after two batches."""
 
     def bar(self, items: Iterable[T], total: int, what: str) -> Iterable[T]:
@@ -188,7 +188,7 @@ def test_a_killed_run_resumes_and_ends_in_the_same_bytes(
         calibrate(replace(job, out=tmp_path), Killed(quiet=True))
     made = sorted(p.name for p in tmp_path.iterdir())
     assert made == ["prepared.onnx", "profile.unfinished.safetensors"]
-    talk = Talk()
+    talk = Progress()
     said: list[str] = []
     monkeypatch.setattr(talk, "line", said.append)
     calibrate(replace(job, out=tmp_path), talk)
@@ -203,14 +203,14 @@ def test_nothing_is_written_for_a_model_that_is_refused(job: Job, tmp_path: Path
     bad.write_bytes(b"no model")
     out = tmp_path / "out"
     with pytest.raises(InputError):
-        calibrate(replace(job, model=str(bad), out=out), Talk(quiet=True))
+        calibrate(replace(job, model=str(bad), out=out), Progress(quiet=True))
 
     assert not out.exists()
 
 
 def test_samples_that_are_too_few_to_hold_out_are_said(job: Job, tmp_path: Path) -> None:
     """Numbers of the calibration samples themselves are flattering."""
-    talk = Talk(quiet=True)
+    talk = Progress(quiet=True)
     run = calibrate(replace(job, out=tmp_path, samples=500, targets=("tensorrt",)), talk)
 
     assert run.facts["data"]["held_out"] is False
@@ -224,7 +224,7 @@ def test_samples_that_are_too_few_to_hold_out_are_said(job: Job, tmp_path: Path)
 
 def test_raw_pixels_are_warned_about(job: Job, tmp_path: Path) -> None:
     """Forgotten --mean and --std are the commonest mistake."""
-    talk = Talk(quiet=True)
+    talk = Progress(quiet=True)
     raw = Preprocess(size=(32, 32), resize="stretch")
     calibrate(replace(job, out=tmp_path, preprocess=raw, targets=("onnxruntime",)), talk)
 

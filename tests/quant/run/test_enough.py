@@ -8,10 +8,10 @@ import onnx
 import pytest
 
 from quant.calibration import batches, open_data
-from quant.calibration.profiling.run_profile import Mark, profile
-from quant.calibration.selection.split import by_lot
+from quant.calibration.profiling.run_profile import Snapshot, profile
+from quant.calibration.selection.split import shuffled
 from quant.calibration.sources.data import input_specs
-from quant.common.progress import Talk
+from quant.common.progress import Progress
 from quant.job.settings import Job
 from quant.load.open_graph import open_graph
 from quant.preprocess.image_to_tensor import Preprocess
@@ -32,8 +32,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(place: Path, data: str, out: str, samples: int = 80) -> tuple[Run, Talk]:
-    talk = Talk(quiet=True)
+def run(place: Path, data: str, out: str, samples: int = 80) -> tuple[Run, Progress]:
+    talk = Progress(quiet=True)
     job = Job(
         model=str(place / "net.onnx"),
         data=str(place / data),
@@ -67,7 +67,7 @@ def test_half_of_alike_samples_is_enough_and_a_second_run_says_the_same(place: P
 
 def test_ranges_that_still_move_are_a_warning(place: Path) -> None:
     """The two large samples are in the other half: ten times the range, and not seen."""
-    assert not {3, 44} & set(by_lot(range(80), 0)[:48])
+    assert not {3, 44} & set(shuffled(range(80), 0)[:48])
     found, talk = run(place, "wild.npy", "wild")
     (step,) = found.facts["sufficiency"]["steps"]
     said = [w for w in talk.warnings if w.startswith("--samples: ")]
@@ -94,12 +94,12 @@ def test_the_mark_is_the_profile_of_the_first_samples_bit_for_bit(place: Path) -
     """At the end of the batch in which the number is reached, and not before."""
     graph = open_graph(str(place / "net.onnx"))[1]
     data = open_data(str(place / "calm.npy"), input_specs(graph), Preprocess())
-    order = by_lot(range(80), 3)
+    order = shuffled(range(80), 3)
 
     def stream(rows: list[int]):  # type: ignore[no-untyped-def]
         return batches(data, rows, 16, bad=[], max_bad=0.0)
 
-    mark, late = Mark(20), Mark(81)
+    mark, late = Snapshot(20), Snapshot(81)
     profile(graph, stream(order), mark=mark)
     profile(graph, stream(order), mark=late)
     want = profile(graph, stream(order[:32]))
@@ -119,4 +119,4 @@ def test_the_lot_is_the_words_of_pcg64() -> None:
     rows = [5, 9, 2, 30, 11]
     words = np.random.PCG64([7, 1]).random_raw(5)
 
-    assert by_lot(rows, 7) == [rows[i] for i in sorted(range(5), key=lambda i: words[i])]
+    assert shuffled(rows, 7) == [rows[i] for i in sorted(range(5), key=lambda i: words[i])]

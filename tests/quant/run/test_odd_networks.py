@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from quant.calibration.profiling.run_profile import Checkpoint
 from quant.common.errors import InputError, UnsupportedError
-from quant.common.progress import Talk
+from quant.common.progress import Progress
 from quant.job.settings import Job
 from quant.preprocess.image_to_tensor import Preprocess
 from quant.run.calibrate import Run, calibrate
@@ -36,7 +36,7 @@ def job_of(folder: Path, proto: onnx.ModelProto, arrays: Arrays) -> Job:
 
 
 def run(folder: Path, proto: onnx.ModelProto, arrays: Arrays) -> Run:
-    return calibrate(job_of(folder, proto, arrays), Talk(quiet=True))
+    return calibrate(job_of(folder, proto, arrays), Progress(quiet=True))
 
 
 def images(count: int = 24, seed: int = 0) -> dict[str, NDArray[np.float32]]:
@@ -140,7 +140,7 @@ def test_one_broken_sample_does_not_blind_the_measurements(tmp_path: Path) -> No
     """It is named in a warning, and the other samples still count."""
     data = images()
     data["x"][:, 0, 0, 0] = np.where(np.arange(24) % 5 == 0, np.nan, 0)
-    talk = Talk(quiet=True)
+    talk = Progress(quiet=True)
     found = calibrate(job_of(tmp_path, small(), data), talk)
     target = found.facts["targets"]["onnxruntime"]
 
@@ -152,13 +152,13 @@ def test_one_broken_sample_does_not_blind_the_measurements(tmp_path: Path) -> No
 def test_an_unfinished_profile_of_other_images_is_not_taken_up(tmp_path: Path) -> None:
     """Their files may have the same names."""
     job = job_of(tmp_path, small(), images())
-    clean = calibrate(job, Talk(quiet=True)).profile
+    clean = calibrate(job, Progress(quiet=True)).profile
     other = tmp_path / "other"
     other.mkdir()
     twin = replace(job_of(other, small(), images(seed=1)), model=job.model)
     keys = [found_key(job, i) for i in range(8)]
     Checkpoint(twin.out / "profile.unfinished.safetensors").keep(clean, keys)
-    fresh = calibrate(twin, Talk(quiet=True)).profile
+    fresh = calibrate(twin, Progress(quiet=True)).profile
 
     assert fresh.provenance.samples == 16
     assert fresh.provenance.data != clean.provenance.data
@@ -173,8 +173,8 @@ def test_a_finished_profile_of_the_same_samples_is_used_again(
 ) -> None:
     """A second run with another recipe need not look again."""
     job = job_of(tmp_path, small(), images())
-    first = calibrate(job, Talk(quiet=True))
-    talk = Talk()
+    first = calibrate(job, Progress(quiet=True))
+    talk = Progress()
     said: list[str] = []
     monkeypatch.setattr(talk, "line", said.append)
     second = calibrate(replace(job, observer="minmax"), talk)
@@ -201,7 +201,8 @@ def test_a_users_metric_that_fails_is_named(
     data = {**images(), "labels": np.zeros(24, np.int64)}
     with pytest.raises(InputError) as caught:
         calibrate(
-            replace(job_of(tmp_path, small(), data), metrics=(f"{name}:score",)), Talk(quiet=True)
+            replace(job_of(tmp_path, small(), data), metrics=(f"{name}:score",)),
+            Progress(quiet=True),
         )
 
     assert str(caught.value).startswith(f"metric '{name}:score': it ")

@@ -8,7 +8,7 @@ from quant.graph.layers import layers
 from quant.graph.prepared_graph import Graph
 from quant.plan.recipe import NOTHING
 from quant.plan.tensor_plans import Plan
-from quant.search.groups import between, groups_of, merged
+from quant.search.groups import groups_of, merged, shared_tensors
 from quant.target.table import TARGETS
 from tests.chosen import chosen, prepared
 from tests.models import concat_net, depthwise_net, model, residual_net, weights
@@ -93,7 +93,7 @@ def test_merging_joins_the_neighbours_that_compute_least() -> None:
 
 def between_groups(graph: Graph, plan: Plan, target: str) -> dict[str, tuple[str, ...]]:
     groups = groups_of(graph, plan.layers)
-    found = between(graph, TARGETS[target], groups, [plan])
+    found = shared_tensors(graph, TARGETS[target], groups, [plan])
     return {" ".join(b.tensors): tuple(groups[g].name for g in b.groups) for b in found}
 
 

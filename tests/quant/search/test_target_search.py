@@ -16,9 +16,9 @@ from onnx import numpy_helper
 
 from quant.cli.main import quant
 from quant.common.errors import InputError
-from quant.common.progress import Talk
+from quant.common.progress import Progress
 from quant.demo import DemoFiles, unpack
-from quant.job.search_goal import Budget, Goal
+from quant.job.search_goal import Budget, SearchGoal
 from quant.job.settings import Job
 from quant.plan.file import load_plan
 from quant.plan.recipe import load_recipe
@@ -30,7 +30,7 @@ from quant.target.finding import errors
 from quant.target.table import TARGETS
 
 LEAST = 42.0
-GOAL = Goal(min_sqnr=LEAST, samples=32)
+GOAL = SearchGoal(min_sqnr=LEAST, samples=32)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def job(files: DemoFiles, out: Path, **said: object) -> Job:
 
 @pytest.fixture(scope="module")
 def run(files: DemoFiles, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return calibrate(job(files, tmp_path_factory.mktemp("run")), Talk(quiet=True))
+    return calibrate(job(files, tmp_path_factory.mktemp("run")), Progress(quiet=True))
 
 
 def table(folder: Path) -> list[dict[str, str]]:
@@ -99,7 +99,7 @@ def test_each_plan_is_told_with_what_may_follow(
 ) -> None:
     searched = run.outcomes["tensorrt"].searched
     assert searched is not None
-    found = searching.search_target(replace(searched.ground, folder=tmp_path), Talk()).found
+    found = searching.search_target(replace(searched.ground, folder=tmp_path), Progress()).found
     lines = [
         x for x in capsys.readouterr().err.splitlines() if x.startswith("search for tensorrt: ")
     ]
@@ -119,7 +119,7 @@ def test_with_eight_groups_the_front_is_the_optimum_of_every_assignment(
     searched = run.outcomes["tensorrt"].searched
     assert searched is not None
     ground = replace(searched.ground, goal=replace(GOAL, groups=8), folder=tmp_path)
-    space = searching.additive_model(ground, Talk(quiet=True)).space
+    space = searching.additive_model(ground, Progress(quiet=True)).space
     made = space.problem
     free = len(made.errors) - made.fixed
     rest = tuple(int(k) for k in made.errors[free:].argmin(axis=1))
@@ -184,7 +184,7 @@ def test_every_point_has_a_recipe_that_makes_its_plan(
     for row in rows:
         load_recipe(folder / row["recipe"], [])
     again = calibrate(
-        job(files, tmp_path, goal=None, recipe=recipe, targets=("tensorrt",)), Talk(quiet=True)
+        job(files, tmp_path, goal=None, recipe=recipe, targets=("tensorrt",)), Progress(quiet=True)
     )
     one, other = (load_plan(r.out / "tensorrt" / "plan.json") for r in (run, again))
 
@@ -217,12 +217,12 @@ def test_equal_searches_leave_equal_bytes_and_a_killed_one_goes_on(
 
     monkeypatch.setattr(searching, "save_probes", save)
     with pytest.raises(KeyboardInterrupt):
-        calibrate(cut, Talk(quiet=True))
+        calibrate(cut, Progress(quiet=True))
     monkeypatch.setattr(searching, "compare", compare)
     with pytest.raises(KeyboardInterrupt):
-        calibrate(cut, Talk(quiet=True))
+        calibrate(cut, Progress(quiet=True))
     assert (tmp_path / "tensorrt" / "plan.json").is_file(), "the best so far is on disk"
-    calibrate(cut, Talk(quiet=True))
+    calibrate(cut, Progress(quiet=True))
 
     one, other = (bytes_of(out / "tensorrt" / "search") for out in (run.out, tmp_path))
     assert one == other
@@ -233,7 +233,7 @@ def test_probes_of_other_samples_are_not_believed(
 ) -> None:
     shutil.copytree(run.out, tmp_path / "run")
     before = (tmp_path / "run/tensorrt/search/probes.safetensors").read_bytes()
-    calibrate(job(files, tmp_path / "run", seed=1, targets=("tensorrt",)), Talk(quiet=True))
+    calibrate(job(files, tmp_path / "run", seed=1, targets=("tensorrt",)), Progress(quiet=True))
 
     assert (tmp_path / "run/tensorrt/search/probes.safetensors").read_bytes() != before
 
@@ -264,7 +264,7 @@ def test_a_planted_bad_layer_is_the_first_to_be_kept_in_higher_precision(
 ) -> None:
     """One channel scaled by 1000, for every target, on the first point of the front that differs."""
     names = planted(run.out / "prepared.onnx", tmp_path / "net.onnx")
-    targets = tuple(name for name in TARGETS if len(TARGETS[name].candidates) > 1)
+    targets = tuple(name for name in TARGETS if len(TARGETS[name].search_candidates) > 1)
     made = calibrate(
         job(
             files,
@@ -273,7 +273,7 @@ def test_a_planted_bad_layer_is_the_first_to_be_kept_in_higher_precision(
             goal=replace(GOAL, min_sqnr=10.0),
             targets=targets,
         ),
-        Talk(quiet=True),
+        Progress(quiet=True),
     )
     assert set(made.outcomes) == set(targets)
     for target in targets:
@@ -333,21 +333,21 @@ def test_calibrate_searches_where_a_limit_is_given_and_says_so(
     ("goal", "message"),
     [
         (
-            Goal(min_sqnr=20.0, precisions=("int8", "int4")),
+            SearchGoal(min_sqnr=20.0, precisions=("int8", "int4")),
             (
                 "--precisions: ONNX Runtime has int8, w4a8, w4a4, w8a16, float32, saw 'int4'. Name some of "
                 "them."
             ),
         ),
         (
-            Goal(min_sqnr=20.0, precisions=("int8",)),
+            SearchGoal(min_sqnr=20.0, precisions=("int8",)),
             (
                 "--precisions: at least two are wanted to choose among for onnxruntime, saw 'int8'. Add one "
                 "of int8, w4a8, w4a4, w8a16, float32."
             ),
         ),
         (
-            Goal(budgets=(Budget(axis="latency", most=1.0),)),
+            SearchGoal(budgets=(Budget(axis="latency", most=1.0),)),
             (
                 "--budget: the time of a layer on onnxruntime is not known here. Give --device with a file "
                 "of your board's rates, or --latency with measured times."
@@ -358,7 +358,7 @@ def test_calibrate_searches_where_a_limit_is_given_and_says_so(
 def test_a_search_that_cannot_be_is_refused(
     files: DemoFiles,
     tmp_path: Path,
-    goal: Goal,
+    goal: SearchGoal,
     message: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -368,7 +368,7 @@ def test_a_search_that_cannot_be_is_refused(
     with pytest.raises(InputError) as caught:
         calibrate(
             job(files, tmp_path, goal=goal, targets=("onnxruntime",), samples=16, holdout=4),
-            Talk(quiet=True),
+            Progress(quiet=True),
         )
 
     assert str(caught.value) == message
@@ -389,7 +389,7 @@ def test_a_recipe_that_decides_everything_leaves_nothing_to_search(
                 samples=16,
                 holdout=4,
             ),
-            Talk(quiet=True),
+            Progress(quiet=True),
         )
 
     assert str(caught.value) == (

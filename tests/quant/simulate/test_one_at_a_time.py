@@ -14,9 +14,9 @@ from quant.graph.prepared_graph import Graph
 from quant.graph.session import open_session
 from quant.plan.recipe import Recipe, Rule
 from quant.plan.tensor_plans import Plan
-from quant.search.groups import Between, Group, between, groups_of
-from quant.search.sensitivity import Probes, probe, sensitivity_of
-from quant.simulate.one_at_a_time import Turn, Turntable
+from quant.search.groups import Group, SharedTensor, groups_of, shared_tensors
+from quant.search.sensitivity import GroupErrors, group_errors, sensitivity_of
+from quant.simulate.one_at_a_time import OneAtATime, QuantizedSet
 from quant.simulate.simulated_graph import open_simulation, quantize_graph
 from quant.target.table import TARGETS
 from tests.chosen import batch_of, chosen
@@ -49,9 +49,9 @@ def plain(graph: Graph) -> F:
     return found[0]
 
 
-def grouped(graph: Graph, some: list[Plan], target: str) -> tuple[list[Group], list[Between]]:
+def grouped(graph: Graph, some: list[Plan], target: str) -> tuple[list[Group], list[SharedTensor]]:
     groups = groups_of(graph, some[0].layers)
-    return groups, between(graph, TARGETS[target], groups, some)
+    return groups, shared_tensors(graph, TARGETS[target], groups, some)
 
 
 @pytest.mark.parametrize("net", [conv_relu_net, residual_net, concat_net, depthwise_net])
@@ -60,8 +60,8 @@ def test_a_tensor_turn_is_the_graph_with_that_tensor_on_its_grid_for_everybody(
 ) -> None:
     graph, some = plans(net, "onnxruntime")
     _, tensors = grouped(graph, some, "onnxruntime")
-    turns = [Turn(tensors=t.tensors, version=0) for t in tensors]
-    table = Turntable(graph, models(graph, some, "onnxruntime"), turns, 1)
+    turns = [QuantizedSet(tensors=t.tensors, version=0) for t in tensors]
+    table = OneAtATime(graph, models(graph, some, "onnxruntime"), turns, 1)
     outputs, answers = table.answers({"input": X})
     np.testing.assert_allclose(outputs[0], plain(graph), rtol=1e-5, atol=1e-6)
     seen = 0
@@ -82,8 +82,8 @@ def test_a_turn_of_everything_is_the_whole_simulation(net: object, target: str) 
     every = tuple(x for x in layers(graph) if some[0].layers[x.name].quantized)
     names = tuple(n for t in tensors for n in t.tensors)
     made = models(graph, some, target)
-    turns = [Turn(layers=every, version=v, tensors=names) for v in (0, 1)]
-    _, answers = Turntable(graph, made, turns, 1).answers({"input": X})
+    turns = [QuantizedSet(layers=every, version=v, tensors=names) for v in (0, 1)]
+    _, answers = OneAtATime(graph, made, turns, 1).answers({"input": X})
     for number, (got,) in answers:
         want = open_simulation(made[number], 1).run(None, {"input": X})[0]
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
@@ -100,10 +100,12 @@ def test_a_group_turn_of_each_version_quantizes_its_weights_and_its_own_inputs(
     apart = {n for t in tensors for n in t.tensors}
     known = {x.name: x for x in layers(graph)}
     turns = [
-        Turn(layers=tuple(known[n] for n in g.layers), version=v) for v in (0, 1) for g in groups
+        QuantizedSet(layers=tuple(known[n] for n in g.layers), version=v)
+        for v in (0, 1)
+        for g in groups
     ]
-    turns += [Turn(tensors=(name,)) for name in sorted(apart)]
-    table = Turntable(graph, models(graph, some, target), turns, 1)
+    turns += [QuantizedSet(tensors=(name,)) for name in sorted(apart)]
+    table = OneAtATime(graph, models(graph, some, target), turns, 1)
     _, answers = table.answers({"input": X})
     for number, (got,) in answers:
         if number >= 2 * len(groups):
@@ -122,11 +124,14 @@ def test_two_versions_with_other_numbers_under_one_name_stay_apart() -> None:
     """A bias that one plan shifted has the name of the float one where biases stay float."""
     graph, (plan, _) = plans(conv_relu_net, "tensorrt")
     name = next(n for n, p in plan.layers.items() if p.op == "Conv")
-    shifted = replace(plan, shifts={name: np.full(8, 3.0, np.float32)})
+    shifted = replace(plan, bias_shifts={name: np.full(8, 3.0, np.float32)})
     layer = next(x for x in layers(graph) if x.name == name)
     made = models(graph, [plan, shifted], "tensorrt")
-    table = Turntable(
-        graph, made, [Turn(layers=(layer,), version=0), Turn(layers=(layer,), version=1)], 1
+    table = OneAtATime(
+        graph,
+        made,
+        [QuantizedSet(layers=(layer,), version=0), QuantizedSet(layers=(layer,), version=1)],
+        1,
     )
     answers = dict(table.answers({"input": X})[1])
 
@@ -135,10 +140,10 @@ def test_two_versions_with_other_numbers_under_one_name_stay_apart() -> None:
     )
 
 
-def probed(graph: Graph, some: list[Plan], target: str, name: str = "nmse") -> Probes:
+def probed(graph: Graph, some: list[Plan], target: str, name: str = "nmse") -> GroupErrors:
     groups, tensors = grouped(graph, some, target)
     made = dict(enumerate(models(graph, some, target)))
-    return probe(
+    return group_errors(
         graph, made, groups, 3, [batch_of({"input": X}, 8)], between=tensors, name=name, threads=1
     )
 
@@ -185,7 +190,9 @@ def test_padding_counts_for_nothing() -> None:
     made = dict(enumerate(models(graph, some, "tensorrt")))
     padded = [batch_of({"input": X[:3]}, 8)]
     exact = [batch_of({"input": X[:3]}, 3)]
-    one, other = (probe(graph, made, groups, 2, b, name="kl", threads=1) for b in (padded, exact))
+    one, other = (
+        group_errors(graph, made, groups, 2, b, name="kl", threads=1) for b in (padded, exact)
+    )
 
     assert sensitivity_of(one, name="kl").error == pytest.approx(
         sensitivity_of(other, name="kl").error, rel=1e-5
@@ -198,9 +205,11 @@ def test_what_an_earlier_run_measured_is_passed_over_and_gives_the_same_bytes() 
     groups, tensors = grouped(graph, some, "onnxruntime")
     made = dict(enumerate(models(graph, some, "onnxruntime")))
     batches = [batch_of({"input": X[i : i + 2]}, 2) for i in range(0, 8, 2)]
-    kept: list[Probes] = []
-    whole = probe(graph, made, groups, 2, batches, between=tensors, threads=1, keep=kept.append)
-    again = probe(graph, made, groups, 2, batches, between=tensors, threads=1, done=kept[1])
+    kept: list[GroupErrors] = []
+    whole = group_errors(
+        graph, made, groups, 2, batches, between=tensors, threads=1, keep=kept.append
+    )
+    again = group_errors(graph, made, groups, 2, batches, between=tensors, threads=1, done=kept[1])
 
     assert [len(p.samples) for p in kept] == [1, 2, 3, 4]
     for name in ("signal", "noise", "other", "samples"):
@@ -224,7 +233,7 @@ def test_a_divergence_of_what_is_no_class_is_refused() -> None:
     groups, _ = grouped(graph, some, "tensorrt")
     made = dict(enumerate(models(graph, some, "tensorrt")))
     with pytest.raises(InputError) as caught:
-        probe(graph, made, groups, 2, [batch], name="top1", threads=1)
+        group_errors(graph, made, groups, 2, [batch], name="top1", threads=1)
 
     assert str(caught.value) == (
         "--sensitivity top1: it needs a label for each sample, saw none. Give --labels, or use "
@@ -234,7 +243,7 @@ def test_a_divergence_of_what_is_no_class_is_refused() -> None:
     middle = Graph(wide, graph.name).with_outputs(["b"])
     graph = Graph(ir.from_proto(ir.to_proto(middle)), graph.name)
     with pytest.raises(InputError) as caught:
-        probe(graph, made, groups[:1], 2, [batch], name="kl", threads=1)
+        group_errors(graph, made, groups[:1], 2, [batch], name="kl", threads=1)
 
     assert str(caught.value) == (
         "--sensitivity kl: the first output must be [samples, classes], saw [8, 8, 16, 16]. Use "

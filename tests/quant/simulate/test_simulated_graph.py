@@ -34,13 +34,13 @@ F64 = NDArray[np.float64]
 def fake(x: NDArray[np.float32], tensor: TensorPlan) -> NDArray[np.float32]:
     """Return scale * (clip(round(x / scale) + zero) - zero), written out once more."""
     assert tensor.params is not None
-    assert tensor.number is not None
+    assert tensor.format is not None
     scale, zero = tensor.params.scale, tensor.params.zero_point.astype(np.float32)
     if scale.ndim:
-        shape = [-1 if i == tensor.number.axis else 1 for i in range(x.ndim)]
+        shape = [-1 if i == tensor.format.axis else 1 for i in range(x.ndim)]
         scale, zero = scale.reshape(shape), zero.reshape(shape)
-    low, high = {"uint8": (0, 255), "int8": (-127 if tensor.number.narrow else -128, 127)}[
-        tensor.number.name
+    low, high = {"uint8": (0, 255), "int8": (-127 if tensor.format.narrow else -128, 127)}[
+        tensor.format.name
     ]
     return (np.clip(np.rint(x / scale) + zero, low, high) - zero) * scale
 
@@ -249,7 +249,7 @@ def test_a_name_that_we_would_have_given_may_be_taken(taken: str, target: str) -
         node.output[:] = [taken if n == "r" else n for n in node.output]
     proto.graph.node[1].name = taken
     graph, plan = chosen(proto, target)
-    plan = replace(plan, shifts={"fc1": np.ones(5, np.float32)})
+    plan = replace(plan, bias_shifts={"fc1": np.ones(5, np.float32)})
     built = quantize_graph(graph, plan, TARGETS[target])
     names = [str(v.name) for v in (*built.graph.inputs, *built.graph.initializers.values())]
     names += [str(v.name) for node in built.graph for v in node.outputs]
@@ -352,7 +352,7 @@ def test_a_shift_makes_a_bias_where_there_was_none() -> None:
         weights(0, w=(2, 3, 1, 1)),
     )
     graph, plan = chosen(proto, "tensorrt")
-    shifted = replace(plan, shifts={"conv": np.array([10, -20], np.float32)})
+    shifted = replace(plan, bias_shifts={"conv": np.array([10, -20], np.float32)})
     feeds = inputs(graph)
     before, after = (run(quantize_graph(graph, p, TRT), feeds)[0] for p in (plan, shifted))
 
@@ -363,7 +363,7 @@ def test_a_shift_makes_a_bias_where_there_was_none() -> None:
 
 def test_a_shift_moves_one_layer_of_two_that_share_a_bias() -> None:
     graph, plan = chosen(shared_net(), "tensorrt")
-    shifted = replace(plan, shifts={"second": np.full(4, 3, np.float32)})
+    shifted = replace(plan, bias_shifts={"second": np.full(4, 3, np.float32)})
     feeds = inputs(graph)
     before, after = (run(quantize_graph(graph, p, TRT), feeds)[0] for p in (plan, shifted))
 
@@ -422,7 +422,7 @@ def test_an_input_that_is_also_an_output_keeps_its_name() -> None:
     graph = Graph(ir.from_proto(proto), "net")
     number = INT8
     params = Params(scale=np.asarray(0.1, np.float32), zero_point=np.asarray(0, np.int32))
-    x = TensorPlan(tensor="x", kind="activation", number=number, params=params, because="test")
+    x = TensorPlan(tensor="x", kind="activation", format=number, params=params, because="test")
     plan = Plan(target="tensorrt", graph=graph.fingerprint, layers={}, tensors={"x": x})
     built = quantize_graph(graph, plan, TRT)
 
@@ -447,7 +447,7 @@ def test_a_branch_of_an_if_sees_the_grid_too() -> None:
     )
     graph = prepared(proto)
     params = Params(scale=np.asarray(0.5, np.float32), zero_point=np.asarray(0, np.int32))
-    r = TensorPlan(tensor="r", kind="activation", number=INT8, params=params, because="test")
+    r = TensorPlan(tensor="r", kind="activation", format=INT8, params=params, because="test")
     plan = Plan(target="tensorrt", graph=graph.fingerprint, layers={}, tensors={"r": r})
     x = inputs(prepared(shared_net()))["x"][:, :3]
     feeds = {"x": x, "flag": np.asarray(False)}

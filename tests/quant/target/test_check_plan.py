@@ -58,15 +58,15 @@ WIDE = Integer(bits=16, signed=True, symmetric=True)
             "is int16, and ONNX Runtime takes asymmetric uint8 for an activation. Choose again for",
         ),
         (
-            replace(PLAN, shifts={"gone": np.ones(3, np.float32)}),
+            replace(PLAN, bias_shifts={"gone": np.ones(3, np.float32)}),
             "it shifts the bias of layer 'gone'",
         ),
         (
-            replace(PLAN, shifts={LAYER: np.ones(3, np.float32)}),
+            replace(PLAN, bias_shifts={LAYER: np.ones(3, np.float32)}),
             f"the bias shift of '{LAYER}' must be 32 finite numbers, saw 3. Mend the entry.",
         ),
         (
-            replace(PLAN, shifts={LAYER: np.full(32, np.nan, np.float32)}),
+            replace(PLAN, bias_shifts={LAYER: np.full(32, np.nan, np.float32)}),
             f"the bias shift of '{LAYER}' must be 32 finite numbers, saw 32. Mend the entry.",
         ),
         (

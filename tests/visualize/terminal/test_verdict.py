@@ -8,7 +8,7 @@ import pytest
 import xmlschema
 
 from quant.common.files import finite
-from quant.gate.limits import Judged, Limit, Result, Verdict
+from quant.gate.limits import Decision, Limit, LimitResult, Verdict
 from quant.visualize.terminal.verdict import verdict_markdown, verdict_text
 from quant.visualize.terminal.verdict_files import github_annotations, junit_xml, verdict_json
 from tests.tree import ROOT
@@ -21,8 +21,8 @@ def limit(measure: str, bound: float, **rest: object) -> Limit:
     return Limit(measure=measure, bound=bound, place="gate.toml:1", **rest)  # type: ignore[arg-type]
 
 
-def passed() -> Result:
-    one = Judged(
+def passed() -> LimitResult:
+    one = Decision(
         outcome="pass",
         value=0.0035,
         low=-0.001,
@@ -30,17 +30,17 @@ def passed() -> Result:
         samples=2000,
         because="17 lost, 10 won",
     )
-    return Result(limit=limit("accuracy_drop", 0.01), target="chip", judged=one, parts=(one,))
+    return LimitResult(limit=limit("accuracy_drop", 0.01), target="chip", judged=one, parts=(one,))
 
 
-def failed(name: str = "conv3") -> Result:
+def failed(name: str = "conv3") -> LimitResult:
     parts = [
-        Judged(
+        Decision(
             outcome="fail", value=0.1 + i / 100, low=0.06, high=0.2, samples=100, part=f"class {i}"
         )
         for i in range(8)
     ]
-    return Result(
+    return LimitResult(
         limit=limit("accuracy_drop", 0.05, by="class"),
         target="chip",
         judged=parts[-1],
@@ -49,17 +49,19 @@ def failed(name: str = "conv3") -> Result:
     )
 
 
-def undecided(**rest: object) -> Result:
-    one = Judged(outcome="undecided", value=0.99, low=0.97, high=0.999, samples=300, needed=450)
-    return Result(limit=limit("agreement", 0.98, **rest), target="chip", judged=one)
+def undecided(**rest: object) -> LimitResult:
+    one = Decision(outcome="undecided", value=0.99, low=0.97, high=0.999, samples=300, needed=450)
+    return LimitResult(limit=limit("agreement", 0.98, **rest), target="chip", judged=one)
 
 
-def missing() -> Result:
-    one = Judged(outcome="fail", value=math.nan, because="not measured. Run quant calibrate again.")
-    return Result(limit=limit("latency_ms", 5), target="chip", judged=one)
+def missing() -> LimitResult:
+    one = Decision(
+        outcome="fail", value=math.nan, because="not measured. Run quant calibrate again."
+    )
+    return LimitResult(limit=limit("latency_ms", 5), target="chip", judged=one)
 
 
-def verdict(*results: Result, subject: str = "net") -> Verdict:
+def verdict(*results: LimitResult, subject: str = "net") -> Verdict:
     return Verdict(subject=subject, results=results, notes=("since the baseline: changed nothing",))
 
 
@@ -125,7 +127,7 @@ def test_the_table_says_what_happened_and_why() -> None:
         ((), "gate failed: net breaches 0 of 0 limits"),
     ],
 )
-def test_the_headline_is_the_verdict(results: tuple[Result, ...], said: str) -> None:
+def test_the_headline_is_the_verdict(results: tuple[LimitResult, ...], said: str) -> None:
     assert verdict_text(verdict(*results)).splitlines()[0] == said
 
 

@@ -84,10 +84,10 @@ def test_a_grouped_transposed_convolution_repeats_its_scales_for_each_group() ->
     plan = by_hand(graph, {"x": (0.02, 0)})
     steps = np.float32([0.1, 0.2, 0.4])
     weight = plan.tensors["w"]
-    assert weight.number is not None
+    assert weight.format is not None
     by_channel = replace(
         weight,
-        number=weight.number.along(1),
+        format=weight.format.along(1),
         params=Params(scale=steps, zero_point=np.zeros(3, np.int32)),
     )
     layer = one(graph, replace(plan, tensors={**plan.tensors, "w": by_channel}))

@@ -112,10 +112,10 @@ def test_what_is_written_lies_on_its_grid() -> None:
     assert fitted.graph == better.fingerprint != graph.fingerprint
     for tensor in fitted.quantized:
         if tensor.kind == "weight":
-            assert isinstance(tensor.number, Integer)
+            assert isinstance(tensor.format, Integer)
             array = better.array(tensor.tensor)
             np.testing.assert_array_equal(
-                tensor.number.fake_quantize(array, tensor.params), array, strict=True
+                tensor.format.fake_quantize(array, tensor.params), array, strict=True
             )
             assert not np.array_equal(array, graph.array(tensor.tensor))
 

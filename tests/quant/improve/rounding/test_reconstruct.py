@@ -13,11 +13,11 @@ import quant.improve.rounding.learn_block
 from quant.formats.number_format import Integer
 from quant.graph.prepared_graph import Graph
 from quant.improve.fit.fit_layers import fit_layers
-from quant.improve.fit.layerwise_run import Walk
+from quant.improve.fit.layerwise_run import LayerwiseRun
 from quant.improve.fit.torch_operators import can_run
 from quant.improve.rounding.blocks import find_blocks
 from quant.improve.rounding.learn_block import learn_block
-from quant.improve.rounding.quantized_block import Twin, straight_through
+from quant.improve.rounding.quantized_block import QuantizedBlock, straight_through
 from quant.improve.rounding.reconstruct import reconstruct, worth_learning
 from quant.plan.recipe import NOTHING, Recipe, Rule
 from quant.plan.tensor_plans import Plan
@@ -55,13 +55,13 @@ def test_the_output_comes_nearer_and_the_weights_lie_on_their_grid(build: object
 
     assert noise(better, learned, graph) < 0.95 * noise(graph, plan, graph)
     assert learned.graph == better.fingerprint != graph.fingerprint
-    assert not learned.shifts
+    assert not learned.bias_shifts
     assert "learned with its block" in " ".join(t.because for t in learned.quantized)
     for tensor in learned.quantized:
         if tensor.because.endswith("; learned with its block"):
-            assert isinstance(tensor.number, Integer)
+            assert isinstance(tensor.format, Integer)
             array = better.array(tensor.tensor)
-            on_grid = tensor.number.fake_quantize(array, tensor.params)
+            on_grid = tensor.format.fake_quantize(array, tensor.params)
             np.testing.assert_array_equal(on_grid, array, strict=True)
 
 
@@ -75,7 +75,7 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
 
 def test_a_recipe_keeps_fitted_integers_and_biases() -> None:
     graph, plan = chosen(residual_net(), recipe=FOUR)
-    plan = replace(plan, shifts={})
+    plan = replace(plan, bias_shifts={})
     rules = (
         Rule(match="conv1", rounding="fitted"),
         Rule(match="conv2", rounding="nearest", bias_correction="off"),
@@ -100,7 +100,7 @@ def test_it_is_worth_it_under_8_bits_or_where_the_recipe_says_so() -> None:
 def test_a_block_that_does_not_come_nearer_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps a thousand times too long spoil everything; the network must not pay for it."""
     graph, plan = chosen(residual_net(), recipe=FOUR)
-    fitted, better = fit_layers(graph, replace(plan, shifts={}), inputs(graph, 0, 16))
+    fitted, better = fit_layers(graph, replace(plan, bias_shifts={}), inputs(graph, 0, 16))
     rates = {"v": 0.0, "e": 3.0, "bias": 30.0}
     monkeypatch.setattr(quant.improve.rounding.learn_block, "RATES", rates)
 
@@ -123,11 +123,11 @@ def test_the_roundings_of_one_layer_against_all_that_there_are(
 ) -> None:
     """2^6 choices of up and down, each tried in float64: the learned one is among the best."""
     graph, plan = chosen(one_layer(), recipe=FOUR)
-    plan = replace(plan, shifts={})
+    plan = replace(plan, bias_shifts={})
     rng = np.random.default_rng(2)
     x = (rng.normal(size=(64, 6)) @ (np.eye(6) + 0.9 * rng.normal(size=(6, 6)))).astype(np.float32)
-    walk = Walk(graph, plan, {"input": x}, floats=graph, chunk=8)
-    twin = Twin(walk, find_blocks(graph, can_run)[0], NOTHING, CPU)
+    walk = LayerwiseRun(graph, plan, {"input": x}, floats=graph, chunk=8)
+    twin = QuantizedBlock(walk, find_blocks(graph, can_run)[0], NOTHING, CPU)
     rates = {"v": 0.2, "e": 0.0, "bias": 0.0}
     monkeypatch.setattr(quant.improve.rounding.learn_block, "RATES", rates)
     monkeypatch.setattr(quant.improve.rounding.learn_block, "KEPT", 1.0)
@@ -151,12 +151,12 @@ def test_the_roundings_of_one_layer_against_all_that_there_are(
 def test_the_gradient_of_a_grid_is_one_inside_and_nothing_beyond() -> None:
     _, plan = chosen(residual_net())
     grid = plan.tensors["input"]
-    assert grid.number is not None
-    low, high = grid.number.span(grid.params)
+    assert grid.format is not None
+    low, high = grid.format.span(grid.params)
     x = torch.tensor([float(low) - 1, 0.3 * float(high), float(high) + 1], requires_grad=True)
     made = straight_through(x, grid)
     made.sum().backward()  # type: ignore[no-untyped-call]
-    wanted = grid.number.fake_quantize(x.detach().numpy(), grid.params)
+    wanted = grid.format.fake_quantize(x.detach().numpy(), grid.params)
 
     np.testing.assert_allclose(made.detach().numpy(), wanted, rtol=1e-6)
     assert x.grad is not None
@@ -170,8 +170,8 @@ def test_a_bias_that_a_layer_got_is_in_the_walk() -> None:
         weights(0, w=(2, 3, 1, 1)),
     )
     graph, plan = chosen(proto)
-    plan = replace(plan, shifts={}, tensors={})
-    walks = [Walk(graph, plan, inputs(graph)) for _ in range(2)]
+    plan = replace(plan, bias_shifts={}, tensors={})
+    walks = [LayerwiseRun(graph, plan, inputs(graph)) for _ in range(2)]
     (node,) = graph.nodes
     walks[1].weights["c", 2] = torch.tensor([100.0, 200.0])
     for walk in walks:
