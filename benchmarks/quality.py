@@ -144,10 +144,10 @@ def installed() -> list[str]:
 
 def only_ours(given: argparse.Namespace) -> None:
     """Run one effort in this process and print what it took."""
-    talk = Progress(quiet=True)
-    run = calibrate(job_of(given, given.into, given.only_ours, given.only_target), talk)
+    progress = Progress(quiet=True)
+    run = calibrate(job_of(given, given.into, given.only_ours, given.only_target), progress)
     seconds = sum(
-        talk.seconds.get(k, 0.0) for k in ("data", "profile", "choose", "improve", "write")
+        progress.seconds.get(k, 0.0) for k in ("data", "profile", "choose", "improve", "write")
     )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     told = {"seconds": seconds, "peak_mib": peak, "versions": {"quant": run.facts["version"]}}

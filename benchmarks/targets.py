@@ -106,11 +106,11 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as scratch:
             for number, row in enumerate(table["case"]):
                 out = (options.out or Path(scratch)) / f"{number}-{Path(row['model']).stem}"
-                talk = Progress(quiet=True)
-                run = calibrate(job_of(row, options.cases.parent, out, targets), talk)
+                progress = Progress(quiet=True)
+                run = calibrate(job_of(row, options.cases.parent, out, targets), progress)
                 for cells in rows_of(run.facts):
                     print("| " + " | ".join(cells) + " |", flush=True)
-                took = ", ".join(f"{stage} {s:.1f}" for stage, s in talk.seconds.items())
+                took = ", ".join(f"{stage} {s:.1f}" for stage, s in progress.seconds.items())
                 times.append(f"{run.facts['model']['name']}: seconds for all targets: {took}")
     except (QuantError, OSError, KeyError, tomllib.TOMLDecodeError) as error:
         print(f"error: {error}", file=sys.stderr)

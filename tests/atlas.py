@@ -68,7 +68,7 @@ def by_hand(
         weight = weight_of(layer.node)
         if weight is not None:
             axis = None if layer.op in per_tensor else weight_axis(layer.node)
-            number = WEIGHT.along(axis)
+            number = WEIGHT.with_axis(axis)
             tensors[str(weight.name)] = TensorPlan(
                 tensor=str(weight.name),
                 kind="weight",

@@ -198,7 +198,7 @@ def _greatest(found: Mapping[str, float]) -> tuple[str, float]:
 
 def _ends(tensor: TensorPlan) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     assert tensor.format is not None
-    low, high = tensor.format.span(tensor.params)
+    low, high = tensor.format.grid_range(tensor.params)
     return np.asarray(low, np.float64), np.asarray(high, np.float64)
 
 

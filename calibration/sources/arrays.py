@@ -64,7 +64,7 @@ class Arrays:
     """
 
     @staticmethod
-    def takes(spec: str) -> bool:
+    def accepts(spec: str) -> bool:
         """Return whether it is called .npy or .npz."""
         return spec.lower().endswith((".npy", ".npz")) and not Path(spec).is_dir()
 

@@ -89,7 +89,7 @@ class Data(Protocol):
 class Source(Protocol):
     """A kind of place where data comes from. Register one with ``@SOURCES.add("name")``."""
 
-    def takes(self, spec: str) -> bool:
+    def accepts(self, spec: str) -> bool:
         """Return whether `spec`, what the user gave as --data, is for this source."""
 
     def open(
@@ -115,7 +115,7 @@ def open_data(
     Raises:
         InputError: No source takes it, or more than one; or the source refuses it.
     """
-    takers = [name for name in SOURCES if SOURCES[name].takes(spec)]
+    takers = [name for name in SOURCES if SOURCES[name].accepts(spec)]
     if len(takers) > 1:
         raise InputError(
             f"--data {spec}: only one source may take it, saw {', '.join(takers)}. "

@@ -20,7 +20,7 @@ class Folder:
     """A folder of images, searched recursively; hidden files and folders are left out."""
 
     @staticmethod
-    def takes(spec: str) -> bool:
+    def accepts(spec: str) -> bool:
         """Return whether it is a folder."""
         return Path(spec).is_dir()
 

@@ -87,7 +87,7 @@ class Function:
     """
 
     @staticmethod
-    def takes(spec: str) -> bool:
+    def accepts(spec: str) -> bool:
         """Return whether it reads ``module:function``."""
         return re.fullmatch(r"[^\W\d]\w*(\.\w+)*:[^\W\d]\w*(\.\w+)*", spec) is not None
 

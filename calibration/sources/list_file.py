@@ -25,7 +25,7 @@ class ListFile:
     """
 
     @staticmethod
-    def takes(spec: str) -> bool:
+    def accepts(spec: str) -> bool:
         """Return whether it is called .txt."""
         return spec.lower().endswith(".txt") and not Path(spec).is_dir()
 

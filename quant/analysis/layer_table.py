@@ -112,7 +112,7 @@ def saturation(graph: Graph, layer: Layer, plan: Plan, profile: Profile) -> floa
         seen = profile.tensors.get(source_of(graph, str(value.name)))
         if known is None or known.format is None or known.params is None or seen is None:
             continue
-        least, most = known.format.reach(known.params)
+        least, most = known.format.rounding_range(known.params)
         beyond = (seen.centers < float(least.min())) | (seen.centers > float(most.max()))
         shares.append(float(seen.bins[beyond].sum()) / max(int(seen.bins.sum()), 1))
     return max(shares)

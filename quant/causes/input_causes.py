@@ -47,7 +47,7 @@ class InputEvidence:
     def bounds(self) -> tuple[float, float]:
         """The least and the greatest number on the grid."""
         assert self.grid.format is not None
-        low, high = self.grid.format.span(self.grid.params)
+        low, high = self.grid.format.grid_range(self.grid.params)
         return float(low.min()), float(high.max())
 
     @property

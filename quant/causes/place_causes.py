@@ -82,7 +82,7 @@ def _same(a: TensorPlan, b: TensorPlan) -> bool:
     """Tell whether two activations have one grid."""
     if a.kind != b.kind or a.params is None or b.params is None:
         return False
-    mine, its = a.params.named(), b.params.named()
+    mine, its = a.params.arrays(), b.params.arrays()
     return mine.keys() == its.keys() and all(np.array_equal(mine[k], its[k]) for k in mine)
 
 

@@ -68,7 +68,7 @@ def _by_format(
         for node, index in readers:
             number = target.simulated_formats[placed.layers[node].precision][0]
             axis = _group_axis(graph, tensor, node, index) if target.grid_per_group else None
-            split.setdefault(number.along(axis), []).append((node, index))
+            split.setdefault(number.with_axis(axis), []).append((node, index))
         for number, some in split.items():
             found.setdefault(number, []).append((tensor, some))
     yield from found.items()
@@ -141,7 +141,7 @@ def _grouped(
     shape = graph.values[tensor].shape
     channels = seen.channel_low.size
     if shape is None or shape[1] != channels or channels % groups:
-        one = number.along(None)
+        one = number.with_axis(None)
         return one, one.parameters(*OBSERVERS["minmax"](seen, one)), "minmax, one range for all"
     ends = [seen.channel_low.reshape(groups, -1).min(axis=1)]
     ends.append(seen.channel_high.reshape(groups, -1).max(axis=1))

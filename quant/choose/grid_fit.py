@@ -121,14 +121,14 @@ def quantiles(seen: TensorProfile, share: float) -> tuple[float, float]:
 def input_stats(graph: Graph, tensor: TensorPlan, seen: TensorProfile) -> InputStats:
     """Return the statistics of a quantized activation; `tensor` has a grid."""
     assert tensor.format is not None
-    least, most = tensor.format.span(tensor.params)
+    least, most = tensor.format.grid_range(tensor.params)
     low, high = float(least.min()), float(most.max())
     total, beyond, noise, lost = grid_noise(tensor, seen)
     top = np.maximum(np.abs(seen.channel_low), np.abs(seen.channel_high)).astype(np.float64)
     typical = quantiles(seen, TAIL)
     inner = width(tensor, *typical)
     reached = min(seen.high, high) - max(seen.low, low)
-    scale = tensor.params.named().get("scale") if tensor.params is not None else None
+    scale = tensor.params.arrays().get("scale") if tensor.params is not None else None
     return InputStats(
         tensor=tensor.tensor,
         maker=producer_name(graph, tensor.tensor),
@@ -168,7 +168,7 @@ def grid_noise(tensor: TensorPlan, seen: TensorProfile) -> tuple[float, float, f
     points = np.clip(points, seen.low, seen.high).astype(np.float32)
     with np.errstate(over="ignore"):
         error = (number.fake_quantize(points, params) - points).astype(np.float64) ** 2
-    least, most = (float(x) for x in number.reach(params))
+    least, most = (float(x) for x in number.rounding_range(params))
     out = (points < least) | (points > most)
     weight = counts[live][:, None] / POINTS
     return (
@@ -195,7 +195,7 @@ def weight_stats(graph: Graph, layer: Layer, tensor: TensorPlan | None) -> Weigh
     rows = array.reshape(1, -1) if axis is None else _rows(array, axis)
     top = np.abs(rows).max(axis=1, initial=0.0).astype(np.float64)
     rms = np.sqrt(np.mean(rows.astype(np.float64) ** 2, axis=1)) if rows.size else top
-    scale = tensor.params.named().get("scale") if tensor is not None and tensor.params else None
+    scale = tensor.params.arrays().get("scale") if tensor is not None and tensor.params else None
     live = rms > 0
     return WeightStats(
         low=rows.min(axis=1, initial=0.0),

@@ -76,12 +76,12 @@ def _weight(
     if target.grid_per_group:
         number, params, because = _by_group(graph, name, first, number)
     else:
-        number = number.along(None if per_tensor else axis)
+        number = number.with_axis(None if per_tensor else axis)
         params = measured = _known_range(graph, name, number, observer)
         if target.bias is not None and isinstance(params, Params):
             for layer in users:
                 params = _room_for_bias(graph, layer, params, tensors)
-            raised = int(np.count_nonzero(params.scale > measured.named()["scale"]))
+            raised = int(np.count_nonzero(params.scale > measured.arrays()["scale"]))
             if raised:
                 because += f"; raised in {raised} channels so that the bias fits int32"
     return TensorPlan(
@@ -105,7 +105,7 @@ def _by_group(
         return number, number.parameters(-top, top), "one grid; minmax"
     top = np.abs(array.reshape(groups, -1)).max(axis=1)  # groups follow one another along axis 0
     top = np.repeat(top, array.shape[0] // groups)
-    number = number.along(0)
+    number = number.with_axis(0)
     return number, number.parameters(-top, top), f"a grid for each of {groups} groups; minmax"
 
 

@@ -138,8 +138,8 @@ def _calibrate(job: Any, quiet: bool, as_json: bool) -> None:
     from quant.search.summary import breached
     from quant.visualize.terminal.worst_layers import worst_layers
 
-    talk = Progress(quiet=quiet)
-    run = run_job(job, talk)
+    progress = Progress(quiet=quiet)
+    run = run_job(job, progress)
     searches = {n: t["search"] for n, t in run.facts["targets"].items() if "search" in t}
     breaches = [said for n, told in searches.items() if (said := breached(n, told))]
     if as_json:
@@ -156,10 +156,10 @@ def _calibrate(job: Any, quiet: bool, as_json: bool) -> None:
         click.echo(f"\nworst layers for {name}, each quantized alone:")
         click.echo(worst_layers(outcome.rows, causes))
     click.echo("\n" + summary_text(run.facts, timing))
-    spent = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in talk.seconds.items())
+    spent = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in progress.seconds.items())
     click.echo(f"time: {spent}")
     click.echo(f"look: {run.out / 'report.html'}; numbers: {run.out / 'run.json'}")
-    _warnings(talk.warnings)
+    _warnings(progress.warnings)
     _breached(breaches)
 
 
@@ -189,13 +189,13 @@ def profile(out: Path, quiet: bool, **options: Any) -> None:
     from quant.run.profile_samples import profile_samples
 
     job = job_of({**options, "out": out.parent, "holdout": 0})
-    talk = Progress(quiet=quiet)
-    material = open_material(job, talk)
-    found = profile_samples(job, material, talk, out)
+    progress = Progress(quiet=quiet)
+    material = open_material(job, progress)
+    found = profile_samples(job, material, progress, out)
     click.echo(f"{out}: {found.provenance.samples} samples, {len(found.tensors)} tensors")
     for key, reason in material.bad:
-        talk.warn(f"sample '{key}' was skipped: {reason}")
-    _warnings(talk.warnings)
+        progress.warn(f"sample '{key}' was skipped: {reason}")
+    _warnings(progress.warnings)
 
 
 @quant.command()

@@ -61,11 +61,11 @@ def select(quiet: bool, as_json: bool, **options: Any) -> None:
     job = job_of(
         {**options, "samples": pool, "targets": (target,), "holdout": 0, "out": out.parent}
     )
-    talk = Progress(quiet=quiet or as_json)
-    found = select_samples(job, choice, talk)
+    progress = Progress(quiet=quiet or as_json)
+    found = select_samples(job, choice, progress)
     if as_json:
         click.echo(json_text(selection_json(found)))
     else:
         click.echo(f"{out}: {selection_text(found)}")
-    for warning in talk.warnings:
+    for warning in progress.warnings:
         click.echo(f"warning: {warning}", err=True)

@@ -48,8 +48,8 @@ class SampleTable:
         keys: Who they are.
         digests: 16 hex digits of the content each; "" where the source gave none.
         labels: The true class, -1 where there is none; int64 `[n]`.
-        before: The class that float says, -1 where the outputs are no classes; int64 `[n]`.
-        after: The class that the candidate says, -1 also where its scores are not finite.
+        float_class: The class that float says, -1 where the outputs are no classes; int64 `[n]`.
+        quantized_class: The class that the candidate says, -1 also where its scores are not finite.
         float_scores: By metric name, float64 `[n]`.
         scores: The same of the candidate.
         signal: By output name, the sum of squares of float's output; float64 `[n]`, nan where the
@@ -61,8 +61,8 @@ class SampleTable:
     keys: tuple[str, ...]
     digests: tuple[str, ...]
     labels: I64
-    before: I64
-    after: I64
+    float_class: I64
+    quantized_class: I64
     float_scores: Mapping[str, F64]
     scores: Mapping[str, F64]
     signal: Mapping[str, F64]
@@ -93,7 +93,7 @@ class SampleTable:
         taken: dict[str, Any] = {
             f: tuple(getattr(self, f)[i] for i in picked) for f in ("keys", "digests")
         }
-        taken |= {f: getattr(self, f)[picked] for f in ("labels", "before", "after")}
+        taken |= {f: getattr(self, f)[picked] for f in ("labels", "float_class", "quantized_class")}
         taken |= {f: {k: v[picked] for k, v in getattr(self, f).items()} for f in MAPS}
         return replace(self, **taken)
 
@@ -106,7 +106,7 @@ def joined(parts: Sequence[SampleTable]) -> SampleTable:
         for field in MAPS
         for names in (getattr(first, field),)
     }
-    for column in ("labels", "before", "after"):
+    for column in ("labels", "float_class", "quantized_class"):
         taken[column] = np.concatenate([getattr(p, column) for p in parts])
     for column in ("keys", "digests"):
         taken[column] = tuple(x for p in parts for x in getattr(p, column))
@@ -123,8 +123,8 @@ def samples_csv(table: SampleTable) -> str:
         ("sample", [_guarded(k) for k in table.keys]),
         ("digest", [f"'{d}" if d else "" for d in table.digests]),
         ("label", table.labels.tolist()),
-        ("float_class", table.before.tolist()),
-        ("class", table.after.tolist()),
+        ("float_class", table.float_class.tolist()),
+        ("class", table.quantized_class.tolist()),
     ]
     for start, values in ((BEFORE, table.float_scores), (AFTER, table.scores)):
         columns += [(f"{start}{k} ({table.better[k]})", v.tolist()) for k, v in values.items()]
@@ -189,8 +189,8 @@ def _table(head: Sequence[str], columns: Sequence[Sequence[str]]) -> SampleTable
         keys=tuple(k.removeprefix("'") if k[:1] == "'" else k for k in by["sample"]),
         digests=tuple(d.removeprefix("'") for d in by["digest"]),
         labels=np.array(by["label"], np.int64),
-        before=np.array(by["float_class"], np.int64),
-        after=np.array(by["class"], np.int64),
+        float_class=np.array(by["float_class"], np.int64),
+        quantized_class=np.array(by["class"], np.int64),
         **maps,
         better=better,
     )
@@ -266,8 +266,8 @@ class SampleCollector:
             keys=tuple(key for key, _, _ in samples),
             digests=tuple(digest for _, digest, _ in samples),
             labels=np.array([NOBODY if x is None else x for _, _, x in samples], np.int64),
-            before=np.concatenate(self.before) if classes else _nobody(count),
-            after=np.concatenate(self.after) if classes else _nobody(count),
+            float_class=np.concatenate(self.before) if classes else _nobody(count),
+            quantized_class=np.concatenate(self.after) if classes else _nobody(count),
             float_scores={k: np.concatenate(v) for k, v in float_scores.items() if k in judged},
             scores={k: np.concatenate(v) for k, v in scores.items() if k in judged},
             signal=sums[0],

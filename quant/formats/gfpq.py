@@ -48,7 +48,7 @@ class GfpqParams:
 
     delta: NDArray[np.int32]
 
-    def named(self) -> dict[str, NDArray[Any]]:
+    def arrays(self) -> dict[str, NDArray[Any]]:
         """Return `delta`."""
         return {"delta": self.delta}
 
@@ -71,7 +71,7 @@ class Gfpq:
         """`gfpq8` or `gfpq16`."""
         return f"gfpq{self.bits}"
 
-    def along(self, axis: int | None) -> "Gfpq":
+    def with_axis(self, axis: int | None) -> "Gfpq":
         """Return the format with one delta per index of `axis`."""
         return replace(self, axis=axis)
 
@@ -101,22 +101,22 @@ class Gfpq:
         silent = size <= 0.5 * np.exp2((delta + lo) / steps)
         return np.asarray(np.where(silent, 0, np.sign(wide) * level), np.float32)
 
-    def stored(self, x: NDArray[Any], numbers: GfpqParams) -> None:
+    def quantized_array(self, x: NDArray[Any], numbers: GfpqParams) -> None:
         """Return None: ONNX has no type for the codes, a weight is stored as the floats they mean."""
 
-    def span(self, numbers: GfpqParams) -> tuple[F32, F32]:
+    def grid_range(self, numbers: GfpqParams) -> tuple[F32, F32]:
         """Return -+ 2 ** ((N - 1 + delta) / S)."""
         steps, levels, _ = TABLE[self.bits]
         high = np.exp2((levels - 1 + numbers.delta.astype(np.float64)) / steps)
         high = np.asarray(high, np.float32)
         return -high, high
 
-    def reach(self, numbers: GfpqParams) -> tuple[F32, F32]:
+    def rounding_range(self, numbers: GfpqParams) -> tuple[F32, F32]:
         """Return a step beyond the span: the greatest number seen rounds down by less than one."""
-        high = np.asarray(self.span(numbers)[1] * np.float32(2 ** (1 / TABLE[self.bits][0])))
+        high = np.asarray(self.grid_range(numbers)[1] * np.float32(2 ** (1 / TABLE[self.bits][0])))
         return -high, high
 
-    def steps(self, numbers: GfpqParams, rank: int) -> list[OnnxNode]:
+    def onnx_nodes(self, numbers: GfpqParams, rank: int) -> list[OnnxNode]:
         """Return the one node: the function of `gfpq_function`."""
         delta = spread(numbers.delta.astype(np.int64), self.axis, rank)
         return [OnnxNode(op=f"Gfpq{self.bits}", domain=DOMAIN, constants={"delta": delta})]

@@ -46,7 +46,7 @@ SMALLEST_SCALE = float(np.finfo(np.float32).tiny)
 class GridParams(Protocol):
     """The measured numbers of one tensor's grid; which they are is the format's own affair."""
 
-    def named(self) -> dict[str, NDArray[Any]]:
+    def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays by name: `scale` and `zero_point`, or `delta`."""
 
 
@@ -90,7 +90,7 @@ class NumberFormat(Protocol):
     def axis(self) -> int | None:
         """None for one set of numbers a tensor; else the axis with one for each index."""
 
-    def along(self, axis: int | None) -> Self:
+    def with_axis(self, axis: int | None) -> Self:
         """Return the same format with numbers along `axis`."""
 
     def parameters(self, low: Any, high: Any) -> GridParams:
@@ -99,16 +99,16 @@ class NumberFormat(Protocol):
     def fake_quantize(self, x: NDArray[Any], numbers: Any) -> F32:
         """Return float32, what the chip sees of `x`."""
 
-    def stored(self, x: NDArray[Any], numbers: Any) -> NDArray[Any] | None:
+    def quantized_array(self, x: NDArray[Any], numbers: Any) -> NDArray[Any] | None:
         """Return the array a graph stores in front of the last step; None stores floats."""
 
-    def span(self, numbers: Any) -> tuple[F32, F32]:
+    def grid_range(self, numbers: Any) -> tuple[F32, F32]:
         """Return the least and the greatest number on the grid."""
 
-    def reach(self, numbers: Any) -> tuple[F32, F32]:
+    def rounding_range(self, numbers: Any) -> tuple[F32, F32]:
         """Return the range whose numbers are rounded; what lies beyond saturates."""
 
-    def steps(self, numbers: Any, rank: int) -> list[OnnxNode]:
+    def onnx_nodes(self, numbers: Any, rank: int) -> list[OnnxNode]:
         """Return the nodes that do in ONNX what `fake_quantize` does, in order."""
 
     def describe(self, numbers: Any) -> dict[str, Any]:
@@ -147,7 +147,7 @@ class Params:
                 f"saw {self.zero_point.shape}."
             )
 
-    def named(self) -> dict[str, NDArray[Any]]:
+    def arrays(self) -> dict[str, NDArray[Any]]:
         """Return `scale` and `zero_point`."""
         return {"scale": self.scale, "zero_point": self.zero_point}
 
@@ -200,7 +200,7 @@ class Integer:
         width = next(w for w in (8, 16, 32) if w >= self.bits)
         return ir.DataType[f"{'INT' if self.signed else 'UINT'}{width}"]
 
-    def along(self, axis: int | None) -> "Integer":
+    def with_axis(self, axis: int | None) -> "Integer":
         """Return the same integers with one scale per index of `axis`."""
         return replace(self, axis=axis)
 
@@ -266,24 +266,24 @@ class Integer:
         """
         return self.dequantize(self.quantize(x, params), params)
 
-    def stored(self, x: NDArray[Any], params: Params) -> NDArray[Any] | None:
+    def quantized_array(self, x: NDArray[Any], params: Params) -> NDArray[Any] | None:
         """Return the integers in the type that ONNX stores them in; None over 8 and to 16 bits."""
         if 8 < self.bits <= 16:
             return None
         return self.quantize(x, params).astype(self.dtype.numpy())
 
-    def span(self, params: Params) -> tuple[F32, F32]:
+    def grid_range(self, params: Params) -> tuple[F32, F32]:
         """Return scale * (qmin - zero_point) and scale * (qmax - zero_point)."""
         low, high = (params.scale * (q - params.zero_point) for q in (self.qmin, self.qmax))
         return np.asarray(low, np.float32), np.asarray(high, np.float32)
 
-    def reach(self, params: Params) -> tuple[F32, F32]:
+    def rounding_range(self, params: Params) -> tuple[F32, F32]:
         """Return the span and half a step on each side."""
-        low, high = self.span(params)
+        low, high = self.grid_range(params)
         half = params.scale / np.float32(2)
         return np.asarray(low - half, np.float32), np.asarray(high + half, np.float32)
 
-    def steps(self, params: Params, rank: int) -> list[OnnxNode]:
+    def onnx_nodes(self, params: Params, rank: int) -> list[OnnxNode]:
         """Return QuantizeLinear and DequantizeLinear.
 
         Under 8 bits a function `Bound` clips to the span before them, for their integers have 8;
@@ -302,7 +302,7 @@ class Integer:
         ]
         if self.bits == 8 or self.bits > 16:
             return pair
-        low, high = (spread(x, self.axis, rank) for x in self.span(params))
+        low, high = (spread(x, self.axis, rank) for x in self.grid_range(params))
         return [OnnxNode(op="Bound", domain=DOMAIN, constants={"low": low, "high": high}), *pair]
 
     def _uniform(self, params: Params, rank: int) -> OnnxNode:

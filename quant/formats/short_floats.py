@@ -33,7 +33,7 @@ class Float8:
     name: ClassVar[str] = "float8e4m3fn"
     dtype: ClassVar[ir.DataType] = ir.DataType.FLOAT8E4M3FN
 
-    def along(self, axis: int | None) -> "Float8":
+    def with_axis(self, axis: int | None) -> "Float8":
         """Return the format with one scale per index of `axis`."""
         return replace(self, axis=axis)
 
@@ -47,7 +47,7 @@ class Float8:
         scale = np.where(reach > 0, np.maximum(reach, SMALLEST_SCALE), 1.0).astype(np.float32)
         return Params(scale=scale, zero_point=np.zeros(scale.shape, np.int32))
 
-    def stored(self, x: NDArray[Any], params: Params) -> NDArray[Any]:
+    def quantized_array(self, x: NDArray[Any], params: Params) -> NDArray[Any]:
         """Return the float8 numbers nearest to `x / scale`."""
         scaled = np.asarray(x, np.float32) / spread(params.scale, self.axis, np.ndim(x))
         made: NDArray[Any] = np.clip(scaled, -self.top, self.top).astype(ml_dtypes.float8_e4m3fn)
@@ -56,19 +56,19 @@ class Float8:
     def fake_quantize(self, x: NDArray[Any], params: Params) -> F32:
         """Return scale * float8(x / scale) in float32."""
         scale = spread(params.scale, self.axis, np.ndim(x))
-        return np.asarray(self.stored(x, params).astype(np.float32) * scale, np.float32)
+        return np.asarray(self.quantized_array(x, params).astype(np.float32) * scale, np.float32)
 
-    def span(self, params: Params) -> tuple[F32, F32]:
+    def grid_range(self, params: Params) -> tuple[F32, F32]:
         """Return -448 * scale and 448 * scale."""
         high = np.asarray(params.scale * np.float32(self.top), np.float32)
         return -high, high
 
-    def reach(self, params: Params) -> tuple[F32, F32]:
+    def rounding_range(self, params: Params) -> tuple[F32, F32]:
         """Return -464 * scale and 464 * scale: half a step beyond 448."""
         high = np.asarray(params.scale * np.float32(464), np.float32)
         return -high, high
 
-    def steps(self, params: Params, rank: int) -> list[OnnxNode]:
+    def onnx_nodes(self, params: Params, rank: int) -> list[OnnxNode]:
         """Return QuantizeLinear and DequantizeLinear with a float8 zero point."""
         zero = np.zeros(params.scale.shape, ml_dtypes.float8_e4m3fn)
         both: dict[str, Any] = {"constants": {"scale": params.scale, "zero_point": zero}}
@@ -97,7 +97,7 @@ class Float8:
 class _Nothing:
     """The numbers of a format that has none to measure."""
 
-    def named(self) -> dict[str, NDArray[Any]]:
+    def arrays(self) -> dict[str, NDArray[Any]]:
         """Return nothing."""
         return {}
 
@@ -112,7 +112,7 @@ class Float16:
     name: ClassVar[str] = "float16"
     axis: ClassVar[int | None] = None
 
-    def along(self, axis: int | None) -> "Float16":
+    def with_axis(self, axis: int | None) -> "Float16":
         """Return the same: there is nothing to measure along an axis."""
         return self
 
@@ -129,18 +129,18 @@ class Float16:
         with np.errstate(over="ignore"):
             return np.asarray(np.asarray(x, np.float16), np.float32)
 
-    def stored(self, x: NDArray[Any], numbers: Any) -> None:
+    def quantized_array(self, x: NDArray[Any], numbers: Any) -> None:
         """Return None: a weight is stored as the float32 that it becomes."""
 
-    def span(self, numbers: Any) -> tuple[F32, F32]:
+    def grid_range(self, numbers: Any) -> tuple[F32, F32]:
         """Return -65504 and 65504."""
         return np.asarray(-65504, np.float32), np.asarray(65504, np.float32)
 
-    def reach(self, numbers: Any) -> tuple[F32, F32]:
+    def rounding_range(self, numbers: Any) -> tuple[F32, F32]:
         """Return -65520 and 65520: half a step beyond 65504."""
         return np.asarray(-65520, np.float32), np.asarray(65520, np.float32)
 
-    def steps(self, numbers: Any, rank: int) -> list[OnnxNode]:
+    def onnx_nodes(self, numbers: Any, rank: int) -> list[OnnxNode]:
         """Return the one node: the function of `float16_function`."""
         return [OnnxNode(op="Float16", domain=DOMAIN)]
 

@@ -18,16 +18,16 @@ from quant.gate.sequential import levels, looks
 from quant.gate.two_models import OpenModels, TwoModels
 
 
-def gate_models(contest: TwoModels, gate: Gate, talk: Progress | None = None) -> Verdict:
+def gate_models(contest: TwoModels, gate: Gate, progress: Progress | None = None) -> Verdict:
     """Return the verdict over a quantized model that anybody made.
 
     Raises:
         InputError: A model, the data, the labels or a limit is wrong.
         UnsupportedError: A runtime refuses a model, or is not installed.
     """
-    talk = talk or Progress(quiet=True)
+    progress = progress or Progress(quiet=True)
     _refuse_kinds(gate)
-    trial = OpenModels.open(contest, talk)
+    trial = OpenModels.open(contest, progress)
     trial.must_fit()
     bounds = looks(len(trial.order)) if contest.sequential else [len(trial.order)]
     shares = {limit: _shares(limit, bounds) for limit in gate.limits}

@@ -227,12 +227,14 @@ def _metric(limit: Limit, seen: Evidence, rows: SampleTable) -> str:
 def _agreement(
     limit: Limit, seen: Evidence, rows: SampleTable, level: float, parts: int
 ) -> list[Decision]:
-    if rows.before.max() < 0:
+    if rows.float_class.max() < 0:
         raise InputError(
             f"{limit.place}: agreement compares classes, and the first output of {seen.place} is "
             "not [samples, classes]. Limit sqnr_db instead."
         )
-    hits = int(np.count_nonzero((rows.before == rows.after) & (rows.before >= 0)))
+    hits = int(
+        np.count_nonzero((rows.float_class == rows.quantized_class) & (rows.float_class >= 0))
+    )
     return [decide_share(hits, len(rows), limit.bound, level, parts)]
 
 

@@ -94,7 +94,7 @@ class OpenModels:
         order: Which of them, in the order of looking.
         rows: Samples in one inference.
         bad: `(key, reason)` of samples that could not be read.
-        talk: Shows the progress.
+        progress: Shows the progress.
     """
 
     contest: TwoModels
@@ -105,12 +105,12 @@ class OpenModels:
     order: list[int]
     rows: int
     bad: list[tuple[str, str]]
-    talk: Progress
+    progress: Progress
 
     @classmethod
-    def open(cls, contest: TwoModels, talk: Progress) -> "OpenModels":
+    def open(cls, contest: TwoModels, progress: Progress) -> "OpenModels":
         """Open what a contest names; raises InputError or UnsupportedError where that cannot be."""
-        with talk.stage("load"):
+        with progress.stage("load"):
             raw = load(contest.reference)
             graph = Graph(raw, "reference", contest.reference)
             inputs, outputs = ([str(v.name) for v in vs] for vs in (graph.inputs, graph.outputs))
@@ -142,7 +142,7 @@ class OpenModels:
             )
         return cls(
             contest=contest, raw=raw, plain=plain, rival=rival, data=data, order=order,
-            rows=rows, bad=[], talk=talk,
+            rows=rows, bad=[], progress=progress,
         )  # fmt: skip
 
     def _stream(self, start: int, end: int) -> Iterator[Batch]:
@@ -182,8 +182,8 @@ class OpenModels:
         """Return both models' answers to the samples from `start` to before `end`."""
         metrics = [find_metric(name) for name in self.contest.metrics]
         total = -(-(end - start) // self.rows)
-        shown = self.talk.bar(self._stream(start, end), total, "measure")
-        with self.talk.stage("measure"):
+        shown = self.progress.bar(self._stream(start, end), total, "measure")
+        with self.progress.stage("measure"):
             found = compare(self.plain, {"candidate": self.rival}, shown, metrics)["candidate"]
         assert found.table is not None
         return found.table

@@ -339,7 +339,7 @@ def _pixels(state: LadderState, ground: LadderInputs, recipe: Recipe) -> LadderS
 def _fitted(
     state: LadderState, ground: LadderInputs, feeds: Feeds, recipe: Recipe, *, rounding: bool
 ) -> LadderState | None:
-    from quant.improve.fit.fit_layers import ROWS, fit_layers  # here, for it imports torch
+    from quant.improve.fit.layer_fit import ROWS, fit_layers  # here, for it imports torch
 
     doubled = len(next(iter(feeds.values()))) > sum(b.count for b in ground.samples)
     graph, plan = fit_layers(

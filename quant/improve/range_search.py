@@ -76,7 +76,7 @@ def search_ranges(
         number, params = group[0].format, group[0].params
         assert isinstance(number, Integer)
         assert isinstance(params, Params)
-        ends = [float(x) for x in number.span(params)]
+        ends = [float(x) for x in number.grid_range(params)]
         for shrink in ((True, True), (False, True), (True, False)):
             if number.symmetric and shrink != (True, True):
                 continue

@@ -137,7 +137,7 @@ class _Held:
         activation, weight = self.formats
         low, high = float((self.seen.low / by).min()), float((self.seen.high / by).max())
         x = activation.fake_quantize(self.seen.rows / by, activation.parameters(low, high))
-        number = weight.along(None if self.one_scale else 1)
+        number = weight.with_axis(None if self.one_scale else 1)
         moved = self.matrix * by[:, None]
         w = number.fake_quantize(moved, weight_range(moved, number))
         noise = np.square(x @ w - self.exact, dtype=np.float64).sum()

@@ -44,7 +44,7 @@ def cosine_of_sums(signal: float, other: float, noise: float) -> float:
     `(signal + other - noise) / (2 * sqrt(signal * other))`, 1 is best. 1 for two silent tensors,
     0 for one.
 
-    >>> cosine(25.0, 25.0, 0.0)
+    >>> cosine_of_sums(25.0, 25.0, 0.0)
     1.0
     """
     if signal <= 0 or other <= 0:

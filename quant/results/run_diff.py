@@ -240,7 +240,7 @@ def _grids(run: SavedRun, target: SavedTarget, layer: str) -> dict[str, str]:
         if value is weight:
             found["weight"] = f"{known.format.name}, {known.because}"
             continue
-        low, high = known.format.span(known.params)
+        low, high = known.format.grid_range(known.params)
         ends = f"[{float(low.min()):.4g}, {float(high.max()):.4g}]"
         found[f"input '{value.name}'"] = f"{known.format.name} over {ends}"
     return found

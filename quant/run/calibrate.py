@@ -91,7 +91,7 @@ class Run:
     facts: dict[str, Any]
 
 
-def calibrate(job: Job, talk: Progress | None = None) -> Run:
+def calibrate(job: Job, progress: Progress | None = None) -> Run:
     """Do the main job and leave the files of `docs/files.md` in `job.out`.
 
     Raises:
@@ -99,13 +99,13 @@ def calibrate(job: Job, talk: Progress | None = None) -> Run:
             and the first sample have been read.
         UnsupportedError: The model cannot be served.
     """
-    talk = talk or Progress()
+    progress = progress or Progress()
     targets = [TARGETS[name] for name in dict.fromkeys(job.targets)]
     if job.observer is not None:
         _ = OBSERVERS[job.observer]  # an unknown name must speak before the work, not after it
     recipe = load_recipe(job.recipe, list(OBSERVERS)) if job.recipe else NOTHING
     metrics = [find_metric(name) for name in job.metrics]
-    material = open_material(job, talk)
+    material = open_material(job, progress)
     graph = material.graph
     recipe.check(node_types(graph))  # what can be refused is refused before the long work
     deployment = deployment_of(job, material=material)
@@ -114,14 +114,14 @@ def calibrate(job: Job, talk: Progress | None = None) -> Run:
         floats = wanted_floats(graph, target, recipe)
         refused = refused_layers(graph, target, deployment, floats)
         recipes[target.name] = with_fallback(recipe, refused, target)
-    with talk.stage("write"):
+    with progress.stage("write"):
         graph.save(job.out / "prepared.onnx")
     plain = open_session(graph.model, threads=job.threads)
     if first := list(_stream(job, material, material.calibrated[:1])):
         compare(plain, {}, first, metrics)  # a metric that cannot judge these outputs speaks now
-    profile = profile_samples(job, material, talk, halve=True)
+    profile = profile_samples(job, material, progress, halve=True)
     deployment = replace(deployment, profile=profile)
-    with talk.stage("data"):
+    with progress.stage("data"):
         wanted = max(job.layer_samples, TRIAL_BATCHES * material.batch)
         drawn = shuffled(material.calibrated, job.seed)
         some = list(_stream(job, material, drawn[:wanted]))
@@ -131,7 +131,7 @@ def calibrate(job: Job, talk: Progress | None = None) -> Run:
     searches = {}
     for target in targets:
         if job.goal is not None:
-            with talk.stage("search"):
+            with progress.stage("search"):
                 recipes[target.name], searches[target.name] = search_run(
                     job,
                     graph,
@@ -143,13 +143,13 @@ def calibrate(job: Job, talk: Progress | None = None) -> Run:
                     plain,
                     metrics,
                     deployment,
-                    talk,
+                    progress,
                 )
-        with talk.stage("choose"):
+        with progress.stage("choose"):
             plan, picked = _choose(
                 target, job, material, profile, recipes[target.name], some, plain
             )
-        with talk.stage("write"):
+        with progress.stage("write"):
             shipped = write_target_folder(graph, plan, target, job.out / target.name, deployment)
         outcome = TargetResult(
             target=target,
@@ -162,31 +162,31 @@ def calibrate(job: Job, talk: Progress | None = None) -> Run:
             searched=searches.get(target.name),
         )
         outcomes[target.name] = outcome
-        _improve(job, material, outcome, recipes[target.name], learnt, plain, deployment, talk)
-    _measure(job, material, outcomes, metrics, plain, some[:2], talk)
+        _improve(job, material, outcome, recipes[target.name], learnt, plain, deployment, progress)
+    _measure(job, material, outcomes, metrics, plain, some[:2], progress)
     judged = any(o.simulated is not None and o.simulated.scores for o in outcomes.values())
     if job.metrics != ("top1",) and not judged:
-        talk.warn(
+        progress.warn(
             f"--metric {', '.join(job.metrics)}: not judged, for the samples have no labels. "
             "Give --labels."
         )
-    _warn_of_float(outcomes, talk)
-    _warn_of_noise(outcomes, talk)
+    _warn_of_float(outcomes, progress)
+    _warn_of_noise(outcomes, progress)
     for name, outcome in outcomes.items():
         for finding in errors(outcome.shipped.findings):
-            talk.warn(f"{name}/check.json: {finding}")
+            progress.warn(f"{name}/check.json: {finding}")
     for outcome in outcomes.values():
-        _layers(job, material, outcome, some, talk)
-    enough = _enough(job, material, profile, outcomes, recipes, talk)
-    facts = summary(job, material, profile, outcomes, talk, enough)
+        _layers(job, material, outcome, some, progress)
+    enough = _enough(job, material, profile, outcomes, recipes, progress)
+    facts = summary(job, material, profile, outcomes, progress, enough)
     for name, told in facts["targets"].items():
         for said in search_warnings(name, told["search"]) if "search" in told else ():
-            talk.warn(said)
-    with talk.stage("write"):
+            progress.warn(said)
+    with progress.stage("write"):
         write_json(job.out / "run.json", facts)
-    with talk.stage("report"):
+    with progress.stage("report"):
         write_overview(job.out)
-    write_json(job.out / "timing.json", _timing(talk, outcomes))
+    write_json(job.out / "timing.json", _timing(progress, outcomes))
     return Run(out=job.out, material=material, profile=profile, outcomes=outcomes, facts=facts)
 
 
@@ -215,7 +215,7 @@ def _improve(
     samples: Sequence[Batch],
     plain: Any,
     deployment: Deployment,
-    talk: Progress,
+    progress: Progress,
 ) -> None:
     """Climb the ladder, and write what is better at once: a killed run leaves the best so far."""
     target, profile = outcome.target, deployment.profile
@@ -244,7 +244,7 @@ def _improve(
         outcome.base, outcome.graph, outcome.plan = found.base, found.graph, outcome.shipped.plan
         outcome.profile = told.profile or profile
 
-    with talk.stage("improve"):
+    with progress.stage("improve"):
         ground = LadderInputs(
             target=target,
             recipe=recipe,
@@ -272,10 +272,10 @@ def _measure(
     metrics: Sequence[Metric],
     plain: Any,
     some: Sequence[Batch],
-    talk: Progress,
+    progress: Progress,
 ) -> None:
     """Compare the simulations and, where the runtime is at hand, the real thing with float."""
-    with talk.stage("measure"):
+    with progress.stage("measure"):
         sessions: dict[str, Any] = {}
         for name, outcome in outcomes.items():
             model = ir.load(job.out / name / "simulated.onnx")
@@ -285,7 +285,7 @@ def _measure(
                 sessions[f"{name} integer"] = open_session(model, threads=job.threads)
         stream = _stream(job, material, material.measured)
         total = -(-len(material.measured) // material.batch)
-        results = compare(plain, sessions, talk.bar(stream, total, "measure"), metrics)
+        results = compare(plain, sessions, progress.bar(stream, total, "measure"), metrics)
         for name, outcome in outcomes.items():
             outcome.simulated = results[name]
             outcome.integer = results.get(f"{name} integer")
@@ -306,14 +306,14 @@ def _enough(
     profile: Profile,
     outcomes: dict[str, TargetResult],
     recipes: dict[str, Recipe],
-    talk: Progress,
+    progress: Progress,
 ) -> Sufficiency | None:
     """Hold the ranges of half the samples against those of all, for the first target."""
     if material.half is None:
         return None
     name, outcome = next(iter(outcomes.items()))
     picked = best_of(outcome.observers) if outcome.observers else job.observer
-    with talk.stage("choose"):
+    with progress.stage("choose"):
         found = sufficiency(
             material.graph,
             [material.half],
@@ -323,27 +323,27 @@ def _enough(
             observer=picked,
         )
     if found.settled is None:
-        talk.warn(f"--samples: the ranges are {settled_text(found, of='them, by lot')}.")
+        progress.warn(f"--samples: the ranges are {settled_text(found, of='them, by lot')}.")
     return found
 
 
-def _warn_of_float(outcomes: dict[str, TargetResult], talk: Progress) -> None:
+def _warn_of_float(outcomes: dict[str, TargetResult], progress: Progress) -> None:
     """Warn when the float network itself fails: then nothing can be said of its quantization."""
     scores = [o.simulated.float_scores for o in outcomes.values() if o.simulated is not None]
     top1 = scores[0].get("top1", 1.0) if scores else 1.0
     if top1 < POOR:
-        talk.warn(
+        progress.warn(
             f"the float network's own top1 is {100 * top1:.1f} %. Check --mean, --std, --size, "
             "--channels and the order of the classes in --labels before you believe anything here."
         )
 
 
-def _warn_of_noise(outcomes: dict[str, TargetResult], talk: Progress) -> None:
+def _warn_of_noise(outcomes: dict[str, TargetResult], progress: Progress) -> None:
     """Warn where quantization has ruined the outputs: nobody should have to find that on a board."""
     for name, outcome in outcomes.items():
         found = outcome.simulated
         if found is not None and found.sqnr_db < NOISY_DB:
-            talk.warn(
+            progress.warn(
                 f"{name}: the noise is {found.sqnr_db:.1f} dB below the signal at the worst output, "
                 f"under {NOISY_DB:g} dB. report.html names the layers and what helps; see too that "
                 "the samples are what the network was trained for."
@@ -360,7 +360,7 @@ def _layers(
     material: Material,
     outcome: TargetResult,
     some: Sequence[Batch],
-    talk: Progress,
+    progress: Progress,
 ) -> None:
     """Measure each layer, alone and together, and write the table."""
     graph, plan, profile = outcome.base, outcome.plan, outcome.profile
@@ -369,11 +369,11 @@ def _layers(
     read = full[: -(-job.layer_samples // material.batch)]
     alone, together, local = {}, {}, {}
     if read:
-        with talk.stage("layers"):
+        with progress.stage("layers"):
             model = _simulated(outcome)
             together = cumulative(graph, model, layers, read, job.threads)
             local = local_errors(graph, model, layers, read, job.threads)
-            shown = talk.bar(read, len(read), f"layers of {outcome.target.name}")
+            shown = progress.bar(read, len(read), f"layers of {outcome.target.name}")
             errors_alone = isolated_errors(graph, model, layers, shown, job.threads)
             keys = [key for batch in read for key in batch.keys]
             outcome.analysis = analyse(
@@ -391,7 +391,7 @@ def _layers(
     outcome.predicted = predicted(graph, plan, outcome.target, table)
 
 
-def _timing(talk: Progress, outcomes: dict[str, TargetResult]) -> dict[str, Any]:
+def _timing(progress: Progress, outcomes: dict[str, TargetResult]) -> dict[str, Any]:
     """Return what differs from run to run, apart from what does not."""
     speeds = {}
     for name, outcome in outcomes.items():
@@ -402,4 +402,4 @@ def _timing(talk: Progress, outcomes: dict[str, TargetResult]) -> dict[str, Any]
                 "integer_ms": found.milliseconds,
                 "speedup": found.float_milliseconds / max(found.milliseconds, 1e-9),
             }
-    return {"seconds": talk.seconds, "milliseconds_per_sample": speeds}
+    return {"seconds": progress.seconds, "milliseconds_per_sample": speeds}

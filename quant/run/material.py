@@ -54,11 +54,11 @@ class Material:
     half: Profile | None = None
 
 
-def open_material(job: Job, talk: Progress) -> Material:
+def open_material(job: Job, progress: Progress) -> Material:
     """Read model and data, choose the samples, and prove that preparation changed nothing."""
-    with talk.stage("load"):
+    with progress.stage("load"):
         raw, graph = open_graph(job.model)
-    with talk.stage("data"):
+    with progress.stage("data"):
         labels: Labels = None
         if job.labels is not None:
             labels = "folders" if job.labels == "folders" else Path(job.labels)
@@ -66,12 +66,12 @@ def open_material(job: Job, talk: Progress) -> Material:
         calibrated, measured = split(len(data), job.samples, job.holdout, job.seed)
     held_out = bool(measured) and not set(measured) & set(calibrated)
     for warning in job.preprocess.warnings():
-        talk.warn(warning)
-    with talk.stage("load"):
+        progress.warn(warning)
+    with progress.stage("load"):
         graph, parity = _proved(raw, graph, data, calibrated, job)
     batch = micro_batch(graph, profiled_tensors(graph))
     if not held_out and job.holdout:
-        talk.warn(
+        progress.warn(
             f"--data: no sample is left to measure on beside the {len(calibrated)} that calibrate, "
             "so the numbers are of the same samples. Give more data or a smaller --samples."
         )

@@ -26,14 +26,19 @@ LEAST_HALF = 8
 
 
 def profile_samples(
-    job: Job, material: Material, talk: Progress, path: Path | None = None, *, halve: bool = False
+    job: Job,
+    material: Material,
+    progress: Progress,
+    path: Path | None = None,
+    *,
+    halve: bool = False,
 ) -> Profile:
     """Profile the calibration samples, resuming an interrupted run, and write the profile.
 
     Args:
         job: Says how.
         material: The graph and the samples.
-        talk: Shows the progress.
+        progress: Shows the progress.
         path: Where the profile goes; `profile.safetensors` of the run if None.
         halve: Note the profile of half of the samples in the material.
     """
@@ -48,9 +53,9 @@ def profile_samples(
     )
     finished, _ = Checkpoint(path).resume(like)
     if finished is not None and _holds(finished, job, material, material.calibrated):
-        talk.line(f"profile: {path} is of these samples already, {finished.provenance.samples}")
-        _warn_of(finished, graph, talk)
-        material.half = _half_again(job, material, talk) if halve else None
+        progress.line(f"profile: {path} is of these samples already, {finished.provenance.samples}")
+        _warn_of(finished, graph, progress)
+        material.half = _half_again(job, material, progress) if halve else None
         return finished
     checkpoint = Checkpoint(path.with_name(f"{path.stem}.unfinished.safetensors"))
     before, done = checkpoint.resume(like)
@@ -58,18 +63,20 @@ def profile_samples(
     left = [i for i in material.calibrated if data.key(i) not in known]
     seen = [i for i in material.calibrated if data.key(i) in known]
     if before is not None and len(seen) == len(known) and _holds(before, job, material, seen):
-        talk.line(f"profile: resumed, {len(done)} of {len(material.calibrated)} samples were done")
+        progress.line(
+            f"profile: resumed, {len(done)} of {len(material.calibrated)} samples were done"
+        )
     else:
         before, done, left = None, [], shuffled(material.calibrated, job.seed)
     half = _half_of(material) if halve else 0
     mark = Snapshot(half) if half and before is None else None
-    with talk.stage("profile"):
+    with progress.stage("profile"):
         allowed = max_bad_of(job, material, left)
         stream = batches(data, left, material.batch, bad=material.bad, max_bad=allowed)
         total = -(-len(left) // material.batch)
         found = profile(
             graph,
-            talk.bar(stream if left else [], total, "profile"),
+            progress.bar(stream if left else [], total, "profile"),
             preprocess=job.preprocess.fingerprint,
             threads=job.threads,
             checkpoint=checkpoint,
@@ -78,10 +85,10 @@ def profile_samples(
             mark=mark,
         )
     if half:
-        material.half = mark.first if mark is not None else _half_again(job, material, talk)
+        material.half = mark.first if mark is not None else _half_again(job, material, progress)
     save_profile(found, path)
     checkpoint.path.unlink(missing_ok=True)
-    _warn_of(found, graph, talk)
+    _warn_of(found, graph, progress)
     return found
 
 
@@ -91,15 +98,15 @@ def _half_of(material: Material) -> int:
     return half if LEAST_HALF <= half < len(material.calibrated) else 0
 
 
-def _half_again(job: Job, material: Material, talk: Progress) -> Profile | None:
+def _half_again(job: Job, material: Material, progress: Progress) -> Profile | None:
     """Profile the samples that a run without interruption has seen when it is half through."""
     half = _half_of(material)
     if not half:
         return None
     order = shuffled(material.calibrated, job.seed)
-    with talk.stage("profile"):
+    with progress.stage("profile"):
         stream = batches(material.data, order, material.batch, bad=[], max_bad=1.0)
-        some = talk.bar(islice(stream, half // material.batch), half // material.batch, "half")
+        some = progress.bar(islice(stream, half // material.batch), half // material.batch, "half")
         found = profile(
             material.graph, some, preprocess=job.preprocess.fingerprint, threads=job.threads
         )
@@ -128,13 +135,13 @@ def max_bad_of(job: Job, material: Material, indices: Sequence[int]) -> float:
     return min(1.0, job.max_bad * every / max(len(indices), 1))
 
 
-def _warn_of(found: Profile, graph: Graph, talk: Progress) -> None:
+def _warn_of(found: Profile, graph: Graph, progress: Progress) -> None:
     """Warn of what the profile shows of the model or the preprocessing."""
     for name, seen in found.tensors.items():
         if seen.nonfinite:
             maker = graph.values[name].producer()
             place = f"layer '{maker.name}'" if maker is not None else f"input '{name}'"
-            talk.warn(
+            progress.warn(
                 f"{place}: {seen.nonfinite} of {seen.count} elements are NaN or infinite, first in "
                 f"sample '{seen.nonfinite_sample}'. They were left out; look at that sample."
             )
@@ -142,7 +149,7 @@ def _warn_of(found: Profile, graph: Graph, talk: Progress) -> None:
     for value in graph.inputs:
         warning = value_range(str(value.name), *_range(found, str(value.name)))
         if warning:
-            talk.warn(warning)
+            progress.warn(warning)
 
 
 def _range(found: Profile, name: str) -> tuple[float, float]:

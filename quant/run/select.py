@@ -49,7 +49,7 @@ class Choice:
             raise InputError(f"--samples: must be 1 or more, saw {self.count}. Raise it.")
 
 
-def select_samples(job: Job, choice: Choice, talk: Progress | None = None) -> Selection:
+def select_samples(job: Job, choice: Choice, progress: Progress | None = None) -> Selection:
     """Choose samples, and write the list, the table, the figure and the numbers beside it.
 
     The float network runs once over the pool, and once more over what was chosen.
@@ -58,25 +58,25 @@ def select_samples(job: Job, choice: Choice, talk: Progress | None = None) -> Se
         job: Model, data and preprocessing; `samples` is the size of the pool, and the first target
             and the observer say whose ranges are watched.
         choice: The rest.
-        talk: Shows the progress.
+        progress: Shows the progress.
 
     Raises:
         InputError: Something the user can mend, or no sample may be chosen.
     """
-    talk = talk or Progress()
+    progress = progress or Progress()
     target = TARGETS[job.targets[0]]
     if job.observer is not None:
         _ = OBSERVERS[job.observer]
     recipe = load_recipe(job.recipe, list(OBSERVERS)) if job.recipe else NOTHING
-    material = open_material(job, talk)
+    material = open_material(job, progress)
     check_suffix(material.data, choice.out)
     _must_not_mix(job.data, choice.out)
     graph, index = material.graph, {material.data.key(i): i for i in material.calibrated}
     watch = FeatureHook(
         [str(v.name) for v in graph.inputs], [str(v.name) for v in graph.model.graph.outputs]
     )
-    full = _profile(job, material, material.calibrated, talk, "pool", watch)
-    with talk.stage("choose"):
+    full = _profile(job, material, material.calibrated, progress, "pool", watch)
+    with progress.stage("choose"):
         pool = screened(watch.result())
         if not len(pool.eligible(choice.keep_odd)):
             raise InputError(
@@ -89,9 +89,9 @@ def select_samples(job: Job, choice: Choice, talk: Progress | None = None) -> Se
     write_chosen(material.data, listed, choice.out)
     if pool.odd.any() and not choice.keep_odd:
         inside = [rows[i] for i in range(len(pool)) if not pool.odd[i]]
-        full = _profile(job, material, inside, talk, "without odd ones")
-    parts = _parts(job, material, listed, talk)
-    with talk.stage("ranges"):
+        full = _profile(job, material, inside, progress, "without odd ones")
+    parts = _parts(job, material, listed, progress)
+    with progress.stage("ranges"):
         enough = sufficiency(graph, parts, full, target, recipe=recipe, observer=job.observer)
     selection = Selection(
         data=job.data,
@@ -103,7 +103,7 @@ def select_samples(job: Job, choice: Choice, talk: Progress | None = None) -> Se
         enough=enough,
         unreadable=tuple(sorted(dict(material.bad).items())),
     )
-    with talk.stage("write"):
+    with progress.stage("write"):
         write_text(choice.out.with_suffix(".csv"), selection_csv(selection))
         selection_figure(
             pool.points,
@@ -116,7 +116,7 @@ def select_samples(job: Job, choice: Choice, talk: Progress | None = None) -> Se
         )
         write_json(choice.out.with_suffix(".json"), selection_json(selection))
     if len(chosen) < choice.count:
-        talk.warn(
+        progress.warn(
             f"--samples: only {len(chosen)} of the {choice.count} that were asked for are neither "
             "duplicates nor otherwise left out. Give more data."
         )
@@ -137,12 +137,12 @@ def _profile(
     job: Job,
     material: Material,
     indices: Sequence[int],
-    talk: Progress,
+    progress: Progress,
     what: str,
     watch: FeatureHook | None = None,
 ) -> Profile:
     """Profile some samples; those that cannot be read are noted in the material."""
-    with talk.stage("profile"):
+    with progress.stage("profile"):
         bad = material.bad if watch is not None else []
         allowed = max_bad_of(job, material, indices) if watch is not None else 1.0
         stream: Iterable[Batch] = batches(
@@ -150,19 +150,21 @@ def _profile(
         )
         return profile(
             material.graph,
-            talk.bar(stream, -(-len(indices) // material.batch), what),
+            progress.bar(stream, -(-len(indices) // material.batch), what),
             preprocess=job.preprocess.fingerprint,
             threads=job.threads,
             witness=watch,
         )
 
 
-def _parts(job: Job, material: Material, listed: Sequence[int], talk: Progress) -> list[Profile]:
+def _parts(
+    job: Job, material: Material, listed: Sequence[int], progress: Progress
+) -> list[Profile]:
     """Return the profiles of the first 8, 16, ... of the list, and of all of it."""
     found: list[Profile] = []
     before = 0
     for end in [*schedule(2 * len(listed) - 1), len(listed)]:
-        part = _profile(job, material, listed[before:end], talk, f"first {end}")
+        part = _profile(job, material, listed[before:end], progress, f"first {end}")
         found.append(found[-1] + part if found else part)
         before = end
     return found

@@ -31,7 +31,7 @@ def summary(
     material: Material,
     profile: Profile,
     outcomes: Mapping[str, Any],
-    talk: Progress,
+    progress: Progress,
     enough: Sufficiency | None = None,
 ) -> dict[str, Any]:
     """Return the content of `run.json`.
@@ -75,7 +75,7 @@ def summary(
         "targets": {
             name: _target(outcome, material, job.out / name) for name, outcome in outcomes.items()
         },
-        "warnings": talk.warnings,
+        "warnings": progress.warnings,
     }
 
 

@@ -62,7 +62,7 @@ def _lost(found: Comparison) -> tuple[str, NDArray[np.float64]]:
             sign = 1.0 if table.better[name] == "higher" else -1.0
             return name, np.asarray(sign * (table.float_scores[name] - scores), np.float64)
         if found.agreement is not None:
-            return "agreement", np.asarray(table.before != table.after, np.float64)
+            return "agreement", np.asarray(table.float_class != table.quantized_class, np.float64)
     return "", np.zeros(0)
 
 

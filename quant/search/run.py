@@ -41,7 +41,7 @@ def search_run(
     plain: Any,
     metrics: Sequence[Metric],
     deployment: Deployment,
-    talk: Progress,
+    progress: Progress,
 ) -> tuple[Recipe, TargetSearch]:
     """Return the recipe of the plan that a search found, and the search.
 
@@ -59,7 +59,7 @@ def search_run(
         plain: ONNX Runtime session of the graph.
         metrics: The first one is limited by `--max-drop`.
         deployment: For what is written.
-        talk: Progress.
+        progress: Progress.
 
     Raises:
         InputError: As `search_target`.
@@ -95,7 +95,7 @@ def search_run(
         if made.fingerprint == graph.fingerprint:  # other weights need a profile of their own
             write_target_folder(made, plan, target, job.out / target.name, deployment)
 
-    found = search_target(ground, talk, keep)
+    found = search_target(ground, progress, keep)
     write_search(found, folder)
     best = found.found.point
     return (found.recipe(best.chosen) if best is not None else recipe), found
@@ -129,7 +129,7 @@ def _fitted(
     """Return what makes plans with integers fitted to the samples, as the ladder does."""
 
     def make(rules: Recipe) -> tuple[Graph, Plan]:
-        from quant.improve.fit.fit_layers import fit_layers  # here, for it imports torch
+        from quant.improve.fit.layer_fit import fit_layers  # here, for it imports torch
 
         graph, plan = rough(rules)
         return fit_layers(graph, plan, feeds, rules.of(target.name), threads=threads)

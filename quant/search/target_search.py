@@ -152,7 +152,7 @@ def _percent(share: float) -> str:
 
 
 def search_target(
-    ground: SearchInputs, talk: Progress, keep: Callable[[Recipe], None] | None = None
+    ground: SearchInputs, progress: Progress, keep: Callable[[Recipe], None] | None = None
 ) -> TargetSearch:
     """Look for the cheapest plan that is good enough, and leave what was measured in the folder.
 
@@ -160,15 +160,15 @@ def search_target(
 
     Args:
         ground: All that it needs.
-        talk: Shows how far it is.
+        progress: Shows how far it is.
         keep: Called with the recipe of each better plan as it is found: to write it.
 
     Raises:
         InputError: An unknown precision, nothing to choose, or a goal that nothing judges.
     """
     end = time.monotonic() + ground.goal.seconds
-    made = additive_model(ground, talk, end)
-    answers = _answers(made, talk)
+    made = additive_model(ground, progress, end)
+    answers = _answers(made, progress)
     found = find_cheapest(
         made.space,
         answers,
@@ -180,12 +180,12 @@ def search_target(
     return replace(made, found=found, answers=answers)
 
 
-def additive_model(ground: SearchInputs, talk: Progress, end: float = math.inf) -> TargetSearch:
+def additive_model(ground: SearchInputs, progress: Progress, end: float = math.inf) -> TargetSearch:
     """Return a search before anything but sensitivities is measured: costs, errors and the front.
 
     Args:
         ground: All that it needs.
-        talk: Shows how far it is.
+        progress: Shows how far it is.
         end: Of the monotonic clock: sensitivities are then taken from the samples seen so far.
 
     Raises:
@@ -196,7 +196,7 @@ def additive_model(ground: SearchInputs, talk: Progress, end: float = math.inf) 
     axis, most = _axis(goal, ground.table)
     groups, others = _groups(ground)
     costs = costs_of(ground.graph, ground.table, groups, candidates, others)
-    sensitivity = measured_sensitivity(ground, groups, candidates, talk, end)
+    sensitivity = measured_sensitivity(ground, groups, candidates, progress, end)
     problem = costs.problem(sensitivity.error, axis, goal.budgets, sensitivity.between)
     plain = [k for k, name in enumerate(costs.precisions) if name in target.float_precisions]
     space = space_of(problem, plain)
@@ -291,7 +291,7 @@ def measured_sensitivity(
     ground: SearchInputs,
     groups: Sequence[Group],
     candidates: Sequence[str],
-    talk: Progress,
+    progress: Progress,
     end: float = math.inf,
 ) -> Sensitivity:
     """Measure each group at each precision alone, or read what an earlier run measured.
@@ -300,7 +300,7 @@ def measured_sensitivity(
         ground: All that it needs.
         groups: The groups.
         candidates: The precisions.
-        talk: Shows how far it is.
+        progress: Shows how far it is.
         end: Of the monotonic clock: no batch but the first is begun after it.
     """
     goal = ground.goal
@@ -325,7 +325,7 @@ def measured_sensitivity(
     )
     path = ground.folder / "probes.safetensors"
     done = load_group_errors(path, key)
-    shown = talk.bar(batches, len(batches), f"sensitivity for {ground.target.name}")
+    shown = progress.bar(batches, len(batches), f"sensitivity for {ground.target.name}")
     found = group_errors(
         ground.graph,
         versions,
@@ -357,7 +357,7 @@ def _first(samples: Sequence[Batch], count: int) -> list[Batch]:
     return found
 
 
-def _answers(made: TargetSearch, talk: Progress) -> MeasuredPlans:
+def _answers(made: TargetSearch, progress: Progress) -> MeasuredPlans:
     """Return what measures an assignment on the samples that decide."""
     ground = made.ground
     names = [m.name for m in ground.metrics]
@@ -374,18 +374,18 @@ def _answers(made: TargetSearch, talk: Progress) -> MeasuredPlans:
         graph, plan = ground.make(made.recipe(chosen))
         model = quantize_graph(graph, plan, ground.target, weight_form="integer")
         session = open_simulation(model, ground.threads)
-        shown = talk.bar(ground.samples, len(ground.samples), f"plan for {ground.target.name}")
+        shown = progress.bar(ground.samples, len(ground.samples), f"plan for {ground.target.name}")
         found = PlanScore.of(
             compare(ground.plain, {"plan": session}, shown, ground.metrics)["plan"]
         )
-        _say(made, chosen, found, time.monotonic() - begun, talk)
+        _say(made, chosen, found, time.monotonic() - begun, progress)
         return found
 
     return MeasuredPlans(ground.folder / "answers.json", key, ask)
 
 
 def _say(
-    made: TargetSearch, chosen: Assignment, answer: PlanScore, seconds: float, talk: Progress
+    made: TargetSearch, chosen: Assignment, answer: PlanScore, seconds: float, progress: Progress
 ) -> None:
     """Say what a plan measures, and how long the search may still take."""
     cost = made.space.problem.cost(chosen)
@@ -394,7 +394,7 @@ def _say(
         if answer.drop is not None
         else ""
     )
-    talk.line(
+    progress.line(
         f"search for {made.ground.target.name}: {cost:.4g} {AXES[made.axis]} has "
         f"{answer.sqnr_db:.1f} dB{lost}; {seconds:.1f} s a plan, {most_asked(made.space)} plans at most"
     )

@@ -132,11 +132,11 @@ class _Edit:
         if number is None or params is None:
             return
         value = self.values[tensor.tensor]
-        steps = number.steps(params, len(value.shape) if value.shape is not None else 0)
+        steps = number.onnx_nodes(params, len(value.shape) if value.shape is not None else 0)
         source = value
         array = value.const_value.numpy() if value.const_value is not None else None
         if array is not None and (form == "integer" or len(steps) == 1):
-            stored = number.stored(array, params)
+            stored = number.quantized_array(array, params)
             kept = number.fake_quantize(array, params) if stored is None else stored
             source = self._constant(f"{tensor.tensor}_quantized", kept)
             steps = [] if stored is None else steps[-1:]
@@ -232,13 +232,13 @@ class _Edit:
         scales = [n.inputs[1].const_value.numpy() for n in (source, dequantized)]  # type: ignore[union-attr]
         array = bias.const_value.numpy().astype(np.float32)
         scale = np.maximum(scales[0] * scales[1], SMALLEST_SCALE).astype(np.float32)
-        number = INT32.along(0 if scale.ndim else None)
+        number = INT32.with_axis(0 if scale.ndim else None)
         if scale.ndim and scale.shape != array.shape:
             return  # a bias that is broadcast has no scale per channel
         params = Params(scale=scale, zero_point=np.zeros(scale.shape, np.int32))
         name = f"{bias.name}_of_{node.name}"
         stored = self._constant(f"{name}_quantized", number.quantize(array, params))
-        (made,) = self._steps(number.steps(params, 1)[-1:], stored, name)
+        (made,) = self._steps(number.onnx_nodes(params, 1)[-1:], stored, name)
         self.model.graph.insert_before(node, made)
         node.replace_input_with(2, made.outputs[0])
 

@@ -155,7 +155,7 @@ def _check_tensor(place: str, tensor: TensorPlan, graph: Graph) -> None:
     if number.axis is None:
         return
     sizes = list(value.shape) if value.shape is not None else []
-    name, numbers = next(iter(params.named().items()))
+    name, numbers = next(iter(params.arrays().items()))
     if not -len(sizes) <= number.axis < len(sizes) or sizes[number.axis] != numbers.size:
         raise InputError(
             f"{place}: tensor '{tensor.tensor}' of shape {[str(d) for d in sizes]} has "

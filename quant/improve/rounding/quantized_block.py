@@ -10,7 +10,7 @@ import torch
 
 from quant.formats.number_format import Integer, Params
 from quant.graph.prepared_graph import weight_of
-from quant.improve.fit.fit_layers import bias_is_per_output, has_bias, is_linear, on_integers
+from quant.improve.fit.layer_fit import bias_is_per_output, has_bias, is_linear, on_integers
 from quant.improve.fit.layerwise_run import LayerwiseRun, fake_quantize
 from quant.improve.fit.torch_operators import run_node
 from quant.improve.rounding.blocks import Block

@@ -22,13 +22,13 @@ def test_our_sources_are_registered_and_documented() -> None:
     [("arrays", "a.npz"), ("arrays", "A.NPY"), ("list", "a.txt"), ("function", "a.b:c.d")],
 )
 def test_one_source_takes_each_kind(name: str, text: str) -> None:
-    assert [one for one in SOURCES if SOURCES[one].takes(text)] == [name]
+    assert [one for one in SOURCES if SOURCES[one].accepts(text)] == [name]
 
 
 def test_a_folder_is_a_folder_whatever_it_is_called(tmp_path: Path) -> None:
     for called in ("a.txt", "b.npz"):
         (tmp_path / called).mkdir()
-        assert [s for s in SOURCES if SOURCES[s].takes(str(tmp_path / called))] == ["folder"]
+        assert [s for s in SOURCES if SOURCES[s].accepts(str(tmp_path / called))] == ["folder"]
 
 
 def test_what_nobody_takes_is_refused_with_the_list(tmp_path: Path, spec: Spec) -> None:

@@ -148,7 +148,7 @@ def golden_plan(graph: Graph) -> Plan:
             tensors[weight] = TensorPlan(
                 tensor=weight,
                 kind="weight",
-                format=WEIGHT.along(axis),
+                format=WEIGHT.with_axis(axis),
                 params=Params(scale=np.asarray(scale), zero_point=np.zeros(scale.shape, np.int32)),
                 because="",
             )

@@ -132,7 +132,7 @@ def test_saturation_and_rounding_are_told_apart() -> None:
 
     x = feeds["input"].astype(np.float64)
     error = (known.format.fake_quantize(feeds["input"], cut) - x) ** 2
-    low, high = (float(v) for v in known.format.reach(cut))
+    low, high = (float(v) for v in known.format.rounding_range(cut))
     out = (x < low) | (x > high)
     assert one.saturated == pytest.approx(out.mean(), abs=2e-3)
     assert one.saturation_noise == pytest.approx(error[out].sum() / error.sum(), abs=2e-3)

@@ -81,7 +81,7 @@ class Case:
         """Plant a fault that only an edited plan has: a range that is wrong by a factor."""
         known = self.plan.tensors[tensor]
         assert known.format is not None
-        low, high = (float(x) * factor for x in known.format.span(known.params))
+        low, high = (float(x) * factor for x in known.format.grid_range(known.params))
         params = known.format.parameters(low, high)
         tensors = {**self.plan.tensors, tensor: replace(known, params=params)}
         self.plan = replace(self.plan, tensors=tensors)

@@ -132,7 +132,7 @@ def test_mse_on_weights_is_never_worse_than_minmax(axis: int | None, seed: int) 
     rng = np.random.default_rng(seed)
     array = (rng.standard_t(2, size=(6, 5, 3, 3)) * rng.lognormal(0, 3, (6, 1, 1, 1))).astype("f4")
     array[2] = 0
-    number = NARROW.along(axis)
+    number = NARROW.with_axis(axis)
     error = {
         name: (number.fake_quantize(array, weight_range(array, number, name)) - array)
         for name in ("minmax", "mse")
@@ -155,10 +155,10 @@ def test_mse_gives_up_one_outlier_for_the_many() -> None:
 def test_a_channel_of_zeros_has_scale_1_and_extremes_are_exact() -> None:
     array = np.array([[0.0, 0.0], [-3.0, 1.0]], np.float32)
     for observer in ("minmax", "mse"):
-        params = weight_range(array, NARROW.along(0), observer)
+        params = weight_range(array, NARROW.with_axis(0), observer)
 
         assert float(params.scale[0]) == 1.0
-    assert weight_range(array, NARROW.along(0)).scale[1] == np.float32(3 / 127)
+    assert weight_range(array, NARROW.with_axis(0)).scale[1] == np.float32(3 / 127)
     assert float(weight_range(array, NARROW).scale) == np.float32(3 / 127)
 
 

@@ -57,7 +57,7 @@ def test_each_reader_has_the_grid_of_its_precision() -> None:
 def test_a_convolution_with_groups_has_a_grid_for_each() -> None:
     """A quiet channel beside a loud one would go under in one grid."""
     number, params = grid("depth").format, grid("depth").params
-    assert number == GFPQ8.along(1)
+    assert number == GFPQ8.with_axis(1)
     assert isinstance(params, GfpqParams)
     for channel in range(3):
         x = FEEDS["input"][:, channel]
@@ -94,7 +94,7 @@ def test_a_plan_file_keeps_every_grid(tmp_path: Path) -> None:
     assert (tmp_path / "again.json").read_bytes() == (tmp_path / "plan.json").read_bytes()
     found = again.grid("input", "depth")
     assert found is not None
-    assert found.format == GFPQ8.along(1)
+    assert found.format == GFPQ8.with_axis(1)
 
 
 def edited(key: str, **change: object) -> Plan:
@@ -104,7 +104,7 @@ def edited(key: str, **change: object) -> Plan:
 
 
 def test_an_edit_that_fits_no_chip_is_one_sentence() -> None:
-    key = next(k for k, t in PLAN.tensors.items() if t.format == GFPQ8.along(1) and "in" in k)
+    key = next(k for k, t in PLAN.tensors.items() if t.format == GFPQ8.with_axis(1) and "in" in k)
     short = GfpqParams(delta=np.array([1, 2], np.int32))
     with pytest.raises(InputError) as caught:
         check_plan(edited(key, params=short), GRAPH, NNIE)

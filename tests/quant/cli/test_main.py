@@ -41,7 +41,7 @@ def test_every_command_has_help_with_an_example(name: str) -> None:
 def test_help_imports_nothing_heavy() -> None:
     """`quant --help` must answer at once."""
     code = (
-        "import sys; from quant.cli import quant; quant(['--help'], standalone_mode=False);"
+        "import sys; from quant.cli.main import quant; quant(['--help'], standalone_mode=False);"
         "heavy = {'numpy', 'onnx', 'onnxruntime', 'torch', 'matplotlib', 'PIL'} & set(sys.modules);"
         "sys.exit(str(heavy) if heavy else 0)"
     )

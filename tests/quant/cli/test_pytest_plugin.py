@@ -13,7 +13,7 @@ from tests.tree import ROOT
 
 TESTS = """
 import pytest
-from quant.preprocess import Preprocess
+from quant.preprocess.image_to_tensor import Preprocess
 
 GIVEN = {"reference": "net.onnx", "candidate": "net.onnx", "data": "x.npz"}
 

@@ -39,4 +39,4 @@ def test_a_metric_that_did_not_judge_every_sample_is_left_out() -> None:
 
     assert dict(table.scores) == {}
     assert table.labels.tolist() == [0, -1]
-    assert (table.before.tolist(), table.after.tolist()) == ([0, 1], [1, 1])
+    assert (table.float_class.tolist(), table.quantized_class.tolist()) == ([0, 1], [1, 1])

@@ -81,14 +81,14 @@ def test_the_function_fits_a_model_of_every_opset(opset: int) -> None:
 def test_a_delta_for_each_channel_is_as_many_grids() -> None:
     x = np.random.default_rng(0).normal(size=(2, 3, 4, 4)).astype(np.float32)
     x *= np.array([1, 100, 0.01], np.float32).reshape(1, 3, 1, 1)
-    number = GFPQ8.along(1)
+    number = GFPQ8.with_axis(1)
     numbers = number.parameters(x.min(axis=(0, 2, 3)), x.max(axis=(0, 2, 3)))
     made = number.fake_quantize(x, numbers)
 
     for channel in range(3):
         alone = GFPQ8.parameters(x[:, channel].min(), x[:, channel].max())
         np.testing.assert_array_equal(made[:, channel], GFPQ8.fake_quantize(x[:, channel], alone))
-    (step,) = number.steps(numbers, 4)
+    (step,) = number.onnx_nodes(numbers, 4)
     delta = step.constants["delta"]
     assert delta.shape == (1, 3, 1, 1)
     np.testing.assert_array_equal(in_onnx_runtime(number, x, delta), made)
@@ -103,14 +103,14 @@ def test_within_its_octaves_the_error_is_half_a_step_or_the_clipped_top(x: np.nd
     top = float(np.abs(x).max())
     numbers = GFPQ8.parameters(x.min(), x.max())
     made = GFPQ8.fake_quantize(x, numbers)
-    inside = (np.abs(x) > top * 2.0**-7.8) & (np.abs(x) <= GFPQ8.span(numbers)[1])
+    inside = (np.abs(x) > top * 2.0**-7.8) & (np.abs(x) <= GFPQ8.grid_range(numbers)[1])
 
     assert np.all(np.abs(made - x)[inside] <= 0.0219 * np.abs(x)[inside])
     assert np.all(np.abs(made - x) <= np.maximum(0.0424 * np.abs(x), top * 2.0**-7.8))
 
 
 def test_what_is_read_back_is_what_was_described() -> None:
-    for number, delta in ((GFPQ8, np.array(-77)), (GFPQ16.along(1), np.array([1, -1002]))):
+    for number, delta in ((GFPQ8, np.array(-77)), (GFPQ16.with_axis(1), np.array([1, -1002]))):
         numbers = GfpqParams(delta=delta.astype(np.int32))
         again, kept = Gfpq.read(number.describe(numbers))
 

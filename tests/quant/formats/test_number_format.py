@@ -113,8 +113,8 @@ def test_what_a_format_says_of_itself(
 
 
 def test_along_changes_nothing_but_the_axis() -> None:
-    assert UINT8.along(1) == Integer(bits=8, signed=False, symmetric=False, axis=1)
-    assert INT8.along(0).along(None) == INT8
+    assert UINT8.with_axis(1) == Integer(bits=8, signed=False, symmetric=False, axis=1)
+    assert INT8.with_axis(0).with_axis(None) == INT8
 
 
 def test_rounding_is_half_to_even_on_both_sides_of_zero() -> None:
@@ -218,7 +218,7 @@ def test_onnxruntime_computes_the_same_bits_per_channel(number: Integer, axis: i
     rng = np.random.default_rng(20 + axis)
     x = rng.normal(0, 1, (3, 4, 5, 6)).astype(np.float32)
     others = tuple(a for a in range(4) if a != axis)
-    per_channel = number.along(axis)
+    per_channel = number.with_axis(axis)
     # a bit less than the range, so that some saturate
     grid = per_channel.parameters(0.8 * x.min(axis=others), 0.8 * x.max(axis=others))
 
@@ -231,7 +231,7 @@ def test_onnxruntime_computes_the_same_bits_per_channel(number: Integer, axis: i
 def test_each_index_of_the_axis_has_its_own_scale(axis: int, rank: int) -> None:
     shape = [2] * rank
     shape[axis] = 3
-    number = INT8.along(axis)
+    number = INT8.with_axis(axis)
     grid = number.parameters(np.zeros(3), [127.0, 254.0, 508.0])
     x = np.full(shape, 8.0, np.float32)
 
@@ -246,7 +246,7 @@ def test_each_index_of_the_axis_has_its_own_scale(axis: int, rank: int) -> None:
 def test_one_scale_for_the_tensor_serves_a_format_with_an_axis() -> None:
     x = np.ones((2, 3), np.float32)
 
-    assert np.array_equal(INT8.along(1).fake_quantize(x, params(0.5, 0)), x)
+    assert np.array_equal(INT8.with_axis(1).fake_quantize(x, params(0.5, 0)), x)
 
 
 @pytest.mark.parametrize("number", EVERY, ids=repr)

@@ -32,7 +32,7 @@ def in_onnx_runtime(scale: float, x: np.ndarray) -> np.ndarray:
     )
     feeds = {
         "scale": np.float32(scale),
-        "zero": FLOAT8.stored(np.zeros(()), FLOAT8.parameters(0, 0)),
+        "zero": FLOAT8.quantized_array(np.zeros(()), FLOAT8.parameters(0, 0)),
     }
     graph = ir.from_proto(proto)
     for name, array in feeds.items():
@@ -60,9 +60,9 @@ def test_float8_covers_a_range_with_448_steps_of_its_scale() -> None:
     params = FLOAT8.parameters(-2.0, 1.0)
 
     assert float(params.scale) == np.float32(2.0 / 448)
-    assert [float(v) for v in FLOAT8.span(params)] == [-2.0, 2.0]
+    assert [float(v) for v in FLOAT8.grid_range(params)] == [-2.0, 2.0]
     assert float(FLOAT8.parameters(0.0, 0.0).scale) == 1.0
-    assert FLOAT8.along(0).parameters([-1, 0], [0, 2]).scale.shape == (2,)
+    assert FLOAT8.with_axis(0).parameters([-1, 0], [0, 2]).scale.shape == (2,)
 
 
 def test_float16_is_numpys() -> None:
@@ -112,7 +112,7 @@ def test_a_float8_layer_is_simulated_behind_its_relu() -> None:
 
 
 def channelwise(w: np.ndarray) -> np.ndarray:
-    number = FLOAT8.along(0)
+    number = FLOAT8.with_axis(0)
     rows = w.reshape(len(w), -1)
     return number.fake_quantize(w, number.parameters(rows.min(axis=1), rows.max(axis=1)))
 

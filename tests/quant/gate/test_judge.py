@@ -26,8 +26,8 @@ def table(n: int = 2000, lost: int = 0, lost_class: int | None = None) -> Sample
         keys=tuple(f"{'night' if i % 2 else 'day'}/{i}.png" for i in range(n)),
         digests=("",) * n,
         labels=labels,
-        before=labels,
-        after=np.where(wrong, (labels + 1) % 10, labels),
+        float_class=labels,
+        quantized_class=np.where(wrong, (labels + 1) % 10, labels),
         float_scores={"top1": np.ones(n), "loss": rng.uniform(1, 2, n)},
         scores={"top1": 1.0 - wrong, "loss": rng.uniform(1, 2, n)},
         signal={"logits": np.full(n, 100.0)},
@@ -127,7 +127,9 @@ def test_what_is_not_finite_fails() -> None:
     )
 
     lost = replace(
-        good, before=np.where(good.labels < 2, -1, 2), after=np.where(good.labels < 2, -1, 2)
+        good,
+        float_class=np.where(good.labels < 2, -1, 2),
+        quantized_class=np.where(good.labels < 2, -1, 2),
     )
     assert judged(limit("agreement", 0.5), evidence(table=lost)).judged.value == 0.8
     first = judged(limit("sqnr_db", -99.0), broken).judged

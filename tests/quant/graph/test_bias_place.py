@@ -5,7 +5,7 @@ import pytest
 
 from quant.graph.layers import bias_place
 from quant.graph.prepared_graph import Graph
-from quant.improve.fit.fit_layers import fit_layers
+from quant.improve.fit.layer_fit import fit_layers
 from quant.plan.recipe import Recipe, Rule
 from quant.simulate.simulated_graph import quantize_graph
 from quant.target.table import TARGETS

@@ -18,7 +18,7 @@ def widened(plan: Plan, name: str, factor: float) -> Plan:
     """Return the plan with a range several times as wide as it need be."""
     tensor = plan.tensors[name]
     assert isinstance(tensor.format, Integer)
-    low, high = tensor.format.span(tensor.params)
+    low, high = tensor.format.grid_range(tensor.params)
     params = tensor.format.parameters(low * factor, high * factor)
     return replace(plan, tensors={**plan.tensors, name: replace(tensor, params=params)})
 

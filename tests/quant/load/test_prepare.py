@@ -227,7 +227,7 @@ def test_several_inputs_and_outputs_keep_names_order_and_odd_spellings(tmp_path:
 def test_the_same_input_gives_the_same_bytes_in_another_process(tmp_path: Path) -> None:
     onnx.save(model(_OPSET_11, weights(12, w=(4, 3, 3, 3))), tmp_path / "m.onnx")
     code = (
-        "import sys; from pathlib import Path; from quant.load import load; "
+        "import sys; from pathlib import Path; from quant.load.open_graph import load; "
         "from quant.load.prepare import prepare; "
         "prepare(load('m.onnx'), 'm', 'm.onnx').save(Path(sys.argv[1]))"
     )

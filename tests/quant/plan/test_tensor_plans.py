@@ -39,7 +39,7 @@ def example() -> Plan:
             "w": TensorPlan(
                 tensor="w",
                 kind="weight",
-                format=INT8.along(0),
+                format=INT8.with_axis(0),
                 params=Params(scale=scales, zero_point=np.zeros(scales.shape, np.int32)),
                 because="",
             ),

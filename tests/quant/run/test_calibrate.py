@@ -76,7 +76,7 @@ def test_what_steps_learn_from_is_in_no_folders_order(
     def climb(effort: str, graph: object, plan: object, ground: LadderInputs) -> None:
         raise Seen([key for batch in ground.samples for key in batch.keys])
 
-    monkeypatch.setattr("quant.run.calibrate.climb", climb)
+    monkeypatch.setattr("quant.run.calibrate.recover_accuracy", climb)
     with pytest.raises(Seen) as caught:
         calibrate(replace(job, out=tmp_path), Progress(quiet=True))
     (keys,) = caught.value.args
@@ -127,8 +127,8 @@ def test_answers_to_each_sample_are_those_of_the_files(run: Run, job: Job) -> No
     assert table.keys == tuple(material.data.key(i) for i in material.measured)
     assert len(set(table.digests)) == len(table) == 200
     np.testing.assert_array_equal(table.labels, labels)
-    np.testing.assert_array_equal(table.before, a.argmax(1))
-    np.testing.assert_array_equal(table.after, b.argmax(1))
+    np.testing.assert_array_equal(table.float_class, a.argmax(1))
+    np.testing.assert_array_equal(table.quantized_class, b.argmax(1))
     np.testing.assert_array_equal(table.float_scores["top1"], a.argmax(1) == labels)
     np.testing.assert_allclose(table.signal["logits"], (a**2).sum(1), rtol=1e-5)
     np.testing.assert_allclose(table.noise["logits"], ((a - b) ** 2).sum(1), rtol=1e-3)
@@ -136,7 +136,7 @@ def test_answers_to_each_sample_are_those_of_the_files(run: Run, job: Job) -> No
     for found, kind in ((table, "integer"), (simulated, "simulated")):
         sums = found.signal["logits"].sum(), found.noise["logits"].sum()
         assert 10 * np.log10(sums[0] / sums[1]) == pytest.approx(told[kind]["sqnr_db"], abs=1e-9)
-        assert (found.before == found.after).mean() == told[kind]["agreement"]
+        assert (found.float_class == found.quantized_class).mean() == told[kind]["agreement"]
     plan = (job.out / "onnxruntime" / "plan.json").read_bytes()
     assert told["plan_sha256"] == hashlib.sha256(plan).hexdigest()
 
@@ -188,10 +188,10 @@ def test_a_killed_run_resumes_and_ends_in_the_same_bytes(
         calibrate(replace(job, out=tmp_path), Killed(quiet=True))
     made = sorted(p.name for p in tmp_path.iterdir())
     assert made == ["prepared.onnx", "profile.unfinished.safetensors"]
-    talk = Progress()
+    progress = Progress()
     said: list[str] = []
-    monkeypatch.setattr(talk, "line", said.append)
-    calibrate(replace(job, out=tmp_path), talk)
+    monkeypatch.setattr(progress, "line", said.append)
+    calibrate(replace(job, out=tmp_path), progress)
 
     assert said == ["profile: resumed, 32 of 60 samples were done"]
     assert contents(tmp_path) == contents(job.out)
@@ -210,11 +210,11 @@ def test_nothing_is_written_for_a_model_that_is_refused(job: Job, tmp_path: Path
 
 def test_samples_that_are_too_few_to_hold_out_are_said(job: Job, tmp_path: Path) -> None:
     """Numbers of the calibration samples themselves are flattering."""
-    talk = Progress(quiet=True)
-    run = calibrate(replace(job, out=tmp_path, samples=500, targets=("tensorrt",)), talk)
+    progress = Progress(quiet=True)
+    run = calibrate(replace(job, out=tmp_path, samples=500, targets=("tensorrt",)), progress)
 
     assert run.facts["data"]["held_out"] is False
-    assert talk.warnings == [
+    assert progress.warnings == [
         (
             "--data: no sample is left to measure on beside the 500 that calibrate, so the numbers are "
             "of the same samples. Give more data or a smaller --samples."
@@ -224,12 +224,12 @@ def test_samples_that_are_too_few_to_hold_out_are_said(job: Job, tmp_path: Path)
 
 def test_raw_pixels_are_warned_about(job: Job, tmp_path: Path) -> None:
     """Forgotten --mean and --std are the commonest mistake."""
-    talk = Progress(quiet=True)
+    progress = Progress(quiet=True)
     raw = Preprocess(size=(32, 32), resize="stretch")
-    calibrate(replace(job, out=tmp_path, preprocess=raw, targets=("onnxruntime",)), talk)
+    calibrate(replace(job, out=tmp_path, preprocess=raw, targets=("onnxruntime",)), progress)
 
-    assert talk.warnings[1].startswith("the float network's own top1 is 13.5 %. Check --mean")
-    assert talk.warnings[:1] == [
+    assert progress.warnings[1].startswith("the float network's own top1 is 13.5 %. Check --mean")
+    assert progress.warnings[:1] == [
         (
             "input 'image': its values span [0, 255], as raw pixels do. If the network was trained on "
             "scaled ones, give --mean and --std in units of 0 to 255."

@@ -33,7 +33,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(place: Path, data: str, out: str, samples: int = 80) -> tuple[Run, Progress]:
-    talk = Progress(quiet=True)
+    progress = Progress(quiet=True)
     job = Job(
         model=str(place / "net.onnx"),
         data=str(place / data),
@@ -45,12 +45,12 @@ def run(place: Path, data: str, out: str, samples: int = 80) -> tuple[Run, Progr
         observer="minmax",
         effort="fast",
     )
-    return calibrate(job, talk), talk
+    return calibrate(job, progress), progress
 
 
 def test_half_of_alike_samples_is_enough_and_a_second_run_says_the_same(place: Path) -> None:
     """The second one finds the profile finished, and makes that of the half anew."""
-    found, talk = run(place, "calm.npy", "calm")
+    found, progress = run(place, "calm.npy", "calm")
     first = (place / "calm" / "run.json").read_bytes()
     facts = json.loads(first)["sufficiency"]
     run(place, "calm.npy", "calm")
@@ -62,15 +62,15 @@ def test_half_of_alike_samples_is_enough_and_a_second_run_says_the_same(place: P
     assert "  samples: settled; half of them (48 of 80) cost no tensor more than " in summary_text(
         found.facts, timing
     )
-    assert not [w for w in talk.warnings if "settled" in w]
+    assert not [w for w in progress.warnings if "settled" in w]
 
 
 def test_ranges_that_still_move_are_a_warning(place: Path) -> None:
     """The two large samples are in the other half: ten times the range, and not seen."""
     assert not {3, 44} & set(shuffled(range(80), 0)[:48])
-    found, talk = run(place, "wild.npy", "wild")
+    found, progress = run(place, "wild.npy", "wild")
     (step,) = found.facts["sufficiency"]["steps"]
-    said = [w for w in talk.warnings if w.startswith("--samples: ")]
+    said = [w for w in progress.warnings if w.startswith("--samples: ")]
 
     assert found.facts["sufficiency"]["settled"] is None
     assert step["noise_db"] > 10
@@ -84,10 +84,10 @@ def test_ranges_that_still_move_are_a_warning(place: Path) -> None:
 
 def test_few_samples_are_not_judged(place: Path) -> None:
     """Half of 12 says nothing."""
-    found, talk = run(place, "calm.npy", "few", 12)
+    found, progress = run(place, "calm.npy", "few", 12)
 
     assert found.facts["sufficiency"] is None
-    assert not [w for w in talk.warnings if "settled" in w]
+    assert not [w for w in progress.warnings if "settled" in w]
 
 
 def test_the_mark_is_the_profile_of_the_first_samples_bit_for_bit(place: Path) -> None:

@@ -140,13 +140,13 @@ def test_one_broken_sample_does_not_blind_the_measurements(tmp_path: Path) -> No
     """It is named in a warning, and the other samples still count."""
     data = images()
     data["x"][:, 0, 0, 0] = np.where(np.arange(24) % 5 == 0, np.nan, 0)
-    talk = Progress(quiet=True)
-    found = calibrate(job_of(tmp_path, small(), data), talk)
+    progress = Progress(quiet=True)
+    found = calibrate(job_of(tmp_path, small(), data), progress)
     target = found.facts["targets"]["onnxruntime"]
 
     assert all(np.isfinite(v) for v in target["observers_db"].values())
     assert np.isfinite(target["simulated"]["sqnr_db"])
-    assert "are NaN or infinite, first in sample" in talk.warnings[0]
+    assert "are NaN or infinite, first in sample" in progress.warnings[0]
 
 
 def test_an_unfinished_profile_of_other_images_is_not_taken_up(tmp_path: Path) -> None:
@@ -174,10 +174,10 @@ def test_a_finished_profile_of_the_same_samples_is_used_again(
     """A second run with another recipe need not look again."""
     job = job_of(tmp_path, small(), images())
     first = calibrate(job, Progress(quiet=True))
-    talk = Progress()
+    progress = Progress()
     said: list[str] = []
-    monkeypatch.setattr(talk, "line", said.append)
-    second = calibrate(replace(job, observer="minmax"), talk)
+    monkeypatch.setattr(progress, "line", said.append)
+    second = calibrate(replace(job, observer="minmax"), progress)
 
     assert said == [f"profile: {job.out / 'profile.safetensors'} is of these samples already, 16"]
     assert second.profile.provenance == first.profile.provenance

@@ -87,7 +87,7 @@ def test_a_grouped_transposed_convolution_repeats_its_scales_for_each_group() ->
     assert weight.format is not None
     by_channel = replace(
         weight,
-        format=weight.format.along(1),
+        format=weight.format.with_axis(1),
         params=Params(scale=steps, zero_point=np.zeros(3, np.int32)),
     )
     layer = one(graph, replace(plan, tensors={**plan.tensors, "w": by_channel}))

@@ -10,7 +10,7 @@ import torch
 
 from quant.formats.number_format import Integer
 from quant.graph.prepared_graph import Graph
-from quant.improve.fit.fit_layers import fit_layers
+from quant.improve.fit.layer_fit import fit_layers
 from quant.improve.fit.least_squares import Rows, descended, fit_layer, rounded
 from quant.plan.recipe import Recipe, Rule
 from quant.plan.tensor_plans import Plan

@@ -12,7 +12,7 @@ import torch
 import quant.improve.rounding.learn_block
 from quant.formats.number_format import Integer
 from quant.graph.prepared_graph import Graph
-from quant.improve.fit.fit_layers import fit_layers
+from quant.improve.fit.layer_fit import fit_layers
 from quant.improve.fit.layerwise_run import LayerwiseRun
 from quant.improve.fit.torch_operators import can_run
 from quant.improve.rounding.blocks import find_blocks
@@ -152,7 +152,7 @@ def test_the_gradient_of_a_grid_is_one_inside_and_nothing_beyond() -> None:
     _, plan = chosen(residual_net())
     grid = plan.tensors["input"]
     assert grid.format is not None
-    low, high = grid.format.span(grid.params)
+    low, high = grid.format.grid_range(grid.params)
     x = torch.tensor([float(low) - 1, 0.3 * float(high), float(high) + 1], requires_grad=True)
     made = straight_through(x, grid)
     made.sum().backward()  # type: ignore[no-untyped-call]
