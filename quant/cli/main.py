@@ -38,6 +38,7 @@ from quant.cli.options import (
     main_options,
     model_option,
     observer_option,
+    preprocess_of,
     preprocess_options,
     recipe_option,
     search_options,
@@ -304,7 +305,9 @@ def export(plan_path: Path, profile_path: Path | None, out: Path, **options: Any
     from quant.run.export import export_plan
     from quant.target.finding import errors, findings_text
 
-    shipped = export_plan(plan_path, profile_path, out, options)
+    data = options.pop("data") or ""
+    job = job_of({**options, "data": data, "holdout": 0, "out": out})
+    shipped = export_plan(plan_path, profile_path, job)
     click.echo(f"{out}: {', '.join(shipped.exported.files)}")
     click.echo(findings_text(shipped.findings))
     if errors(shipped.findings):
@@ -329,9 +332,11 @@ def check(file: Path, targets: tuple[str, ...], as_json: bool, **options: Any) -
     quant check somebodys_qdq.onnx --target tensorrt --trt-version 8
     """
     from quant.run.export import check_file
+    from quant.target.deployment import Deployment
     from quant.target.finding import errors, findings_json, findings_text
 
-    found = {name: check_file(file, name, options) for name in dict.fromkeys(targets)}
+    deployment = Deployment(preprocess=preprocess_of(options), **options)
+    found = {name: check_file(file, name, deployment) for name in dict.fromkeys(targets)}
     if as_json:
         told = [findings_json(name, findings) for name, findings in found.items()]
         click.echo(json.dumps({"file": str(file), "checks": told}, indent=2))

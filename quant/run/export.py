@@ -1,14 +1,11 @@
-"""Exporting: the commands that write or check one target's files from what is on disk."""
+"""Write one target's folder from a saved plan, and check a model or an export for a target."""
 
 __all__ = ["check_file", "export_plan"]
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import onnx
 
-from quant.cli.options import preprocess_of
 from quant.common.errors import InputError
 from quant.common.progress import Progress
 from quant.deploy.fallback import fallen_back, planned_floats, refused_layers
@@ -25,19 +22,23 @@ from quant.target.deployment import Deployment
 from quant.target.finding import Finding
 from quant.target.table import TARGETS
 
-QUANTIZED = ("QuantizeLinear", "DequantizeLinear", "AscendQuant", "QLinearConv", "ConvInteger")
+QUANTIZED_OPERATORS = (
+    "QuantizeLinear",
+    "DequantizeLinear",
+    "AscendQuant",
+    "QLinearConv",
+    "ConvInteger",
+)
 
 
-def export_plan(
-    plan_path: Path, profile_path: Path | None, out: Path, options: dict[str, Any]
-) -> WrittenTarget:
-    """Write a target's folder from a plan.
+def export_plan(plan_path: Path, profile_path: Path | None, job: Job) -> WrittenTarget:
+    """Write a target's folder, `job.out`, from a plan.
 
     Args:
-        plan_path: Of `quant choose` or of a run.
-        profile_path: For files that list every range; None leaves them out.
-        out: The folder.
-        options: Of the command line: model, data, samples, seed, preprocessing and chips.
+        plan_path: plan.json of `quant choose` or of a run.
+        profile_path: Profile, for files that list the range of every tensor; None leaves the
+            ranges out.
+        job: Model, preprocessing, chips and folder; `data` is "" where no samples are at hand.
 
     Raises:
         InputError: A file cannot be read or does not fit the model, or the target refuses a layer.
@@ -45,10 +46,7 @@ def export_plan(
     plan = load_plan(plan_path)
     target = TARGETS[plan.target]
     profile = load_profile(profile_path) if profile_path is not None else None
-    preprocess = preprocess_of(options)
-    data = options.pop("data")
-    job = Job(preprocess=preprocess, out=out, data=data or "", holdout=0, **options)
-    material = open_material(job, Progress(quiet=True)) if data is not None else None
+    material = open_material(job, Progress(quiet=True)) if job.data else None
     prepared = material.graph if material is not None else open_graph(job.model)[1]
     graph = graph_for(plan, plan_path, prepared)
     if profile is not None:
@@ -58,21 +56,24 @@ def export_plan(
     refused = refused_layers(graph, target, deployment, planned_floats(plan))
     plan = fallen_back(graph, plan, refused, target)
     refuse_unexportable(plan, target)
-    return write_target_folder(graph, plan, target, out, deployment, prepared)
+    return write_target_folder(graph, plan, target, job.out, deployment, prepared)
 
 
-def check_file(path: Path, name: str, options: Mapping[str, Any]) -> list[Finding]:
-    """Return what a target will not take of a model, an export's folder, or one file of it.
+def check_file(path: Path, name: str, deployment: Deployment) -> list[Finding]:
+    """Return what a target refuses or does badly in a model, an export's folder, or one file of it.
+
+    Args:
+        path: A float ONNX model, the folder of an export, or one file of an export.
+        name: Name of the target.
+        deployment: The preprocessing and the chips that the files are for.
 
     Raises:
-        InputError: The file cannot be read, or the target has no check of its kind.
+        InputError: The file cannot be read, or the target cannot check files of its kind.
     """
     target = TARGETS[name]
-    rest = dict(options)
-    deployment = Deployment(preprocess=preprocess_of(rest), **rest)
     if not path.exists():
         raise InputError(f"{path}: no such file or folder. Name a model, or an export's folder.")
-    if path.is_file() and path.suffix == ".onnx" and not _quantized(path):
+    if path.is_file() and path.suffix == ".onnx" and not _is_quantized(path):
         graph = open_graph(str(path))[1]
         return target.check_model(graph, deployment) if target.check_model is not None else []
     if target.check_export is None:
@@ -83,7 +84,7 @@ def check_file(path: Path, name: str, options: Mapping[str, Any]) -> list[Findin
     return target.check_export(path, deployment)
 
 
-def _quantized(path: Path) -> bool:
-    """Tell whether an ONNX file holds integers already."""
+def _is_quantized(path: Path) -> bool:
+    """Return whether an ONNX file holds integers already."""
     proto: onnx.ModelProto = read_proto(path)
-    return any(node.op_type in QUANTIZED for node in proto.graph.node)
+    return any(node.op_type in QUANTIZED_OPERATORS for node in proto.graph.node)

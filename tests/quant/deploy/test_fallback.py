@@ -55,13 +55,16 @@ def exported(proto: onnx.ModelProto, target: str, tmp_path: Path, *, allowed: bo
     rng = np.random.default_rng(0)
     np.save(tmp_path / "x.npy", rng.normal(size=(8, 3, 16, 16)).astype(np.float32))
     save_plan(choose(graph, profiled(graph), TARGETS[target]), tmp_path / "plan.json")
-    options = {
-        "model": str(tmp_path / "net.onnx"),
-        "data": str(tmp_path / "x.npy"),
-        "samples": 8,
-        "allow_fallback": allowed,
-    }
-    export_plan(tmp_path / "plan.json", None, tmp_path / "out", options)
+    job = Job(
+        model=str(tmp_path / "net.onnx"),
+        data=str(tmp_path / "x.npy"),
+        preprocess=Preprocess(),
+        out=tmp_path / "out",
+        samples=8,
+        holdout=0,
+        allow_fallback=allowed,
+    )
+    export_plan(tmp_path / "plan.json", None, job)
     return tmp_path / "out"
 
 
@@ -99,8 +102,11 @@ def test_a_layer_that_is_float_already_needs_no_leave(tmp_path: Path) -> None:
     """The check says "keep it float"; who has done so is not told again, and the plan is final."""
     proto = dilated()
     first = exported(proto, "atlas", tmp_path, allowed=True)
-    options = {"model": str(tmp_path / "net.onnx"), "data": None}
-    export_plan(first / "plan.json", None, tmp_path / "again", options)
+    out = tmp_path / "again"
+    job = Job(
+        model=str(tmp_path / "net.onnx"), data="", preprocess=Preprocess(), out=out, holdout=0
+    )
+    export_plan(first / "plan.json", None, job)
     found = json.loads((tmp_path / "again" / "check.json").read_text())
 
     assert (tmp_path / "again/plan.json").read_bytes() == (first / "plan.json").read_bytes()

@@ -26,6 +26,7 @@ from quant.preprocess.image_to_tensor import Preprocess
 from quant.run.calibrate import Run, calibrate
 from quant.run.export import check_file
 from quant.search import target_search as searching
+from quant.target.deployment import Deployment
 from quant.target.finding import errors
 from quant.target.table import TARGETS
 
@@ -171,7 +172,9 @@ def test_the_plan_says_why_each_layer_has_its_precision(run: Run) -> None:
 def test_an_exported_mixed_plan_passes_the_checks(run: Run) -> None:
     for name in ("tensorrt", "onnxruntime"):
         assert run.facts["targets"][name]["check"]["error"] == 0
-    assert not errors(check_file(run.out / "tensorrt", "tensorrt", {}))
+    assert not errors(
+        check_file(run.out / "tensorrt", "tensorrt", Deployment(preprocess=Preprocess()))
+    )
 
 
 def test_every_point_has_a_recipe_that_makes_its_plan(
