@@ -1,57 +1,60 @@
-"""The parts of DEPLOY.md that are read off the preprocessing, the plan and the renaming."""
+"""The sections of DEPLOY.md that every Q/DQ target writes: preprocessing and precision."""
 
-__all__ = ["plain_text", "precision", "preprocessing"]
+__all__ = ["precision_section", "preprocessing_section", "single_line"]
 
 from collections import Counter
 
 from quant.plan.tensor_plans import Plan
 from quant.target.deployment import Deployment
 
-MOST = 12
-"""Lines of a list that an engineer with a deadline still reads."""
+MAX_LINES = 12
+"""Layers named in the section on precision; plan.json has all of them."""
 
 
-def plain_text(name: str) -> str:
+def single_line(name: str) -> str:
     """Return a name on one line, harmless in Markdown."""
     return name.encode("unicode_escape").decode() if not name.isprintable() else name
 
 
 def _code(name: str) -> str:
-    text = plain_text(name).replace("|", "\\|")
+    text = single_line(name).replace("|", "\\|")
     fence = "``" if "`" in text else "`"
     pad = " " if "`" in text else ""
     return f"{fence}{pad}{text}{pad}{fence}"
 
 
-def preprocessing(deployment: Deployment) -> list[str]:
-    """Return the section about what is done to an image."""
+def preprocessing_section(deployment: Deployment) -> list[str]:
+    """Return the section about how an image becomes the input tensor."""
     if deployment.preprocess is None:
         return ["## Preprocessing", "", "None is recorded: feed what the calibration fed."]
-    told = deployment.preprocess.describe()
-    size = "x".join(map(str, told["size"])) if isinstance(told["size"], list) else "as it comes"
-    layout = "1CHW" if told["layout"] == "NCHW" else "1HWC"
-    if told["resize"] == "letterbox":
-        how = f"letterbox, bars of {told['pad']}"
+    steps = deployment.preprocess.describe()
+    size = "x".join(map(str, steps["size"])) if isinstance(steps["size"], list) else "as it comes"
+    layout = "1CHW" if steps["layout"] == "NCHW" else "1HWC"
+    if steps["resize"] == "letterbox":
+        resize = f"letterbox, bars of {steps['pad']}"
     else:
-        how = f"{told['resize']}, shorter side {told['short_side']}; crop: {told['crop']}"
+        resize = f"{steps['resize']}, shorter side {steps['short_side']}; crop: {steps['crop']}"
     return [
         "## Preprocessing",
         "",
-        f"- size (width x height): {size}; resize: {how}; {told['interpolation']}",
-        f"- channels: {told['channels']}; layout: {told['layout']} ({layout}, float32)",
-        f"- mean (0..255): {told['mean']}; std: {told['std']}",
+        f"- size (width x height): {size}; resize: {resize}; {steps['interpolation']}",
+        f"- channels: {steps['channels']}; layout: {steps['layout']} ({layout}, float32)",
+        f"- mean (0..255): {steps['mean']}; std: {steps['std']}",
         "- tensor = (pixel - mean) / std",
     ]
 
 
-def precision(plan: Plan) -> list[str]:
-    """Return the section about what the layers compute in, and why some do not in integers."""
+def precision_section(plan: Plan) -> list[str]:
+    """Return the section about the precisions of the layers, with the reason for each float one."""
     count = Counter(x.precision for x in plan.layers.values())
     rows = [f"- {name}: {n} layers" for name, n in sorted(count.items())]
-    others = [x for x in plan.layers.values() if x.precision.startswith("float")]
-    named = [
-        f"  - {_code(x.layer)} ({x.op}, {x.precision}): {plain_text(x.because)}" for x in others
+    float_layers = [x for x in plan.layers.values() if x.precision.startswith("float")]
+    lines = [
+        f"  - {_code(x.layer)} ({x.op}, {x.precision}): {single_line(x.because)}"
+        for x in float_layers
     ]
-    more = [f"  - and {len(named) - MOST} more, in plan.json"] if len(named) > MOST else []
-    why = ["", "Not integer, and why:", "", *named[:MOST], *more] if named else []
-    return ["## Precision", "", *rows, *why]
+    more = (
+        [f"  - and {len(lines) - MAX_LINES} more, in plan.json"] if len(lines) > MAX_LINES else []
+    )
+    reasons = ["", "Not integer, and why:", "", *lines[:MAX_LINES], *more] if lines else []
+    return ["## Precision", "", *rows, *reasons]

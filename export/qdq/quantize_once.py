@@ -1,8 +1,8 @@
-"""Quantize once: leave out quantizers whose input already lies on their grid.
+"""Remove quantizers whose input already lies on their grid.
 
 A plan gives both sides of a MaxPool, Transpose or Slice a quantizer with one grid. OpenVINO carries
-the integers through the operator by itself and executes the second quantizer as a pass over the
-tensor of its own, uint8 to uint8. NNCF places one, before the operator.
+the integers through the operator by itself, and executes the second quantizer as a separate pass
+over the tensor, uint8 to uint8. NNCF places only the quantizer before the operator.
 """
 
 __all__ = ["quantize_once"]
@@ -16,11 +16,11 @@ PASSING = frozenset(
         *("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose"),
     }
 )
-"""Operators that make no new number. A Pad does, where its value is not zero."""
+"""Operators that compute no new number. A Pad with a value other than zero does."""
 
 
 def quantize_once(model: ir.Model) -> int:
-    """Remove the pairs that round what is rounded already; return how many were.
+    """Remove the Q/DQ pairs that round what is already rounded; return how many were removed.
 
     Quantizing again gives the same integers: `rint(scale * q / scale) = q` for |q| of 8 bits.
     """
@@ -45,21 +45,21 @@ def quantize_once(model: ir.Model) -> int:
 
 
 def _repeats(node: ir.Node) -> bool:
-    """Tell whether a QuantizeLinear reads numbers that its own grid made."""
+    """Return whether a QuantizeLinear reads numbers that lie on its own grid."""
     value = node.inputs[0]
-    maker = value.producer() if value is not None else None
-    if maker is None or maker.op_type not in PASSING:
+    producer = value.producer() if value is not None else None
+    if producer is None or producer.op_type not in PASSING:
         return False
-    while maker is not None and maker.op_type in PASSING:
-        value = maker.inputs[0]
-        maker = value.producer() if value is not None else None
-    if maker is None or maker.op_type != "DequantizeLinear":
+    while producer is not None and producer.op_type in PASSING:
+        value = producer.inputs[0]
+        producer = value.producer() if value is not None else None
+    if producer is None or producer.op_type != "DequantizeLinear":
         return False
-    return all(_same(node, maker, index) for index in (1, 2))
+    return all(_same(node, producer, index) for index in (1, 2))
 
 
 def _same(one: ir.Node, other: ir.Node, index: int) -> bool:
-    """Tell whether two quantizers have one constant number as this input."""
+    """Return whether this input of two quantizers is the same constant number."""
     values = [n.inputs[index] if index < len(n.inputs) else None for n in (one, other)]
     a, b = (v.const_value if v is not None else None for v in values)
     if a is None or b is None or a.dtype != b.dtype or a.size != 1:

@@ -1,4 +1,4 @@
-"""What the targets that read Q/DQ ONNX share: the graph, stamped and checked."""
+"""Save a Q/DQ model with the producer's name and version, and count its nodes."""
 
 __all__ = ["count_nodes", "save_checked"]
 
@@ -13,7 +13,7 @@ from quant.graph.prepared_graph import PROTO_LIMIT, model_bytes, save_model
 
 
 def save_checked(model: ir.Model, path: Path) -> None:
-    """Write a quantized model, after onnx's checker has read it."""
+    """Write a quantized model; a model under 2 GiB passes onnx's checker first."""
     model.producer_name, model.producer_version = "quant", quant.__version__
     if model_bytes(model) <= PROTO_LIMIT:
         onnx.checker.check_model(ir.to_proto(model))

@@ -1,16 +1,16 @@
-"""How TensorRT walks a Q/DQ graph: what is constant, what feeds a layer, what fuses with what."""
+"""Follow a Q/DQ graph from node to node: constants, weights, dequantizers and fused activations."""
 
 __all__ = [
     "EPILOGUES",
-    "MOVED",
+    "TRANSPARENT",
     "channels",
-    "constant",
+    "constant_array",
     "dequantizer",
     "float_readers",
+    "is_constant",
     "is_integer",
-    "is_of",
-    "kernel",
-    "rooted",
+    "is_one_of",
+    "weight_shape",
     "weight_source",
 ]
 
@@ -21,63 +21,70 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from quant.export.qdq.nodes import QUANTIZERS, is_quantizer, maker, operand, plain, readers
+from quant.export.qdq.nodes import (
+    QUANTIZERS,
+    input_of,
+    is_quantizer,
+    is_standard,
+    producer_of,
+    readers,
+)
 from quant.graph.layers import ABSORBED, VIEWS
 from quant.graph.prepared_graph import WEIGHTED
 
 EPILOGUES = ABSORBED | {"BatchNormalization"}
-"""What TensorRT computes inside the convolution before it."""
-MOVED = VIEWS | {"MaxPool"}
+"""Operators that TensorRT computes inside the convolution before them."""
+TRANSPARENT = VIEWS | {"MaxPool"}
 """Operators past which TensorRT moves a quantizer: the integers pass unchanged."""
 
 
-def constant(value: ir.Value | None) -> NDArray[Any] | None:
-    """Return the numbers of an initializer, a Constant, or a Cast of one; None for what is computed."""
+def constant_array(value: ir.Value | None) -> NDArray[Any] | None:
+    """Return the numbers of an initializer, a Constant, or a Cast of one; None for a computed value."""
     if value is None:
         return None
     node = value.producer()
-    if node is not None and plain(node) and node.op_type == "Cast":
-        value = operand(node, 0)
+    if node is not None and is_standard(node) and node.op_type == "Cast":
+        value = input_of(node, 0)
     tensor = ir.convenience.get_const_tensor(value) if value is not None else None
     return np.asarray(tensor.numpy()) if tensor is not None else None
 
 
-def rooted(value: ir.Value | None) -> bool:
-    """Tell whether a value is a constant, also behind quantizers, casts and views."""
+def is_constant(value: ir.Value | None) -> bool:
+    """Return whether a value is a constant, also behind quantizers, casts and views."""
     while value is not None:
         node = value.producer()
         if node is None:
             return value.is_initializer()
-        if not plain(node) or node.op_type not in {*QUANTIZERS, "Cast", "Constant", *VIEWS}:
+        if not is_standard(node) or node.op_type not in {*QUANTIZERS, "Cast", "Constant", *VIEWS}:
             return False
         if node.op_type == "Constant":
             return True
-        value = operand(node, 0)
+        value = input_of(node, 0)
     return False
 
 
 def dequantizer(value: ir.Value | None) -> ir.Node | None:
     """Return the DequantizeLinear whose numbers a value holds, past views and MaxPool, or None."""
-    node = maker(value)
-    while node is not None and plain(node) and node.op_type in MOVED:
-        node = maker(operand(node, 0))
+    node = producer_of(value)
+    while node is not None and is_standard(node) and node.op_type in TRANSPARENT:
+        node = producer_of(input_of(node, 0))
     return node if is_quantizer(node, "DequantizeLinear") else None
 
 
 def weight_source(node: ir.Node) -> ir.Value | None:
     """Return the constant behind input 1 of a weighted node: float, or already integers."""
-    if node.op_type not in WEIGHTED or not plain(node) or len(node.inputs) < 2:
+    if node.op_type not in WEIGHTED or not is_standard(node) or len(node.inputs) < 2:
         return None
-    value = operand(node, 1)
-    if not rooted(value):
+    value = input_of(node, 1)
+    if not is_constant(value):
         return None
-    while value is not None and (made := value.producer()) is not None and made.inputs:
-        value = operand(made, 0)
+    while value is not None and (producer := value.producer()) is not None and producer.inputs:
+        value = input_of(producer, 0)
     return value
 
 
-def kernel(node: ir.Node) -> list[int]:
-    """Return the shape of a weighted node's constant weight; [] where it is not known."""
+def weight_shape(node: ir.Node) -> list[int]:
+    """Return the shape of a weighted node's constant weight, or [] where it is not known."""
     source = weight_source(node)
     tensor = ir.convenience.get_const_tensor(source) if source is not None else None
     return [int(d) for d in tensor.shape.numpy()] if tensor is not None else []
@@ -85,7 +92,7 @@ def kernel(node: ir.Node) -> list[int]:
 
 def channels(node: ir.Node) -> tuple[int, int]:
     """Return (out, in per group) of a Conv, or (N, K) of a Gemm or MatMul; (0, 0) if not known."""
-    shape = kernel(node)
+    shape = weight_shape(node)
     if len(shape) < 2:
         return 0, 0
     if node.op_type == "Conv":
@@ -97,20 +104,20 @@ def channels(node: ir.Node) -> tuple[int, int]:
     return shape[-1], shape[-2]
 
 
-def is_of(node: ir.Node | None, types: Collection[str]) -> bool:
-    """Tell whether there is a node and it is of one of these standard operators."""
-    return node is not None and plain(node) and node.op_type in types
+def is_one_of(node: ir.Node | None, types: Collection[str]) -> bool:
+    """Return whether there is a node, and its operator is one of these standard ones."""
+    return node is not None and is_standard(node) and node.op_type in types
 
 
 def is_integer(node: ir.Node) -> bool:
-    """Tell whether a weighted node has a dequantized second input."""
-    return len(node.inputs) > 1 and dequantizer(operand(node, 1)) is not None
+    """Return whether a weighted node has a dequantized second input."""
+    return len(node.inputs) > 1 and dequantizer(input_of(node, 1)) is not None
 
 
 def float_readers(value: ir.Value) -> list[ir.Node]:
-    """Return the readers of a value, past views and the activation that fuses with its maker."""
-    found = []
+    """Return the readers of a value, past views and the activation that fuses with its producer."""
+    nodes = []
     for node, _ in readers(value):
-        passes = is_of(node, EPILOGUES | MOVED)
-        found += float_readers(node.outputs[0]) if passes else [node]
-    return found
+        passes = is_one_of(node, EPILOGUES | TRANSPARENT)
+        nodes += float_readers(node.outputs[0]) if passes else [node]
+    return nodes

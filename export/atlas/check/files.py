@@ -115,7 +115,7 @@ def aipp_findings(view: View, text: str, script: str | None) -> Found:
 
 
 def _changes(told: Mapping[str, str]) -> bool:
-    """Tell whether an AIPP normalizes at all."""
+    """Return whether an AIPP normalizes at all."""
     zero = [v for k, v in told.items() if k.startswith(("mean_chn", "min_chn"))]
     one = [v for k, v in told.items() if k.startswith("var_reci")]
     return any(_number(v) != 0 for v in zero) or any(_number(v) != 1 for v in one)

@@ -63,7 +63,7 @@ def check_model(graph: Graph, deployment: Deployment) -> list[Finding]:
 
 
 def _external(path: Path) -> bool:
-    """Tell whether a file parses as a model with weights outside it, which may be missing."""
+    """Return whether a file parses as a model with weights outside it, which may be missing."""
     if not path.is_file():
         return False
     try:

@@ -76,7 +76,7 @@ class View:
         return (n for n in self.nodes if n.op_type == op)
 
     def made_by(self, node: onnx.NodeProto, index: int, op: str) -> bool:
-        """Tell whether an input comes from an operator."""
+        """Return whether an input comes from an operator."""
         maker = self.makers.get(node.input[index]) if len(node.input) > index else None
         return maker is not None and maker.op_type == op
 

@@ -64,7 +64,7 @@ def lowered(model: ir.Model, place: str) -> ir.Model:
 
 
 def _says(node: ir.Node, origin: int, version: int) -> bool:
-    """Tell whether a node of opset `origin` can be said in opset `version`."""
+    """Return whether a node of opset `origin` can be said in opset `version`."""
     if version == origin:
         return True
     if any(a.type == ir.AttributeType.GRAPH for a in node.attributes.values()):
@@ -82,7 +82,7 @@ def _schema(op: str, version: int) -> onnx.defs.OpSchema | None:
 
 
 def _fits(node: ir.Node, origin: int, version: int) -> bool:
-    """Tell whether the older schema takes a node as it stands, but for attributes at default."""
+    """Return whether the older schema takes a node as it stands, but for attributes at default."""
     new, old = _schema(node.op_type, origin), _schema(node.op_type, version)
     if new is None or old is None:
         return False

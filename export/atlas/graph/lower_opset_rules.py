@@ -36,7 +36,7 @@ RESIZE_MODES = ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric
 
 
 def convertible(node: ir.Node, origin: int, version: int) -> bool:
-    """Tell whether a node of `CONVERTED` in opset `origin` can be said in `version`."""
+    """Return whether a node of `CONVERTED` in opset `origin` can be said in `version`."""
     since = SINCE[node.op_type]
     if version >= since and node.op_type not in ("Resize", "Split"):
         return True
@@ -146,7 +146,7 @@ def _hard_swish(edit: Edit, node: ir.Node) -> None:
 
 
 def _plain_resize(node: ir.Node) -> bool:
-    """Tell whether a Resize uses nothing that came with opset 13, 18 or 19."""
+    """Return whether a Resize uses nothing that came with opset 13, 18 or 19."""
     for name, plain in RESIZE_SINCE_18.items():
         if name in node.attributes and node.attributes[name].value not in plain:
             return False

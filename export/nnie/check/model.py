@@ -83,7 +83,7 @@ def _input(
 
 
 def _planar(graph: Graph, name: str) -> bool:
-    """Tell whether all that reads an input brings its channels to the front."""
+    """Return whether all that reads an input brings its channels to the front."""
     readers = [use.node for use in graph.values[name].uses()]
     return all(
         node.op_type == "Transpose" and list(node.attributes.get_ints("perm", [])) == [0, 3, 1, 2]

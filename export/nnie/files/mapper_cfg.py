@@ -115,7 +115,7 @@ def named_file(folder: Path, name: str) -> Path:
 
 
 def is_file(path: Path) -> bool:
-    """Tell whether a path, however odd, is a file."""
+    """Return whether a path, however odd, is a file."""
     try:
         return path.is_file()
     except OSError:

@@ -12,8 +12,8 @@ from typing import TypeAlias
 import numpy as np
 import onnx_ir as ir
 
-from quant.export.qdq.nodes import is_quantizer, label, operand, plain
-from quant.export.qdq.walk import constant
+from quant.export.qdq.nodes import input_of, is_quantizer, is_standard, place_of
+from quant.export.qdq.walk import constant_array
 from quant.target.finding import Finding, Severity
 
 Rule: TypeAlias = Callable[[ir.Model], Iterator[Finding]]
@@ -47,7 +47,7 @@ def finding(
 ) -> Finding:
     """Return a finding of OpenVINO's rule `number`; a node as place is its own layer."""
     layer = place.name or None if isinstance(place, ir.Node) else None
-    place = label(place) if isinstance(place, ir.Node) else place
+    place = place_of(place) if isinstance(place, ir.Node) else place
     rule = f"openvino-{number}"
     return Finding(
         rule=rule, severity=severity, place=place, saw=saw, wanted=wanted, mend=mend, layer=layer
@@ -58,9 +58,9 @@ def operators(model: ir.Model) -> Iterator[Finding]:
     """Yield a finding for each operator that the reader does not convert."""
     wanted = "an operator that OpenVINO's reader converts"
     for node in model.graph:
-        unread = node.op_type in UNREAD if plain(node) else _foreign(node)
+        unread = node.op_type in UNREAD if is_standard(node) else _foreign(node)
         if unread:
-            saw = node.op_type if plain(node) else f"{node.domain}.{node.op_type}"
+            saw = node.op_type if is_standard(node) else f"{node.domain}.{node.op_type}"
             mend = "Export with standard operators: the reader inlines no function of a model."
             yield finding(1, "error", node, saw, wanted, mend)
 
@@ -78,12 +78,12 @@ def _integer_operators(model: ir.Model) -> Iterator[Finding]:
         if microsoft and node.op_type.startswith("QLinear"):
             saw = f"{node.op_type}, which it converts to floats that do not saturate"
             yield finding(2, "error", node, saw, wanted, mend)
-        elif plain(node) and node.op_type == "QLinearConv":
-            scale = constant(operand(node, 4))
+        elif is_standard(node) and node.op_type == "QLinearConv":
+            scale = constant_array(input_of(node, 4))
             if scale is None or scale.size > 1:
                 saw = "QLinearConv with a scale per channel, which it refuses or takes for input channels"
                 yield finding(2, "error", node, saw, wanted, mend)
-        elif (plain(node) or microsoft) and node.op_type in DYNAMIC:
+        elif (is_standard(node) or microsoft) and node.op_type in DYNAMIC:
             saw = f"{node.op_type}, which it computes in float"
             yield finding(2, "warning", node, saw, wanted, mend)
 
@@ -94,7 +94,7 @@ def scales(model: ir.Model) -> Iterator[Finding]:
     for node in model.graph:
         if not is_quantizer(node):
             continue
-        numbers = constant(operand(node, 1))
+        numbers = constant_array(input_of(node, 1))
         if numbers is None:
             saw = "a scale that is computed, so that its readers run in float"
             mend = "Quantize with static scales and fold the graph's constants."

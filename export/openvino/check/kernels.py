@@ -20,9 +20,9 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quant.export.openvino.check.graph import Rule, finding
-from quant.export.qdq.nodes import is_quantizer, maker, operand, plain
+from quant.export.qdq.nodes import input_of, is_quantizer, is_standard, producer_of
 from quant.export.qdq.quantize_once import PASSING
-from quant.export.qdq.walk import constant, rooted, weight_source
+from quant.export.qdq.walk import constant_array, is_constant, weight_source
 from quant.graph.layers import ABSORBED
 from quant.graph.prepared_graph import WEIGHTED
 from quant.target.finding import Finding
@@ -32,26 +32,26 @@ BYTES = {ir.DataType.INT8, ir.DataType.UINT8}
 
 def _source(value: ir.Value | None) -> ir.Node | None:
     """Return the DequantizeLinear whose numbers a value holds, past what only moves them."""
-    node = maker(value)
-    while node is not None and plain(node) and node.op_type in PASSING:
-        node = maker(operand(node, 0))
+    node = producer_of(value)
+    while node is not None and is_standard(node) and node.op_type in PASSING:
+        node = producer_of(input_of(node, 0))
     return node if is_quantizer(node, "DequantizeLinear") else None
 
 
 def _joined(value: ir.Value | None) -> bool:
-    """Tell whether a value is a Concat of nothing but integers, as rule 11 wants it."""
-    node = maker(value)
-    while node is not None and plain(node) and node.op_type in PASSING:
-        node = maker(operand(node, 0))
-    joins = node is not None and plain(node) and node.op_type == "Concat"
+    """Return whether a value is a Concat of nothing but integers, as rule 11 wants it."""
+    node = producer_of(value)
+    while node is not None and is_standard(node) and node.op_type in PASSING:
+        node = producer_of(input_of(node, 0))
+    joins = node is not None and is_standard(node) and node.op_type == "Concat"
     return joins and node is not None and all(_source(v) is not None for v in node.inputs)
 
 
 def _weighted(model: ir.Model) -> Iterator[tuple[ir.Node, ir.Node | None, ir.Node | None]]:
     """Yield the nodes with a constant weight, and what dequantizes their data and weight."""
     for node in model.graph:
-        if plain(node) and node.op_type in WEIGHTED and weight_source(node) is not None:
-            yield node, _source(operand(node, 0)), _source(operand(node, 1))
+        if is_standard(node) and node.op_type in WEIGHTED and weight_source(node) is not None:
+            yield node, _source(input_of(node, 0)), _source(input_of(node, 1))
 
 
 def _both(model: ir.Model) -> Iterator[tuple[ir.Node, ir.Node, ir.Node]]:
@@ -62,7 +62,7 @@ def _both(model: ir.Model) -> Iterator[tuple[ir.Node, ir.Node, ir.Node]]:
 
 def _half(model: ir.Model) -> Iterator[Finding]:
     for node, data, weight in _weighted(model):
-        if _joined(operand(node, 0)):
+        if _joined(input_of(node, 0)):
             continue
         if (data is None) != (weight is None):
             which = "data" if data is None else "weight"
@@ -81,7 +81,7 @@ def _types(model: ir.Model) -> Iterator[Finding]:
 
 def _data(model: ir.Model) -> Iterator[Finding]:
     for node, data, _ in _both(model):
-        scale, zero = constant(operand(data, 1)), constant(operand(data, 2))
+        scale, zero = constant_array(input_of(data, 1)), constant_array(input_of(data, 2))
         if scale is not None and np.unique(scale).size > 1:
             saw, mend = f"{scale.size} scales for its data", "Give the activation one scale."
             yield finding(6, "warning", node, saw, "one scale: several run in float", mend)
@@ -94,7 +94,7 @@ def _data(model: ir.Model) -> Iterator[Finding]:
 
 def _weights(model: ir.Model) -> Iterator[Finding]:
     for node, _, weight in _both(model):
-        scale, zero = constant(operand(weight, 1)), constant(operand(weight, 2))
+        scale, zero = constant_array(input_of(weight, 1)), constant_array(input_of(weight, 2))
         if zero is not None and np.any(zero):
             saw = f"a weight with zero point {int(zero.ravel()[np.flatnonzero(zero)[0]])}"
             mend = "Quantize weights symmetrically."
@@ -110,7 +110,7 @@ def _transposed(model: ir.Model) -> Iterator[Finding]:
     for node, data, _ in _both(model):
         if node.op_type != "ConvTranspose":
             continue
-        zero = constant(operand(data, 2))
+        zero = constant_array(input_of(data, 2))
         if node.attributes.get_int("group", 1) > 1:
             saw = "a ConvTranspose with groups"
         elif zero is not None and np.any(zero):
@@ -123,8 +123,12 @@ def _transposed(model: ir.Model) -> Iterator[Finding]:
 
 def _concats(model: ir.Model) -> Iterator[Finding]:
     for node in model.graph:
-        fed = [_source(v) for v in node.inputs] if node.op_type == "Concat" and plain(node) else []
-        grids = {_number(n) for n in fed if n is not None and not rooted(n.outputs[0])}
+        fed = (
+            [_source(v) for v in node.inputs]
+            if node.op_type == "Concat" and is_standard(node)
+            else []
+        )
+        grids = {_number(n) for n in fed if n is not None and not is_constant(n.outputs[0])}
         if len(grids) > 1:
             saw = f"{len(grids)} grids at a Concat"
             mend = "Join its operands on one grid."
@@ -134,8 +138,12 @@ def _concats(model: ir.Model) -> Iterator[Finding]:
 
 def _between(model: ir.Model) -> Iterator[Finding]:
     for node in model.graph:
-        fed = maker(operand(node, 0)) if plain(node) and node.op_type in ABSORBED else None
-        made = maker(operand(maker(operand(fed, 0)), 0)) if fed is not None else None
+        fed = (
+            producer_of(input_of(node, 0))
+            if is_standard(node) and node.op_type in ABSORBED
+            else None
+        )
+        made = producer_of(input_of(producer_of(input_of(fed, 0)), 0)) if fed is not None else None
         if is_quantizer(fed, "DequantizeLinear") and made is not None and made.op_type in WEIGHTED:
             saw = f"a quantizer between {made.op_type} and {node.op_type}"
             mend = "Quantize behind the activation."
@@ -143,19 +151,19 @@ def _between(model: ir.Model) -> Iterator[Finding]:
 
 
 def _number(node: ir.Node) -> tuple[float, float]:
-    scale, zero = constant(operand(node, 1)), constant(operand(node, 2))
+    scale, zero = constant_array(input_of(node, 1)), constant_array(input_of(node, 2))
     one = float(scale.ravel()[0]) if scale is not None and scale.size else 0.0
     return one, float(zero.ravel()[0]) if zero is not None and zero.size else 0.0
 
 
 def _kind(node: ir.Node) -> ir.DataType | None:
-    value = operand(node, 0)
+    value = input_of(node, 0)
     return value.dtype if value is not None else None
 
 
 def _axis(node: ir.Node) -> int | None:
     """Return the axis of a DequantizeLinear, counted from the front."""
-    value = operand(node, 0)
+    value = input_of(node, 0)
     rank = len(value.shape) if value is not None and value.shape is not None else None
     axis = node.attributes.get_int("axis", 1)
     return axis if axis >= 0 else axis + rank if rank is not None else None
@@ -167,7 +175,7 @@ def _output(node: ir.Node) -> int:
         return 0
     if node.op_type == "Gemm":
         return 0 if node.attributes.get_int("transB", 0) else 1
-    value = operand(node, 1)
+    value = input_of(node, 1)
     rank = len(value.shape) if value is not None and value.shape is not None else 2
     return 1 if node.op_type == "ConvTranspose" else rank - 1
 
@@ -181,7 +189,7 @@ MOST = 32767 // 255
 
 
 def may_saturate(weight: NDArray[Any], axis: int) -> bool:
-    """Tell whether two int8 weights that follow one another along `axis` can saturate 16 bits.
+    """Return whether two int8 weights that follow one another along `axis` can saturate 16 bits.
 
     Args:
         weight: int8, any shape.
@@ -196,7 +204,11 @@ def may_saturate(weight: NDArray[Any], axis: int) -> bool:
 def _pairs(model: ir.Model) -> Iterator[Finding]:
     found, every = [], 0
     for node in model.graph:
-        made = maker(operand(node, 1)) if plain(node) and node.op_type in WEIGHTED else None
+        made = (
+            producer_of(input_of(node, 1))
+            if is_standard(node) and node.op_type in WEIGHTED
+            else None
+        )
         value = weight_source(node) if is_quantizer(made, "DequantizeLinear") else None
         if value is None or value.dtype != ir.DataType.INT8 or value.const_value is None:
             continue

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from quant.export.openvino.files.code_lines import cpp_lines, python_lines
-from quant.export.qdq.page_parts import plain_text, precision, preprocessing
+from quant.export.qdq.page_parts import precision_section, preprocessing_section, single_line
 from quant.graph.prepared_graph import Graph
 from quant.plan.tensor_plans import Plan
 from quant.target.deployment import Deployment, sample_shapes
@@ -16,12 +16,12 @@ from quant.target.deployment import Deployment, sample_shapes
 def deploy_md(graph: Graph, plan: Plan, deployment: Deployment) -> str:
     """Return the page for the engineer who puts the model into a program."""
     parts = [
-        [f"# Deploying {plain_text(graph.name)} on OpenVINO"],
+        [f"# Deploying {single_line(graph.name)} on OpenVINO"],
         _files(),
         _steps(graph, deployment),
         _code(graph, deployment),
-        preprocessing(deployment),
-        precision(plan),
+        preprocessing_section(deployment),
+        precision_section(plan),
         _know(),
         _verified(),
     ]
@@ -91,7 +91,7 @@ def _code(graph: Graph, deployment: Deployment) -> list[str]:
     lines += [*python_lines(graph, deployment), "```", "", "C++:", "", "```cpp"]
     lines += [*cpp_lines(graph, deployment), "```"]
     names = ", ".join(json.dumps(str(v.name)) for v in graph.outputs)
-    return [*lines, "", f"Outputs, in order: {plain_text(names)}."]
+    return [*lines, "", f"Outputs, in order: {single_line(names)}."]
 
 
 def _know() -> list[str]:

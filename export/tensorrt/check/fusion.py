@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import onnx_ir as ir
 
-from quant.export.qdq.nodes import is_quantizer, label, maker, operand
-from quant.export.qdq.walk import EPILOGUES, dequantizer, float_readers, is_integer, is_of
+from quant.export.qdq.nodes import input_of, is_quantizer, place_of, producer_of
+from quant.export.qdq.walk import EPILOGUES, dequantizer, float_readers, is_integer, is_one_of
 from quant.export.tensorrt.check.network import Network, Rule, finding
 from quant.graph.prepared_graph import WEIGHTED
 from quant.target.finding import Finding
@@ -20,22 +20,22 @@ CONVOLUTIONS = ("Conv", "ConvTranspose")
 
 
 def _int4(node: ir.Node | None) -> bool:
-    zero = operand(node, 2)
+    zero = input_of(node, 2)
     return zero is not None and zero.dtype == ir.DataType.INT4
 
 
 def _branch(value: ir.Value | None) -> ir.Node | None:
     """Return the integer convolution of which an Add is the only reader, epilogue in between."""
     alone = value is not None and len(value.uses()) == 1 and not value.is_graph_output()
-    node = maker(value) if alone else None
-    if is_of(node, EPILOGUES) and node is not None:
-        return _branch(operand(node, 0))
-    return node if is_of(node, CONVOLUTIONS) and node is not None and is_integer(node) else None
+    node = producer_of(value) if alone else None
+    if is_one_of(node, EPILOGUES) and node is not None:
+        return _branch(input_of(node, 0))
+    return node if is_one_of(node, CONVOLUTIONS) and node is not None and is_integer(node) else None
 
 
 def _all_inputs(net: Network) -> Iterator[Finding]:
     for node in net.ops(*WEIGHTED):
-        made = [dequantizer(operand(node, i)) for i in (0, 1)]
+        made = [dequantizer(input_of(node, i)) for i in (0, 1)]
         if (made[0] is None) != (made[1] is None) and not _int4(made[1]):
             which = "weight" if made[0] is None else "activation"
             saw = f"only the {which} dequantized"
@@ -45,15 +45,15 @@ def _all_inputs(net: Network) -> Iterator[Finding]:
 
 def _residuals(net: Network) -> Iterator[Finding]:
     for node in net.ops("Add"):
-        made = [maker(v) for v in node.inputs]
+        made = [producer_of(v) for v in node.inputs]
         integer = [is_quantizer(m, "DequantizeLinear") for m in made]
         behind = [
-            _branch(operand(q, 0))
+            _branch(input_of(q, 0))
             for m in made
             if is_quantizer(m, "DequantizeLinear")
             and m is not None
             and len(m.outputs[0].uses()) == 1
-            if (q := maker(operand(m, 0))) is not None
+            if (q := producer_of(input_of(m, 0))) is not None
         ]
         quantized = any(is_quantizer(n, "QuantizeLinear") for n in float_readers(node.outputs[0]))
         if all(integer) and any(b is not None for b in behind):
@@ -74,21 +74,25 @@ def _after_residuals(net: Network) -> Iterator[Finding]:
             n for n in float_readers(node.outputs[0]) if n.op_type in WEIGHTED and is_integer(n)
         ]
         if bare:
-            saw = f"the float sum read by {label(bare[0])}, which is integer"
+            saw = f"the float sum read by {place_of(bare[0])}, which is integer"
             mend = "Put Q and DQ behind the Add (and its Relu)."
             yield finding(16, "warning", node, saw, "a quantizer behind the sum", mend)
 
 
 def _epilogues(net: Network) -> Iterator[Finding]:
     for node in net.ops(*EPILOGUES):
-        made = maker(operand(node, 0))
+        made = producer_of(input_of(node, 0))
         if not is_quantizer(made, "DequantizeLinear") or made is None:
             continue
-        quantize = maker(operand(made, 0))
-        before = maker(operand(quantize, 0))
+        quantize = producer_of(input_of(made, 0))
+        before = producer_of(input_of(quantize, 0))
         alone = before is not None and len(before.outputs[0].uses()) == 1
-        if alone and is_of(before, {*WEIGHTED, "Add", "BatchNormalization"}) and before is not None:
-            saw = f"Q and DQ between it and {label(before)}"
+        if (
+            alone
+            and is_one_of(before, {*WEIGHTED, "Add", "BatchNormalization"})
+            and before is not None
+        ):
+            saw = f"Q and DQ between it and {place_of(before)}"
             mend = f"Put the quantizer behind the {node.op_type}."
             yield finding(17, "warning", node, saw, "nothing between the two", mend)
 

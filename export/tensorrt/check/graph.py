@@ -12,8 +12,8 @@ from types import MappingProxyType
 import onnx
 import onnx_ir as ir
 
-from quant.export.qdq.nodes import is_quantizer, label, operand, plain, readers
-from quant.export.qdq.walk import constant
+from quant.export.qdq.nodes import input_of, is_quantizer, is_standard, place_of, readers
+from quant.export.qdq.walk import constant_array
 from quant.export.tensorrt.check.network import Network, Rule, finding
 from quant.export.tensorrt.graph.names import BAD_NODE, BAD_TENSOR
 from quant.target.finding import Finding, Severity
@@ -45,8 +45,8 @@ OWN = {
 def _operators(net: Network) -> Iterator[Finding]:
     mend = "Export Q/DQ ONNX with static scales (QuantFormat.QDQ) and standard operators."
     for node in net.nodes:
-        if node.op_type in REFUSED or (not plain(node) and node.op_type not in OWN):
-            domain = "" if plain(node) else f"{node.domain}."
+        if node.op_type in REFUSED or (not is_standard(node) and node.op_type not in OWN):
+            domain = "" if is_standard(node) else f"{node.domain}."
             saw, wanted = f"{domain}{node.op_type}", "an operator that the parser imports"
             yield finding(10, "error", node, saw, wanted, mend)
     used = {n.domain for n in net.nodes}
@@ -74,8 +74,8 @@ def _opset(net: Network) -> Iterator[Finding]:
 def _needed(net: Network) -> tuple[int, str]:
     need = (10, "QuantizeLinear") if net.quantizers else (0, "")
     for node in net.quantizers:
-        scale = constant(operand(node, 1))
-        zero = operand(node, 2)
+        scale = constant_array(input_of(node, 1))
+        zero = input_of(node, 2)
         kind = zero.dtype if zero is not None else None
         if kind == ir.DataType.INT4 or (scale is not None and scale.ndim > 1):
             need = max(need, (21, "INT4 or scales for blocks"))
@@ -91,10 +91,10 @@ def _typed(net: Network) -> Iterator[Finding]:
         return
     version = net.model.graph.opset_imports.get("", 0)
     for node in net.nodes:
-        if not plain(node):
+        if not is_standard(node):
             continue
-        mine = _kind(operand(node, 1)) if is_quantizer(node) else None
-        fed = _kind(operand(node, 0)) if is_quantizer(node, "QuantizeLinear") else None
+        mine = _kind(input_of(node, 1)) if is_quantizer(node) else None
+        fed = _kind(input_of(node, 0)) if is_quantizer(node, "QuantizeLinear") else None
         if mine is not None and fed is not None and mine != fed:
             saw = f"a {mine} scale for a {fed} tensor"
             mend = "Store the scale in the tensor's type, or cast the tensor."
@@ -150,7 +150,7 @@ def _names(net: Network) -> Iterator[Finding]:
         if BAD_TENSOR.search(str(value.name)):
             wanted = "no ': ', line end or outer space, which calibration caches break at"
             saw = "a name that calibration caches break at"
-            yield finding(27, severity, label(value), saw, wanted, "Rename the tensor.")
+            yield finding(27, severity, place_of(value), saw, wanted, "Rename the tensor.")
 
 
 def _chains(net: Network) -> Iterator[Finding]:
@@ -160,10 +160,10 @@ def _chains(net: Network) -> Iterator[Finding]:
             continue
         for node, _ in readers(value):
             if not is_quantizer(node) and not (node.op_type == "Cast" and net.version != 8):
-                saw = f"8-bit numbers that pass through {label(node)} ({node.op_type})"
+                saw = f"8-bit numbers that pass through {place_of(node)} ({node.op_type})"
                 mend = "Give each quantizer its own initializer."
                 wanted = "QuantizeLinear and DequantizeLinear as readers"
-                yield finding(28, "error", label(value), saw, wanted, mend)
+                yield finding(28, "error", place_of(value), saw, wanted, mend)
 
 
 IMPORT: tuple[Rule, ...] = (_operators, _opset, _typed, _names, _chains)

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import numpy as np
 import onnx_ir as ir
 
-from quant.export.qdq.nodes import QUANTIZERS, is_quantizer, label, operand, readers, shape_of
-from quant.export.qdq.walk import constant, rooted
+from quant.export.qdq.nodes import QUANTIZERS, input_of, is_quantizer, place_of, readers, shape_of
+from quant.export.qdq.walk import constant_array, is_constant
 from quant.export.tensorrt.check.network import Network, Rule, finding
 from quant.target.finding import Finding
 
@@ -22,7 +22,7 @@ LEAST, MOST = 1e-8, 1e6
 
 
 def _zero(node: ir.Node) -> ir.Value | None:
-    return operand(node, 2)
+    return input_of(node, 2)
 
 
 def _three_inputs(net: Network) -> Iterator[Finding]:
@@ -36,7 +36,7 @@ def _types(net: Network) -> Iterator[Finding]:
     for node in net.quantizers:
         values = [_zero(node)]
         if is_quantizer(node, "DequantizeLinear"):
-            values.append(operand(node, 0))
+            values.append(input_of(node, 0))
         kinds = [v.dtype for v in values if v is not None and v.dtype is not None]
         wrong = [k for k in kinds if k not in TYPES]
         if wrong:
@@ -49,7 +49,7 @@ def _zero_points(net: Network) -> Iterator[Finding]:
         zero = _zero(node)
         if zero is None:
             continue
-        numbers, scale = constant(zero), constant(operand(node, 1))
+        numbers, scale = constant_array(zero), constant_array(input_of(node, 1))
         if numbers is None:
             saw, wanted = "a zero point that is computed", "a constant"
         elif np.any(numbers.astype(np.float32)):
@@ -64,8 +64,8 @@ def _zero_points(net: Network) -> Iterator[Finding]:
 
 def _scales(net: Network) -> Iterator[Finding]:
     for node in net.quantizers:
-        value = operand(node, 1)
-        scale = constant(value)
+        value = input_of(node, 1)
+        scale = constant_array(value)
         if value is None or scale is None:
             mend = "Fold the graph's constants, and keep the scale an initializer."
             yield finding(4, "error", node, "a scale that is computed", "a constant", mend)
@@ -89,8 +89,8 @@ def _scales(net: Network) -> Iterator[Finding]:
 
 def _per_channel_roots(net: Network) -> Iterator[Finding]:
     for node in net.quantizers:
-        scale = constant(operand(node, 1))
-        if scale is not None and scale.size > 1 and not rooted(operand(node, 0)):
+        scale = constant_array(input_of(node, 1))
+        if scale is not None and scale.size > 1 and not is_constant(input_of(node, 0)):
             saw = f"{scale.size} scales for an activation"
             mend = "Give the activation one scale."
             yield finding(5, "error", node, saw, "a scale per tensor", mend)
@@ -98,7 +98,7 @@ def _per_channel_roots(net: Network) -> Iterator[Finding]:
 
 def _axes(net: Network) -> Iterator[Finding]:
     for node in net.quantizers:
-        scale, shape = constant(operand(node, 1)), shape_of(operand(node, 0))
+        scale, shape = constant_array(input_of(node, 1)), shape_of(input_of(node, 0))
         if scale is None or scale.size < 2 or (shape is not None and scale.ndim == len(shape) > 1):
             continue
         if "axis" not in node.attributes:
@@ -124,18 +124,18 @@ def _pairs(net: Network) -> Iterator[Finding]:
             yield finding(8, "error", node, "integers as an output", "float outputs", mend)
         for reader, _ in readers(node.outputs[0]):
             if not is_quantizer(reader, "DequantizeLinear"):
-                saw = f"integers read by {label(reader)} ({reader.op_type})"
+                saw = f"integers read by {place_of(reader)} ({reader.op_type})"
                 mend = "Put a DequantizeLinear before the reader."
                 yield finding(8, "error", node, saw, "DequantizeLinear as only reader", mend)
             elif not _same(node, reader):
-                saw = f"another scale, zero point or axis than {label(reader)}"
+                saw = f"another scale, zero point or axis than {place_of(reader)}"
                 mend = "Let both use the same initializers and axis."
                 yield finding(8, "error", node, saw, "equal numbers in the two of a pair", mend)
 
 
 def _same(one: ir.Node, other: ir.Node) -> bool:
     for index in (1, 2):
-        values = [constant(operand(n, index)) for n in (one, other)]
+        values = [constant_array(input_of(n, index)) for n in (one, other)]
         a, b = values
         if (a is None) != (b is None):
             return False

@@ -11,14 +11,14 @@ from math import prod
 
 import onnx_ir as ir
 
-from quant.export.qdq.nodes import is_quantizer, operand, readers, shape_of
+from quant.export.qdq.nodes import input_of, is_quantizer, readers, shape_of
 from quant.export.qdq.walk import (
     EPILOGUES,
-    MOVED,
+    TRANSPARENT,
     channels,
     dequantizer,
     is_integer,
-    kernel,
+    weight_shape,
     weight_source,
 )
 from quant.export.tensorrt.check.network import Network, Rule, finding
@@ -41,7 +41,7 @@ def slow_shapes(node: ir.Node, *, fp8: bool = False) -> str | None:
     if weight_source(node) is None or not out:
         return None
     if node.op_type == "Conv":
-        size = kernel(node)[2:]
+        size = weight_shape(node)[2:]
         group = node.attributes.get_int("group", 1)
         return _fp8_conv(out, within, group, size) if fp8 else _conv(node, out, within, group, size)
     if node.op_type in ("Gemm", "MatMul"):
@@ -70,7 +70,7 @@ def _fp8_conv(out: int, within: int, group: int, size: list[int]) -> str | None:
 
 
 def _gemm(node: ir.Node, columns: int, depth: int) -> str | None:
-    shape = shape_of(operand(node, 0)) or []
+    shape = shape_of(input_of(node, 0)) or []
     rows = shape[-2] if len(shape) > 1 else None
     if rows == 1 or columns == 1:
         return "a matrix times a vector"
@@ -80,19 +80,19 @@ def _gemm(node: ir.Node, columns: int, depth: int) -> str | None:
 
 
 def _is_first(node: ir.Node) -> bool:
-    """Tell whether a node reads the network's input, quantizers and pools in between."""
-    value = operand(node, 0)
+    """Return whether a node reads the network's input, quantizers and pools in between."""
+    value = input_of(node, 0)
     while value is not None and (made := value.producer()) is not None:
         if made.op_type in WEIGHTED or not (
-            is_quantizer(made) or made.op_type in EPILOGUES | MOVED | {"Cast"}
+            is_quantizer(made) or made.op_type in EPILOGUES | TRANSPARENT | {"Cast"}
         ):
             return False
-        value = operand(made, 0)
+        value = input_of(made, 0)
     return value is not None and not value.is_initializer()
 
 
 def _is_last(node: ir.Node) -> bool:
-    """Tell whether no weighted node lies behind a node."""
+    """Return whether no weighted node lies behind a node."""
     seen: set[ir.Node] = set()
     todo = [node]
     while todo:
@@ -108,10 +108,10 @@ def _is_last(node: ir.Node) -> bool:
 def _integer(net: Network) -> Iterator[tuple[ir.Node, bool]]:
     """Yield the quantized weighted nodes, and whether their weight is FP8."""
     for node in net.ops(*WEIGHTED):
-        made = dequantizer(operand(node, 1)) if is_integer(node) else None
-        if made is None or weight_source(node) is None or dequantizer(operand(node, 0)) is None:
+        made = dequantizer(input_of(node, 1)) if is_integer(node) else None
+        if made is None or weight_source(node) is None or dequantizer(input_of(node, 0)) is None:
             continue
-        zero = operand(made, 2)
+        zero = input_of(made, 2)
         yield node, zero is not None and zero.dtype == ir.DataType.FLOAT8E4M3FN
 
 
@@ -135,7 +135,7 @@ def _matrices(net: Network) -> Iterator[Finding]:
 
 def _ends(net: Network) -> Iterator[Finding]:
     for node, fp8 in _integer(net):
-        shape = kernel(node)
+        shape = weight_shape(node)
         within = channels(node)[1]
         ends = "first" if _is_first(node) else "last" if _is_last(node) else ""
         if fp8 and shape and within < LEAST and ends:

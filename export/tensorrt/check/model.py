@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import onnx_ir as ir
 
-from quant.export.qdq.nodes import label
+from quant.export.qdq.nodes import place_of
 from quant.export.tensorrt.check.graph import IMPORT
 from quant.export.tensorrt.check.grids import GRID
 from quant.export.tensorrt.check.kernels import slow_shapes
@@ -48,11 +48,11 @@ def _types(graph: Graph, version: int) -> Iterator[Finding]:
         if value.dtype == ir.DataType.DOUBLE:
             mend = "Cast it to float32 in the model."
             yield finding(
-                10, "warning", label(value), "float64", "float32: the parser narrows it", mend
+                10, "warning", place_of(value), "float64", "float32: the parser narrows it", mend
             )
         elif value.dtype == ir.DataType.INT64 and version == 8 and value.is_graph_input():
             mend = "Feed int32."
-            yield finding(10, "warning", label(value), "int64", "int32: 8.x narrows it", mend)
+            yield finding(10, "warning", place_of(value), "int64", "int32: 8.x narrows it", mend)
 
 
 def _renames(graph: Graph) -> Iterator[Finding]:
@@ -63,4 +63,6 @@ def _renames(graph: Graph) -> Iterator[Finding]:
             yield finding(27, "info", node, "a name with , : ' or a line end", wanted, mend)
     for value in [*graph.inputs, *(v for node in graph.nodes for v in node.outputs)]:
         if value.name and BAD_TENSOR.search(value.name):
-            yield finding(27, "info", label(value), "a name with ': ' or a line end", wanted, mend)
+            yield finding(
+                27, "info", place_of(value), "a name with ': ' or a line end", wanted, mend
+            )

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import onnx_ir as ir
 
-from quant.export.qdq.nodes import QUANTIZERS, is_quantizer, label, plain, readers
+from quant.export.qdq.nodes import QUANTIZERS, is_quantizer, is_standard, place_of, readers
 from quant.target.finding import Finding, Severity
 
 
@@ -32,7 +32,7 @@ class Network:
 
     def ops(self, *types: str) -> list[ir.Node]:
         """Return the nodes of these standard operators that have an input and an output."""
-        found = [n for n in self.nodes if plain(n) and n.op_type in types]
+        found = [n for n in self.nodes if is_standard(n) and n.op_type in types]
         return [n for n in found if n.inputs and n.outputs]
 
 
@@ -50,7 +50,7 @@ def finding(
     """Return a finding of TensorRT's rule `number`; a node as place also names its layer."""
     layer = None
     if isinstance(place, ir.Node):
-        layer, place = _layer(place), label(place)
+        layer, place = _layer(place), place_of(place)
     return Finding(
         rule=f"tensorrt-{number}",
         severity=severity,

@@ -10,15 +10,15 @@ from collections.abc import Iterator
 import numpy as np
 import onnx_ir as ir
 
-from quant.export.qdq.nodes import is_quantizer, label, maker, operand, readers
+from quant.export.qdq.nodes import input_of, is_quantizer, place_of, producer_of, readers
 from quant.export.qdq.walk import (
     EPILOGUES,
-    constant,
+    constant_array,
     dequantizer,
     float_readers,
+    is_constant,
     is_integer,
-    is_of,
-    rooted,
+    is_one_of,
 )
 from quant.export.tensorrt.check.network import Network, Rule, finding
 from quant.graph.prepared_graph import WEIGHTED
@@ -29,17 +29,17 @@ FLOAT = ("Softmax", "LayerNormalization", "Gelu", "Erf", "Sigmoid", "Exp", "Resi
 
 
 def _once(net: Network) -> Iterator[Finding]:
-    for value in dict.fromkeys(operand(n, 0) for n in net.quantizers):
+    for value in dict.fromkeys(input_of(n, 0) for n in net.quantizers):
         if value is None:
             continue
         mine = [n for n, _ in readers(value) if is_quantizer(n, "QuantizeLinear")]
         if len(mine) < 2:
             continue
-        scales = [constant(operand(n, 1)) for n in mine]
+        scales = [constant_array(input_of(n, 1)) for n in mine]
         equal = all(s is not None and np.array_equal(s, scales[0]) for s in scales)  # type: ignore[arg-type]
         saw = f"{len(mine)} quantizers of {'equal' if equal else 'different'} scales"
         mend = "Let every reader share one pair."
-        yield finding(18, "warning", label(value), saw, "one quantizer", mend)
+        yield finding(18, "warning", place_of(value), saw, "one quantizer", mend)
 
 
 def _concats(net: Network) -> Iterator[Finding]:
@@ -52,7 +52,7 @@ def _concats(net: Network) -> Iterator[Finding]:
         # straight from a convolution: TensorRT moves the quantizer behind the Concat up to it
         bare = [v for v in node.inputs if dequantizer(v) is None and not _moves_up(v) and v]
         if bare:
-            saw, wanted = f"a float operand, {label(bare[0])}", "every operand dequantized"
+            saw, wanted = f"a float operand, {place_of(bare[0])}", "every operand dequantized"
         elif len(scales) > 1:
             saw, wanted = f"{len(scales)} scales around it", "one scale for operands and result"
         elif not behind:
@@ -63,27 +63,29 @@ def _concats(net: Network) -> Iterator[Finding]:
 
 
 def _moves_up(value: ir.Value | None) -> bool:
-    """Tell whether a value comes from an integer layer and has no other reader."""
+    """Return whether a value comes from an integer layer and has no other reader."""
     alone = value is not None and len(value.uses()) == 1 and not value.is_graph_output()
-    node = maker(value) if alone else None
-    if is_of(node, EPILOGUES) and node is not None:
-        return _moves_up(operand(node, 0))
-    return is_of(node, set(WEIGHTED)) and node is not None and is_integer(node)
+    node = producer_of(value) if alone else None
+    if is_one_of(node, EPILOGUES) and node is not None:
+        return _moves_up(input_of(node, 0))
+    return is_one_of(node, set(WEIGHTED)) and node is not None and is_integer(node)
 
 
 def _number(node: ir.Node) -> float:
-    scale = constant(operand(node, 1))
+    scale = constant_array(input_of(node, 1))
     return float(scale.ravel()[0]) if scale is not None and scale.size else float("nan")
 
 
 def _integer_results(net: Network) -> Iterator[Finding]:
     for node in net.ops(*ELEMENTWISE):
-        if not any(dequantizer(v) is not None and not rooted(v) for v in node.inputs):
+        if not any(dequantizer(v) is not None and not is_constant(v) for v in node.inputs):
             continue
         behind = float_readers(node.outputs[0])
         bare = [n for n in behind if not is_quantizer(n, "QuantizeLinear")]
         if bare or not behind:
-            rest = f"result read in float by {label(bare[0])}" if bare else "float network output"
+            rest = (
+                f"result read in float by {place_of(bare[0])}" if bare else "float network output"
+            )
             saw = f"dequantized operands, and a {rest}"
             mend = "Quantize the result as well, or leave the operands float."
             yield finding(20, "warning", node, saw, "a quantizer behind it", mend)
@@ -91,7 +93,7 @@ def _integer_results(net: Network) -> Iterator[Finding]:
 
 def _float_operators(net: Network) -> Iterator[Finding]:
     for node in net.ops(*FLOAT):
-        if is_quantizer(maker(operand(node, 0)), "DequantizeLinear"):
+        if is_quantizer(producer_of(input_of(node, 0)), "DequantizeLinear"):
             wanted = f"a float input: {node.op_type} has no integer kernel"
             mend = "Take the quantizer before it away."
             yield finding(21, "warning", node, "a dequantized input", wanted, mend)

@@ -12,8 +12,14 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from quant.export.qdq.nodes import is_quantizer, maker, operand, readers, shape_of
-from quant.export.qdq.walk import constant, dequantizer, kernel, rooted, weight_source
+from quant.export.qdq.nodes import input_of, is_quantizer, producer_of, readers, shape_of
+from quant.export.qdq.walk import (
+    constant_array,
+    dequantizer,
+    is_constant,
+    weight_shape,
+    weight_source,
+)
 from quant.export.tensorrt.check.network import Network, Rule, finding
 from quant.graph.prepared_graph import WEIGHTED
 from quant.target.finding import Finding, Severity
@@ -25,17 +31,17 @@ CLIPPED = 0.001
 def _weighted(net: Network) -> Iterator[tuple[ir.Node, ir.Node]]:
     """Yield weighted nodes with the DequantizeLinear of their constant weight."""
     for node in net.ops(*WEIGHTED):
-        made = dequantizer(operand(node, 1)) if weight_source(node) is not None else None
+        made = dequantizer(input_of(node, 1)) if weight_source(node) is not None else None
         if made is not None:
             yield node, made
 
 
 def _axes(net: Network) -> Iterator[Finding]:
     for node, dequantize in _weighted(net):
-        scale = constant(operand(dequantize, 1))
+        scale = constant_array(input_of(dequantize, 1))
         if scale is None or scale.ndim != 1 or scale.size < 2:
             continue
-        axis, rank = dequantize.attributes.get_int("axis", 1), len(kernel(node))
+        axis, rank = dequantize.attributes.get_int("axis", 1), len(weight_shape(node))
         axis = _past_transposes(axis + rank if axis < 0 else axis, dequantize.outputs[0], node)
         wanted = _output_axis(node, rank)
         if axis != wanted:
@@ -56,7 +62,7 @@ def _output_axis(node: ir.Node, rank: int) -> int:
 
 def _past_transposes(axis: int, value: ir.Value, node: ir.Node) -> int:
     """Return where an axis of a dequantized weight lies when it reaches its layer."""
-    while value is not operand(node, 1):
+    while value is not input_of(node, 1):
         reader = next((r for r, _ in readers(value) if r.op_type == "Transpose"), None)
         if reader is None:
             return axis
@@ -68,17 +74,19 @@ def _past_transposes(axis: int, value: ir.Value, node: ir.Node) -> int:
 
 def _biases(net: Network) -> Iterator[Finding]:
     for node in net.ops("Conv", "ConvTranspose", "Gemm"):
-        bias = operand(node, 2)
+        bias = input_of(node, 2)
         if bias is None:
             continue
-        if is_quantizer(maker(bias)):
+        if is_quantizer(producer_of(bias)):
             mend = "Keep the bias a float initializer (QuantizeBias=False in ONNX Runtime's tool)."
             yield finding(9, "error", node, "a quantized bias", "a float bias", mend)
         elif node.op_type != "Gemm":  # whose third input is a sum of its own
-            numbers = constant(bias)
+            numbers = constant_array(bias)
             if numbers is None:
                 saw = "a bias that is computed"
-            elif numbers.ndim != 1 or (len(kernel(node)) > 1 and numbers.size != _outputs(node)):
+            elif numbers.ndim != 1 or (
+                len(weight_shape(node)) > 1 and numbers.size != _outputs(node)
+            ):
                 saw = f"a bias of shape {list(numbers.shape)}"
             else:
                 continue
@@ -87,7 +95,7 @@ def _biases(net: Network) -> Iterator[Finding]:
 
 
 def _outputs(node: ir.Node) -> int:
-    shape = kernel(node)
+    shape = weight_shape(node)
     if node.op_type == "ConvTranspose":
         return shape[1] * node.attributes.get_int("group", 1)
     return shape[0]
@@ -97,8 +105,8 @@ def _stored(net: Network) -> Iterator[Finding]:
     if net.version != 8:
         return
     for node in net.quantizers:
-        value = operand(node, 0)
-        if value is None or not rooted(value) or is_quantizer(maker(value)):
+        value = input_of(node, 0)
+        if value is None or not is_constant(value) or is_quantizer(producer_of(value)):
             continue
         kind = value.dtype.name.lower() if value.dtype is not None else "unknown"
         if is_quantizer(node, "DequantizeLinear") or kind != "float":
@@ -108,13 +116,13 @@ def _stored(net: Network) -> Iterator[Finding]:
 
 def _int4(net: Network) -> Iterator[Finding]:
     for node in net.quantizers:
-        zero = operand(node, 2)
-        scale, sizes = constant(operand(node, 1)), shape_of(operand(node, 0)) or []
+        zero = input_of(node, 2)
+        scale, sizes = constant_array(input_of(node, 1)), shape_of(input_of(node, 0)) or []
         if zero is None or zero.dtype != ir.DataType.INT4:
             continue
         fed = {r.op_type for r, _ in readers(node.outputs[0])} - {"DequantizeLinear", "Transpose"}
         mend = "Use INT4 only for weights of Gemm and MatMul; int8 elsewhere."
-        if not rooted(operand(node, 0)) or fed - {"Gemm", "MatMul"}:
+        if not is_constant(input_of(node, 0)) or fed - {"Gemm", "MatMul"}:
             yield finding(25, "error", node, "INT4 here", "weights of Gemm and MatMul", mend)
         if sizes and isinstance(sizes[-1], int) and sizes[-1] % 2:
             yield finding(25, "error", node, f"a last axis of {sizes[-1]}", "an even one", mend)
@@ -129,10 +137,10 @@ def _clipped(net: Network) -> Iterator[Finding]:
     # what is beyond 448 rounds to it up to half a step, 16, further
     tops = {ir.DataType.INT8: 127.0, ir.DataType.FLOAT8E4M3FN: 464.0}
     for node, dequantize in _weighted(net):
-        source, scale = weight_source(node), constant(operand(dequantize, 1))
-        zero = operand(dequantize, 2)
+        source, scale = weight_source(node), constant_array(input_of(dequantize, 1))
+        zero = input_of(dequantize, 2)
         top = tops.get(zero.dtype) if zero is not None and zero.dtype is not None else None
-        array = constant(source)
+        array = constant_array(source)
         if array is None or scale is None or top is None or np.any(scale <= 0):
             continue
         over = _beyond(array, scale, dequantize, top)
@@ -147,7 +155,7 @@ def _clipped(net: Network) -> Iterator[Finding]:
 
 def _beyond(array: NDArray[Any], scale: NDArray[Any], dequantize: ir.Node, top: float) -> int:
     """Count the elements that round to more than `top` steps."""
-    if is_quantizer(maker(operand(dequantize, 0)), "QuantizeLinear"):
+    if is_quantizer(producer_of(input_of(dequantize, 0)), "QuantizeLinear"):
         spread = scale.astype(np.float64)
         if scale.ndim == 1 and scale.size > 1:
             axis = dequantize.attributes.get_int("axis", 1)

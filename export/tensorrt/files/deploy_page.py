@@ -6,7 +6,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from quant.export.qdq.page_parts import MOST, _code, plain_text, precision, preprocessing
+from quant.export.qdq.page_parts import (
+    MAX_LINES,
+    _code,
+    precision_section,
+    preprocessing_section,
+    single_line,
+)
 from quant.export.tensorrt.files.build_scripts import BATCHES, Build
 from quant.graph.prepared_graph import Graph
 from quant.plan.tensor_plans import Plan
@@ -33,11 +39,11 @@ def deploy_md(
 ) -> str:
     """Return the page for the engineer who builds the engine."""
     parts = [
-        [f"# Deploying {plain_text(graph.name)} on TensorRT {build.version.major}"],
+        [f"# Deploying {single_line(graph.name)} on TensorRT {build.version.major}"],
         _files(build),
         _steps(build, facts),
-        preprocessing(deployment),
-        precision(plan),
+        preprocessing_section(deployment),
+        precision_section(plan),
         renamed(facts),
         _verified(build),
         _inferred(build, facts),
@@ -172,7 +178,7 @@ def renamed(facts: Mapping[str, Any]) -> list[str]:
     if not pairs:
         return []
     rows = [f"| {_code(old)} | {_code(new)} |" for old, new in pairs.items()]
-    more = [f"| and {len(rows) - MOST} more, in run.json | |"] if len(rows) > MOST else []
+    more = [f"| and {len(rows) - MAX_LINES} more, in run.json | |"] if len(rows) > MAX_LINES else []
     return [
         "## Renamed",
         "",
@@ -180,6 +186,6 @@ def renamed(facts: Mapping[str, Any]) -> list[str]:
         "",
         "| in the model | here |",
         "|---|---|",
-        *rows[:MOST],
+        *rows[:MAX_LINES],
         *more,
     ]

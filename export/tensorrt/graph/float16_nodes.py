@@ -176,7 +176,7 @@ class _Types:
         return wants
 
     def _is_wide(self, value: ir.Value) -> bool:
-        """Tell whether a value is the network's input, or a constant that float16 cannot hold."""
+        """Return whether a value is the network's input, or a constant that float16 cannot hold."""
         if value.const_value is None:
             return not value.is_initializer()
         array = value.const_value.numpy()
