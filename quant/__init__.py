@@ -1,3 +1,5 @@
 """Post-training quantization of vision models: profile, choose, simulate, export, explain."""
 
-__version__ = "0.1.0"
+from quant.common.version import VERSION as __version__
+
+__all__ = ["__version__"]

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import quant
 from quant.calibration.selection.pool import Pool
 from quant.calibration.selection.sufficiency import Step, Sufficiency, settled_text
 from quant.calibration.sources.data import printable
 from quant.common.csv_text import csv_lines
+from quant.common.version import VERSION
 
 SCHEMA = 1
 NAMED = 5
@@ -102,7 +102,7 @@ def selection_json(selection: Selection) -> dict[str, Any]:
     median, farthest = selection.reach
     return {
         "schema": SCHEMA,
-        "version": quant.__version__,
+        "version": VERSION,
         "data": selection.data,
         "method": selection.method,
         "seed": selection.seed,

@@ -8,13 +8,13 @@ from pathlib import Path
 import onnx
 import onnx_ir as ir
 
-import quant
+from quant.common.version import VERSION
 from quant.graph.prepared_graph import PROTO_LIMIT, model_bytes, save_model
 
 
 def save_checked(model: ir.Model, path: Path) -> None:
     """Write a quantized model; a model under 2 GiB passes onnx's checker first."""
-    model.producer_name, model.producer_version = "quant", quant.__version__
+    model.producer_name, model.producer_version = "quant", VERSION
     if model_bytes(model) <= PROTO_LIMIT:
         onnx.checker.check_model(ir.to_proto(model))
     save_model(model, path)

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-import quant
 from quant.common.errors import InputError
 from quant.common.files import read_json, write_json
+from quant.common.version import VERSION
 from quant.compare.sample_table import SampleTable
 from quant.gate.evidence import Evidence, RunFiles
 from quant.gate.judge import paired_counts
@@ -61,7 +61,7 @@ class Baseline:
         told = json.dumps(facts["preprocess"], sort_keys=True)
         seen = run.targets
         return cls(
-            version=quant.__version__,
+            version=VERSION,
             model=facts["model"]["fingerprint"],
             preprocess=hashlib.sha256(told.encode()).hexdigest(),
             calibration=facts["data"]["digest"],

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import quant
 from quant.calibration.selection.sufficiency import Sufficiency
 from quant.common.progress import Progress
+from quant.common.version import VERSION
 from quant.compare.comparison import Comparison
 from quant.cost.network_cost import predicted_text
 from quant.graph.prepared_graph import weight_of
@@ -45,7 +45,7 @@ def summary(
     unreadable = dict(material.bad)
     return {
         "schema": SCHEMA,
-        "version": quant.__version__,
+        "version": VERSION,
         "model": {
             "name": graph.name,
             "source": graph.source,

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-import quant
+from quant.common.version import VERSION
 from quant.export.atlas.graph.edit import Edit, corrected
 from quant.export.atlas.graph.integer_layer import IntegerLayer, packed
 from quant.export.atlas.graph.integer_layers import integer_layers
@@ -103,7 +103,7 @@ def _dequantizer(edit: Edit, layer: IntegerLayer) -> None:
 
 def _proto(model: ir.Model) -> onnx.ModelProto:
     """Return the model as AMCT stores it: scales as numbers, not bytes, and no value_info."""
-    model.producer_name, model.producer_version = "quant", quant.__version__
+    model.producer_name, model.producer_version = "quant", VERSION
     proto: onnx.ModelProto = ir.to_proto(model)
     del proto.graph.value_info[:]
     for tensor in proto.graph.initializer:

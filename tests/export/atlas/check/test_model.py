@@ -160,7 +160,7 @@ def test_inputs_are_float32_of_fixed_sizes_with_names_that_atc_can_read() -> Non
 
 
 def test_weights_beyond_one_file_are_mentioned(monkeypatch: pytest.MonkeyPatch) -> None:
-    import quant.export.atlas.check.model as module
+    from quant.export.atlas.check import model as module
 
     monkeypatch.setattr(module, "PROTO_LIMIT", 100)
     graph = graph_of("[c] y = Conv(x, w)", weights(0, w=(2, 32, 1, 1)))

@@ -6,8 +6,8 @@ import numpy as np
 import onnx
 import pytest
 
-import quant.export.atlas.check.integer_run as check_run
 from quant.export.atlas import write as atlas_write
+from quant.export.atlas.check import integer_run as check_run
 from quant.export.atlas.check.interpret import interpret
 from quant.export.atlas.check.run_rules import check_export
 from quant.export.atlas.graph.deploy_model import deploy_model
