@@ -18,15 +18,17 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quant.common.errors import InputError
 from quant.common.registry import Registry
-from quant.graph.prepared_graph import Graph
 from quant.preprocess.image_to_tensor import Preprocess
+
+if TYPE_CHECKING:
+    from quant.graph.prepared_graph import Graph
 
 Array: TypeAlias = NDArray[Any]
 
@@ -144,7 +146,7 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
-def input_specs(graph: Graph) -> list[InputSpec]:
+def input_specs(graph: "Graph") -> list[InputSpec]:
     """Return what the data sources need to know of the graph's inputs."""
     specs = []
     for value in graph.inputs:

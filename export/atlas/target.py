@@ -3,28 +3,59 @@
 __all__ = ["ATLAS", "write"]
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from quant.export.atlas.check.rules import RULES
-from quant.export.atlas.check.run_rules import check_export, check_model
 from quant.export.atlas.devices import DEVICES
-from quant.export.atlas.graph.prepared import settled
-from quant.export.atlas.graph.simulate import simulated
-from quant.export.atlas.write import write_folder
 from quant.formats.number_format import INT32, Integer
-from quant.graph.prepared_graph import Graph
-from quant.plan.tensor_plans import Plan
-from quant.target.deployment import Deployment
+from quant.target.finding import Finding
 from quant.target.table import TARGETS, Exported, Target
 
+if TYPE_CHECKING:
+    import onnx_ir as ir
 
-def write(graph: Graph, plan: Plan, folder: Path, deployment: Deployment | None = None) -> Exported:
+    from quant.graph.prepared_graph import Graph
+    from quant.plan.tensor_plans import Plan
+    from quant.target.deployment import Deployment
+
+
+def write(
+    graph: "Graph", plan: "Plan", folder: Path, deployment: "Deployment | None" = None
+) -> Exported:
     """Write `deploy_model.onnx` and everything that ATC needs beside it.
 
     Raises:
         UnsupportedError: Atlas cannot run a layer that the plan computes in int8, and
             `deployment.allow_fallback` is off; or an operator is in no opset up to 18.
     """
+    from quant.export.atlas.write import write_folder
+    from quant.target.deployment import Deployment
+
     return write_folder(graph, plan, folder, deployment or Deployment())
+
+
+def _simulated(graph: "Graph", plan: "Plan") -> "ir.Model":
+    from quant.export.atlas.graph.simulate import simulated
+
+    return simulated(graph, plan)
+
+
+def _check_model(graph: "Graph", deployment: "Deployment") -> list[Finding]:
+    from quant.export.atlas.check.run_rules import check_model
+
+    return check_model(graph, deployment)
+
+
+def _check_export(path: Path, deployment: "Deployment") -> list[Finding]:
+    from quant.export.atlas.check.run_rules import check_export
+
+    return check_export(path, deployment)
+
+
+def _settled(graph: "Graph", plan: "Plan") -> "Plan":
+    from quant.export.atlas.graph.prepared import settled
+
+    return settled(graph, plan)
 
 
 ATLAS = Target(
@@ -53,10 +84,10 @@ ATLAS = Target(
         "model, record file and its checks; CANN, graph development guide, 'manual quantization'"
     ),
     write=write,
-    simulate=simulated,
-    check_model=check_model,
-    check_export=check_export,
-    finalize_plan=settled,
+    simulate=_simulated,
+    check_model=_check_model,
+    check_export=_check_export,
+    finalize_plan=_settled,
     rules=RULES,
     devices=DEVICES,
 )

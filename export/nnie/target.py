@@ -1,22 +1,46 @@
 """NNIE: the neural engine of HiSilicon cameras, on its logarithmic grid of 8 or 16 bits."""
 
-__all__ = ["NNIE", "write"]
+__all__ = ["NNIE"]
 
 from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from quant.export.nnie.check.model import check_model
-from quant.export.nnie.check.run_rules import RULES, check_export
+from quant.export.nnie.check.rules import RULES
 from quant.export.nnie.devices import DEVICES
-from quant.export.nnie.graph.split import divide
-from quant.export.nnie.write import write
 from quant.formats.gfpq import GFPQ8, GFPQ16
-from quant.graph.prepared_graph import Graph
-from quant.target.deployment import Deployment, sample_shapes
-from quant.target.table import TARGETS, Target
+from quant.target.finding import Finding
+from quant.target.table import TARGETS, Exported, Target
+
+if TYPE_CHECKING:
+    from quant.graph.prepared_graph import Graph
+    from quant.plan.tensor_plans import Plan
+    from quant.target.deployment import Deployment
 
 
-def _on_the_host(graph: Graph, deployment: Deployment) -> Collection[str]:
+def _write(graph: "Graph", plan: "Plan", folder: Path, deployment: "Deployment") -> Exported:
+    from quant.export.nnie.write import write
+
+    return write(graph, plan, folder, deployment)
+
+
+def _check_model(graph: "Graph", deployment: "Deployment") -> list[Finding]:
+    from quant.export.nnie.check.model import check_model
+
+    return check_model(graph, deployment)
+
+
+def _check_export(path: Path, deployment: "Deployment") -> list[Finding]:
+    from quant.export.nnie.check.run_rules import check_export
+
+    return check_export(path, deployment)
+
+
+def _on_the_host(graph: "Graph", deployment: "Deployment") -> Collection[str]:
     """Return the nodes that the host's CPU computes, behind NNIE or in between."""
+    from quant.export.nnie.graph.split import divide
+    from quant.target.deployment import sample_shapes
+
     sizes = {name: shape for name, shape in sample_shapes(graph, deployment).items() if all(shape)}
     split = divide(graph, sizes, fallback=True)
     kept = {str(node.name) for node in split.head.nodes} - split.custom
@@ -47,9 +71,9 @@ NNIE = Target(
         "layer and for its weight, of a group where there are groups; not for ReLU, PReLU, Sigmoid, "
         "Reshape, Flatten, Softmax, Clip, global pooling and Mul. MQBench, docs/nnie.rst"
     ),
-    write=write,
-    check_model=check_model,
-    check_export=check_export,
+    write=_write,
+    check_model=_check_model,
+    check_export=_check_export,
     fallback=_on_the_host,
     rules=RULES,
     devices=DEVICES,

@@ -2,9 +2,23 @@
 
 __all__ = ["ONNXRUNTIME"]
 
-from quant.export.onnxruntime.write import write
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from quant.formats.number_format import INT32, UINT8, Integer
-from quant.target.table import TARGETS, Target
+from quant.target.table import TARGETS, Exported, Target
+
+if TYPE_CHECKING:
+    from quant.graph.prepared_graph import Graph
+    from quant.plan.tensor_plans import Plan
+    from quant.target.deployment import Deployment
+
+
+def _write(graph: "Graph", plan: "Plan", folder: Path, deployment: "Deployment") -> Exported:
+    from quant.export.onnxruntime.write import write
+
+    return write(graph, plan, folder, deployment)
+
 
 ONNXRUNTIME = Target(
     name="onnxruntime",
@@ -29,7 +43,7 @@ ONNXRUNTIME = Target(
         "zero point 0 behind a Relu, s8 symmetric weights per channel, int32 bias; equal grids in "
         "and out of MaxPool and the shape operators"
     ),
-    write=write,
+    write=_write,
     runs_in_onnxruntime=True,
 )
 

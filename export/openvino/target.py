@@ -2,11 +2,37 @@
 
 __all__ = ["OPENVINO"]
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from quant.export.openvino.check.rules import RULES
-from quant.export.openvino.check.run_rules import check_export, check_model
-from quant.export.openvino.write import write
 from quant.formats.number_format import UINT8, Integer
-from quant.target.table import TARGETS, Target
+from quant.target.finding import Finding
+from quant.target.table import TARGETS, Exported, Target
+
+if TYPE_CHECKING:
+    from quant.graph.prepared_graph import Graph
+    from quant.plan.tensor_plans import Plan
+    from quant.target.deployment import Deployment
+
+
+def _write(graph: "Graph", plan: "Plan", folder: Path, deployment: "Deployment") -> Exported:
+    from quant.export.openvino.write import write
+
+    return write(graph, plan, folder, deployment)
+
+
+def _check_model(graph: "Graph", deployment: "Deployment") -> list[Finding]:
+    from quant.export.openvino.check.run_rules import check_model
+
+    return check_model(graph, deployment)
+
+
+def _check_export(path: Path, deployment: "Deployment") -> list[Finding]:
+    from quant.export.openvino.check.run_rules import check_export
+
+    return check_export(path, deployment)
+
 
 OPENVINO = Target(
     name="openvino",
@@ -32,9 +58,9 @@ OPENVINO = Target(
         "one each); what the CPU plugin of 2026.4.1 executes, layer by layer: biases stay float, "
         "average pools gain nothing from integers"
     ),
-    write=write,
-    check_model=check_model,
-    check_export=check_export,
+    write=_write,
+    check_model=_check_model,
+    check_export=_check_export,
     rules=RULES,
 )
 

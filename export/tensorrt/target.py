@@ -3,24 +3,41 @@
 __all__ = ["TENSORRT", "write"]
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from quant.export.tensorrt.check.rules import RULES
-from quant.export.tensorrt.check.run_rules import check_export, check_model
 from quant.export.tensorrt.devices import DEVICES
-from quant.export.tensorrt.write import write_folder
 from quant.formats.number_format import INT8, Integer
 from quant.formats.short_floats import FLOAT8
-from quant.graph.prepared_graph import Graph
-from quant.plan.tensor_plans import Plan
-from quant.target.deployment import Deployment
+from quant.target.finding import Finding
 from quant.target.table import TARGETS, Exported, Target
 
-USUAL = Deployment()
+if TYPE_CHECKING:
+    from quant.graph.prepared_graph import Graph
+    from quant.plan.tensor_plans import Plan
+    from quant.target.deployment import Deployment
 
 
-def write(graph: Graph, plan: Plan, folder: Path, deployment: Deployment = USUAL) -> Exported:
+def write(
+    graph: "Graph", plan: "Plan", folder: Path, deployment: "Deployment | None" = None
+) -> Exported:
     """Write the Q/DQ graph, its implicit twin (8 and 10), build scripts and DEPLOY.md."""
-    return write_folder(graph, plan, folder, deployment, TENSORRT)
+    from quant.export.tensorrt.write import write_folder
+    from quant.target.deployment import Deployment
+
+    return write_folder(graph, plan, folder, deployment or Deployment(), TENSORRT)
+
+
+def _check_model(graph: "Graph", deployment: "Deployment") -> list[Finding]:
+    from quant.export.tensorrt.check.run_rules import check_model
+
+    return check_model(graph, deployment)
+
+
+def _check_export(path: Path, deployment: "Deployment") -> list[Finding]:
+    from quant.export.tensorrt.check.run_rules import check_export
+
+    return check_export(path, deployment)
 
 
 TENSORRT = Target(
@@ -48,8 +65,8 @@ TENSORRT = Target(
         "recommendations; onnx-tensorrt 10.1 QuantDequantLinearHelper"
     ),
     write=write,
-    check_model=check_model,
-    check_export=check_export,
+    check_model=_check_model,
+    check_export=_check_export,
     rules=RULES,
     devices=DEVICES,
 )

@@ -4,10 +4,7 @@ __all__ = ["parts"]
 
 from typing import Any
 
-from quant.calibration import SOURCES
-from quant.metrics.metric import METRICS
-from quant.observers import OBSERVERS
-from quant.target.table import TARGETS
+from quant.common.registry import Registry
 
 
 def parts(kind: str) -> list[tuple[str, str]]:
@@ -16,16 +13,29 @@ def parts(kind: str) -> list[tuple[str, str]]:
     Args:
         kind: "targets", "observers", "metrics", "sources", or "rules": those of all checks.
     """
+    table = _table("targets" if kind == "rules" else kind)
     if kind == "rules":
-        return [row for name in TARGETS for row in TARGETS[name].rules.items()]
-    tables: dict[str, Any] = {
-        "targets": TARGETS,
-        "observers": OBSERVERS,
-        "metrics": METRICS,
-        "sources": SOURCES,
-    }
-    table = tables[kind]
+        return [row for name in table for row in table[name].rules.items()]
     return [(name, _about(table[name])) for name in table]
+
+
+def _table(kind: str) -> Registry[Any]:
+    """Return the registry of a kind; only its own modules are imported."""
+    if kind == "targets":
+        from quant.target.table import TARGETS
+
+        return TARGETS
+    if kind == "observers":
+        from quant.observers import OBSERVERS
+
+        return OBSERVERS
+    if kind == "metrics":
+        from quant.metrics.metric import METRICS
+
+        return METRICS
+    from quant.calibration.sources.data import SOURCES
+
+    return SOURCES
 
 
 def _about(part: Any) -> str:
@@ -34,5 +44,5 @@ def _about(part: Any) -> str:
         number = part.activation
         return f"{part.title}: {number.name} activations, {part.weight.name} weights"
     if hasattr(part, "better"):
-        return f"{part.unit}, {part.better} is better"
+        return f"{part.about}; {part.unit}, {part.better} is better"
     return str(part.__doc__ or "").strip().split("\n")[0]

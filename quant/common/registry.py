@@ -12,7 +12,6 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Iterator
 from difflib import get_close_matches
-from importlib.metadata import entry_points
 from typing import Generic, TypeVar
 
 from quant.common.errors import InputError
@@ -106,6 +105,8 @@ class Registry(Generic[T]):
     def _load(self) -> None:
         if self._complete:
             return
+        from importlib.metadata import entry_points  # here: it costs 20 ms
+
         self._complete = True  # a module that asks while it is imported must not begin again
         try:
             for module in self._parts():

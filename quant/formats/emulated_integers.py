@@ -4,10 +4,12 @@ __all__ = ["NARROW", "bound_function", "unexportable", "uniform_function"]
 
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
-
-import onnx_ir as ir
+from typing import TYPE_CHECKING
 
 from quant.formats.number_format import DOMAIN
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
 
 NARROW: Mapping[str, tuple[int, int]] = MappingProxyType(
     {"w4a8": (4, 8), "w4a4": (4, 4), "w8a16": (8, 16)}
@@ -28,20 +30,24 @@ def unexportable(precisions: Collection[str], formats: Collection[str]) -> list[
     return sorted({p for p in precisions if p in NARROW and p not in able})
 
 
-def bound_function(opset: int) -> ir.Function:
+def bound_function(opset: int) -> "ir.Function":
     """Return the body of `quant::Bound`: x, low, high -> min(max(x, low), high)."""
+    import onnx_ir as ir  # here: it takes longer to import than all our tables
+
     x, low, high = (ir.Value(name=name) for name in ("x", "low", "high"))
     lower = ir.node("Max", [x, low])
     upper = ir.node("Min", [lower.outputs[0], high])
     return _function("Bound", [x, low, high], [lower, upper], opset)
 
 
-def uniform_function(opset: int) -> ir.Function:
+def uniform_function(opset: int) -> "ir.Function":
     """Return the body of `quant::Uniform`: fake quantization in float32, half to even.
 
     x, scale, zero_point, least, most -> scale * (clip(round(x / scale) + zero_point) - zero_point).
     Exact for integers up to 2**24.
     """
+    import onnx_ir as ir  # here: it takes longer to import than all our tables
+
     inputs = [ir.Value(name=n) for n in ("x", "scale", "zero_point", "least", "most")]
     x, scale, zero, least, most = inputs
     nodes = [ir.node("Div", [x, scale])]
@@ -58,6 +64,10 @@ def uniform_function(opset: int) -> ir.Function:
     return _function("Uniform", inputs, nodes, opset)
 
 
-def _function(name: str, inputs: list[ir.Value], nodes: list[ir.Node], opset: int) -> ir.Function:
+def _function(
+    name: str, inputs: "list[ir.Value]", nodes: "list[ir.Node]", opset: int
+) -> "ir.Function":
+    import onnx_ir as ir  # here: it takes longer to import than all our tables
+
     graph = ir.Graph(inputs, nodes[-1].outputs, nodes=nodes, opset_imports={"": opset}, name=name)
     return ir.Function(DOMAIN, name, "", graph=graph, attributes=[])

@@ -21,13 +21,15 @@ __all__ = ["GFPQ8", "GFPQ16", "Gfpq", "GfpqParams", "gfpq_function"]
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quant.formats.number_format import DOMAIN, OnnxNode, spread
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -36,7 +38,8 @@ I64 = NDArray[np.int64]
 SILENT = 1e-6
 """What stands for the maximum of an all-zero tensor."""
 
-DOUBLE = int(ir.DataType.DOUBLE)
+DOUBLE, INT32 = 11, 6
+"""ONNX's numbers of these types (TensorProto.DataType)."""
 
 TABLE = {8: (16, 128, 511), 16: (128, 1408, 4095)}
 """Steps an octave, levels a sign, largest |delta|, by bits."""
@@ -139,13 +142,15 @@ class Gfpq:
         return number, GfpqParams(delta=delta)
 
 
-def gfpq_function(opset: int, bits: int) -> ir.Function:
+def gfpq_function(opset: int, bits: int) -> "ir.Function":
     """Return the body of `quant::Gfpq8` or `quant::Gfpq16`, of (x float32, delta int64) to float32.
 
     `opset` is that of the model it goes into, 13 or later. The logarithm is taken in float64, where no float32 is nearer than 1e-9 to a boundary between
     two levels; levels and half levels come from tables, so that ONNX Runtime gives the bits of
     `Gfpq.fake_quantize`.
     """
+    import onnx_ir as ir  # here: it takes longer to import than all our tables
+
     steps, levels, most = TABLE[bits]
     exponents = np.arange(-most, most + levels, dtype=np.float64) / steps
     make = _Body()
@@ -164,7 +169,7 @@ def gfpq_function(opset: int, bits: int) -> ir.Function:
     log = make.node("Mul", [make.node("Log", [size]), make.constant(steps / np.log(2.0))])
     near = make.node("Add", [make.node("Round", [log]), make.constant(np.float64(most))])
     near = make.node("Min", [make.node("Max", [near, bottom]), top])
-    level = make.node("Gather", [table, make.node("Cast", [near], to=int(ir.DataType.INT32))])
+    level = make.node("Gather", [table, make.node("Cast", [near], to=INT32)])
     half = make.node("Where", [above, *(make.node("Gather", [halves, v]) for v in indices)])
     signed = make.node("Mul", [make.node("Sign", [x]), level])
     silent = make.node("LessOrEqual", [size, half])
@@ -181,16 +186,22 @@ class _Body:
     def __init__(self) -> None:
         self.nodes: list[ir.Node] = []
 
-    def inputs(self, *names: str) -> list[ir.Value]:
+    def inputs(self, *names: str) -> "list[ir.Value]":
+        import onnx_ir as ir
+
         return [ir.Value(name=name) for name in names]
 
-    def node(self, op: str, inputs: list[ir.Value], **attributes: int) -> ir.Value:
+    def node(self, op: str, inputs: "list[ir.Value]", **attributes: int) -> "ir.Value":
+        import onnx_ir as ir
+
         made = ir.node(op, inputs, attributes)
         made.outputs[0].name = f"v{len(self.nodes)}"
         self.nodes.append(made)
         return made.outputs[0]
 
-    def constant(self, array: Any) -> ir.Value:
+    def constant(self, array: Any) -> "ir.Value":
+        import onnx_ir as ir
+
         made = ir.node("Constant", [], {"value": ir.tensor(np.asarray(array))})
         made.outputs[0].name = f"v{len(self.nodes)}"
         self.nodes.append(made)

@@ -30,7 +30,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
-import onnx_ir as ir
 from numpy.typing import NDArray
 
 F32 = NDArray[np.float32]
@@ -58,14 +57,14 @@ class OnnxNode:
         op: Operator type; `domain` is "" or that of a model-local function.
         constants: Names and arrays of its further inputs, stored as they are.
         attributes: ONNX attributes.
-        dtype: Of its output.
+        dtype: ONNX's name of its output's type.
     """
 
     op: str
     domain: str = ""
     constants: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     attributes: Mapping[str, int] = field(default_factory=dict)
-    dtype: ir.DataType = ir.DataType.FLOAT
+    dtype: str = "FLOAT"
 
 
 class NumberFormat(Protocol):
@@ -192,13 +191,13 @@ class Integer:
         return (1 << (self.bits - 1 if self.signed else self.bits)) - 1
 
     @property
-    def dtype(self) -> ir.DataType:
-        """The ONNX type that stores it: the smallest of whole bytes that has room.
+    def dtype(self) -> str:
+        """ONNX's name of the type that stores it: the smallest of whole bytes that has room.
 
         Four bits lie in eight: ONNX before opset 21 has no smaller type, and kernels read bytes.
         """
         width = next(w for w in (8, 16, 32) if w >= self.bits)
-        return ir.DataType[f"{'INT' if self.signed else 'UINT'}{width}"]
+        return f"{'INT' if self.signed else 'UINT'}{width}"
 
     def with_axis(self, axis: int | None) -> "Integer":
         """Return the same integers with one scale per index of `axis`."""
@@ -270,7 +269,7 @@ class Integer:
         """Return the integers in the type that ONNX stores them in; None over 8 and to 16 bits."""
         if 8 < self.bits <= 16:
             return None
-        return self.quantize(x, params).astype(self.dtype.numpy())
+        return self.quantize(x, params).astype(self.dtype.lower())
 
     def grid_range(self, params: Params) -> tuple[F32, F32]:
         """Return scale * (qmin - zero_point) and scale * (qmax - zero_point)."""
@@ -292,7 +291,7 @@ class Integer:
         """
         if 8 < self.bits <= 16:
             return [self._uniform(params, rank)]
-        zero = params.zero_point.astype(self.dtype.numpy())
+        zero = params.zero_point.astype(self.dtype.lower())
         constants = {"scale": params.scale, "zero_point": zero}
         attributes = {} if self.axis is None else {"axis": self.axis}
         both: dict[str, Any] = {"constants": constants, "attributes": attributes}

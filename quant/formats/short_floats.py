@@ -4,14 +4,16 @@ __all__ = ["FLOAT8", "FLOAT16", "Float8", "Float16", "float16_function"]
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import ml_dtypes
 import numpy as np
-import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quant.formats.number_format import DOMAIN, SMALLEST_SCALE, OnnxNode, Params, spread
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
 
 F32 = NDArray[np.float32]
 
@@ -31,7 +33,7 @@ class Float8:
     bits: ClassVar[int] = 8
     symmetric: ClassVar[bool] = True
     name: ClassVar[str] = "float8e4m3fn"
-    dtype: ClassVar[ir.DataType] = ir.DataType.FLOAT8E4M3FN
+    dtype: ClassVar[str] = "FLOAT8E4M3FN"
 
     def with_axis(self, axis: int | None) -> "Float8":
         """Return the format with one scale per index of `axis`."""
@@ -149,8 +151,10 @@ class Float16:
         return {"format": self.name}
 
 
-def float16_function(opset: int) -> ir.Function:
+def float16_function(opset: int) -> "ir.Function":
     """Return the body of `quant::Float16`, for a model of `opset`: Cast to float16 and back."""
+    import onnx_ir as ir  # here: it takes longer to import than all our tables
+
     x = ir.Value(name="x")
     half = ir.node("Cast", [x], {"to": int(ir.DataType.FLOAT16)})
     back = ir.node("Cast", half.outputs, {"to": int(ir.DataType.FLOAT)})

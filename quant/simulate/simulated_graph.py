@@ -162,7 +162,7 @@ class _Edit:
             node = ir.node(step.op, inputs, dict(step.attributes), domain=step.domain, name=label)
             output = node.outputs[0]
             output.name = self._free(f"{name}_{step.op}_Output", self._names)
-            output.shape, output.dtype = value.shape, step.dtype
+            output.shape, output.dtype = value.shape, ir.DataType[step.dtype]
             made.append(node)
             value = output
         return made

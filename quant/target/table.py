@@ -1,6 +1,7 @@
 """Target: what a runtime can execute, as a table with its source.
 
-To add one: a file in `export/` that adds a `Target` to `TARGETS`. `tests/contracts` tries it.
+To add one: a package `export/NAME/` whose `target.py` adds a `Target` to `TARGETS`. It imports what
+writes and checks inside functions, so that a list of targets stays quick. `tests/contracts` tries it.
 """
 
 __all__ = ["TARGETS", "Exported", "Target"]
@@ -9,18 +10,20 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
-
-import onnx_ir as ir
+from typing import TYPE_CHECKING, Any, Literal
 
 from quant.common.registry import Registry
 from quant.formats.emulated_integers import NARROW
 from quant.formats.number_format import Integer, NumberFormat
-from quant.graph.prepared_graph import Graph
-from quant.plan.tensor_plans import Plan
-from quant.target.deployment import Deployment
 from quant.target.device import Device
 from quant.target.finding import Finding
+
+if TYPE_CHECKING:  # a table is read by `quant list` too, which has no graph and must answer at once
+    import onnx_ir as ir
+
+    from quant.graph.prepared_graph import Graph
+    from quant.plan.tensor_plans import Plan
+    from quant.target.deployment import Deployment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,12 +105,12 @@ class Target:
     observers: tuple[str, ...] = ()
     weight_form: Literal["integer", "float"]
     source: str
-    write: Callable[[Graph, Plan, Path, Deployment], Exported]
-    simulate: Callable[[Graph, Plan], ir.Model] | None = None
-    check_model: Callable[[Graph, Deployment], list[Finding]] | None = None
-    check_export: Callable[[Path, Deployment], list[Finding]] | None = None
-    fallback: Callable[[Graph, Deployment], Collection[str]] | None = None
-    finalize_plan: Callable[[Graph, Plan], Plan] | None = None
+    write: "Callable[[Graph, Plan, Path, Deployment], Exported]"
+    simulate: "Callable[[Graph, Plan], ir.Model] | None" = None
+    check_model: "Callable[[Graph, Deployment], list[Finding]] | None" = None
+    check_export: "Callable[[Path, Deployment], list[Finding]] | None" = None
+    fallback: "Callable[[Graph, Deployment], Collection[str]] | None" = None
+    finalize_plan: "Callable[[Graph, Plan], Plan] | None" = None
     rules: Mapping[str, str] = field(default_factory=dict)
     devices: tuple[Device, ...] = ()
     runs_in_onnxruntime: bool = False

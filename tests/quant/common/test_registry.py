@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from quant.common import registry
 from quant.common.errors import InputError
 from quant.common.registry import Registry
 
@@ -63,7 +62,9 @@ def test_third_parties_are_found_by_the_entry_point_group(
     point = EntryPoint("any", "math:pi", package)
     loaded = []
     monkeypatch.setattr(EntryPoint, "load", lambda self: loaded.append(self.value))
-    monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == package else [])
+    monkeypatch.setattr(
+        "importlib.metadata.entry_points", lambda group: [point] if group == package else []
+    )
 
     assert list(table) == ["bread", "cleaver", "paring"]
     assert loaded == ["math:pi"]

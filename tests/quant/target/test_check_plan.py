@@ -11,6 +11,7 @@ from quant.common.errors import InputError
 from quant.formats.number_format import Integer, Params
 from quant.plan.tensor_plans import Plan
 from quant.target.check_plan import check_plan, check_whole
+from quant.target.deployment import Deployment
 from quant.target.table import TARGETS
 from tests.chosen import chosen
 from tests.models import conv_relu_net, gemm_net
@@ -54,7 +55,7 @@ WIDE = Integer(bits=16, signed=True, symmetric=True)
             "has 3 scales along axis 0. Give one for each index",
         ),
         (
-            with_tensor(DATA, number=WIDE),
+            with_tensor(DATA, format=WIDE),
             "is int16, and ONNX Runtime takes asymmetric uint8 for an activation. Choose again for",
         ),
         (
@@ -81,7 +82,7 @@ WIDE = Integer(bits=16, signed=True, symmetric=True)
 def test_a_mistake_is_one_sentence(plan: Plan, said: str, tmp_path: Path) -> None:
     """And the writer leaves nothing behind."""
     with pytest.raises(InputError) as caught:
-        TARGETS["onnxruntime"].write(GRAPH, plan, tmp_path)
+        TARGETS["onnxruntime"].write(GRAPH, plan, tmp_path, Deployment())
 
     assert str(caught.value).startswith("plan for 'onnxruntime': ")
     assert said in str(caught.value)
@@ -96,7 +97,7 @@ def test_what_choose_made_passes() -> None:
 def test_a_plan_of_one_target_is_not_exported_for_another(tmp_path: Path) -> None:
     """Its grids are others."""
     with pytest.raises(InputError) as caught:
-        TARGETS["tensorrt"].write(GRAPH, replace(PLAN, target="tensorrt"), tmp_path)
+        TARGETS["tensorrt"].write(GRAPH, replace(PLAN, target="tensorrt"), tmp_path, Deployment())
 
     assert str(caught.value) == (
         f"plan for 'tensorrt': tensor '{DATA}' is uint8, and TensorRT takes symmetric int8 or "
