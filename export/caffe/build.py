@@ -1,12 +1,11 @@
-"""Convert a graph node by node, and collect what cannot be said in NNIE's Caffe."""
+"""Convert a graph to Caffe layers node by node, and collect the nodes that have no form there."""
 
-__all__ = ["CONVERTERS", "NOBODY", "NOTHING", "Wishes", "build"]
+__all__ = ["CONVERTERS", "CaffeOptions", "build"]
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from math import prod
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -15,20 +14,13 @@ from numpy.typing import NDArray
 
 from quant.common.errors import InputError
 from quant.export.caffe.limits import check_limits
-from quant.export.caffe.network.blob import (
-    Blob,
-    Refusal,
-    Shape,
-    constant,
-    finding,
-    lifted,
-    shape_of,
-)
-from quant.export.caffe.network.net import Net
-from quant.export.caffe.network.read import read
+from quant.export.caffe.network.blob import Blob, Refusal, constant, finding, shape_of, to_4d
+from quant.export.caffe.network.net import NetWriter
+from quant.export.caffe.network.read import read_blob
+from quant.export.caffe.network.shapes import Shape
 from quant.export.caffe.operators.activation import ACTIVATIONS
 from quant.export.caffe.operators.arithmetic import ARITHMETIC
-from quant.export.caffe.operators.conv import conv, conv_transpose
+from quant.export.caffe.operators.conv import convert_conv, convert_conv_transpose
 from quant.export.caffe.operators.dense import DENSE
 from quant.export.caffe.operators.layout import LAYOUT
 from quant.export.caffe.operators.pool import POOLS
@@ -48,13 +40,13 @@ CONVERTERS: dict[str, Any] = {
     **REDUCTIONS,
     **RESIZES,
     **SLICES,
-    "Conv": conv,
-    "ConvTranspose": conv_transpose,
+    "Conv": convert_conv,
+    "ConvTranspose": convert_conv_transpose,
 }
-"""By ONNX operator, what writes its layers."""
+"""ONNX operator to the function that writes its layers."""
 
 BATCH_NORM = "Use BatchNormalization instead and train again."
-MENDS: dict[str, str] = {
+FIXES: dict[str, str] = {
     **dict.fromkeys(("Gelu", "Erf", "Softplus", "Mish"), "Use Relu instead and train again."),
     "GroupNormalization": BATCH_NORM,
     "InstanceNormalization": BATCH_NORM,
@@ -62,65 +54,76 @@ MENDS: dict[str, str] = {
 }
 CUT = "Cut the network before this node and compute the rest on the CPU."
 
-NOTHING: Mapping[str, Any] = MappingProxyType({})
-NOBODY: AbstractSet[str] = frozenset()
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaffeOptions:
+    """What a conversion depends on besides the graph.
 
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    """What `convert` was asked for besides the graph; see there."""
+    Attributes:
+        sizes: Shape of each dynamic input, by name, with or without the batch.
+        high: Nodes whose layers get `_hp`: 16-bit input and weights with compile_mode 2.
+        report: Inner tensors to report as well; outputs that a layer reads always are.
+        factors: By input float64 `[C]` in the model's channel order: the board's input is the
+            model's divided by it. It goes into the weights of the first layers, exactly.
+        swapped: Inputs whose channels arrive in reverse order: BGR for a model that wants RGB.
+        shifts: By node float32 `[K]`, added to the layer's bias.
+        custom: Nodes to write as Custom layers, which the host computes.
+    """
 
-    high: AbstractSet[str] = NOBODY
-    shifts: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    custom: AbstractSet[str] = NOBODY
+    sizes: Mapping[str, Shape] = field(default_factory=dict)
+    high: AbstractSet[str] = frozenset()
+    report: AbstractSet[str] = frozenset()
     factors: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
-    swapped: AbstractSet[str] = NOBODY
-    report: AbstractSet[str] = NOBODY
+    swapped: AbstractSet[str] = frozenset()
+    shifts: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    custom: AbstractSet[str] = frozenset()
 
 
-def build(
-    graph: Graph, sizes: Mapping[str, Shape], wishes: Wishes
-) -> tuple[Net, ir.Model, list[Finding]]:
-    """Return the network as far as it can be written, the graph with its sizes, and what cannot."""
-    model = with_fixed_shapes(graph, sizes)
-    _report(graph, model, wishes.report)
-    net = Net(wishes.high, wishes.shifts)
-    found = []
+def build(graph: Graph, options: CaffeOptions) -> tuple[NetWriter, ir.Model, list[Finding]]:
+    """Return the network as far as it can be written, the graph in its sizes, and the refusals.
+
+    Raises:
+        InputError: A size is wrong, or a tensor to report is none.
+    """
+    model = with_fixed_shapes(graph, options.sizes)
+    _add_outputs(graph, model, options.report)
+    net = NetWriter(options.high, options.shifts)
+    findings = []
     for value in model.graph.inputs:
         if value.is_initializer():
             continue
         try:
-            _input(net, value, wishes)
+            _write_input(net, value, options)
         except Refusal as refusal:
-            found.append(finding(refusal, f"input '{value.name}'"))
-    if found:  # of what lies behind, nothing can be told
-        return net, model, found
+            findings.append(finding(refusal, f"input '{value.name}'"))
+    if findings:  # without its inputs, nothing behind them can be checked
+        return net, model, findings
     for node in model.graph:
         net.node, mark = node, net.mark()
         try:
-            _convert(net, node, wishes)
+            _convert(net, node, options)
         except Refusal as refusal:
             net.undo(mark)
-            found.append(finding(refusal, f"node '{node.name}'", str(node.name)))
-            _stand_in(net, node)
+            findings.append(finding(refusal, f"node '{node.name}'", str(node.name)))
+            _bind_placeholders(net, node)
     net.node = None
-    return net, model, found
+    return net, model, findings
 
 
-def _report(graph: Graph, model: ir.Model, names: AbstractSet[str]) -> None:
-    """Make inner tensors outputs as well, so that no layer writes in their place."""
-    made = {str(v.name): v for node in model.graph for v in node.outputs}
+def _add_outputs(graph: Graph, model: ir.Model, names: AbstractSet[str]) -> None:
+    """Make inner tensors outputs as well, so that no layer overwrites them in place."""
+    tensors = {str(v.name): v for node in model.graph for v in node.outputs}
     for name in sorted(names):
-        if name not in made:
+        if name not in tensors:
             raise InputError(
                 f"{graph.source or graph.name}: a reported tensor must be made by a layer, and "
                 f"'{name}' is not. Report another one."
             )
-        if not made[name].is_graph_output():
-            model.graph.outputs.append(made[name])
+        if not tensors[name].is_graph_output():
+            model.graph.outputs.append(tensors[name])
 
 
-def _input(net: Net, value: ir.Value, wishes: Wishes) -> None:
+def _write_input(net: NetWriter, value: ir.Value, options: CaffeOptions) -> None:
     """Write an input; one of [1, H, W, C] that is only transposed becomes [1, C, H, W]."""
     shape = shape_of(value)
     if not shape or shape[0] != 1:
@@ -130,13 +133,16 @@ def _input(net: Net, value: ir.Value, wishes: Wishes) -> None:
     if planar:
         shape = (1, shape[3], *shape[1:3])
         net.planar.add(str(value.name))
-    held = net.input(value, shape if len(shape) in (2, 4) else lifted(shape))
+    written = net.input(value, shape if len(shape) in (2, 4) else to_4d(shape))
     name = str(value.name)
     blob = Blob(
-        held.name, held.shape, factor=wishes.factors.get(name), swapped=name in wishes.swapped
+        written.name,
+        written.shape,
+        factor=options.factors.get(name),
+        swapped=name in options.swapped,
     )
-    for seen in [value, *(n.outputs[0] for n in readers if planar)]:
-        net.bind(seen, blob)
+    for tensor in [value, *(n.outputs[0] for n in readers if planar)]:
+        net.bind(tensor, blob)
 
 
 def _to_planar(node: ir.Node) -> bool:
@@ -145,17 +151,21 @@ def _to_planar(node: ir.Node) -> bool:
     return node.op_type == "Transpose" and perm == [0, 3, 1, 2]
 
 
-def _convert(net: Net, node: ir.Node, wishes: Wishes) -> None:
-    """Write a node's layers, within NNIE's limits."""
+def _convert(net: NetWriter, node: ir.Node, options: CaffeOptions) -> None:
+    """Write a node's layers.
+
+    Raises:
+        Refusal: The operator has no form in Caffe, or a layer is beyond NNIE's limits.
+    """
     before = len(net.layers)
-    if node.name in wishes.custom:
+    if node.name in options.custom:
         _custom(net, node)
     elif node.op_type == "Transpose" and net.has(node.outputs[0]):
-        return  # the input does it
+        return  # the input is already in that order
     elif node.domain not in ("", "ai.onnx") or node.op_type not in CONVERTERS:
         name = f"{node.domain}.{node.op_type}".lstrip(".")
         raise Refusal(
-            1, f"operator {name}", "an operator that Caffe has", MENDS.get(node.op_type, CUT)
+            1, f"operator {name}", "an operator that Caffe has", FIXES.get(node.op_type, CUT)
         )
     else:
         CONVERTERS[node.op_type](net, node)
@@ -163,28 +173,28 @@ def _convert(net: Net, node: ir.Node, wishes: Wishes) -> None:
         check_limits(layer, net.shapes)
 
 
-def _custom(net: Net, node: ir.Node) -> None:
-    """Write a Custom layer, which the host computes: only its results' shapes are told."""
+def _custom(net: NetWriter, node: ir.Node) -> None:
+    """Write a Custom layer, which the host computes: it declares only its results' shapes."""
     bottoms = [
-        read(net, v, lifted(shape_of(v)))
+        read_blob(net, v, to_4d(shape_of(v)))
         for v in node.inputs
         if v is not None and constant(v) is None
     ]
-    made = [v for v in node.outputs if v.name]
-    shapes = [lifted(shape_of(v)) for v in made]
+    results = [v for v in node.outputs if v.name]
+    shapes = [to_4d(shape_of(v)) for v in results]
     layer, blob = net.add("Custom", bottoms, shapes[0])
     for value, top in zip(
-        made, [blob] if len(made) == 1 else net.spread(layer, shapes), strict=True
+        results, [blob] if len(results) == 1 else net.set_tops(layer, shapes), strict=True
     ):
         net.bind(value, top)
         layer.custom_param.shape.add().dim.extend(top.shape)
 
 
-def _stand_in(net: Net, node: ir.Node) -> None:
-    """Give a refused node's results blobs of their shapes, so that what follows is still read."""
+def _bind_placeholders(net: NetWriter, node: ir.Node) -> None:
+    """Give the results of a refused node blobs of their shapes, so that later nodes are read."""
     for value in node.outputs:
         shape: list[Any] = list(value.shape) if value.shape is not None else [None]
-        known = all(isinstance(d, int) for d in shape)
-        made = lifted(tuple(shape)) if known else (1, 1, 1, 1)
-        if value.name and prod(made):
-            net.bind(value, Blob(f"refused {value.name}", made))
+        is_fixed = all(isinstance(d, int) for d in shape)
+        form = to_4d(tuple(shape)) if is_fixed else (1, 1, 1, 1)
+        if value.name and prod(form):
+            net.bind(value, Blob(f"refused {value.name}", form))

@@ -1,4 +1,4 @@
-"""Cut a graph in front of what NNIE cannot compute: a head for the chip, a tail for the host."""
+"""Cut a graph before the nodes that NNIE cannot compute: a head for the chip, a tail for the CPU."""
 
 __all__ = ["cut_tail"]
 
@@ -13,7 +13,7 @@ from quant.graph.layers import VIEWS
 from quant.graph.prepared_graph import Graph, named_values, weight_of
 
 LAYOUT = VIEWS | {"Concat", "Slice", "Split", "Cast", "Expand", "Tile", "Pad"}
-"""Operators that compute nothing: a cut behind them would be no better than one before them."""
+"""Operators that only move numbers: a cut behind them would be no better than one before them."""
 
 
 def cut_tail(
@@ -21,10 +21,12 @@ def cut_tail(
 ) -> tuple[Graph, ir.Model] | None:
     """Return the graph before the refused nodes, and the rest as a model for the host's CPU.
 
-    Both have batch 1 and the input shapes `sizes`; what depends on shapes alone is constant. The tail is what depends on a refused node, and what only moves numbers on the way to it. Run
-    behind each other they compute the whole graph's outputs: those that do not depend on a refused
-    node are among the head's, behind the tensors that the tail reads. The tail's inputs are those
-    tensors, and network inputs that it reads itself.
+    Both have batch 1 and the input shapes `sizes`; tensors that depend on shapes alone are
+    constant. The tail holds the nodes that depend on a refused node, and the nodes that only move
+    numbers on the way to them. Run one after the other, they compute the whole graph's outputs:
+    the head's outputs are the tensors that the tail reads, and then the graph's outputs that do not
+    depend on a refused node. The tail's inputs are those tensors, and the network inputs that it
+    reads itself.
 
     None when there is nothing to cut off, when a layer with weights depends on a refused node, or
     when nothing with weights would be left in the head.
@@ -37,33 +39,33 @@ def cut_tail(
     tail = _downstream(nodes, refused)
     if not tail or any(weight_of(n) is not None for n in tail):
         return None
-    _draw_in(nodes, tail)
+    _extend_tail(nodes, tail)
     if not any(weight_of(n) is not None for n in nodes if n not in tail):
         return None
-    read = _read([n for n in nodes if n in tail])
+    tail_inputs = _tail_inputs([n for n in nodes if n in tail])
     inputs = {str(v.name) for v in graph.inputs}
-    crossing = [str(v.name) for v in read if str(v.name) not in inputs]
-    kept = [str(v.name) for v in graph.outputs if v.producer() not in tail]
+    crossing = [str(v.name) for v in tail_inputs if str(v.name) not in inputs]
+    head_outputs = [str(v.name) for v in graph.outputs if v.producer() not in tail]
     head = graph.clone()
     values = named_values(head)
-    head.graph.outputs[:] = [values[n] for n in dict.fromkeys([*crossing, *kept])]
+    head.graph.outputs[:] = [values[n] for n in dict.fromkeys([*crossing, *head_outputs])]
     passes.RemoveUnusedNodesPass()(head)
     notes = (*graph.notes, f"{len(tail)} nodes cut off behind {len(crossing)} tensors")
     names = {str(n.name) for n in tail}
-    return Graph(head, graph.name, graph.source, notes), _tail(graph, names, read)
+    return Graph(head, graph.name, graph.source, notes), _tail(graph, names, tail_inputs)
 
 
 def _downstream(nodes: Iterable[ir.Node], refused: AbstractSet[str]) -> set[ir.Node]:
     """Return the refused nodes and all that depend on them; `nodes` are in topological order."""
-    found: set[ir.Node] = set()
+    downstream: set[ir.Node] = set()
     for node in nodes:
-        if node.name in refused or any(p in found for p in node.predecessors()):
-            found.add(node)
-    return found
+        if node.name in refused or any(p in downstream for p in node.predecessors()):
+            downstream.add(node)
+    return downstream
 
 
-def _draw_in(nodes: list[ir.Node], tail: set[ir.Node]) -> None:
-    """Add to the tail what only it reads and only moves numbers, and a copy of computed shapes."""
+def _extend_tail(nodes: list[ir.Node], tail: set[ir.Node]) -> None:
+    """Add to the tail the nodes that only move numbers for it, and those that compute its shapes."""
     for node in reversed(nodes):
         readers = node.successors()
         reported = any(v.is_graph_output() for v in node.outputs)
@@ -74,30 +76,30 @@ def _draw_in(nodes: list[ir.Node], tail: set[ir.Node]) -> None:
             tail.add(node)
 
 
-def _read(tail: list[ir.Node]) -> list[ir.Value]:
-    """Return what the tail reads and does not make itself, without constants."""
+def _tail_inputs(tail: list[ir.Node]) -> list[ir.Value]:
+    """Return the tensors that the tail reads and does not compute itself, without constants."""
     inputs = [v for node in tail for v in node.inputs if v is not None and not v.is_initializer()]
-    made = set(tail)
-    return list(dict.fromkeys(v for v in inputs if v.producer() not in made))
+    nodes = set(tail)
+    return list(dict.fromkeys(v for v in inputs if v.producer() not in nodes))
 
 
-def _tail(graph: Graph, names: set[str], read: list[ir.Value]) -> ir.Model:
-    """Return a model of the nodes of these names, whose inputs are what they read."""
+def _tail(graph: Graph, names: set[str], tail_inputs: list[ir.Value]) -> ir.Model:
+    """Return a model of the nodes of these names; its inputs are the tensors `tail_inputs`."""
     model = graph.clone()
     model.graph.name = f"{graph.name}_tail"
     values = named_values(model)
-    fresh = []
-    for value in read:
-        old = values[str(value.name)]
-        new = ir.Value(name=f"{old.name}", type=old.type, shape=old.shape)
-        for use in tuple(old.uses()):
+    inputs = []
+    for value in tail_inputs:
+        outer = values[str(value.name)]
+        inner = ir.Value(name=f"{outer.name}", type=outer.type, shape=outer.shape)
+        for use in tuple(outer.uses()):
             if use.node.name in names:
-                use.node.replace_input_with(use.idx, new)
-        fresh.append(new)
+                use.node.replace_input_with(use.idx, inner)
+        inputs.append(inner)
     outputs = [v for v in model.graph.outputs if (p := v.producer()) and p.name in names]
     model.graph.outputs[:] = outputs
-    rest = [n for n in model.graph if n.name not in names]
-    model.graph.remove(rest, safe=False)
-    model.graph.inputs[:] = fresh
+    head = [n for n in model.graph if n.name not in names]
+    model.graph.remove(head, safe=False)
+    model.graph.inputs[:] = inputs
     passes.RemoveUnusedNodesPass()(model)
     return model

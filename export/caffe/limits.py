@@ -1,15 +1,16 @@
-"""The limits that NNIE sets to every layer, whatever it was converted from."""
+"""NNIE's limits on lengths, windows and groups of every layer."""
 
 __all__ = ["check_limits"]
 
 from typing import Any
 
-from quant.export.caffe.network.blob import Refusal, Shape
-from quant.export.caffe.network.read import LARGEST
+from quant.export.caffe.network.blob import Refusal
+from quant.export.caffe.network.read import MAX_LENGTH
+from quant.export.caffe.network.shapes import Shape
 
-GROUPS = 2048
+MAX_GROUPS = 2048
 """Most groups of a convolution."""
-PARAMETER = 255
+MAX_PARAMETER = 255
 """Largest kernel, stride, dilation and pad."""
 FIELDS = ("kernel_size", "kernel_h", "kernel_w", "stride", "stride_h", "stride_w", "dilation")
 PADS = ("pad", "pad_h", "pad_w")
@@ -21,11 +22,11 @@ def check_limits(layer: Any, shapes: dict[str, Shape]) -> None:
     for blob in layer.blobs:
         # the K of an InnerProduct may be longer: only a warning, which the lint gives
         sizes += blob.shape.dim[:1] if layer.type == "InnerProduct" else blob.shape.dim
-    if max(sizes, default=0) > LARGEST:
+    if max(sizes, default=0) > MAX_LENGTH:
         raise Refusal(
             10,
             f"{max(sizes)} elements along an axis",
-            f"at most {LARGEST}",
+            f"at most {MAX_LENGTH}",
             "Make the layer narrower, or cut the network before this node.",
         )
     for param in (layer.convolution_param, layer.pooling_param):
@@ -38,17 +39,17 @@ def _check_window(param: Any) -> None:
         if field.name not in FIELDS + PADS:
             continue
         numbers = list(value) if field.is_repeated else [value]
-        if max(numbers) > PARAMETER:
+        if max(numbers) > MAX_PARAMETER:
             raise Refusal(
                 9,
                 f"{field.name} {max(numbers)}",
-                f"at most {PARAMETER}",
+                f"at most {MAX_PARAMETER}",
                 "Use a smaller window, or several in a row.",
             )
-    if param.DESCRIPTOR.name == "ConvolutionParameter" and param.group > GROUPS:
+    if param.DESCRIPTOR.name == "ConvolutionParameter" and param.group > MAX_GROUPS:
         raise Refusal(
             11,
             f"{param.group} groups",
-            f"at most {GROUPS}",
+            f"at most {MAX_GROUPS}",
             "Use fewer channels, or groups of several channels.",
         )

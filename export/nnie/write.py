@@ -8,6 +8,7 @@ from pathlib import Path
 
 from quant.common.errors import InputError, UnsupportedError
 from quant.common.files import whole
+from quant.export.caffe.build import CaffeOptions
 from quant.export.caffe.convert import CaffeNet, convert
 from quant.export.nnie.files.cfg_values import means, settings
 from quant.export.nnie.files.deploy_facts import TAIL, facts_of, tell
@@ -90,12 +91,14 @@ def _converted(split: Split, feeds: Sequence[Feed], chosen: Precision, plan: Pla
     nodes = {str(node.name) for node in graph.nodes}
     caffe = convert(
         graph,
-        sizes={feed.input: feed.shape for feed in feeds},
-        high=chosen.high,
-        custom=split.custom,
-        factors={f.input: f.norm.factors for f in feeds if f.norm.factors is not None},
-        swapped={feed.input for feed in feeds if feed.swapped},
-        shifts={name: shift for name, shift in plan.bias_shifts.items() if name in nodes},
+        CaffeOptions(
+            sizes={feed.input: feed.shape for feed in feeds},
+            high=chosen.high,
+            custom=split.custom,
+            factors={f.input: f.norm.factors for f in feeds if f.norm.factors is not None},
+            swapped={feed.input for feed in feeds if feed.swapped},
+            shifts={name: shift for name, shift in plan.bias_shifts.items() if name in nodes},
+        ),
     )
     for feed in feeds:
         blob = caffe.inputs.get(feed.input)

@@ -17,7 +17,7 @@ QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
 
 
 def place_of(item: ir.Node | ir.Value) -> str:
-    r"""Return "node 'x'" or "tensor 'x'" on one line; a node without a name is named by its output."""
+    r"""Return "node 'x'" or "tensor 'x'" on one line; a nameless node is named by its output."""
     name = item.name or ""
     kind = "node" if isinstance(item, ir.Node) else "tensor"
     if isinstance(item, ir.Node) and not name:
@@ -32,7 +32,7 @@ def is_standard(node: ir.Node) -> bool:
 
 
 def is_quantizer(node: ir.Node | None, op: str | None = None) -> bool:
-    """Return whether a node is a QuantizeLinear or DequantizeLinear, or, with `op`, of that one type."""
+    """Return whether a node is a QuantizeLinear or DequantizeLinear; with `op`, only that type."""
     types = QUANTIZERS if op is None else (op,)
     return node is not None and is_standard(node) and node.op_type in types
 

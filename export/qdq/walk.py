@@ -39,7 +39,7 @@ TRANSPARENT = VIEWS | {"MaxPool"}
 
 
 def constant_array(value: ir.Value | None) -> NDArray[Any] | None:
-    """Return the numbers of an initializer, a Constant, or a Cast of one; None for a computed value."""
+    """Return the numbers of an initializer, a Constant, or a Cast of one; None if computed."""
     if value is None:
         return None
     node = value.producer()

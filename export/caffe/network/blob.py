@@ -1,6 +1,6 @@
-"""Blob: what Caffe calls a tensor, with what the layer that reads it has yet to do."""
+"""A blob, Caffe's tensor, with the operations that are still to be written as layers."""
 
-__all__ = ["F64", "Blob", "Refusal", "Shape", "constant", "finding", "lifted", "shape_of"]
+__all__ = ["F64", "Blob", "Refusal", "constant", "finding", "shape_of", "to_4d"]
 
 from dataclasses import dataclass
 from math import prod
@@ -10,17 +10,18 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from quant.export.caffe.network.shapes import Shape
 from quant.target.finding import Finding
 
 
 class Refusal(Exception):
-    """What a converter saw that NNIE's Caffe cannot say.
+    """A node or layer that has no form in NNIE's Caffe.
 
     Args:
-        rule: Number of the lint rule that it would break.
-        saw: What is there.
-        wanted: What NNIE takes.
-        mend: One sentence: what to do.
+        rule: Number of the rule of `quant check` that it would break.
+        saw: The form that the graph has.
+        wanted: The form that NNIE takes.
+        mend: The fix, in one sentence.
     """
 
     def __init__(self, rule: int, saw: str, wanted: str, mend: str) -> None:
@@ -44,20 +45,18 @@ def finding(refusal: Refusal, place: str, layer: str | None = None) -> Finding:
 F64: TypeAlias = NDArray[np.float64]
 
 
-Shape: TypeAlias = tuple[int, ...]
-
-
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """A blob by name.
+    """A blob, and what is pending: a factor, a swap of channels, padding.
 
     Attributes:
-        name: In the prototxt.
-        shape: As Caffe sees it; the first length is 1.
-        factor: float64 `[C]`, each channel still has to be multiplied by it; None for 1.
-        swapped: The channels still have to be put into reverse order, before `factor`.
-        pads: Top, left, bottom, right: elements of `fill` still to be put around it, not in `shape`.
-        fill: 0, or minus infinity.
+        name: Its name in the prototxt.
+        shape: Its shape in Caffe; the first length is 1.
+        factor: float64 `[C]` that each channel is still to be multiplied by; None for 1.
+        swapped: The channels are still to be put into reverse order, before `factor`.
+        pads: Top, left, bottom, right: elements of `fill` that are still to be put around it; they
+            are not part of `shape`.
+        fill: Value of the padding: 0 or minus infinity.
     """
 
     name: str
@@ -69,7 +68,7 @@ class Blob:
 
     @property
     def done(self) -> bool:
-        """Nothing is left to do."""
+        """Nothing is pending."""
         return self.factor is None and not self.swapped and not any(self.pads)
 
 
@@ -88,14 +87,14 @@ def shape_of(value: ir.Value | None) -> Shape:
 
 
 def constant(value: ir.Value | None) -> NDArray[Any] | None:
-    """Return a constant's numbers, or None for what depends on the input."""
+    """Return a constant's numbers, or None for a tensor that depends on the input."""
     if value is None or not value.is_initializer() or value.const_value is None:
         return None
     return value.const_value.numpy()
 
 
-def lifted(shape: Shape) -> Shape:
-    """Return a shape in 4-D: axes keep their index, ones go behind; a fifth joins the fourth.
+def to_4d(shape: Shape) -> Shape:
+    """Return a shape in 4-D: axes keep their index, ones follow; a fifth axis joins the fourth.
 
     >>> lifted((1, 8)), lifted((1, 8, 2)), lifted((5, 6)), lifted((1, 2, 3, 4, 5))
     ((1, 8, 1, 1), (1, 8, 2, 1), (1, 5, 6, 1), (1, 2, 3, 20))

@@ -30,7 +30,7 @@ V1_LAYERS = 2
 
 
 def parse_prototxt(text: str, place: str) -> Any:
-    """Return the NetParameter that a prototxt says; `place` is its file's name, for messages.
+    """Return the NetParameter of a prototxt; `place` is the name of its file, for messages.
 
     Raises:
         InputError: The text is broken, or has a field that the dialect lacks (`ceil_mode`).
@@ -38,17 +38,17 @@ def parse_prototxt(text: str, place: str) -> Any:
     try:
         return text_format.Parse(text, message("NetParameter"))
     except text_format.ParseError as error:
-        said = str(error).split(" : ", 1)[-1].rstrip(".")
+        reason = str(error).split(" : ", 1)[-1].rstrip(".")
         line = error.GetLine() or 1
-        seen = re.search(r'Message type "caffe\.(\w+)" has no field named "(\w+)"', said)
-        if seen is None:
+        unknown = re.search(r'Message type "caffe\.(\w+)" has no field named "(\w+)"', reason)
+        if unknown is None:
             raise InputError(
                 f"{place}:{line}: a prototxt must be protobuf text, and reading stopped with: "
-                f"{said}. Mend the line."
+                f"{reason}. Mend the line."
             ) from error
         raise InputError(
-            f"{place}:{line}: every field must be known to NNIE's Caffe dialect, and {seen[1]} "
-            f"has no '{seen[2]}'. Remove it."
+            f"{place}:{line}: every field must be known to NNIE's Caffe dialect, and {unknown[1]} "
+            f"has no '{unknown[2]}'. Remove it."
         ) from error
 
 
@@ -63,7 +63,7 @@ def print_prototxt(net: Any) -> str:
 
 
 def parse_caffemodel(data: bytes, place: str) -> Any:
-    """Return the NetParameter that a caffemodel holds; fields of other dialects are passed over.
+    """Return the NetParameter that a caffemodel holds; fields of other dialects are ignored.
 
     Raises:
         InputError: The bytes are no NetParameter, or are one from before Caffe 1.0 (`layers`).
@@ -90,13 +90,13 @@ def caffemodel_bytes(net: Any) -> bytes:
     The parameters of layers that Caffe 1.0 lacks stay out: their field numbers are not public, and
     readers take the structure from the prototxt.
     """
-    plain = message("NetParameter")
-    plain.CopyFrom(net)
-    for layer in plain.layer:
+    public = message("NetParameter")
+    public.CopyFrom(net)
+    for layer in public.layer:
         for field, _ in layer.ListFields():
             if field.number >= EXTENSION:
                 layer.ClearField(field.name)
-    data: bytes = plain.SerializeToString(deterministic=True)
+    data: bytes = public.SerializeToString(deterministic=True)
     return data
 
 

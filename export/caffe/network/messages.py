@@ -1,8 +1,8 @@
-"""The messages of Caffe's protobuf format that networks are written with, and NNIE's own ones.
+"""The messages of Caffe's protobuf format, and those that NNIE adds to it.
 
 Names and numbers of fields are those of Caffe 1.0 (BVLC `caffe.proto`); Permute, Normalize and
 `norm_param` those of its SSD branch. NNIE's messages have no public numbers, so they get free ones
-from `EXTENSION` on: only their names matter, for the mapper reads the structure as text.
+from `EXTENSION` on: only their names matter, because the mapper reads the structure as text.
 """
 
 __all__ = ["EXTENSION", "message"]
@@ -144,8 +144,8 @@ def _classes() -> dict[str, Any]:
             _field(kind, text)
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    found = {n: pool.FindMessageTypeByName(f"caffe.{n}") for n in MESSAGES}
-    return {name: message_factory.GetMessageClass(kind) for name, kind in found.items()}
+    descriptors = {n: pool.FindMessageTypeByName(f"caffe.{n}") for n in MESSAGES}
+    return {name: message_factory.GetMessageClass(kind) for name, kind in descriptors.items()}
 
 
 def _field(kind: Any, text: str) -> None:

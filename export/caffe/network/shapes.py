@@ -1,6 +1,6 @@
-"""The shapes of a Caffe network's blobs, as Caffe 1.0 works them out."""
+"""Infer the shapes of a Caffe network's blobs, as Caffe 1.0 does."""
 
-__all__ = ["Shape", "pooled", "tops_of", "window"]
+__all__ = ["Shape", "height_and_width", "pooled_length", "tops_of"]
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -19,38 +19,40 @@ SAME = frozenset(_SAME.split())
 
 
 def tops_of(layer: Any, bottoms: Sequence[Shape | None]) -> list[Shape | None]:
-    """Return the shape of every top of a layer; None where it cannot be worked out.
+    """Return the shape of every top of a layer; None where it cannot be inferred.
 
     Args:
         layer: LayerParameter.
-        bottoms: Their shapes with batch axis.
+        bottoms: Shapes of the blobs that it reads, with batch axis; None where unknown.
     """
     count = len(layer.top)
-    made = _MADE.get(layer.type)
+    rule = _RULES.get(layer.type)
     if layer.type in ("Input", "Custom"):
         param = layer.input_param if layer.type == "Input" else layer.custom_param
-        told: list[Shape | None] = [tuple(int(d) for d in shape.dim) for shape in param.shape]
-        told = told * count if len(told) == 1 else told  # one shape serves every top
-        return [*told, *[None] * count][:count]
-    known = [shape for shape in bottoms if shape is not None]
-    if not known or len(known) < len(bottoms) or not count:
+        declared: list[Shape | None] = [tuple(int(d) for d in shape.dim) for shape in param.shape]
+        declared = (
+            declared * count if len(declared) == 1 else declared
+        )  # one shape serves every top
+        return [*declared, *[None] * count][:count]
+    shapes = [shape for shape in bottoms if shape is not None]
+    if not shapes or len(shapes) < len(bottoms) or not count:
         return [None] * count
     if layer.type == "Split":
-        return [known[0]] * count
+        return [shapes[0]] * count
     if layer.type == "Slice":
-        return _sliced(layer, known[0], count)
+        return _sliced(layer, shapes[0], count)
     if layer.type in SAME:
-        return [known[0]] * count
+        return [shapes[0]] * count
     try:
-        return [made(layer, known) if made is not None else None, *[None] * (count - 1)]
+        return [rule(layer, shapes) if rule is not None else None, *[None] * (count - 1)]
     except (IndexError, ZeroDivisionError, ValueError):  # a nonsense parameter, which a rule names
         return [None] * count
 
 
-def window(param: Any, name: str, default: int | None = None) -> tuple[int, int]:
+def height_and_width(param: Any, name: str, default: int | None = None) -> tuple[int, int]:
     """Return the height and width of kernel_size, stride, pad or dilation.
 
-    Convolution's are repeated fields, Pooling's single ones; both have `_h` and `_w` beside them.
+    They are repeated fields in Convolution and single ones in Pooling; both have `_h` and `_w` too.
     """
     short = {"kernel_size": "kernel"}.get(name, name)
     spelt = {f.name for f in param.DESCRIPTOR.fields}
@@ -58,46 +60,46 @@ def window(param: Any, name: str, default: int | None = None) -> tuple[int, int]
         return int(getattr(param, f"{short}_h")), int(getattr(param, f"{short}_w"))
     value = getattr(param, name)
     if isinstance(value, int):
-        both = int(value) if param.HasField(name) or default is None else default
-        return both, both
+        side = int(value) if param.HasField(name) or default is None else default
+        return side, side
     if not len(value):
         return (default or 0,) * 2
     return int(value[0]), int(value[-1])
 
 
-def pooled(size: int, kernel: int, stride: int, pad: int) -> int:
-    """Return the rows of a Pooling's top: ceil, less one that would lie in the padding alone.
+def pooled_length(length: int, kernel: int, stride: int, pad: int) -> int:
+    """Return the rows of a Pooling's top: rounded up, less a window that begins in the padding.
 
     BVLC Caffe, pooling_layer.cpp, PoolingLayer::Reshape.
     """
-    rows = -(-(size + 2 * pad - kernel) // stride) + 1
-    if pad and (rows - 1) * stride >= size + pad:
+    rows = -(-(length + 2 * pad - kernel) // stride) + 1
+    if pad and (rows - 1) * stride >= length + pad:
         rows -= 1
     return rows
 
 
 def _convolved(layer: Any, bottoms: Shapes) -> Shape:
     param = layer.convolution_param
-    kernel, stride = window(param, "kernel_size"), window(param, "stride", 1)
-    pad, dilation = window(param, "pad", 0), window(param, "dilation", 1)
+    kernel, stride = height_and_width(param, "kernel_size"), height_and_width(param, "stride", 1)
+    pad, dilation = height_and_width(param, "pad", 0), height_and_width(param, "dilation", 1)
     sizes = []
     for i, size in enumerate(bottoms[0][2:4]):
-        reach = dilation[i] * (kernel[i] - 1) + 1
+        span = dilation[i] * (kernel[i] - 1) + 1
         if layer.type == "Deconvolution":
-            sizes.append(stride[i] * (size - 1) + reach - 2 * pad[i])
+            sizes.append(stride[i] * (size - 1) + span - 2 * pad[i])
         else:
-            sizes.append((size + 2 * pad[i] - reach) // stride[i] + 1)
-    wide = int(param.num_output) or bottoms[0][1]
-    return (bottoms[0][0], wide, *sizes)
+            sizes.append((size + 2 * pad[i] - span) // stride[i] + 1)
+    channels = int(param.num_output) or bottoms[0][1]
+    return (bottoms[0][0], channels, *sizes)
 
 
 def _pooling(layer: Any, bottoms: Shapes) -> Shape:
     param = layer.pooling_param
     if param.global_pooling:
         return (*bottoms[0][:2], 1, 1)
-    kernel, stride = window(param, "kernel_size"), window(param, "stride", 1)
-    pad = window(param, "pad", 0)
-    sizes = [pooled(bottoms[0][2 + i], kernel[i], stride[i], pad[i]) for i in (0, 1)]
+    kernel, stride = height_and_width(param, "kernel_size"), height_and_width(param, "stride", 1)
+    pad = height_and_width(param, "pad", 0)
+    sizes = [pooled_length(bottoms[0][2 + i], kernel[i], stride[i], pad[i]) for i in (0, 1)]
     return (*bottoms[0][:2], *sizes)
 
 
@@ -118,26 +120,26 @@ def _sliced(layer: Any, bottom: Shape, count: int) -> list[Shape | None]:
     if not points:
         points = [bottom[axis] * i // count for i in range(1, count)]
     edges = [0, *points, bottom[axis]]
-    made: list[Shape | None] = []
+    parts: list[Shape | None] = []
     for low, high in pairwise(edges):
-        one = list(bottom)
-        one[axis] = high - low
-        made.append(tuple(one))
-    return [*made, *[None] * count][:count]
+        part = list(bottom)
+        part[axis] = high - low
+        parts.append(tuple(part))
+    return [*parts, *[None] * count][:count]
 
 
 def _reshaped(layer: Any, bottoms: Shapes) -> Shape:
-    """Return Caffe's reading: 0 copies a length, -1 takes what is left."""
+    """Return the shape of Reshape: 0 copies a length, -1 takes the elements that remain."""
     param, bottom = layer.reshape_param, bottoms[0]
     start = param.axis if param.axis >= 0 else len(bottom) + param.axis + 1
     stop = len(bottom) if param.num_axes == -1 else start + param.num_axes
     dims = [int(d) for d in param.shape.dim]
-    made = [bottom[start + i] if d == 0 else d for i, d in enumerate(dims)]
+    lengths = [bottom[start + i] if d == 0 else d for i, d in enumerate(dims)]
     outside = prod(bottom[:start]) * prod(bottom[stop:])
-    if -1 in made:
-        held = prod(d for d in made if d != -1) * outside
-        made[made.index(-1)] = prod(bottom) // held
-    return (*bottom[:start], *made, *bottom[stop:])
+    if -1 in lengths:
+        fixed = prod(d for d in lengths if d != -1) * outside
+        lengths[lengths.index(-1)] = prod(bottom) // fixed
+    return (*bottom[:start], *lengths, *bottom[stop:])
 
 
 def _flattened(layer: Any, bottoms: Shapes) -> Shape:
@@ -168,7 +170,7 @@ def _interpolated(layer: Any, bottoms: Shapes) -> Shape:
     return (n, c, *(d + (d - 1) * (param.zoom_factor - 1) for d in shrunk))
 
 
-_MADE: dict[str, Callable[[Any, Shapes], Shape]] = {
+_RULES: dict[str, Callable[[Any, Shapes], Shape]] = {
     "Convolution": _convolved,
     "Deconvolution": _convolved,
     "DepthwiseConv": _convolved,

@@ -1,1 +1,1 @@
-"""ONNX operators as Caffe layers, one family a file."""
+"""Conversion of ONNX operators to Caffe layers, one family per file."""

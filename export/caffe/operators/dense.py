@@ -1,4 +1,4 @@
-"""Gemm and MatMul as InnerProduct where the network ends, else as a Convolution; BatchNorm."""
+"""Convert Gemm, MatMul and BatchNormalization: InnerProduct where the network ends, else Convolution."""
 
 __all__ = ["DENSE"]
 
@@ -7,19 +7,19 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from quant.export.caffe.network.blob import F64, Blob, Refusal, constant, lifted, shape_of
+from quant.export.caffe.network.blob import F64, Blob, Refusal, constant, shape_of, to_4d
 from quant.export.caffe.network.moves import reshaped
-from quant.export.caffe.network.net import Net
-from quant.export.caffe.network.read import SAME_ORDER, factored, finished, read
-from quant.export.caffe.operators.conv import weight_and_bias, write_conv
+from quant.export.caffe.network.net import NetWriter
+from quant.export.caffe.network.read import SAME_ORDER, read_blob, write_pending, write_scale
+from quant.export.caffe.operators.conv import Convolution, weight_and_bias, write_conv
 
-KERNEL = 255
+MAX_KERNEL = 255
 """Longest side of a kernel."""
-LAST = SAME_ORDER | {"Relu", "LeakyRelu", "PRelu", "Sigmoid", "Tanh", "Elu", "Softmax"}
-"""What may stand between an InnerProduct and the network's output."""
+FOLLOWERS = SAME_ORDER | {"Relu", "LeakyRelu", "PRelu", "Sigmoid", "Tanh", "Elu", "Softmax"}
+"""Operators that may stand between an InnerProduct and the network's output."""
 
 
-def _dense(net: Net, node: ir.Node) -> None:
+def _dense(net: NetWriter, node: ir.Node) -> None:
     """Convert Gemm, or MatMul with a constant, of one row of numbers.
 
     The mapper lets only activations and Softmax follow an InnerProduct, so one inside the network
@@ -39,18 +39,21 @@ def _dense(net: Net, node: ir.Node) -> None:
             "Write it as a 1x1 Conv, or cut the network before this node.",
         )
     blob, weight = _input(net, node, weight)
-    if _last(node.outputs[0]):
+    if _only_followers(node.outputs[0]):
         blobs = [weight] if bias is None else [weight, bias]
-        layer, made = net.add("InnerProduct", [blob], (1, len(weight)), blobs=blobs)
+        layer, top = net.add("InnerProduct", [blob], (1, len(weight)), blobs=blobs)
         layer.inner_product_param.num_output = len(weight)
         if bias is None:
             layer.inner_product_param.bias_term = False
-        net.bind(node.outputs[0], made)
+        net.bind(node.outputs[0], top)
         return
-    if len(blob.shape) != 4 or max(blob.shape[2:]) > KERNEL:
+    if len(blob.shape) != 4 or max(blob.shape[2:]) > MAX_KERNEL:
         blob = reshaped(net, blob, (1, weight.shape[1], 1, 1))
     kernel = weight.reshape(len(weight), *blob.shape[1:])
-    net.bind(node.outputs[0], write_conv(net, blob, kernel, bias, (1, len(weight), 1, 1)))
+    net.bind(
+        node.outputs[0],
+        write_conv(net, blob, Convolution(weight=kernel, bias=bias), (1, len(weight), 1, 1)),
+    )
 
 
 def _gemm(node: ir.Node, weight: F64, bias: F64 | None) -> tuple[F64, F64 | None]:
@@ -64,11 +67,11 @@ def _gemm(node: ir.Node, weight: F64, bias: F64 | None) -> tuple[F64, F64 | None
     return weight * node.attributes.get_float("alpha", 1.0), bias
 
 
-def _input(net: Net, node: ir.Node, weight: F64) -> tuple[Blob, F64]:
-    """Return the input, and the weight into which its factor and channel order went."""
-    blob = net.raw(node.inputs[0])
+def _input(net: NetWriter, node: ir.Node, weight: F64) -> tuple[Blob, F64]:
+    """Return the input blob, and the weight with the input's factor and channel order in it."""
+    blob = net.blob(node.inputs[0])
     if blob.done or any(blob.pads):
-        return finished(net, blob), weight
+        return write_pending(net, blob), weight
     table = weight.reshape(len(weight), blob.shape[1], -1)
     if blob.factor is not None:
         table = table * blob.factor[:, None]
@@ -77,14 +80,14 @@ def _input(net: Net, node: ir.Node, weight: F64) -> tuple[Blob, F64]:
     return Blob(blob.name, blob.shape), table.reshape(weight.shape)
 
 
-def _last(value: ir.Value) -> bool:
+def _only_followers(value: ir.Value) -> bool:
     """Return whether only activations and Softmax follow."""
     readers = [use.node for use in value.uses()]
-    return all(n.op_type in LAST and all(map(_last, n.outputs)) for n in readers)
+    return all(n.op_type in FOLLOWERS and all(map(_only_followers, n.outputs)) for n in readers)
 
 
-def _batch_norm(net: Net, node: ir.Node) -> None:
-    """Convert what preparation could not fold: BatchNorm, and Scale in its place."""
+def _batch_norm(net: NetWriter, node: ir.Node) -> None:
+    """Convert a BatchNormalization that preparation did not fold: BatchNorm, then Scale in place."""
     parameters = [constant(v) for v in node.inputs[1:]]
     if any(p is None for p in parameters) or node.attributes.get_int("training_mode", 0) != 0:
         raise Refusal(
@@ -94,12 +97,12 @@ def _batch_norm(net: Net, node: ir.Node) -> None:
             "Export the model in evaluation mode.",
         )
     gain, beta, mean, variance = (np.asarray(p, np.float64) for p in parameters)
-    blob = read(net, node.inputs[0], lifted(shape_of(node.inputs[0])))
-    layer, made = net.add("BatchNorm", [blob], blob.shape, blobs=[mean, variance, np.ones(1)])
+    blob = read_blob(net, node.inputs[0], to_4d(shape_of(node.inputs[0])))
+    layer, top = net.add("BatchNorm", [blob], blob.shape, blobs=[mean, variance, np.ones(1)])
     layer.batch_norm_param.use_global_stats = True
     layer.batch_norm_param.eps = node.attributes.get_float("epsilon", 1e-5)
-    made = factored(net, made, gain, beta, role="scale", in_place=True)
-    net.bind(node.outputs[0], made)
+    top = write_scale(net, top, gain, beta, role="scale", in_place=True)
+    net.bind(node.outputs[0], top)
 
 
 DENSE: dict[str, Any] = {"Gemm": _dense, "MatMul": _dense, "BatchNormalization": _batch_norm}

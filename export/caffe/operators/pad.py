@@ -1,4 +1,4 @@
-"""Pad: zeros around height and width are left to the layer that reads them."""
+"""Convert Pad: zeros around height and width are left to the layer that reads the tensor."""
 
 __all__ = ["pad"]
 
@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import onnx_ir as ir
 
-from quant.export.caffe.network.blob import Refusal, constant, lifted, shape_of
-from quant.export.caffe.network.moves import mix, reshaped
-from quant.export.caffe.network.net import Net
-from quant.export.caffe.network.read import finished
+from quant.export.caffe.network.blob import Refusal, constant, shape_of, to_4d
+from quant.export.caffe.network.moves import mix_channels, reshaped
+from quant.export.caffe.network.net import NetWriter
+from quant.export.caffe.network.read import write_pending
 
 
-def pad(net: Net, node: ir.Node) -> None:
+def pad(net: NetWriter, node: ir.Node) -> None:
     """Convert Pad: height and width are left to the layer that reads it, channels are a 1x1 Conv."""
     shape = shape_of(node.inputs[0])
     amounts = constant(node.inputs[1])
@@ -22,8 +22,8 @@ def pad(net: Net, node: ir.Node) -> None:
     mode = node.attributes.get_string("mode", "constant")
     fill = 0.0 if number is None or not number.size else float(number.reshape(-1)[0])
     if mode != "constant" or amounts is None or (fill != 0 and fill > -3e38):
-        seen = f"mode '{mode}'" if mode != "constant" else f"padding with {fill:g}"
-        raise Refusal(1, seen, "padding with 0", "Pad with zeros.")
+        saw = f"mode '{mode}'" if mode != "constant" else f"padding with {fill:g}"
+        raise Refusal(1, saw, "padding with 0", "Pad with zeros.")
     before, after = _amounts(amounts, axes, len(shape))
     if len(shape) not in (3, 4) or shape[0] != 1 or before[0] or after[0]:
         raise Refusal(
@@ -32,12 +32,12 @@ def pad(net: Net, node: ir.Node) -> None:
     before, after = ([*a, 0, 0][:4] for a in (before, after))
     if min(*before, *after) < 0:
         raise Refusal(1, "negative padding", "a Slice", "Write it as a Slice.")
-    blob = net.raw(node.inputs[0])
-    if any(blob.pads) or before[1] or after[1] or blob.shape != lifted(shape):
-        blob = reshaped(net, finished(net, blob), lifted(shape))
+    blob = net.blob(node.inputs[0])
+    if any(blob.pads) or before[1] or after[1] or blob.shape != to_4d(shape):
+        blob = reshaped(net, write_pending(net, blob), to_4d(shape))
     if before[1] or after[1]:
         table = np.pad(np.eye(shape[1]), ((before[1], after[1]), (0, 0)))
-        blob = mix(net, blob, table)
+        blob = mix_channels(net, blob, table)
     pads = before[2], before[3], after[2], after[3]
     net.bind(node.outputs[0], replace(blob, pads=pads, fill=fill if any(pads) else 0.0))
 
@@ -47,8 +47,8 @@ def _amounts(
 ) -> tuple[list[int], list[int]]:
     """Return the elements to add before and behind each axis."""
     before, after = [0] * rank, [0] * rank
-    named = range(rank) if axes is None else [int(a) % rank for a in axes.reshape(-1)]
-    half = amounts.reshape(2, -1)
-    for index, axis in enumerate(named):
-        before[axis], after[axis] = int(half[0][index]), int(half[1][index])
+    padded_axes = range(rank) if axes is None else [int(a) % rank for a in axes.reshape(-1)]
+    halves = amounts.reshape(2, -1)
+    for index, axis in enumerate(padded_axes):
+        before[axis], after[axis] = int(halves[0][index]), int(halves[1][index])
     return before, after

@@ -1,4 +1,4 @@
-"""Resize and the rearrangements between channels and space, as 0/1 convolutions."""
+"""Convert Resize, SpaceToDepth and DepthToSpace to 0/1 convolutions."""
 
 __all__ = ["RESIZES"]
 
@@ -10,19 +10,19 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quant.export.caffe.network.blob import Blob, Refusal, constant, shape_of
-from quant.export.caffe.network.moves import broadcast, select
-from quant.export.caffe.network.net import Net
-from quant.export.caffe.network.read import read
-from quant.export.caffe.network.windows import image_of
-from quant.export.caffe.operators.conv import write_conv
+from quant.export.caffe.network.moves import broadcast, pick_elements
+from quant.export.caffe.network.net import NetWriter
+from quant.export.caffe.network.read import read_blob
+from quant.export.caffe.network.windows import image_shape
+from quant.export.caffe.operators.conv import Convolution, write_conv
 
 Indices = NDArray[np.int64]
 
 
-def _resize(net: Net, node: ir.Node) -> None:
+def _resize(net: NetWriter, node: ir.Node) -> None:
     """Convert Resize by nearest neighbour: doubling is a grouped Deconvolution of ones."""
-    image, out = image_of(node), shape_of(node.outputs[0])
-    blob = read(net, node.inputs[0], image)
+    image, out = image_shape(node), shape_of(node.outputs[0])
+    blob = read_blob(net, node.inputs[0], image)
     mode = node.attributes.get_string("mode", "nearest")
     if image == out:
         net.bind(node.outputs[0], blob)
@@ -39,7 +39,7 @@ def _resize(net: Net, node: ir.Node) -> None:
         )
 
 
-def _nearest(net: Net, node: ir.Node, blob: Blob) -> Blob:
+def _nearest(net: NetWriter, node: ir.Node, blob: Blob) -> Blob:
     """Return the blob with every row and column repeated, or some of them picked."""
     scales = _scales(node)
     places = [
@@ -58,94 +58,89 @@ def _nearest(net: Net, node: ir.Node, blob: Blob) -> Blob:
             "nearest by a whole number",
             "Use nearest by 2 with coordinate_transformation_mode asymmetric.",
         )
-    starts = tuple(int(p[0]) for p in places)
-    strides, counts = tuple(s.pop() for s in steps), tuple(len(p) for p in places)
-    return select(net, blob, starts, strides, counts)  # type: ignore[arg-type]
+    ranges = [(int(p[0]), s.pop(), len(p)) for p, s in zip(places, steps, strict=True)]
+    return pick_elements(net, blob, ranges)
 
 
 def _scales(node: ir.Node) -> list[float]:
-    """Return the scales of height and width: as given, else from the sizes."""
-    given = constant(node.inputs[2]) if len(node.inputs) > 2 else None
-    if given is not None and given.size:
-        return [float(s) for s in given.reshape(-1)[-2:]]
-    ends = zip(shape_of(node.outputs[0])[2:], shape_of(node.inputs[0])[2:], strict=True)
-    return [a / b for a, b in ends]
+    """Return the scales of height and width: the node's own, else from the sizes."""
+    scales = constant(node.inputs[2]) if len(node.inputs) > 2 else None
+    if scales is not None and scales.size:
+        return [float(s) for s in scales.reshape(-1)[-2:]]
+    lengths = zip(shape_of(node.outputs[0])[2:], shape_of(node.inputs[0])[2:], strict=True)
+    return [a / b for a, b in lengths]
 
 
 def _places(node: ir.Node, length: int, count: int, scale: float) -> Indices:
-    """Return which element each result is: ONNX's Resize, attribute coordinate_transformation_mode."""
+    """Return the index of the element that each result copies, after ONNX's Resize."""
     x = np.arange(count, dtype=np.float64)
     mode = node.attributes.get_string("coordinate_transformation_mode", "half_pixel")
     if mode == "asymmetric":
-        at = x / scale
+        source = x / scale
     elif mode == "align_corners":
-        at = x * (length - 1) / (count - 1) if count > 1 else x * 0
+        source = x * (length - 1) / (count - 1) if count > 1 else x * 0
     elif mode in ("half_pixel", "pytorch_half_pixel", "half_pixel_symmetric"):
-        at = (x + 0.5) / scale - 0.5
+        source = (x + 0.5) / scale - 0.5
     else:
         raise Refusal(18, f"coordinates '{mode}'", "'asymmetric'", "Use asymmetric coordinates.")
     rounding = node.attributes.get_string("nearest_mode", "round_prefer_floor")
     rounded = {
-        "floor": np.floor(at),
-        "ceil": np.ceil(at),
-        "round_prefer_ceil": np.floor(at + 0.5),
-        "round_prefer_floor": np.ceil(at - 0.5),
+        "floor": np.floor(source),
+        "ceil": np.ceil(source),
+        "round_prefer_ceil": np.floor(source + 0.5),
+        "round_prefer_floor": np.ceil(source - 0.5),
     }[rounding]
-    made: Indices = np.clip(rounded, 0, length - 1).astype(np.int64)
-    return made
+    indices: Indices = np.clip(rounded, 0, length - 1).astype(np.int64)
+    return indices
 
 
-def _repeated(net: Net, blob: Blob, times: list[int]) -> Blob:
+def _repeated(net: NetWriter, blob: Blob, times: list[int]) -> Blob:
     """Write one Deconvolution of ones for each prime factor: only kernel 2, stride 2 is proven."""
     steps = []
-    left = list(times)
-    while max(left) > 1:
-        step = [next((p for p in range(2, n + 1) if n % p == 0), 1) for n in left]
+    remaining = list(times)
+    while max(remaining) > 1:
+        step = [next((p for p in range(2, n + 1) if n % p == 0), 1) for n in remaining]
         steps.append(step)
-        left = [n // s for n, s in zip(left, step, strict=True)]
+        remaining = [n // s for n, s in zip(remaining, step, strict=True)]
     channels = blob.shape[1]
-    for index, (high, wide) in enumerate(steps):
-        shape = (1, channels, blob.shape[2] * high, blob.shape[3] * wide)
+    for index, (rows, columns) in enumerate(steps):
+        shape = (1, channels, blob.shape[2] * rows, blob.shape[3] * columns)
         role = "" if index == len(steps) - 1 else f"step{index}"
-        ones = np.ones((channels, 1, high, wide))
-        blob = write_conv(
-            net,
-            blob,
-            ones,
-            None,
-            shape,
+        layer = Convolution(
+            weight=np.ones((channels, 1, rows, columns)),
             group=channels,
-            stride=(high, wide),
+            stride=(rows, columns),
             kind="Deconvolution",
-            role=role,
         )
+        blob = write_conv(net, blob, layer, shape, role)
     return blob
 
 
-def _space_to_depth(net: Net, node: ir.Node) -> None:
+def _space_to_depth(net: NetWriter, node: ir.Node) -> None:
     """Convert SpaceToDepth: a convolution whose kernel and stride are the block."""
-    image, size = image_of(node), node.attributes.get_int("blocksize", 1)
+    image, size = image_shape(node), node.attributes.get_int("blocksize", 1)
     channels = image[1]
     eye = np.eye(channels * size * size).reshape(size, size, channels, size, size, channels)
     weight = eye.transpose(0, 1, 2, 5, 3, 4).reshape(-1, channels, size, size)
-    blob = read(net, node.inputs[0], image)
-    made = write_conv(net, blob, weight, None, shape_of(node.outputs[0]), stride=(size, size))
-    net.bind(node.outputs[0], made)
+    blob = read_blob(net, node.inputs[0], image)
+    layer = Convolution(weight=weight, stride=(size, size))
+    top = write_conv(net, blob, layer, shape_of(node.outputs[0]))
+    net.bind(node.outputs[0], top)
 
 
-def _depth_to_space(net: Net, node: ir.Node) -> None:
+def _depth_to_space(net: NetWriter, node: ir.Node) -> None:
     """Convert DepthToSpace: a Deconvolution whose kernel and stride are the block."""
-    image, size = image_of(node), node.attributes.get_int("blocksize", 1)
+    image, size = image_shape(node), node.attributes.get_int("blocksize", 1)
     channels = image[1] // (size * size)
     eye = np.eye(image[1])
     if node.attributes.get_string("mode", "DCR") == "DCR":
         weight = eye.reshape(image[1], size, size, channels).transpose(0, 3, 1, 2)
     else:
         weight = eye.reshape(image[1], channels, size, size)
-    blob = read(net, node.inputs[0], image)
-    out = shape_of(node.outputs[0])
-    made = write_conv(net, blob, weight, None, out, stride=(size, size), kind="Deconvolution")
-    net.bind(node.outputs[0], made)
+    blob = read_blob(net, node.inputs[0], image)
+    layer = Convolution(weight=weight, stride=(size, size), kind="Deconvolution")
+    top = write_conv(net, blob, layer, shape_of(node.outputs[0]))
+    net.bind(node.outputs[0], top)
 
 
 RESIZES: dict[str, Any] = {

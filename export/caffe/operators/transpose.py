@@ -1,6 +1,6 @@
-"""Transpose: two blocks of axes that change places are a Permute, channels a 1x1 convolution."""
+"""Convert Transpose: a Permute where two blocks of axes swap, a 1x1 convolution of channels."""
 
-__all__ = ["permuted", "transpose"]
+__all__ = ["transpose", "write_permute"]
 
 from collections.abc import Sequence
 from itertools import accumulate
@@ -9,27 +9,28 @@ from math import prod
 import numpy as np
 import onnx_ir as ir
 
-from quant.export.caffe.network.blob import Blob, Refusal, Shape, lifted, shape_of
-from quant.export.caffe.network.moves import MOST, mix, reshaped
-from quant.export.caffe.network.net import Net
-from quant.export.caffe.network.read import LARGEST, read
-from quant.export.caffe.operators.concat import joined
-from quant.export.caffe.operators.slice import sliced
+from quant.export.caffe.network.blob import Blob, Refusal, shape_of, to_4d
+from quant.export.caffe.network.moves import MAX_CONCAT_INPUTS, mix_channels, reshaped
+from quant.export.caffe.network.net import NetWriter
+from quant.export.caffe.network.read import MAX_LENGTH, read_blob
+from quant.export.caffe.network.shapes import Shape
+from quant.export.caffe.operators.concat import write_concat
+from quant.export.caffe.operators.slice import write_slice
 
 
-def transpose(net: Net, node: ir.Node) -> None:
-    """Convert Transpose: two blocks of axes that change places are a Permute to 0,2,3,1."""
+def transpose(net: NetWriter, node: ir.Node) -> None:
+    """Convert Transpose: two blocks of axes that swap become a Permute to 0,2,3,1."""
     shape = shape_of(node.inputs[0])
     order = node.attributes.get_ints("perm", None) or range(len(shape))[::-1]
     blocks, order = _blocks(shape, order)
     if list(order) == sorted(order):
-        net.bind(node.outputs[0], read(net, node.inputs[0]))
+        net.bind(node.outputs[0], read_blob(net, node.inputs[0]))
     elif list(order) == [1, 0]:
-        net.bind(node.outputs[0], _swapped(net, node, blocks))
+        net.bind(node.outputs[0], _transpose_by_permute(net, node, blocks))
     elif order[-1] == len(order) - 1:
-        net.bind(node.outputs[0], _shuffled(net, node, blocks, order))
-    elif list(order) == [0, 2, 1] and blocks[0] <= MOST:
-        net.bind(node.outputs[0], _each(net, node, blocks))
+        net.bind(node.outputs[0], _transpose_channels(net, node, blocks, order))
+    elif list(order) == [0, 2, 1] and blocks[0] <= MAX_CONCAT_INPUTS:
+        net.bind(node.outputs[0], _transpose_parts(net, node, blocks))
     else:
         raise Refusal(
             12,
@@ -41,11 +42,11 @@ def transpose(net: Net, node: ir.Node) -> None:
 
 def _blocks(shape: Shape, perm: Sequence[int]) -> tuple[list[int], list[int]]:
     """Return the lengths of the blocks of axes that stay together, and their new order."""
-    kept = [a for a in perm if shape[a] != 1]
+    moved = [a for a in perm if shape[a] != 1]
     runs: list[list[int]] = []
-    for axis in kept:
+    for axis in moved:
         last = runs[-1][-1] if runs else None
-        if last is not None and axis > last and not any(last < a < axis for a in kept):
+        if last is not None and axis > last and not any(last < a < axis for a in moved):
             runs[-1].append(axis)
         else:
             runs.append([axis])
@@ -54,48 +55,52 @@ def _blocks(shape: Shape, perm: Sequence[int]) -> tuple[list[int], list[int]]:
     return lengths, [ranked.index(i) for i in range(len(runs))]
 
 
-def _swapped(net: Net, node: ir.Node, blocks: Sequence[int]) -> Blob:
+def _transpose_by_permute(net: NetWriter, node: ir.Node, blocks: Sequence[int]) -> Blob:
     """Write a Permute of 0,2,3,1 over `[1, first block, ...]`."""
     first, second = blocks
-    blob = read(net, node.inputs[0])
+    blob = read_blob(net, node.inputs[0])
     if len(blob.shape) != 4 or blob.shape[1] != first:
-        own = lifted(shape_of(node.inputs[0]))
-        blob = reshaped(net, blob, own if own[1] == first else (1, first, *_split(second)))
-    return permuted(net, blob)
+        own = to_4d(shape_of(node.inputs[0]))
+        blob = reshaped(net, blob, own if own[1] == first else (1, first, *_two_factors(second)))
+    return write_permute(net, blob)
 
 
-def permuted(net: Net, blob: Blob, role: str = "") -> Blob:
+def write_permute(net: NetWriter, blob: Blob, role: str = "") -> Blob:
     """Write a Permute of a 4-D blob to 0,2,3,1."""
     shape = (1, *blob.shape[2:], blob.shape[1])
-    layer, made = net.add("Permute", [blob], shape, role=role)
+    layer, top = net.add("Permute", [blob], shape, role=role)
     layer.permute_param.order.extend((0, 2, 3, 1))
-    return made
+    return top
 
 
-def _each(net: Net, node: ir.Node, blocks: Sequence[int]) -> Blob:
+def _transpose_parts(net: NetWriter, node: ir.Node, blocks: Sequence[int]) -> Blob:
     """Write a Transpose of the last two of three blocks: a Permute for each part of the first."""
-    count, channels, rest = blocks
-    blob = read(net, node.inputs[0])
+    count, channels, area = blocks
+    blob = read_blob(net, node.inputs[0])
     if len(blob.shape) != 4 or blob.shape[1] != count * channels:
-        blob = reshaped(net, blob, (1, count * channels, *_split(rest)))
+        blob = reshaped(net, blob, (1, count * channels, *_two_factors(area)))
     ends = list(accumulate([channels] * count))
-    parts = sliced(net, blob, 1, ends, role="parts")
-    made = [permuted(net, p, f"part{i}") for i, p in enumerate(parts)]
-    return joined(net, made, 1)
+    parts = write_slice(net, blob, 1, ends, role="parts")
+    transposed = [write_permute(net, p, f"part{i}") for i, p in enumerate(parts)]
+    return write_concat(net, transposed, 1)
 
 
-def _split(length: int) -> tuple[int, int]:
+def _two_factors(length: int) -> tuple[int, int]:
     """Return two factors of a length, the second 1 where that fits."""
-    wide = next((d for d in range(1, LARGEST + 1) if length % d == 0 and length // d <= LARGEST), 1)
+    wide = next(
+        (d for d in range(1, MAX_LENGTH + 1) if length % d == 0 and length // d <= MAX_LENGTH), 1
+    )
     return length // wide, wide
 
 
-def _shuffled(net: Net, node: ir.Node, blocks: Sequence[int], order: Sequence[int]) -> Blob:
+def _transpose_channels(
+    net: NetWriter, node: ir.Node, blocks: Sequence[int], order: Sequence[int]
+) -> Blob:
     """Write a Transpose that leaves the last block in place: channels are put in another order."""
     *mixed, last = blocks
     channels = prod(mixed)
-    blob = read(net, node.inputs[0])
+    blob = read_blob(net, node.inputs[0])
     if len(blob.shape) != 4 or blob.shape[1] != channels:
-        blob = reshaped(net, blob, (1, channels, *_split(last)))
+        blob = reshaped(net, blob, (1, channels, *_two_factors(last)))
     indices = np.arange(channels).reshape(mixed).transpose(order[:-1]).reshape(-1)
-    return mix(net, blob, np.eye(channels)[indices])
+    return mix_channels(net, blob, np.eye(channels)[indices])

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from math import prod
 from typing import Any
 
-from quant.export.caffe.network.shapes import window
+from quant.export.caffe.network.shapes import height_and_width
 from quant.export.nnie.check.rules import finding
 from quant.export.nnie.graph.mapper_net import ACTIVATIONS, Net, Site
 from quant.target.finding import Finding
@@ -195,10 +195,14 @@ def _windows(site: Site) -> Iterator[Finding]:
         return
     pooling = site.type == "Pooling"
     param = site.layer.pooling_param if pooling else site.layer.convolution_param
-    kernel = () if pooling and param.global_pooling else window(param, "kernel_size")
-    seen = {"kernel": kernel, "stride": window(param, "stride", 1), "pad": window(param, "pad", 0)}
+    kernel = () if pooling and param.global_pooling else height_and_width(param, "kernel_size")
+    seen = {
+        "kernel": kernel,
+        "stride": height_and_width(param, "stride", 1),
+        "pad": height_and_width(param, "pad", 0),
+    }
     if not pooling:
-        seen["dilation"] = window(param, "dilation", 1)
+        seen["dilation"] = height_and_width(param, "dilation", 1)
     for name, values in seen.items():
         least = 0 if name == "pad" else 1
         if any(not least <= value <= GREATEST for value in values):

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from quant.common.errors import UnsupportedError
+from quant.export.caffe.build import CaffeOptions
 from quant.export.caffe.convert import convert, refusals
 from quant.export.nnie.check.rules import finding
 from quant.export.nnie.check.speed import check_speed, convolving_nodes
@@ -48,7 +49,9 @@ def check_model(graph: Graph, deployment: Deployment) -> list[Finding]:
 def _left(split: Split, sizes: Mapping[str, tuple[int, ...]]) -> list[Finding]:
     """Try the conversion of what stays: a blob beside a Custom layer has limits too."""
     try:
-        convert(split.head, sizes=sizes if split.tail is None else {}, custom=split.custom)
+        convert(
+            split.head, CaffeOptions(sizes=sizes if split.tail is None else {}, custom=split.custom)
+        )
     except UnsupportedError as error:
         saw = "a rest, beside what falls back, that does not convert"
         return [finding(10, "error", "the model", saw, "a form in NNIE's Caffe", str(error))]

@@ -4,7 +4,7 @@ __all__ = ["check_pools"]
 
 from collections.abc import Iterator, Mapping
 
-from quant.export.caffe.network.shapes import Shape, window
+from quant.export.caffe.network.shapes import Shape, height_and_width
 from quant.export.nnie.check.rules import finding
 from quant.export.nnie.files.record import Row
 from quant.export.nnie.graph.mapper_net import Net, Site
@@ -61,7 +61,7 @@ def _rounded(site: Site) -> Iterator[Finding]:
 
 def _padded(site: Site, record: Mapping[str, Row]) -> Iterator[Finding]:
     param = site.layer.pooling_param
-    pads = " x ".join(map(str, window(param, "pad", 0)))
+    pads = " x ".join(map(str, height_and_width(param, "pad", 0)))
     row = record.get(site.name)
     if param.pool != AVERAGE or pads == "0 x 0" or (row is not None and row.pads == pads):
         return
@@ -74,8 +74,8 @@ def _padded(site: Site, record: Mapping[str, Row]) -> Iterator[Finding]:
 
 def _floor(site: Site, bottom: Shape) -> Shape:
     param = site.layer.pooling_param
-    kernel, stride = window(param, "kernel_size"), window(param, "stride", 1)
-    pad = window(param, "pad", 0)
+    kernel, stride = height_and_width(param, "kernel_size"), height_and_width(param, "stride", 1)
+    pad = height_and_width(param, "pad", 0)
     return tuple(
         (size + 2 * p - k) // max(s, 1) + 1
         for size, k, s, p in zip(bottom[2:], kernel, stride, pad, strict=True)

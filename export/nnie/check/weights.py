@@ -10,7 +10,7 @@ import numpy as np
 
 from quant.common.errors import InputError
 from quant.export.caffe.network.files import blob_array, blob_shape
-from quant.export.caffe.network.shapes import window
+from quant.export.caffe.network.shapes import height_and_width
 from quant.export.nnie.check.layers import CONVOLVING, LONGEST
 from quant.export.nnie.check.rules import finding
 from quant.export.nnie.graph.mapper_net import Net, Site
@@ -108,7 +108,7 @@ def wanted_blobs(site: Site) -> list[tuple[int, ...]] | None:
 
 def _convolving(site: Site, inputs: int) -> list[tuple[int, ...]]:
     param = site.layer.convolution_param
-    outputs, kernel = int(param.num_output) or inputs, window(param, "kernel_size")
+    outputs, kernel = int(param.num_output) or inputs, height_and_width(param, "kernel_size")
     group = max(inputs if site.type == "DepthwiseConv" else int(param.group), 1)
     weight = (outputs, inputs // group, *kernel)
     if site.type == "Deconvolution":

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 
 from quant.export.caffe.convert import CaffeNet
 from quant.export.caffe.network.files import parse_prototxt
-from quant.export.caffe.network.shapes import Shape, window
+from quant.export.caffe.network.shapes import Shape, height_and_width
 from quant.export.nnie.graph.mapper_net import net_of
 from quant.graph.prepared_graph import Graph
 
@@ -72,7 +72,7 @@ def record_rows(graph: Graph, caffe: CaffeNet) -> list[Row]:
     for site in net_of(parse_prototxt(caffe.prototxt, graph.name)).sites:
         node = makers.get(site.name, "")
         pooling = site.type == "Pooling" and not site.layer.pooling_param.global_pooling
-        pads = window(site.layer.pooling_param, "pad", 0) if pooling else ()
+        pads = height_and_width(site.layer.pooling_param, "pad", 0) if pooling else ()
         rows.append(
             Row(
                 layer=site.name,

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from quant.common.errors import InputError
+from quant.export.caffe.build import CaffeOptions
 from quant.export.caffe.convert import CaffeNet, convert
 from quant.export.caffe.network.files import blob_array, parse_caffemodel, parse_prototxt
 from quant.export.caffe.network.messages import message
@@ -45,7 +46,7 @@ def wanted(proto: onnx.ModelProto, image: NDArray[np.float32]) -> Any:
 
 def test_layers_of_high_precision_end_in_hp_in_both_files() -> None:
     """Caffe finds weights by the layer's name, and the mapper the precision."""
-    net = convert(prepared(conv_relu_net()), high={"conv1", "fc", "relu1"})
+    net = convert(prepared(conv_relu_net()), CaffeOptions(high={"conv1", "fc", "relu1"}))
 
     assert [n for n in layers(net) if n.endswith("_hp")] == ["conv1_hp", "fc_hp"]
     assert net.layers["conv1"] == "conv1_hp"
@@ -66,7 +67,7 @@ def test_an_output_that_is_read_on_is_reported_and_an_inner_tensor_on_wish() -> 
         }""",
         weights(0, w1=(4, 3, 1, 1), w2=(4, 4, 1, 1), w3=(2, 4, 1, 1)),
     )
-    net = convert(prepared(proto), report={"c"})
+    net = convert(prepared(proto), CaffeOptions(report={"c"}))
 
     assert net.outputs == ("mid_report", "output", "c_report")
     assert list(layers(net)["c2"].bottom) == ["mid_report"]
@@ -75,7 +76,7 @@ def test_an_output_that_is_read_on_is_reported_and_an_inner_tensor_on_wish() -> 
 
 def test_a_tensor_that_is_reported_is_not_overwritten() -> None:
     """To see a convolution before its Relu, the Relu must write elsewhere."""
-    net = convert(prepared(conv_relu_net()), report={"a"})
+    net = convert(prepared(conv_relu_net()), CaffeOptions(report={"a"}))
 
     assert net.tops["a"] == "a_report"
     assert list(layers(net)["relu1"].top) == ["relu1"]
@@ -84,7 +85,7 @@ def test_a_tensor_that_is_reported_is_not_overwritten() -> None:
 
 def test_a_tensor_that_is_none_is_one_sentence() -> None:
     with pytest.raises(InputError) as caught:
-        convert(prepared(conv_relu_net()), report={"w1"})
+        convert(prepared(conv_relu_net()), CaffeOptions(report={"w1"}))
 
     assert str(caught.value) == (
         "net.onnx: a reported tensor must be made by a layer, and 'w1' is not. Report another one."
@@ -116,7 +117,7 @@ def test_a_factor_and_a_channel_order_go_into_the_first_layer_exactly() -> None:
         {**weights(0, w=(2, 3, 3, 3)), "pads": np.array([0, 0, 0, 0, 0, 0, 1, 1])},
     )
     for proto in (conv_relu_net(), gemm_net(), padded):
-        net = convert(prepared(proto), factors={"input": factor}, swapped={"input"})
+        net = convert(prepared(proto), CaffeOptions(factors={"input": factor}, swapped={"input"}))
         given = (IMAGE / factor.reshape(1, 3, 1, 1))[:, ::-1].astype(np.float32)
 
         assert "Scale" not in net.prototxt
@@ -135,7 +136,9 @@ def test_a_factor_that_no_layer_can_take_becomes_one(swapped: bool) -> None:
     )
     factor = np.array([0.5, 2, 3])
     order = {"input"} if swapped else set()
-    net = convert(Graph(ir.from_proto(proto), "net"), factors={"input": factor}, swapped=order)
+    net = convert(
+        Graph(ir.from_proto(proto), "net"), CaffeOptions(factors={"input": factor}, swapped=order)
+    )
     given = (IMAGE / factor.reshape(1, 3, 1, 1))[:, :: -1 if swapped else 1].astype(np.float32)
 
     assert net.prototxt.count('"Scale"') == (not swapped)
@@ -162,9 +165,11 @@ def test_a_shift_is_added_to_the_bias_which_is_made_for_it() -> None:
         weights(0, w=(2, 3, 1, 1)),
     )
     shift = np.array([0.25, -1], np.float32)
-    net = convert(Graph(ir.from_proto(proto), "net"), shifts={"c": shift})
+    net = convert(Graph(ir.from_proto(proto), "net"), CaffeOptions(shifts={"c": shift}))
     old = blobs(convert(prepared(conv_relu_net())), "conv1")[1]
-    both = blobs(convert(prepared(conv_relu_net()), shifts={"conv1": old}), "conv1")[1]
+    both = blobs(convert(prepared(conv_relu_net()), CaffeOptions(shifts={"conv1": old})), "conv1")[
+        1
+    ]
 
     assert np.array_equal(blobs(net, "c")[1], shift)
     assert np.array_equal(both, 2 * old)
@@ -180,7 +185,7 @@ def test_a_custom_layer_tells_the_shapes_of_what_the_host_computes() -> None:
         }""",
         {**weights(0, w1=(4, 4, 1, 1), w2=(2, 3, 1, 1)), "k": np.array([3])},
     )
-    net = convert(Graph(ir.from_proto(proto), "net"), custom={"odd"})
+    net = convert(Graph(ir.from_proto(proto), "net"), CaffeOptions(custom={"odd"}))
     layer = layers(net)["odd"]
 
     assert layer.type == "Custom"
@@ -212,7 +217,7 @@ def test_names_of_inputs_and_outputs_fit_the_board() -> None:
     long = "a/very/long/name/of/an/output/of/a/network"
     proto.graph.output[0].name = proto.graph.node[-1].output[0] = long
     proto.graph.node[-1].name = "x" * 50
-    net = convert(prepared(proto), high={"x" * 50})
+    net = convert(prepared(proto), CaffeOptions(high={"x" * 50}))
     (blob,) = net.outputs
 
     assert len(blob) == 31
@@ -239,7 +244,7 @@ def test_tensors_that_are_nowhere_have_no_blob_either() -> None:
         }""",
         {**weights(0, w=(2, 3, 3, 3)), "pads": np.array([0, 0, 0, 1, 0, 0, 0, 1])},
     )
-    net = convert(Graph(ir.from_proto(proto), "net"), factors={"input": np.ones(3)})
+    net = convert(Graph(ir.from_proto(proto), "net"), CaffeOptions(factors={"input": np.ones(3)}))
 
     assert set(net.tops) == {"output"}
     assert net.inputs == {"input": "input"}
@@ -268,7 +273,7 @@ def test_what_a_wide_crop_leaves_is_told() -> None:
 
 def test_the_layers_are_in_both_files_under_the_same_names() -> None:
     """Caffe takes the weights of a layer whose name it knows, and silently none of another."""
-    net = convert(prepared(residual_net()), high={"conv1"})
+    net = convert(prepared(residual_net()), CaffeOptions(high={"conv1"}))
 
     held = parse_caffemodel(net.caffemodel, "c").layer
     assert [layer.name for layer in held] == list(layers(net))
@@ -300,14 +305,14 @@ def test_the_layers_are_in_both_files_under_the_same_names() -> None:
 )
 def test_a_wrong_size_is_one_sentence(sizes: Any, said: str) -> None:
     with pytest.raises(InputError) as caught:
-        convert(prepared(conv_relu_net()), sizes=sizes)
+        convert(prepared(conv_relu_net()), CaffeOptions(sizes=sizes))
 
     assert str(caught.value) == said
 
 
 def test_a_size_wins_over_the_models() -> None:
     """A fully convolutional network runs at any size, whatever it was exported with."""
-    net = convert(prepared(conv_relu_net()), sizes={"input": (3, 24, 20)})
+    net = convert(prepared(conv_relu_net()), CaffeOptions(sizes={"input": (3, 24, 20)}))
 
     assert net.shapes["input"] == (1, 3, 24, 20)
     assert net.shapes[net.tops["b"]] == (1, 8, 24, 20)

@@ -10,6 +10,7 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
+from quant.export.caffe.build import CaffeOptions
 from quant.export.caffe.convert import CaffeNet, convert
 from tests.chosen import prepared
 from tests.export.caffe.programs import Job, mnn_outputs, opencv_outputs
@@ -153,7 +154,7 @@ EVERY_NET = pytest.mark.parametrize("name", NETS)
 
 @cache
 def converted(name: str) -> CaffeNet:
-    return convert(prepared(NETS[name]()), sizes=SIZES.get(name, {}))
+    return convert(prepared(NETS[name]()), CaffeOptions(sizes=SIZES.get(name, {})))
 
 
 def fed(net: CaffeNet) -> NDArray[np.float32]:
@@ -206,7 +207,7 @@ def test_mnn_computes_the_network(name: str) -> None:
 
 @EVERY_NET
 def test_the_same_graph_gives_the_same_bytes(name: str) -> None:
-    net = convert(prepared(NETS[name]()), sizes=SIZES.get(name, {}))
+    net = convert(prepared(NETS[name]()), CaffeOptions(sizes=SIZES.get(name, {})))
 
     assert net.prototxt == converted(name).prototxt
     assert net.caffemodel == converted(name).caffemodel

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from quant.export.caffe.network.names import LONGEST, Names, plain, short
+from quant.export.caffe.network.names import MAX_NAME_LENGTH, Names, mapper_name, shortened
 
 
 @pytest.mark.parametrize(
@@ -21,17 +21,17 @@ from quant.export.caffe.network.names import LONGEST, Names, plain, short
 )
 def test_a_name_is_plain_ascii_and_no_mark_by_chance(name: str, made: str) -> None:
     """A layer that happens to be called `x_hp` would be computed in 16 bits."""
-    assert plain(name, "Conv") == made
+    assert mapper_name(name, "Conv") == made
     assert re.fullmatch(r"[A-Za-z0-9_.-]+", made)
 
 
 def test_a_short_name_fits_the_board_and_stays_apart() -> None:
     """The board keeps 31 characters; two long names must not become one."""
-    names = [short("x" * 40 + end, "_report") for end in "ab"]
+    names = [shortened("x" * 40 + end, "_report") for end in "ab"]
 
     assert names[0] != names[1]
-    assert all(len(n) == LONGEST and n.endswith("_report") for n in names)
-    assert short("x" * 31) == "x" * 31
+    assert all(len(n) == MAX_NAME_LENGTH and n.endswith("_report") for n in names)
+    assert shortened("x" * 31) == "x" * 31
 
 
 def test_a_name_is_handed_out_once() -> None:

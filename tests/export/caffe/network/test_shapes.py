@@ -8,7 +8,7 @@ import pytest
 
 from quant.export.caffe.network.files import blob_of, caffemodel_bytes, parse_prototxt
 from quant.export.caffe.network.messages import message
-from quant.export.caffe.network.shapes import tops_of
+from quant.export.caffe.network.shapes import pooled_length, tops_of
 from quant.export.nnie.check.weights import wanted_blobs
 from quant.export.nnie.graph.mapper_net import net_of
 
@@ -138,3 +138,12 @@ def test_nonsense_has_no_shape_and_stops_nothing(text: str) -> None:
     assert len(tops) == 1
     assert tops_of(layer, [None]) == [None]
     assert tops_of(layer, []) == [None]
+
+
+def test_caffe_rounds_a_pool_up_and_begins_no_window_in_the_padding() -> None:
+    """Numbers from Caffe's own formula by hand: 112 rows give 57 and, without padding, 56."""
+    assert pooled_length(112, 3, 2, 1) == 57
+    assert pooled_length(112, 3, 2, 0) == 56
+    assert pooled_length(13, 2, 2, 0) == 7
+    assert pooled_length(4, 2, 2, 1) == 3
+    assert pooled_length(5, 2, 2, 1) == 3

@@ -5,11 +5,10 @@ from itertools import product
 import pytest
 
 from quant.export.caffe.network.windows import (
-    caffe_pooled,
-    conv_kernel,
-    deconv_kernel,
+    Window,
+    cropping_kernel,
+    padded_kernel,
     pool_divisors,
-    windows,
 )
 
 
@@ -34,7 +33,7 @@ def test_a_grown_kernel_multiplies_the_same_elements(
     """The zeros that were added take no part, and every other weight meets what it met before."""
     for length, before, after in product(range(1, 12), range(-2, 4), range(-2, 4)):
         wanted = onnx_taps(length, kernel, stride, dilation, before, after)
-        found = conv_kernel(length, kernel, stride, dilation, before, after)
+        found = padded_kernel(Window(length, kernel, stride, before, after, dilation))
         if not wanted:
             continue
         if found is None:
@@ -48,8 +47,8 @@ def test_a_grown_kernel_multiplies_the_same_elements(
 
 def test_pads_that_agree_need_no_zeros() -> None:
     """The ordinary convolution stays as it is."""
-    assert conv_kernel(32, 3, 1, 1, 1, 1) == conv_kernel(224, 3, 2, 1, 1, 1)
-    found = conv_kernel(32, 3, 1, 1, 1, 1)
+    found = padded_kernel(Window(32, 3, 1, 1, 1))
+    assert found == padded_kernel(Window(224, 3, 2, 1, 1))
     assert found is not None
     assert (found.pad, found.front, found.back) == (1, 0, 0)
 
@@ -61,7 +60,7 @@ def test_a_deconvolution_crops_both_sides_as_asked(dilation: int) -> None:
     full = stride * (length - 1) + dilation * (kernel - 1) + 1
     places = {(i, k): i * stride + k * dilation for i in range(length) for k in range(kernel)}
     for before, after in product(range(-1, 3), repeat=2):
-        found = deconv_kernel(dilation, before, after)
+        found = cropping_kernel(dilation, before, after)
         if found is None:
             assert (before - after) % dilation
             continue
@@ -71,17 +70,13 @@ def test_a_deconvolution_crops_both_sides_as_asked(dilation: int) -> None:
         assert end == full - before - after
 
 
-def test_caffe_rounds_a_pool_up_and_begins_no_window_in_the_padding() -> None:
-    """Numbers from Caffe's own formula by hand: 112 rows give 57 and, without padding, 56."""
-    assert caffe_pooled(112, 3, 2, 1) == 57
-    assert caffe_pooled(112, 3, 2, 0) == 56
-    assert caffe_pooled(13, 2, 2, 0) == 7
-    assert caffe_pooled(4, 2, 2, 1) == 3
-    assert caffe_pooled(5, 2, 2, 1) == 3
-    assert windows(112, 3, 2, 1, 1) == 56
+def test_onnx_rounds_the_windows_of_a_convolution_down() -> None:
+    """112 rows, kernel 3, stride 2 and pad 1 have 56 windows: floor(111 / 2) + 1."""
+    assert Window(112, 3, 2, 1, 1).count == 56
 
 
 def test_an_average_counts_what_lies_inside() -> None:
     """Kernel 3, stride 2, pad 1 over 4 elements: windows from -1, 1 and 3."""
-    assert pool_divisors(3, 2, 1, -1, 5, 3) == [3, 3, 2]
-    assert pool_divisors(3, 2, 1, 0, 4, 3) == [2, 3, 1]
+    window = Window(4, 3, 2, 1, 1)
+    assert pool_divisors(window, (-1, 5), 3) == [3, 3, 2]
+    assert pool_divisors(window, (0, 4), 3) == [2, 3, 1]
