@@ -175,14 +175,14 @@ class _Run:
     def see(self, batch: Batch) -> None:
         """Take one batch; samples with a non-finite activation go the exact, slow way."""
         outputs = self._session.run(self._tapped.outputs, dict(batch.feeds))
-        low, high, mean = (o.reshape(o.shape[0], -1)[: batch.count] for o in outputs[:3])
+        low, high, mean = (batch.samples(o.reshape(len(o), -1)) for o in outputs[:3])
         if self._witness is not None:
             self._witness.see(self._tapped.taps, batch, low, high, mean)
         unknown = [t for t in self._tapped.taps if t.size is None]
         asked = iter(outputs[3].tolist() if unknown else ())
         samples = outputs[4 if unknown else 3 :]
         if self._tapped.batch > 1:
-            samples = [o[: batch.count] for o in samples]
+            samples = [batch.samples(o) for o in samples]
         rows = self._tapped.batch  # what the run itself counts is of all its rows
         sizes = [t.size if t.size is not None else next(asked) // rows for t in self._tapped.taps]
         good = np.isfinite(mean).all(axis=1)

@@ -98,7 +98,7 @@ class FeatureHook:
         ):
             if parts:
                 self._rows.setdefault(name, []).append(np.concatenate(parts, axis=1))
-        self._thumbnails.append(thumbnails(batch.feeds)[: batch.count])
+        self._thumbnails.append(batch.samples(thumbnails(batch.feeds)))
 
     def _chosen(self, taps: Sequence[TensorStatistics]) -> list[TensorStatistics]:
         """Return the taps of DEPTHS among hidden activations with fixed channels."""

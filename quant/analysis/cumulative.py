@@ -7,17 +7,17 @@ to sums of squares by image and channel, so that no activation leaves ONNX Runti
 __all__ = ["LayerSums", "cumulative"]
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import onnx_ir as ir
 
 from quant.compare.batch import Batch
-from quant.compare.error_sums import ErrorSums, RowSums, append_node, append_sums
+from quant.compare.error_sums import ErrorSums, append_node, append_sums
 from quant.graph.layers import Layer
 from quant.graph.opset import level_with
 from quant.graph.prepared_graph import Graph, named_values
-from quant.metrics.squared_error import cosine_of_sums, sqnr_of_sums
+from quant.metrics.squared_error import SquaredError
 from quant.simulate.quantizer_nodes import behind_grid
 from quant.simulate.simulated_graph import open_simulation
 
@@ -26,25 +26,25 @@ PREFIX = "quantized/"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerSums:
-    """Sums of squares at one layer's output: float, quantized, and their difference.
+    """The error of the quantized network at one layer's output.
 
-    `parts` has the first and the last by image and by channel.
+    Attributes:
+        total: Over all images and channels.
+        parts: Signal and noise by image and by channel.
     """
 
-    signal: float
-    other: float
-    noise: float
+    total: SquaredError
     parts: ErrorSums = field(default_factory=ErrorSums, compare=False)
 
     @property
     def sqnr_db(self) -> float:
-        """In dB; higher is better."""
-        return sqnr_of_sums(self.signal, self.noise)
+        """SQNR in dB of all images together; higher is better."""
+        return self.total.sqnr_db
 
     @property
     def cosine(self) -> float:
-        """1 is best."""
-        return cosine_of_sums(self.signal, self.other, self.noise)
+        """Cosine of the float and the quantized output; 1 is best."""
+        return self.total.cosine
 
 
 def cumulative(
@@ -67,19 +67,14 @@ def cumulative(
     parts = [ErrorSums() for _ in measured]
     others = np.zeros(len(measured))
     for batch in batches:
-        made, rows = session.run(None, dict(batch.feeds)), RowSums.of(batch)
+        sums = session.run(None, dict(batch.feeds))
         for number, part in enumerate(parts):
-            signal, other, noise = made[3 * number : 3 * number + 3]
-            part.add(signal, noise, rows)
-            squares = rows.cut(np.atleast_2d(other.astype(np.float64)))
+            signal, other, noise = sums[3 * number : 3 * number + 3]
+            part.add(signal, noise, batch)
+            squares = batch.samples(np.atleast_2d(other.astype(np.float64)))
             others[number] += squares[np.isfinite(squares)].sum()
     return {
-        layer.name: LayerSums(
-            signal=float(part.signal.sum()),
-            other=float(other),
-            noise=float(part.noise.sum()),
-            parts=part,
-        )
+        layer.name: LayerSums(total=replace(part.total, other=float(other)), parts=part)
         for layer, part, other in zip(measured, parts, others, strict=True)
     }
 

@@ -1,23 +1,21 @@
 """Isolated error: only one layer quantized, the error at the network's outputs."""
 
-__all__ = ["IsolatedError", "isolated", "isolated_errors"]
+__all__ = ["IsolatedError", "isolated_errors"]
 
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quant.compare.batch import Batch
-from quant.compare.error_sums import ErrorSums, RowSums
+from quant.compare.error_sums import ErrorSums
 from quant.graph.layers import Layer
 from quant.graph.prepared_graph import Graph
+from quant.metrics.squared_error import row_errors
 from quant.simulate.one_at_a_time import OneAtATime, QuantizedSet
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,18 +30,6 @@ class IsolatedError:
 
     sqnr_db: float
     by_image: NDArray[np.float64]
-
-
-def isolated(
-    graph: Graph,
-    quantized: ir.Model,
-    measured: Sequence[Layer],
-    batches: Iterable[Batch],
-    threads: int = 0,
-) -> dict[str, float]:
-    """Return `isolated_errors` over all images together."""
-    found = isolated_errors(graph, quantized, measured, batches, threads)
-    return {name: error.sqnr_db for name, error in found.items()}
 
 
 def isolated_errors(
@@ -72,33 +58,17 @@ def isolated_errors(
     broken: set[tuple[int, int]] = set()
     for batch in batches:
         outputs, answers = table.answers(batch.feeds)
-        wanted = [x.astype(np.float64) for x in outputs]
-        signal = [_squares(np.where(np.isfinite(x), x, 0)) for x in wanted]
-        rows = RowSums.of(batch)
         for row, answer in answers:
-            for column, got in enumerate(answer):
-                noise = _noise(wanted[column], got)
+            for column, (reference, other) in enumerate(zip(outputs, answer, strict=True)):
+                rows = len(reference) if reference.ndim else 1
+                signal, noise = row_errors(reference, other, rows)
                 if not np.all(np.isfinite(noise)):
                     broken.add((row, column))
-                errors[row][column].add(signal[column], noise, rows)
+                errors[row][column].add(signal[:, None], noise[:, None], batch)
     return {
         layer.name: _worst(row, [column for column in range(len(row)) if (n, column) in broken])
         for n, (layer, row) in enumerate(zip(measured, errors, strict=True))
     }
-
-
-def _squares(x: Array) -> Array:
-    """Return the sum of squares of each row, `[rows, 1]`."""
-    flat = x.reshape(len(x) if x.ndim else 1, -1)
-    squares: Array = np.einsum("ij,ij->i", flat, flat)
-    return squares[:, None]
-
-
-def _noise(want: Array, got: Array) -> Array:
-    """Return the squares of a difference; nan for shapes that differ, as for boxes of any number."""
-    if got.shape != want.shape:
-        return np.full((len(want) if want.ndim else 1, 1), np.nan)
-    return _squares(np.where(np.isfinite(want), got - np.where(np.isfinite(want), want, 0), 0))
 
 
 def _worst(errors: Sequence[ErrorSums], broken: Sequence[int]) -> IsolatedError:

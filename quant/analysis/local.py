@@ -14,7 +14,7 @@ from typing import Any
 import onnx_ir as ir
 
 from quant.compare.batch import Batch
-from quant.compare.error_sums import ErrorSums, RowSums, append_node, append_sums
+from quant.compare.error_sums import ErrorSums, append_node, append_sums
 from quant.graph.layers import Layer
 from quant.graph.opset import level_with
 from quant.graph.prepared_graph import Graph, named_values
@@ -55,11 +55,11 @@ def local_errors(
         LocalError(both=ErrorSums(), weight=ErrorSums(), activations=ErrorSums()) for _ in measured
     ]
     for batch in batches:
-        made, rows = session.run(None, dict(batch.feeds)), RowSums.of(batch)
+        sums = session.run(None, dict(batch.feeds))
         for number, error in enumerate(found):
-            signal, *noises = made[4 * number : 4 * number + 4]
+            signal, *noises = sums[4 * number : 4 * number + 4]
             for form, noise in zip(FORMS, noises, strict=True):
-                getattr(error, form).add(signal, noise, rows)
+                getattr(error, form).add(signal, noise, batch)
     return {layer.name: error for layer, error in zip(measured, found, strict=True)}
 
 

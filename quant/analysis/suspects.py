@@ -14,13 +14,12 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from quant.common.errors import QuantError
 from quant.compare.batch import Batch
 from quant.graph.prepared_graph import named_values
 from quant.graph.session import open_session
-from quant.metrics.squared_error import sqnr_of_sums
+from quant.metrics.squared_error import SquaredError
 from quant.simulate.quantizer_nodes import behind_grid, is_grid
 
 MOST = 3
@@ -29,8 +28,6 @@ STANDS_OUT_DB = 6.0
 NEAR_DB = 10.0
 """One that is this much better than the worst is not what broke the network."""
 FED = "quant.reference."
-
-Sums = NDArray[np.float64]
 
 
 def suspects(
@@ -135,7 +132,7 @@ def _measured(
     inputs = [v.name for v in theirs.get_inputs()]
     plain = [name for name in inputs if not name.startswith(FED)]
     outputs = list(dict.fromkeys(twins.values()))
-    total: dict[str, Sums] = {name: np.zeros(2) for name in twins}
+    total = {name: SquaredError() for name in twins}
     for batch in batches:
         feeds = dict(batch.feeds)
         wanted = dict(zip(twins, ours.run(list(twins), feeds), strict=True))
@@ -145,8 +142,7 @@ def _measured(
         given = {name: x for name, x in named.items() if name in inputs}
         made = dict(zip(outputs, theirs.run(outputs, given), strict=True))
         for name, a in wanted.items():
-            b, x = made[twins[name]], a.astype(np.float64)
-            good = a.shape == b.shape and bool(np.isfinite(b).all())
-            e = float(np.vdot(x - b, x - b)) if good else math.inf
-            total[name] += (float(np.vdot(x, x)), e)
-    return {n: -math.inf if math.isinf(e) else sqnr_of_sums(s, e) for n, (s, e) in total.items()}
+            b = made[twins[name]]
+            comparable = a.shape == b.shape and bool(np.isfinite([a, b]).all())
+            total[name] += SquaredError.of(a, b) if comparable else SquaredError(0.0, math.inf)
+    return {n: -math.inf if math.isinf(e.noise) else e.sqnr_db for n, e in total.items()}

@@ -1,10 +1,12 @@
 """Batch: samples of one shape, stacked for one inference."""
 
-__all__ = ["Batch"]
+__all__ = ["Batch", "joined_feeds"]
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
@@ -29,3 +31,22 @@ class Batch:
     labels: tuple[int | None, ...]
     digests: tuple[int, ...]
     count: int
+
+    @property
+    def rows(self) -> int | None:
+        """Rows of the arrays, padding included; None where the inputs disagree."""
+        lengths = {len(x) for x in self.feeds.values() if x.ndim}
+        return lengths.pop() if len(lengths) == 1 else None
+
+    def samples(self, array: Array) -> Array:
+        """Return an array without the rows of the padding; itself where axis 0 is not the rows'.
+
+        An output whose first axis counts something else, such as boxes, has no padding to cut.
+        """
+        return array[: self.count] if array.ndim and len(array) == self.rows else array
+
+
+def joined_feeds(batches: Sequence[Batch]) -> Mapping[str, Array]:
+    """Return the samples of all batches by input name, without padding; at least one batch."""
+    names = list(batches[0].feeds)
+    return {name: np.concatenate([b.samples(b.feeds[name]) for b in batches]) for name in names}

@@ -14,7 +14,7 @@ from quant.common.errors import InputError
 from quant.compare.batch import Batch
 from quant.compare.sample_table import SampleCollector, SampleTable
 from quant.metrics.metric import Metric, score_batch
-from quant.metrics.squared_error import cosine_of_sums, sqnr_of_sums
+from quant.metrics.squared_error import SquaredError
 
 Array = NDArray[Any]
 
@@ -73,10 +73,7 @@ class _Candidate:
     """A session that is compared, and what it has gathered."""
 
     session: Any
-    signal: Array = field(default_factory=lambda: np.zeros(0))
-    other: Array = field(default_factory=lambda: np.zeros(0))
-    noise: Array = field(default_factory=lambda: np.zeros(0))
-    largest: Array = field(default_factory=lambda: np.zeros(0))
+    errors: tuple[SquaredError, ...] = ()
     agreed: int = 0
     seconds: float = 0.0
     scores: dict[str, list[Array]] = field(default_factory=dict)
@@ -127,7 +124,9 @@ def compare(
             outputs = dict(zip(names, got, strict=True))
             run.add_scores(score_batch(metrics, outputs, answers, labels, batch.count))
             pair = [want[i] for i in kept], [got[i] for i in kept]
-            _gather(run, *pair)
+            parts = [SquaredError.of(a, b) for a, b in zip(*pair, strict=True)]
+            whole = run.errors or (SquaredError(),) * len(parts)
+            run.errors = tuple(e + part for e, part in zip(whole, parts, strict=True))
             run.each.see(*pair, batch.count)
             if classes:
                 run.each.see_classes(want[0], got[0])
@@ -162,9 +161,7 @@ def _run(run: _Candidate, batch: Batch, names: Sequence[str]) -> list[Array]:
     start = time.perf_counter()
     outputs = run.session.run(names, dict(batch.feeds))
     run.seconds += time.perf_counter() - start
-    rows = {len(v) for v in batch.feeds.values() if v.ndim}
-    padded = len(rows) == 1 and rows.pop() > batch.count
-    return [o[: batch.count] if padded and o.ndim else o for o in outputs]
+    return [batch.samples(o) for o in outputs]
 
 
 def _labels(batch: Batch) -> Array | None:
@@ -173,42 +170,17 @@ def _labels(batch: Batch) -> Array | None:
     return np.array(batch.labels, np.int64)
 
 
-def _gather(run: _Candidate, want: Sequence[Array], got: Sequence[Array]) -> None:
-    """Add one batch's sums of squares, over what is finite in the float network.
-
-    Outputs whose shapes differ (as many boxes as were found) cannot be subtracted: nan from then on.
-    """
-    rows = []
-    for a, b in zip(want, got, strict=True):
-        if a.shape != b.shape:
-            rows.append((np.nan, np.nan, np.nan, np.nan))
-            continue
-        finite = np.isfinite(a)
-        x = np.where(finite, a, 0).astype(np.float64)
-        y = np.where(finite, b, 0).astype(np.float64)
-        e = x - y
-        worst = float(np.abs(e).max(initial=0.0))
-        rows.append((float(np.vdot(x, x)), float(np.vdot(y, y)), float(np.vdot(e, e)), worst))
-    signal, other, noise, worst_of = (np.array(column) for column in zip(*rows, strict=True))
-    if not run.signal.size:
-        run.signal, run.other, run.noise, run.largest = (np.zeros(len(rows)) for _ in range(4))
-    run.signal, run.other, run.noise = run.signal + signal, run.other + other, run.noise + noise
-    run.largest = np.maximum(run.largest, worst_of)
-
-
 def _result(
     run: _Candidate, plain: _Candidate, names: Sequence[str], samples: int, classes: bool
 ) -> Comparison:
     outputs = tuple(
         OutputError(
             output=name,
-            sqnr_db=sqnr_of_sums(float(signal), float(noise)),
-            cosine=cosine_of_sums(float(signal), float(other), float(noise)),
-            largest=float(largest),
+            sqnr_db=error.sqnr_db,
+            cosine=error.cosine,
+            largest=error.largest,
         )
-        for name, signal, other, noise, largest in zip(
-            names, run.signal, run.other, run.noise, run.largest, strict=True
-        )
+        for name, error in zip(names, run.errors, strict=True)
     )
     return Comparison(
         samples=samples,

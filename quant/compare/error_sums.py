@@ -1,10 +1,10 @@
-"""Sums: sums of squares of tensors by image and by channel, taken inside an ONNX graph.
+"""Sums of squares of tensors by image and by channel, taken inside an ONNX graph.
 
 A layer's tensor is `[images, channels, ...]` (rank 3: `[images, tokens, channels]`); what leaves
 ONNX Runtime is `[images, channels]`, whatever its size.
 """
 
-__all__ = ["ErrorSums", "RowSums", "append_node", "append_sums"]
+__all__ = ["ErrorSums", "append_node", "append_sums"]
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,30 +15,12 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quant.compare.batch import Batch
-from quant.metrics.squared_error import sqnr_of_sums
+from quant.metrics.squared_error import SquaredError
 
 F64 = NDArray[np.float64]
 
 AXES_ARE_INPUTS = 18
 """ReduceSumSquare takes its axes as an input from this opset on."""
-
-
-@dataclass(frozen=True, slots=True)
-class RowSums:
-    """How many rows a batch has, and how many of them are samples; the rest is padding."""
-
-    count: int
-    rows: int | None
-
-    @classmethod
-    def of(cls, batch: Batch) -> "RowSums":
-        """Return those of a batch; None rows where its inputs disagree."""
-        seen = {len(v) for v in batch.feeds.values() if v.ndim}
-        return cls(batch.count, seen.pop() if len(seen) == 1 else None)
-
-    def cut(self, x: NDArray[Any]) -> NDArray[Any]:
-        """Return an array without its padded rows, where axis 0 is that of the images."""
-        return x[: self.count] if len(x) == self.rows else x
 
 
 @dataclass
@@ -55,32 +37,34 @@ class ErrorSums:
     noise: F64 = field(default_factory=lambda: np.zeros(0))
     images: list[F64] = field(default_factory=list)
 
-    def add(self, signal: NDArray[Any], noise: NDArray[Any], batch: "RowSums") -> None:
-        """Add a batch's `[rows, C]` without its padding.
-
-        What is not finite is left out, of both.
-        """
-        rows = [batch.cut(np.atleast_2d(np.asarray(x, np.float64))) for x in (signal, noise)]
+    def add(self, signal: NDArray[Any], noise: NDArray[Any], batch: Batch) -> None:
+        """Add a batch's `[rows, C]` without its padding; of an element not finite, add neither."""
+        rows = [batch.samples(np.atleast_2d(np.asarray(x, np.float64))) for x in (signal, noise)]
         good = np.isfinite(rows[0]) & np.isfinite(rows[1])
         a, b = (np.where(good, x, 0.0) for x in rows)
         pair = [(self.signal, a.sum(axis=0)), (self.noise, b.sum(axis=0))]
         if self.signal.size and self.signal.size != a.shape[1]:  # channels that depend on the image
             pair = [(x.sum(keepdims=True), y.sum(keepdims=True)) for x, y in pair]
         self.signal, self.noise = (x + y if x.size else y for x, y in pair)
-        known = len(signal) == batch.rows if np.ndim(signal) else False
+        has_images = np.ndim(signal) > 0 and len(signal) == batch.rows
         nothing = np.full((2, batch.count), np.nan)
-        self.images.append(np.stack([a.sum(axis=1), b.sum(axis=1)]) if known else nothing)
+        self.images.append(np.stack([a.sum(axis=1), b.sum(axis=1)]) if has_images else nothing)
+
+    @property
+    def total(self) -> SquaredError:
+        """The sums over all images and channels."""
+        return SquaredError(float(self.signal.sum()), float(self.noise.sum()))
 
     @property
     def sqnr_db(self) -> float:
-        """Of all together, in dB; higher is better."""
-        return sqnr_of_sums(float(self.signal.sum()), float(self.noise.sum()))
+        """SQNR in dB of all images together; higher is better."""
+        return self.total.sqnr_db
 
     @property
     def by_image(self) -> F64:
         """float64 `[images]`, SQNR in dB; nan where the tensor has no axis of images."""
-        found = np.concatenate(self.images, axis=1) if self.images else np.zeros((2, 0))
-        return np.array([sqnr_of_sums(s, n) for s, n in found.T.tolist()], np.float64)
+        sums = np.concatenate(self.images, axis=1) if self.images else np.zeros((2, 0))
+        return np.array([SquaredError(s, n).sqnr_db for s, n in sums.T.tolist()], np.float64)
 
 
 def append_sums(model: ir.Model, value: ir.Value, rank: int | None, name: str) -> ir.Value:

@@ -6,7 +6,6 @@ A gate decides on these, so that it needs neither the networks nor the data.
 __all__ = [
     "SampleCollector",
     "SampleTable",
-    "error_of_rows",
     "joined",
     "read_samples",
     "samples_csv",
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 
 from quant.common.errors import InputError
 from quant.metrics.metric import Metric
+from quant.metrics.squared_error import row_errors
 
 F64 = NDArray[np.float64]
 
@@ -203,20 +203,6 @@ NOBODY = -1
 """The class of a sample without one."""
 
 
-def error_of_rows(want: Array, got: Array, count: int) -> tuple[Array, Array]:
-    """Return the sums of squares of `want` and of `want - got` for each sample, float64 `[count]`.
-
-    Over what is finite in `want`. nan where rows are not samples, or the shapes differ.
-    """
-    rows = 1 if want.ndim == 0 else len(want)
-    if want.shape != got.shape or (rows != count and count != 1):
-        return np.full(count, np.nan), np.full(count, np.nan)
-    finite = np.isfinite(want)
-    x = np.where(finite, want, 0).astype(np.float64).reshape(count, -1)
-    e = x - np.where(finite, got, 0).astype(np.float64).reshape(count, -1)
-    return np.einsum("ij,ij->i", x, x), np.einsum("ij,ij->i", e, e)
-
-
 @dataclass
 class SampleCollector:
     """What has been seen of a candidate so far."""
@@ -228,7 +214,7 @@ class SampleCollector:
 
     def see(self, want: Sequence[Array], got: Sequence[Array], count: int) -> None:
         """Take one batch's outputs on which errors are measured."""
-        pairs = [error_of_rows(a, b, count) for a, b in zip(want, got, strict=True)]
+        pairs = [row_errors(a, b, count) for a, b in zip(want, got, strict=True)]
         self.signal.append([s for s, _ in pairs])
         self.noise.append([n for _, n in pairs])
 

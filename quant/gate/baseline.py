@@ -21,7 +21,7 @@ from quant.common.version import VERSION
 from quant.compare.sample_table import SampleTable
 from quant.gate.evidence import Evidence, RunFiles
 from quant.gate.judge import paired_counts
-from quant.metrics.squared_error import sqnr_of_sums
+from quant.metrics.squared_error import SquaredError
 
 SCHEMA = 1
 REWRITE = "Write it anew with quant gate --update-baseline"
@@ -88,8 +88,8 @@ def _numbers(seen: Evidence) -> dict[str, float]:
 def _sqnr(table: SampleTable) -> float:
     """Return the SQNR in dB of the worst output that has a row a sample; nan without one."""
     names = [n for n, s in table.signal.items() if np.isfinite(s).any()]
-    found = [sqnr_of_sums(float(table.signal[n].sum()), float(table.noise[n].sum())) for n in names]
-    return float(np.min(found)) if found else float("nan")
+    sums = [SquaredError(float(table.signal[n].sum()), float(table.noise[n].sum())) for n in names]
+    return float(np.min([e.sqnr_db for e in sums])) if sums else float("nan")
 
 
 def _layers(seen: Evidence) -> dict[str, float]:

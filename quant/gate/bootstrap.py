@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from quant.metrics.squared_error import SquaredError, sqnr_of_draws
+
 F64 = NDArray[np.float64]
 
 FEWEST = 30
@@ -57,20 +59,14 @@ def sqnr_bounds(signal: F64, noise: F64, level: float) -> tuple[float, float]:
     if total == 0:
         return np.inf, np.inf
     if _constant(noise) and _constant(signal):
-        seen = 10 * np.log10(signal.sum() / total)
-        return float(seen), float(seen)
-    return _bounds((signal, noise), _sqnr, level)
+        value = SquaredError(float(signal.sum()), total).sqnr_db
+        return value, value
+    return _bounds((signal, noise), sqnr_of_draws, level)
 
 
 def _constant(values: F64) -> bool:
     """Tell whether numbers are equal but for the rounding of float64."""
     return bool(np.ptp(values) <= 1e-12 * np.abs(values).max())
-
-
-def _sqnr(signal: Any, noise: Any, axis: int = -1) -> Any:
-    smallest = np.finfo(np.float64).tiny
-    ratio = np.sum(signal, axis=axis) / np.maximum(np.sum(noise, axis=axis), smallest)
-    return 10 * np.log10(np.maximum(ratio, smallest))
 
 
 def _bounds(data: Sequence[F64], what: Callable[..., Any], level: float) -> tuple[float, float]:

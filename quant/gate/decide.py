@@ -19,6 +19,7 @@ from scipy import stats
 from quant.gate.bootstrap import FEWEST, mean_bounds, sqnr_bounds
 from quant.gate.limits import Decision, Outcome
 from quant.gate.paired_test import Paired, chance_of_less, chance_of_more, drop_bounds
+from quant.metrics.squared_error import SquaredError
 
 F64 = NDArray[np.float64]
 
@@ -96,9 +97,7 @@ def decide_mean(values: F64, bound: float, level: float, parts: int = 1) -> Deci
 def decide_sqnr(signal: F64, noise: F64, bound: float, level: float, parts: int = 1) -> Decision:
     """Judge an SQNR in dB, which must be at least `bound`, by the paired bootstrap."""
     s, e = float(signal.sum()), float(noise.sum())
-    value = math.nan if not len(signal) else 10 * math.log10(s / e) if min(s, e) > 0 else math.inf
-    if e > 0 and not s > 0:
-        value = -math.inf
+    value = SquaredError(s, e).sqnr_db if len(signal) else math.nan
     spread = 0.0
     if math.isfinite(value):  # by the delta method, for the advice alone
         each = noise / e - signal / s

@@ -36,7 +36,7 @@ from quant.gate.candidate import open_candidate
 from quant.gate.evidence import AGAIN, read_run
 from quant.graph.layers import layers
 from quant.graph.prepared_graph import Graph, named_values
-from quant.metrics.squared_error import sqnr_of_sums
+from quant.metrics.squared_error import SquaredError
 from quant.plan.file import load_plan
 from quant.plan.tensor_plans import Plan
 from quant.preprocess.image_to_tensor import Preprocess
@@ -198,7 +198,7 @@ def _compared(
         ours, theirs = (
             s.run(w, batch.feeds) for s, w in zip((session, rival), wanted, strict=True)
         )
-        ours, theirs = ([x[: batch.count] for x in found] for found in (ours, theirs))
+        ours, theirs = ([batch.samples(x) for x in outputs_] for outputs_ in (ours, theirs))
         for i, (a, b) in enumerate(list(zip(ours, theirs, strict=True))[len(outputs) :]):
             one, more, most = count_steps(a, b)
             total[i] += (a.size, one, more, 0)
@@ -221,15 +221,12 @@ def _compared(
 
 def _gap(session: Any, rival: Any, names: Sequence[str], some: Sequence[Batch]) -> dict[str, float]:
     """Return how far the outputs of the graph as it is deployed, without taps, are away."""
-    signal = noise = largest = 0.0
+    error = SquaredError()
     for batch in some:
         pairs = zip(session.run(names, batch.feeds), rival.run(names, batch.feeds), strict=True)
         for a, b in pairs:
-            x = a[: batch.count].astype(np.float64)
-            e = x - b[: batch.count]
-            signal, noise = signal + float(np.vdot(x, x)), noise + float(np.vdot(e, e))
-            largest = max(largest, float(np.abs(e).max(initial=0)))
-    return {"sqnr_db": sqnr_of_sums(signal, noise), "largest": largest}
+            error += SquaredError.of(batch.samples(a), batch.samples(b))
+    return {"sqnr_db": error.sqnr_db, "largest": error.largest}
 
 
 def _loaded(path: Path) -> ir.Model:

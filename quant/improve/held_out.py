@@ -6,7 +6,7 @@ it moves by more than a step buys. The mean over the samples of each one's own S
 
 __all__ = ["HeldOutSqnr"]
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,10 +30,9 @@ class HeldOutSqnr:
     """
 
     def __init__(self, plain: Any, samples: Sequence[Batch]) -> None:
-        self._feeds = [dict(b.feeds) for b in samples]
-        self._counts = [b.count for b in samples]
+        self._batches = list(samples)
         names = [o.name for o in plain.get_outputs()]
-        outputs = [plain.run(names, feeds) for feeds in self._feeds]
+        outputs = [plain.run(names, dict(b.feeds)) for b in self._batches]
         kept = float_outputs(outputs[0])
         self._names = [names[i] for i in kept]
         self._wanted = [[made[i] for i in kept] for made in outputs]
@@ -45,18 +44,12 @@ class HeldOutSqnr:
         An output whose first axis is not the samples counts a batch as one sample.
         """
         found: list[list[float]] = [[] for _ in self._names]
-        for feeds, count, wanted in zip(self._feeds, self._counts, self._wanted, strict=True):
-            for rows, x, y in zip(found, wanted, session.run(self._names, feeds), strict=True):
-                padded = x.ndim and x.shape == y.shape and len(x) == _rows(feeds)
-                rows += _each(x[:count], y[:count], count) if padded else _each(x, y, count)
+        for batch, wanted in zip(self._batches, self._wanted, strict=True):
+            answers = session.run(self._names, dict(batch.feeds))
+            for rows, x, y in zip(found, wanted, answers, strict=True):
+                rows += _each(batch.samples(x), batch.samples(y), batch.count)
         means = [float(np.mean(rows)) for rows in found if rows and not np.any(np.isnan(rows))]
         return min(means, default=float("nan"))
-
-
-def _rows(feeds: Mapping[str, Array]) -> int:
-    """Return how many rows a batch has, padding included; -1 where its inputs disagree."""
-    sizes = {len(v) for v in feeds.values() if v.ndim}
-    return sizes.pop() if len(sizes) == 1 else -1
 
 
 def _each(x: Array, y: Array, count: int) -> list[float]:

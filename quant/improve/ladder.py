@@ -10,7 +10,6 @@ __all__ = [
     "Rung",
     "affordable",
     "held_aside",
-    "joined",
     "recover_accuracy",
 ]
 
@@ -22,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quant.compare.batch import Batch
+from quant.compare.batch import Batch, joined_feeds
 from quant.graph.prepared_graph import Graph
 from quant.improve.equalize import equalize
 from quant.improve.held_out import HeldOutSqnr
@@ -208,7 +207,7 @@ def _on_all(state: LadderState, ground: LadderInputs) -> LadderState | None:
     if not kept & {FITTED, MIRRORED, AGAIN, EQUALIZED}:
         return None
     recipe = ground.recipe.of(ground.target.name)
-    feeds = joined(ground.samples)
+    feeds = joined_feeds(ground.samples)
     if MIRRORED in kept:
         feeds = with_mirror_images(feeds, 2 * affordable(ground.profile)) or feeds
     made = _fitted(state, ground, feeds, recipe, rounding=True)
@@ -247,7 +246,7 @@ def _steps(
     effort: str, start: LadderState, ground: LadderInputs, learnt: Sequence[Batch]
 ) -> Iterator[tuple[str, Step]]:
     """Yield each step's name and what it does, cheapest first."""
-    plain, recipe = joined(learnt), ground.recipe.of(ground.target.name)
+    plain, recipe = joined_feeds(learnt), ground.recipe.of(ground.target.name)
     hard = _hard(effort, start, ground)
     more = (
         with_mirror_images(plain, 2 * affordable(ground.profile))
@@ -397,14 +396,3 @@ def _ranged(
     found = {k: t for k, t in plan.tensors.items() if t.kind == "activation"}
     rough = replace(state.rough, tensors={**state.rough.tensors, **found})
     return replace(state, rough=rough, plan=plan)
-
-
-def joined(samples: Sequence[Batch]) -> Feeds:
-    """Return the samples of all batches as one, without padding."""
-    names = list(samples[0].feeds)
-    return {name: np.concatenate([_rows(b, name) for b in samples]) for name in names}
-
-
-def _rows(batch: Batch, name: str) -> NDArray[Any]:
-    array = batch.feeds[name]
-    return array[: batch.count] if len(array) > batch.count else array

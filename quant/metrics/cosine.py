@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quant.metrics.metric import METRICS, Metric
-from quant.metrics.squared_error import cosine_of_sums
+from quant.metrics.squared_error import SquaredError
 
 Array = NDArray[Any]
 
@@ -20,8 +20,8 @@ def _cosine(outputs: Mapping[str, Array], reference: Mapping[str, Array]) -> NDA
     for name, expected in reference.items():
         if expected.dtype.kind == "f" and expected.ndim:
             a, b = (x.reshape(len(expected), -1).astype(float) for x in (expected, outputs[name]))
-            sums = [np.einsum("ij,ij->i", x, y) for x, y in ((a, a), (b, b), (a - b, a - b))]
-            by_output.append([cosine_of_sums(*row) for row in np.stack(sums, axis=1).tolist()])
+            sums = [np.einsum("ij,ij->i", x, x) for x in (a, a - b, b)]
+            by_output.append([SquaredError(*row).cosine for row in np.stack(sums, axis=1).tolist()])
     if not by_output:
         raise ValueError("one output must be floats, with an axis of samples")
     return np.asarray(np.min(by_output, axis=0), np.float64)

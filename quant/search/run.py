@@ -13,11 +13,10 @@ from quant.choose.bias_correction import correct_bias
 from quant.choose.planner import choose, usable_tensors
 from quant.common.fingerprint import digest
 from quant.common.progress import Progress
-from quant.compare.batch import Batch
+from quant.compare.batch import Batch, joined_feeds
 from quant.cost.layer_costs import CostTable
 from quant.deploy.target_folder import write_target_folder
 from quant.graph.prepared_graph import Graph
-from quant.improve.ladder import joined
 from quant.improve.pick_observer import TRIAL_BATCHES, best_of, pick_plan
 from quant.job.settings import Job
 from quant.metrics.metric import Metric
@@ -67,7 +66,7 @@ def search_run(
     assert job.goal is not None
     recipe = _with_observer(job, graph, target, recipe, profile, samples, plain)
     folder = job.out / target.name / "search"
-    feeds = joined(samples)
+    feeds = joined_feeds(samples)
 
     def rough(rules: Recipe) -> tuple[Graph, Plan]:
         plan = choose(graph, profile, target, recipe=rules, all_float=True)

@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 
 from quant.common.errors import InputError
 from quant.compare.batch import Batch
-from quant.compare.error_sums import RowSums
 from quant.graph.layers import Layer, layers
 from quant.graph.prepared_graph import Graph, named_values
 from quant.metrics.metric import METRICS
+from quant.metrics.squared_error import SquaredError
 from quant.search.groups import Group, SharedTensor
 from quant.simulate.one_at_a_time import OneAtATime, QuantizedSet
 from quant.simulate.quantizer_nodes import grid_of
@@ -179,18 +179,17 @@ def _of_batch(
     name: str,
     shape: tuple[int, int],
 ) -> GroupErrors:
-    rows = RowSums.of(batch)
     outputs, answers = table.answers(batch.feeds)
-    wanted = [np.asarray(rows.cut(np.atleast_1d(x)), np.float64) for x in outputs]
+    wanted = [np.asarray(batch.samples(np.atleast_1d(x)), np.float64) for x in outputs]
     loss = _loss(name, dict(zip(table.outputs, wanted, strict=True)), batch)
     noise, other = np.zeros((*shape, len(wanted))), np.zeros(shape)
     for number, answer in answers:
-        got = [np.asarray(rows.cut(np.atleast_1d(x)), np.float64) for x in answer]
+        got = [np.asarray(batch.samples(np.atleast_1d(x)), np.float64) for x in answer]
         spot = spots[number]
         row = [_noise(x, y) for x, y in zip(wanted, got, strict=True)]
         noise[spot.row, list(spot.ks)] = row
         other[spot.row, list(spot.ks)] = loss(dict(zip(table.outputs, got, strict=True)))
-    signal = np.array([float(np.sum(np.where(np.isfinite(x), x, 0) ** 2)) for x in wanted])
+    signal = np.array([SquaredError.of(x, x, pairwise=True).signal for x in wanted])
     return GroupErrors(
         signal=signal[None],
         noise=noise[None],
@@ -201,10 +200,7 @@ def _of_batch(
 
 def _noise(want: F64, got: F64) -> float:
     """Return the sum of squares of a difference; inf where it cannot be taken or is not finite."""
-    if want.shape != got.shape:
-        return float("inf")
-    finite = np.isfinite(want)
-    noise = float(np.sum((np.where(finite, got, 0) - np.where(finite, want, 0)) ** 2))
+    noise = SquaredError.of(want, got, pairwise=True).noise
     return noise if np.isfinite(noise) else float("inf")
 
 

@@ -13,7 +13,7 @@ from quant.analysis.analyse import LayerAnalysis
 from quant.analysis.layer_error import COLUMNS
 from quant.common.csv_text import csv_lines
 from quant.common.files import write_text
-from quant.metrics.squared_error import sqnr_of_sums
+from quant.metrics.squared_error import SquaredError
 from quant.results.advice import noise_shares
 from quant.results.saved_run import SavedRun, SavedTarget
 from quant.visualize.figures.figure_file import drawing, save_figure
@@ -107,7 +107,7 @@ def _labelled(names: Sequence[str], values: NDArray[np.float64]) -> list[list[ob
 def _channels(layer: LayerAnalysis) -> NDArray[np.float64]:
     """Return BUCKETS numbers in dB, nan where a layer has fewer channels."""
     pairs = zip(layer.signal.tolist(), layer.noise.tolist(), strict=True)
-    values = np.array([sqnr_of_sums(s, n) if s > 0 else np.nan for s, n in pairs])
+    values = np.array([SquaredError(s, n).sqnr_db if s > 0 else np.nan for s, n in pairs])
     parts = np.array_split(values, min(BUCKETS, len(values))) if len(values) else []
     found = np.full(BUCKETS, np.nan)
     for number, part in enumerate(parts):

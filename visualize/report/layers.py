@@ -15,7 +15,7 @@ from quant.causes.cause import KINDS, Cause
 from quant.choose.grid_fit import InputStats
 from quant.graph.layers import source_of
 from quant.graph.prepared_graph import Graph
-from quant.metrics.squared_error import sqnr_of_sums
+from quant.metrics.squared_error import SquaredError
 from quant.profile.statistics import Profile, TensorProfile
 
 LOSSLESS = 999.0
@@ -118,7 +118,7 @@ def _channels(known: LayerAnalysis) -> dict[str, Any]:
     """Return each channel's SQNR and its share of the layer's noise."""
     total = float(known.noise.sum())
     pairs = zip(known.signal.tolist(), known.noise.tolist(), strict=True)
-    decibels = np.array([sqnr_of_sums(s, n) if s > 0 else np.nan for s, n in pairs])
+    decibels = np.array([SquaredError(s, n).sqnr_db if s > 0 else np.nan for s, n in pairs])
     shares = known.noise / total if total > 0 else np.zeros_like(known.noise)
     order = np.argsort(-shares, kind="stable")[:WORST]
     worst = [[int(c), number(float(shares[c]), 3), number(float(decibels[c]), 3)] for c in order]

@@ -15,6 +15,7 @@ from quant.export.atlas.check.interpret import interpret
 from quant.export.atlas.check.sound import shapes_of
 from quant.export.atlas.check.view import Found, View, found
 from quant.graph.session import FAILURES, open_session
+from quant.metrics.squared_error import sqnr
 from quant.target.deployment import SampleReader
 
 LIMIT_DB = 20.0
@@ -120,7 +121,7 @@ def _same(view: View, made: dict[str, NDArray[Any]], whole: dict[str, NDArray[An
         other = whole.get(name)
         if other is not None and np.array_equal(array, other, equal_nan=True):
             continue
-        if other is not None and floating and _sqnr_db(array, other) > SAME_DB:
+        if other is not None and floating and sqnr(array, other) > SAME_DB:
             continue
         gap = np.inf if other is None or other.shape != array.shape else _gap(array, other)
         saw = f"a difference of {gap:.3g} between deploy_model.onnx and simulated.onnx"
@@ -141,7 +142,7 @@ def _near(view: View, floats: onnx.ModelProto, samples: SampleReader) -> Found:
     for name, parts in wanted.items():
         if parts[0].dtype.kind != "f":
             continue
-        ratio = _sqnr_db(np.concatenate(parts), np.concatenate(made[name]))
+        ratio = sqnr(np.concatenate(parts), np.concatenate(made[name]))
         if not ratio >= LIMIT_DB:
             saw = f"{ratio:.1f} dB against float_model.onnx on {len(parts)} samples"
             mend = "The table of layers says which of them lose it."
@@ -150,13 +151,3 @@ def _near(view: View, floats: onnx.ModelProto, samples: SampleReader) -> Found:
 
 def _gap(a: NDArray[Any], b: NDArray[Any]) -> float:
     return float(np.abs(a.astype(np.float64) - b).max(initial=0))
-
-
-def _sqnr_db(wanted: NDArray[Any], made: NDArray[Any]) -> float:
-    if wanted.shape != made.shape:
-        return -np.inf
-    signal = float((wanted.astype(np.float64) ** 2).sum())
-    noise = float(((wanted.astype(np.float64) - made) ** 2).sum())
-    if noise == 0:
-        return np.inf
-    return float(10 * np.log10(signal / noise)) if signal else -np.inf

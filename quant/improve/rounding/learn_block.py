@@ -24,6 +24,7 @@ import torch
 from quant.graph.prepared_graph import Graph, weight_of
 from quant.improve.rounding.blocks import Block
 from quant.improve.rounding.quantized_block import QuantizedBlock
+from quant.metrics.squared_error import SquaredError
 
 LOCAL = frozenset(
     {
@@ -154,8 +155,8 @@ def learn_block(twin: QuantizedBlock, seed: int) -> float:
         steps.take(before, share)
     for rounding in twin.roundings.values():
         rounding.settle(1.0)
-    after = _error(twin)
-    return -math.inf if math.isnan(after) else 10 * math.log10(before / max(after, 1e-300))
+    gain = SquaredError(signal=before, noise=_error(twin)).sqnr_db
+    return -math.inf if math.isnan(gain) else gain
 
 
 class _Steps:

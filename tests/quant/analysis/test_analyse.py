@@ -15,7 +15,7 @@ from quant.analysis.isolated import isolated_errors
 from quant.analysis.layer_table import measured_layers
 from quant.choose.planner import choose
 from quant.common.errors import InputError
-from quant.compare.error_sums import ErrorSums, RowSums
+from quant.compare.error_sums import ErrorSums
 from quant.graph.layers import layers
 from quant.graph.prepared_graph import Graph, named_values, weight_of
 from quant.plan.tensor_plans import Plan
@@ -145,7 +145,7 @@ def test_what_is_not_finite_is_left_out_of_the_sums() -> None:
     sums = ErrorSums()
     signal, noise = np.ones((2, 3)), np.ones((2, 3))
     noise[1, 2] = np.nan
-    sums.add(signal, noise, RowSums(2, 2))
+    sums.add(signal, noise, batch_of({"x": np.ones((2, 1))}, 2))
 
     assert sums.signal.tolist() == [2, 2, 1]
     assert sums.by_image.tolist() == [0.0, 0.0]
@@ -154,8 +154,8 @@ def test_what_is_not_finite_is_left_out_of_the_sums() -> None:
 def test_channels_that_change_from_image_to_image_are_added_up() -> None:
     """A network of any size has outputs whose flattened length depends on the image."""
     sums = ErrorSums()
-    sums.add(np.ones((1, 2)), np.ones((1, 2)), RowSums(1, 1))
-    sums.add(np.ones((1, 3)), np.ones((1, 3)), RowSums(1, 1))
+    sums.add(np.ones((1, 2)), np.ones((1, 2)), batch_of({"x": np.ones((1, 1))}, 1))
+    sums.add(np.ones((1, 3)), np.ones((1, 3)), batch_of({"x": np.ones((1, 1))}, 1))
 
     assert sums.signal.tolist() == [5.0]
 

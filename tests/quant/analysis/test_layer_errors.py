@@ -6,7 +6,7 @@ import pytest
 from numpy.typing import NDArray
 
 from quant.analysis.cumulative import cumulative
-from quant.analysis.isolated import isolated
+from quant.analysis.isolated import isolated_errors
 from quant.analysis.layer_table import measured_layers
 from quant.calibration import Batch
 from quant.graph.layers import Layer
@@ -52,12 +52,12 @@ def test_isolated_error_is_that_of_a_graph_with_only_this_layer_quantized(
     graph, plan = chosen(net(), target)  # type: ignore[operator]
     model = quantize_graph(graph, plan, TARGETS[target], weight_form="integer")
     layers = measured_layers(graph, plan)
-    found = isolated(graph, model, layers, [batch()], 1)
+    errors = isolated_errors(graph, model, layers, [batch()], 1)
     (want,) = open_session(graph.model, threads=1).run(None, {"input": X})
     checked = [x for x in layers if all(len(v.uses()) == 1 for v in x.data) and weight_of(x.node)]
     assert checked
     for layer in checked:
-        assert found[layer.name] == pytest.approx(
+        assert errors[layer.name].sqnr_db == pytest.approx(
             decibel(want, alone(graph, plan, target, layer)), abs=0.01
         ), layer.name
 

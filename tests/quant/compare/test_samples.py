@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 
 from quant.common.errors import InputError
-from quant.compare.sample_table import SampleTable, joined, read_samples, samples_csv
+from quant.compare.sample_table import (
+    SampleCollector,
+    SampleTable,
+    joined,
+    read_samples,
+    samples_csv,
+)
 
 NAMES = ("=cmd()", 'say "hi", then\nleave', "日本/café.png", "$(rm -rf)", "'quoted", "-1", "plain")
 
@@ -108,3 +114,16 @@ def test_a_missing_table_is_named(tmp_path: Path) -> None:
         f"{path}: a gate needs the answers to each sample: [Errno 2] No such file or directory: "
         f"'{path}'. Run quant calibrate again."
     )
+
+
+def test_a_metric_that_did_not_judge_every_sample_is_left_out() -> None:
+    """Half a table would be compared with another half."""
+    each = SampleCollector()
+    each.see([np.ones((2, 3))], [np.ones((2, 3))], 2)
+    each.see_classes(np.eye(3)[:2], np.eye(3)[[1, 1]])
+    told = [("a", "", 0), ("b", "", None)]
+    table = each.table(["out"], told, {"top1": [np.ones(1)]}, {"top1": [np.ones(1)]}, [])
+
+    assert dict(table.scores) == {}
+    assert table.labels.tolist() == [0, -1]
+    assert (table.float_class.tolist(), table.quantized_class.tolist()) == ([0, 1], [1, 1])

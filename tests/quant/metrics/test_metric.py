@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from quant.metrics.metric import METRICS
-from quant.metrics.squared_error import cosine_of_sums, sqnr, sqnr_of_sums
+from quant.metrics.squared_error import SquaredError, sqnr
 
 
 def test_sqnr_is_ten_log_of_the_power_ratio() -> None:
@@ -21,18 +21,17 @@ def test_sqnr_at_its_edges() -> None:
     assert sqnr(one, one) == math.inf
     assert sqnr(zero, zero) == math.inf
     assert sqnr(zero, one) == -math.inf
-    assert math.isnan(sqnr_of_sums(math.nan, 1.0))
-    assert math.isnan(sqnr_of_sums(1.0, math.inf))
+    assert math.isnan(SquaredError(math.nan, 1.0).sqnr_db)
+    assert math.isnan(SquaredError(1.0, math.inf).sqnr_db)
 
 
 def test_cosine_of_sums_is_the_cosine() -> None:
     """(1, 0) and (1, 1) stand at 45 degrees."""
     a, b = np.array([1.0, 0.0]), np.array([1.0, 1.0])
-    found = cosine_of_sums(float(a @ a), float(b @ b), float((a - b) @ (a - b)))
 
-    assert found == pytest.approx(math.sqrt(0.5))
-    assert cosine_of_sums(0.0, 0.0, 0.0) == 1.0
-    assert cosine_of_sums(0.0, 2.0, 2.0) == 0.0
+    assert SquaredError.of(a, b).cosine == pytest.approx(math.sqrt(0.5))
+    assert SquaredError().cosine == 1.0
+    assert SquaredError(0.0, 2.0, 2.0).cosine == 0.0
 
 
 def test_top1_and_top5_count_as_argsort_does() -> None:

@@ -201,7 +201,7 @@ def test_equal_searches_leave_equal_bytes_and_a_killed_one_goes_on(
 ) -> None:
     """Cut once while sensitivities are measured, and once while plans are."""
     cut = job(files, tmp_path, targets=("tensorrt",))
-    real_save, real_compare = searching.save_probes, searching.compare
+    real_save, real_compare = searching.save_group_errors, searching.compare
     saved = asked = 0
 
     def save(*args: object) -> None:
@@ -218,7 +218,7 @@ def test_equal_searches_leave_equal_bytes_and_a_killed_one_goes_on(
             raise KeyboardInterrupt
         return real_compare(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(searching, "save_probes", save)
+    monkeypatch.setattr(searching, "save_group_errors", save)
     with pytest.raises(KeyboardInterrupt):
         calibrate(cut, Progress(quiet=True))
     monkeypatch.setattr(searching, "compare", compare)
