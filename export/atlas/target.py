@@ -61,6 +61,7 @@ def _settled(graph: "Graph", plan: "Plan") -> "Plan":
 ATLAS = Target(
     name="atlas",
     title="Atlas (Ascend)",
+    aliases=("ascend",),
     formats={
         "int8": (
             Integer(bits=8, signed=True, symmetric=False),

@@ -23,6 +23,7 @@ def _write(graph: "Graph", plan: "Plan", folder: Path, deployment: "Deployment")
 ONNXRUNTIME = Target(
     name="onnxruntime",
     title="ONNX Runtime",
+    aliases=("ort",),
     formats={"int8": (UINT8, Integer(bits=8, signed=True, symmetric=True, narrow=True))},
     bias=INT32,
     weighted_ops=frozenset({"Conv", "Gemm", "MatMul"}),

@@ -43,6 +43,7 @@ def _check_export(path: Path, deployment: "Deployment") -> list[Finding]:
 TENSORRT = Target(
     name="tensorrt",
     title="TensorRT",
+    aliases=("trt",),
     formats={
         "int8": (INT8, Integer(bits=8, signed=True, symmetric=True, narrow=True)),
         "fp8": (FLOAT8, FLOAT8),

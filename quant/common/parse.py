@@ -1,6 +1,6 @@
 """Text of flags and TOML files as values: each error is one sentence that names its place."""
 
-__all__ = ["flag_values", "numbers", "read_toml", "whole", "width_by_height"]
+__all__ = ["flag_values", "numbers", "read_toml", "share", "whole", "width_by_height"]
 
 import re
 import tomllib
@@ -39,6 +39,39 @@ def numbers(text: str, place: str) -> tuple[float, ...]:
             f"{place}: the values are numbers separated by commas, saw '{text}'. "
             f"Write one number, or one for each channel, for example 127,127,127."
         ) from None
+
+
+def share(text: str, place: str) -> float:
+    """Return "1%" and "0.01" as 0.01.
+
+    A bare number of 1 or more is refused: 1 might be 1 % or all.
+
+    Raises:
+        InputError: It is neither a percentage from 0% to 100% nor a number from 0 to below 1.
+
+    >>> share("1%", "--max-drop"), share("0.01", "--max-drop"), share("100%", "--min-agreement")
+    (0.01, 0.01, 1.0)
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)(e-?\d+)?\s*(%?)\s*", text)
+    if match is not None:
+        value = float(match[1] + (match[2] or ""))
+        if match[3] and value <= 100:
+            return value / 100
+        if not match[3] and value < 1:
+            return value
+        if not match[3] and value == 1:
+            raise InputError(
+                f"{place}: a share is written 1% or 0.01, saw '{text}', which may be 1 % or all. "
+                "Write 1% or 100%."
+            )
+        if not match[3] and value <= 100:
+            raise InputError(
+                f"{place}: a share is written 1% or 0.01, saw '{text}'. Write {value:g}%."
+            )
+    raise InputError(
+        f"{place}: a share is written 1% or 0.01, from 0% to 100%, saw '{text}'. Write for example "
+        "0.5% for half a percent."
+    )
 
 
 def whole(text: str, place: str) -> int:

@@ -46,6 +46,7 @@ class Target:
     Attributes:
         name: As on the command line.
         title: As people write it.
+        aliases: Other names that the command line takes for it.
         formats: By precision the formats of activations and of weights; the first is the default.
             The axis of weights is set for each operator.
         float_precisions: What a layer without grids computes in, the default first.
@@ -85,6 +86,7 @@ class Target:
 
     name: str
     title: str
+    aliases: tuple[str, ...] = ()
     formats: Mapping[str, tuple[NumberFormat, NumberFormat]]
     float_precisions: tuple[str, ...] = ("float32",)
     best_precision: str = "float32"
