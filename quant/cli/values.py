@@ -12,10 +12,11 @@ from click.shell_completion import CompletionItem
 
 from quant.common.errors import InputError
 
+# click.ParamType is generic in new releases of click only: hence `type-arg` below
 FILE = click.Path(path_type=Path)
 
 
-class CompletedText(click.ParamType):
+class CompletedText(click.ParamType):  # type: ignore[type-arg]
     """Text in which a shell completes paths: a file, or `module:function`."""
 
     name = "text"
@@ -30,7 +31,7 @@ class CompletedText(click.ParamType):
 TEXT = CompletedText()
 
 
-class Share(click.ParamType):
+class Share(click.ParamType):  # type: ignore[type-arg]
     """A share: 1% and 0.01 are the same; a bare number of 1 or more is refused."""
 
     name = "share"
@@ -46,7 +47,7 @@ class Share(click.ParamType):
         return share(str(value), flag_of(param))
 
 
-class OneOf(click.ParamType):
+class OneOf(click.ParamType):  # type: ignore[type-arg]
     """One word of a few; capitals do not matter.
 
     Args:
@@ -78,7 +79,7 @@ class OneOf(click.ParamType):
         return _completed(self.choices, incomplete)
 
 
-class FromTable(click.ParamType):
+class FromTable(click.ParamType):  # type: ignore[type-arg]
     """The name of a registered part; the table is imported when a name is looked up.
 
     Args:
