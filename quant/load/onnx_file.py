@@ -1,6 +1,6 @@
 """Read an ONNX file as a proto whose weights stay on disk, or say why it is not one."""
 
-__all__ = ["check_external", "read_proto"]
+__all__ = ["check_external", "check_proto", "read_proto"]
 
 from collections.abc import Iterator
 from difflib import get_close_matches
@@ -70,16 +70,41 @@ def read_proto(path: Path) -> onnx.ModelProto:
         UnsupportedError: The model has a sparse initializer.
     """
     proto = _parse(path, _bytes(path))
-    if proto.graph.sparse_initializer:
-        name = proto.graph.sparse_initializer[0].values.name
-        raise UnsupportedError(
-            f"{path}, initializer '{name}': Weights must be dense tensors, and this one is sparse. "
-            "Export the model with dense weights."
-        )
+    _refuse_sparse(proto, str(path))
     for tensor in _tensors(proto):
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             check_external(path, tensor)
     return proto
+
+
+def check_proto(proto: onnx.ModelProto, place: str) -> None:
+    """Raise unless a model in memory is whole.
+
+    Raises:
+        InputError: It has no node or no opset, or a tensor's numbers are still in a file.
+        UnsupportedError: It has a sparse initializer.
+    """
+    if not proto.graph.node or not proto.opset_import:
+        what = "node" if not proto.graph.node else "opset"
+        raise InputError(
+            f"{place}: A model must have nodes and an opset, saw no {what}. Load it again."
+        )
+    _refuse_sparse(proto, place)
+    for tensor in _tensors(proto):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            raise InputError(
+                f"{place}, initializer '{tensor.name}': The numbers of a model in memory must be in "
+                "memory, and these are in a file. Give the model's path, or load external data."
+            )
+
+
+def _refuse_sparse(proto: onnx.ModelProto, place: str) -> None:
+    if proto.graph.sparse_initializer:
+        name = proto.graph.sparse_initializer[0].values.name
+        raise UnsupportedError(
+            f"{place}, initializer '{name}': Weights must be dense tensors, and this one is sparse. "
+            "Export the model with dense weights."
+        )
 
 
 def _bytes(path: Path) -> bytes:

@@ -1,10 +1,11 @@
-"""Load a model from an ONNX file or a PyTorch factory, or say in one sentence why not."""
+"""Load a model from a file, a PyTorch factory or memory, or say in one sentence why not."""
 
 __all__ = ["load", "open_graph"]
 
 import re
 from pathlib import Path
 
+import onnx
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
@@ -13,7 +14,8 @@ from quant.graph.names import name_nodes
 from quant.graph.prepared_graph import Graph
 from quant.graph.session import open_session, reason
 from quant.graph.without_weights import without_weights
-from quant.load.onnx_file import read_proto
+from quant.load.given_model import GivenModel
+from quant.load.onnx_file import check_proto, read_proto
 from quant.load.prepare import prepare
 from quant.load.refusals import refuse_layers, refuse_structure
 
@@ -25,11 +27,12 @@ SMALL = 1024
 """Bytes up to which a weight stays in the graph that is only tried, for shapes are read from it."""
 
 
-def load(source: str) -> ir.Model:
+def load(source: str | GivenModel) -> ir.Model:
     """Return the model behind `source` with functions inlined and nodes sorted and named.
 
     Args:
-        source: The path of an ONNX file, or `module:factory` for a PyTorch module.
+        source: The path of an ONNX file, `module:factory` for a PyTorch module, or a model that is
+            in memory already.
 
     Nothing is written, and weights in external files stay there until they are read.
 
@@ -37,21 +40,34 @@ def load(source: str) -> ir.Model:
         InputError: The file or the factory gives no sound model.
         UnsupportedError: The model is sound, and we or ONNX Runtime cannot serve it.
     """
-    if FACTORY.fullmatch(source) and not Path(source).exists():
+    place = str(source)
+    if isinstance(source, GivenModel):
+        model = _load_given(source)
+    elif FACTORY.fullmatch(source) and not Path(source).exists():
         from quant.load.torch_module import load_torch
 
         model = load_torch(source)
     else:
-        model = _load_onnx(source)
-    refuse_structure(model, source)
+        model = _inlined(read_proto(Path(source)), source)
+        ir.external_data.set_base_dir(model.graph, Path(source).resolve().parent)
+    refuse_structure(model, place)
     name_nodes(model)  # ONNX Runtime refuses two nodes of one name
-    refuse_layers(model, source)
-    _refuse_operators(model, source)
+    refuse_layers(model, place)
+    _refuse_operators(model, place)
     return model
 
 
-def _load_onnx(source: str) -> ir.Model:
-    proto = read_proto(Path(source))
+def _load_given(source: GivenModel) -> ir.Model:
+    if source.is_torch:
+        from quant.load.torch_module import load_module
+
+        return load_module(source.model, source.example_inputs, str(source))
+    check_proto(source.model, str(source))
+    return _inlined(source.model, str(source))
+
+
+def _inlined(proto: onnx.ModelProto, source: str) -> ir.Model:
+    """Return a proto as an onnx_ir model without functions."""
     try:
         model = ir.from_proto(proto)
         passes.InlinePass()(model)
@@ -61,7 +77,6 @@ def _load_onnx(source: str) -> ir.Model:
             f"{source}: The graph must be one that onnx_ir can read, and it said "
             f"'{' '.join(str(error).split())}'. Export the model again."
         ) from error
-    ir.external_data.set_base_dir(model.graph, Path(source).resolve().parent)
     return model
 
 
@@ -92,8 +107,10 @@ def _refused(model: ir.Model, place: str, said: str) -> UnsupportedError:
     )
 
 
-def open_graph(source: str) -> tuple[ir.Model, Graph]:
+def open_graph(source: str | GivenModel) -> tuple[ir.Model, Graph]:
     """Return a model as loaded and as prepared."""
     raw = load(source)
+    if isinstance(source, GivenModel):
+        return raw, prepare(raw, source.name, str(source))
     name = source.rsplit(":", 1)[-1] if ":" in source and not Path(source).exists() else source
     return raw, prepare(raw, Path(name).stem or "model", source)

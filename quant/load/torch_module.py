@@ -1,6 +1,6 @@
 """Turn `module:factory` into an ONNX model: import it, build it, export it."""
 
-__all__ = ["export", "load_torch"]
+__all__ = ["export", "load_module", "load_torch"]
 
 import importlib
 import sys
@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
@@ -78,6 +79,9 @@ HOW = (
 )
 
 
+GIVE = "Give example_inputs=, a tensor or a tuple of tensors, or set module.example_inputs."
+
+
 def load_torch(source: str) -> ir.Model:
     """Return the module behind `module:factory`, in eval mode, as an onnx_ir model.
 
@@ -89,6 +93,35 @@ def load_torch(source: str) -> ir.Model:
         UnsupportedError: torch.onnx exports the module neither with dynamo nor without it.
     """
     module, example = _build(source)
+    return _exported(module, example, source)
+
+
+def load_module(module: torch.nn.Module, example_inputs: Any, place: str) -> ir.Model:
+    """Return a module as an onnx_ir model, exported in eval mode; the module is left as it was.
+
+    Args:
+        module: The module.
+        example_inputs: A tensor or array, or a tuple of them; None for `module.example_inputs`.
+        place: What messages call the module.
+
+    Raises:
+        InputError: No example input is known.
+        UnsupportedError: torch.onnx exports the module neither with dynamo nor without it.
+    """
+    if example_inputs is None:
+        example_inputs = getattr(module, "example_inputs", None)
+    device = next((p.device for p in module.parameters()), torch.device("cpu"))
+    example = tuple(x.to(device) for x in _tensors(example_inputs, place, GIVE))
+    modes = {part: part.training for part in module.modules()}
+    try:
+        return _exported(module, example, place)
+    finally:
+        for part, training in modes.items():
+            part.training = training
+
+
+def _exported(module: torch.nn.Module, example: Inputs, source: str) -> ir.Model:
+    """Return the module in eval mode as an onnx_ir model, or raise UnsupportedError."""
     module.eval()
     try:
         return export(module, example)
@@ -119,11 +152,17 @@ def _build(source: str) -> tuple[torch.nn.Module, tuple[torch.Tensor, ...]]:
         raise _no_module(source, made)
     if example is None:
         example = getattr(made, "example_inputs", getattr(factory, "example_inputs", None))
-    inputs = tuple(example) if isinstance(example, tuple | list) else (example,)
+    return made, _tensors(example, source, HOW)
+
+
+def _tensors(example: Any, source: str, how: str) -> Inputs:
+    """Return example inputs as a tuple of tensors; arrays of numpy become tensors."""
+    given = tuple(example) if isinstance(example, tuple | list) else (example,)
+    inputs = tuple(torch.from_numpy(x) if isinstance(x, np.ndarray) else x for x in given)
     if not inputs or not all(isinstance(x, torch.Tensor) for x in inputs):
         seen = "none" if example is None else f"a {type(example).__name__}"
-        raise InputError(f"{source}: The export needs an example input, saw {seen}. {HOW}")
-    return made, inputs
+        raise InputError(f"{source}: The export needs an example input, saw {seen}. {how}")
+    return inputs
 
 
 def _no_module(source: str, seen: object) -> InputError:

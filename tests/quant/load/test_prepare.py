@@ -192,7 +192,7 @@ def test_a_model_over_the_protobuf_limit_keeps_its_weights_outside(
         c = Conv(x, w)  b = {BN}  i = Identity(b)  y = Conv(i, v) }}"""
     onnx.save(model(text, held), tmp_path / "m.onnx", save_as_external_data=True, size_threshold=0)
     loaded = load(str(tmp_path / "m.onnx"))
-    for module in ("stub", "prepare", "session"):
+    for module in ("graph.without_weights", "load.prepare", "graph.session"):
         monkeypatch.setattr(f"quant.{module}.PROTO_LIMIT", 100)
     monkeypatch.setattr("quant.graph.without_weights.LARGE", 40)
     graph = prepare(loaded, "m", "m.onnx")
