@@ -1,17 +1,17 @@
-"""Arrays: .npy and .npz files, one row a sample."""
+"""Arrays, one row a sample: .npy and .npz files, and what a Python program holds in memory."""
 
-__all__ = ["Arrays", "Rows"]
+__all__ = ["Arrays", "Rows", "open_rows"]
 
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
 
 from quant.calibration.sources.data import SOURCES, Array, InputSpec, Labels
-from quant.calibration.sources.input_converter import InputConverter
+from quant.calibration.sources.input_converter import InputConverter, refuse_unused
 from quant.calibration.sources.labels import read_labels
 from quant.common.errors import InputError, few
 from quant.preprocess.image_to_tensor import Preprocess
@@ -27,12 +27,14 @@ class Rows:
     Attributes:
         name: What the user gave.
         stem: The file's name, the first part of every key.
+        place: What messages call the rows: the path of the file.
         rows: An array and its intake for each input's name.
         labels: A class for each row, or None.
     """
 
     name: str
     stem: str
+    place: str
     rows: dict[str, tuple[Array, InputConverter]]
     labels: tuple[int, ...] | None = None
 
@@ -46,7 +48,7 @@ class Rows:
     def read(self, i: int) -> dict[str, Array]:
         """Return row `i` of each array."""
         return {
-            name: intake.array(np.asarray(array[i]), f"{self.name}[{i}]")
+            name: intake.array(np.asarray(array[i]), f"{self.place}[{i}]")
             for name, (array, intake) in self.rows.items()
         }
 
@@ -75,32 +77,58 @@ class Arrays:
         """Return the rows; raises InputError if they do not fit the model's inputs."""
         arrays = _load(spec)
         own = arrays.pop("labels", None)
-        chosen = _chosen(arrays, [one.name for one in inputs], spec)
-        counted = chosen if own is None else chosen | {"labels": own}
-        if any(array.ndim == 0 for array in counted.values()):
-            raise InputError(f"{spec}: a single number has no rows. Save one row for each sample.")
-        lengths = {name: len(array) for name, array in counted.items()}
-        if len(set(lengths.values())) != 1:
-            seen = ", ".join(f"'{name}' {n}" for name, n in sorted(lengths.items()))
-            raise InputError(
-                f"{spec}: every array needs the same number of rows, saw {seen}. "
-                f"Save one row for each sample."
-            )
-        if 0 in lengths.values():
-            raise InputError(f"{spec}: there are no rows. Save one row for each sample.")
-        rows = Rows(
-            name=spec,
-            stem=Path(spec).name,
-            rows={one.name: (chosen[one.name], InputConverter(one, preprocess)) for one in inputs},
-            labels=_classes(own, spec) if own is not None and labels is None else None,
-        )
-        rows.read(0)
+        rows = open_rows(spec, arrays, own if labels is None else None, inputs, preprocess)
         if labels is None:
             return rows
         if labels == "folders":
             raise InputError(f"--labels folders: needs a folder of images, saw '{spec}'. Drop it.")
         classes = read_labels(labels, [rows.key(i) for i in range(len(rows))], spec)
-        return Rows(name=spec, stem=rows.stem, rows=rows.rows, labels=classes)
+        return replace(rows, labels=classes)
+
+
+def open_rows(
+    place: str,
+    arrays: Mapping[str, Array],
+    classes: Array | None,
+    inputs: Sequence[InputSpec],
+    preprocess: Preprocess,
+) -> Rows:
+    """Return arrays of equally many rows as samples.
+
+    Args:
+        place: The path of their file, or what stands for it.
+        arrays: By the input's name; the only one may have any name where the model has one input.
+        classes: A whole number from 0 for each row; None where there are none.
+        inputs: Of the model.
+        preprocess: Image to tensor.
+
+    Raises:
+        InputError: The arrays do not fit the inputs or one another.
+    """
+    chosen = _chosen(arrays, [one.name for one in inputs], place)
+    counted = chosen if classes is None else chosen | {"labels": classes}
+    if any(array.ndim == 0 for array in counted.values()):
+        raise InputError(f"{place}: a single number has no rows. Save one row for each sample.")
+    lengths = {name: len(array) for name, array in counted.items()}
+    if len(set(lengths.values())) != 1:
+        seen = ", ".join(f"'{name}' {n}" for name, n in sorted(lengths.items()))
+        raise InputError(
+            f"{place}: every array needs the same number of rows, saw {seen}. "
+            f"Save one row for each sample."
+        )
+    if 0 in lengths.values():
+        raise InputError(f"{place}: there are no rows. Save one row for each sample.")
+    rows = Rows(
+        name=place,
+        stem=Path(place).name,
+        place=place,
+        rows={one.name: (chosen[one.name], InputConverter(one, preprocess)) for one in inputs},
+        labels=_classes(classes, place) if classes is not None else None,
+    )
+    first = rows.read(0)
+    images = any(intake.sees_image(np.asarray(array[0])) for array, intake in rows.rows.values())
+    refuse_unused(preprocess, first, images, rows.key(0))
+    return rows
 
 
 def _load(spec: str) -> dict[str, Array]:
@@ -123,7 +151,7 @@ def _load(spec: str) -> dict[str, Array]:
         ) from error
 
 
-def _chosen(arrays: dict[str, Array], wanted: Sequence[str], spec: str) -> dict[str, Array]:
+def _chosen(arrays: Mapping[str, Array], wanted: Sequence[str], spec: str) -> dict[str, Array]:
     """Return an array for each input: by name, or the only one for the only input."""
     missing = [name for name in wanted if name not in arrays]
     if len(wanted) == len(arrays) == 1 and missing:

@@ -29,6 +29,7 @@ from quant.preprocess.image_to_tensor import Preprocess
 
 if TYPE_CHECKING:
     from quant.graph.prepared_graph import Graph
+    from quant.job.settings import OpensData
 
 Array: TypeAlias = NDArray[Any]
 
@@ -110,13 +111,19 @@ SOURCES: Registry[Source] = Registry(
 
 
 def open_data(
-    spec: str, inputs: Sequence[InputSpec], preprocess: Preprocess, labels: Labels = None
+    spec: "str | OpensData",
+    inputs: Sequence[InputSpec],
+    preprocess: Preprocess,
+    labels: Labels = None,
 ) -> Data:
-    """Return the samples at `spec`, opened by the one source that takes it.
+    """Return the samples at `spec`, opened by the one source that takes it, or by themselves.
 
     Raises:
         InputError: No source takes it, or more than one; or the source refuses it.
     """
+    if not isinstance(spec, str):
+        data: Data = spec.open(inputs, preprocess, labels)
+        return data
     takers = [name for name in SOURCES if SOURCES[name].accepts(spec)]
     if len(takers) > 1:
         raise InputError(

@@ -1,79 +1,19 @@
 """Function: samples that the user's own Python makes."""
 
-__all__ = ["SPILL_LIMIT", "Function", "Spilled"]
+__all__ = ["Function"]
 
 import importlib
 import os
 import re
-import shutil
 import sys
-import tempfile
-import weakref
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from quant.calibration.sources.data import SOURCES, InputSpec, Labels
-from quant.calibration.sources.items import Convert, Items, Sample, converter, failed
-from quant.calibration.sources.labels import read_labels
+from quant.calibration.sources.items import Items, failed
+from quant.calibration.sources.sequences import open_items
 from quant.common.errors import InputError
 from quant.preprocess.image_to_tensor import Preprocess
-
-SPILL_LIMIT = 16 << 30
-"""Bytes that an iterable may fill the temporary folder with: an endless one must end."""
-
-
-class Spilled:
-    """Samples in a temporary folder, which goes when this object goes or the program ends.
-
-    Raises:
-        InputError: The iterable fails, or fills more than SPILL_LIMIT bytes.
-    """
-
-    def __init__(self, name: str, made: Iterable[Any], convert: Convert):
-        self._folder = Path(tempfile.mkdtemp(prefix="quant-"))
-        weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
-        self._heads: list[tuple[tuple[str, ...], int | None]] = []
-        size = 0
-        for feeds, label in _samples(name, made, convert):
-            path = self._folder / f"{len(self)}.npz"
-            np.savez(path, *feeds.values(), allow_pickle=False)
-            self._heads.append((tuple(feeds), label))
-            size += path.stat().st_size
-            if size > SPILL_LIMIT:
-                raise InputError(
-                    f"{name}: an iterable may hold {SPILL_LIMIT >> 30} GiB, saw more after "
-                    f"{len(self)} samples. End it sooner, or return a sequence."
-                )
-
-    def __len__(self) -> int:
-        return len(self._heads)
-
-    def __getitem__(self, i: int) -> Sample:
-        names, label = self._heads[i]
-        with np.load(self._folder / f"{i}.npz", allow_pickle=False) as archive:
-            return {name: archive[f"arr_{k}"] for k, name in enumerate(names)}, label
-
-
-def _samples(name: str, made: Iterable[Any], convert: Convert) -> Iterable[Sample]:
-    """Yield the samples of the iterable; only its own errors are reported as its own."""
-    i = 0
-    try:
-        stream = iter(made)
-    except Exception as error:
-        raise failed(name, error) from error
-    while True:
-        key = f"{name}[{i}]"
-        try:
-            item = next(stream)
-        except StopIteration:
-            return
-        except Exception as error:
-            raise failed(key, error) from error
-        yield convert(item, key)
-        i += 1
 
 
 @SOURCES.add("function")
@@ -81,9 +21,11 @@ class Function:
     """``module:function``, called without arguments; the current folder is importable.
 
     It returns a sequence, which is read when needed and from several threads, or any iterable,
-    which is written to a temporary folder first, so that memory stays flat. An item is an array
-    without batch axis, a Pillow image, a dict of one for each input's name, or a tuple of such and
-    an integer label. A sequence raises `quant.calibration.BadSample` to have an item skipped.
+    which is written to a temporary folder first, so that memory stays flat. An item is an array, a
+    Pillow image, the path of an image file, a dict of one for each input's name, or a pair of such
+    and a class. An array with as many axes as the model's input is a batch of samples, and one with
+    an axis fewer is one sample. A sequence raises `quant.calibration.BadSample` to have an item
+    skipped.
     """
 
     @staticmethod
@@ -96,19 +38,7 @@ class Function:
         spec: str, inputs: Sequence[InputSpec], preprocess: Preprocess, labels: Labels
     ) -> Items:
         """Return what the function makes; raises InputError, with its name, if it fails."""
-        if labels == "folders":
-            raise InputError(f"--labels folders: needs a folder of images, saw '{spec}'. Drop it.")
-        made = _made(spec)
-        convert = converter(inputs, preprocess)
-        if hasattr(made, "__getitem__") and hasattr(made, "__len__"):
-            items = Items(spec, made, convert)
-        else:
-            items = Items(spec, Spilled(spec, made, convert), lambda sample, _: sample)
-        if not len(items):
-            raise InputError(f"{spec}: the function gave no sample. Give at least one.")
-        if labels is not None:
-            items.labels = read_labels(labels, [items.key(i) for i in range(len(items))], spec)
-        return items
+        return open_items(spec, _made(spec), inputs, preprocess, labels)
 
 
 def _made(spec: str) -> Any:

@@ -1,8 +1,8 @@
 """Intake: what one input of a model takes, and how an image or an array becomes it."""
 
-__all__ = ["InputConverter", "image_converter"]
+__all__ = ["InputConverter", "image_converter", "refuse_unused"]
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +37,10 @@ class InputConverter:
         self.must_fit(tensor.shape, f"{place}: preprocessing")
         return tensor.astype(self.spec.dtype, copy=False)
 
+    def sees_image(self, row: Array) -> bool:
+        """Return whether an array without batch axis is an image, which the preprocessing is for."""
+        return row.dtype == np.uint8 and len(self.spec.shape) == 4 and _is_picture(row.shape)
+
     def array(self, row: Array, place: str) -> Array:
         """Return an array without batch axis: uint8 images preprocessed, all else verbatim.
 
@@ -45,7 +49,7 @@ class InputConverter:
         Raises:
             InputError: Its shape or its kind of numbers is not the input's.
         """
-        if row.dtype == np.uint8 and len(self.spec.shape) == 4 and _is_picture(row.shape):
+        if self.sees_image(row):
             picture = row[:, :, 0] if row.ndim == 3 and row.shape[2] == 1 else row
             return self.image(eight_bit(Image.fromarray(picture)), place)
         wanted = self.spec.dtype
@@ -122,6 +126,30 @@ def image_converter(
     if preprocess.size is not None:
         intake.must_fit(preprocess.tensor_shape, f"{place}: preprocessing")
     return intake
+
+
+def refuse_unused(
+    preprocess: Preprocess, tensors: Mapping[str, Array], images: bool, place: str
+) -> None:
+    """Refuse a preprocessing that was given and is neither done to a sample nor was done to it.
+
+    Args:
+        preprocess: Image to tensor.
+        tensors: What the sample feeds to each input.
+        images: Whether any of them was an image.
+        place: The sample.
+
+    Raises:
+        InputError: No image is among them, and no tensor is what the preprocessing makes of pixels.
+    """
+    if images or preprocess == Preprocess():
+        return
+    if not any(preprocess.could_give(tensor) for tensor in tensors.values()):
+        raise InputError(
+            f"{printable(place)}: only uint8 images are preprocessed, these arrays go to the model as "
+            "they are, and the preprocessing that was given does not make them. Drop it, or give the "
+            "images."
+        )
 
 
 def _is_picture(shape: Shape) -> bool:

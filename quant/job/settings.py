@@ -1,14 +1,25 @@
 """Job: everything the main command was asked, as one value."""
 
-__all__ = ["EFFORTS", "Job"]
+__all__ = ["EFFORTS", "Job", "OpensData"]
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 from quant.common.errors import InputError
 from quant.job.search_goal import SearchGoal
+from quant.load.given_model import GivenModel
+from quant.plan.recipe import Recipe
 from quant.preprocess.image_to_tensor import Preprocess
+
+
+class OpensData(Protocol):
+    """Samples that a Python program hands over in place of a path."""
+
+    def open(self, inputs: Any, preprocess: Preprocess, labels: Any, /) -> Any:
+        """Return the samples as `quant.calibration.Data`."""
+
 
 EFFORTS = ("fast", "balanced", "best")
 
@@ -18,8 +29,8 @@ class Job:
     """What `quant calibrate` does, to what.
 
     Attributes:
-        model: ONNX file or `module:factory`.
-        data: Folder, list, array file or `module:function`.
+        model: ONNX file, `module:factory`, or a model in memory.
+        data: Folder, list, array file, `module:function`, or samples in memory.
         out: Folder of the run.
         preprocess: Image to tensor.
         targets: Names of targets.
@@ -30,7 +41,7 @@ class Job:
         labels: CSV file, "folders", or None.
         metrics: Names of metrics or `module:function`; judged where there are labels.
         observer: Default observer, or None for the tool's.
-        recipe: TOML file, or None.
+        recipe: TOML file, rules in memory, or None.
         effort: "fast", "balanced" or "best": how much is tried to buy accuracy back.
         threads: Threads inside one operator; 0 for all cores.
         max_bad: Greatest share of unreadable samples.
@@ -41,8 +52,8 @@ class Job:
         goal: How accurate or cheap a mixed plan must be; None to search for none.
     """
 
-    model: str
-    data: str
+    model: str | GivenModel
+    data: str | OpensData
     out: Path
     preprocess: Preprocess
     targets: tuple[str, ...] = ("onnxruntime",)
@@ -53,7 +64,7 @@ class Job:
     labels: str | None = None
     metrics: tuple[str, ...] = ("top1",)
     observer: str | None = None
-    recipe: Path | None = None
+    recipe: Path | Recipe | None = None
     effort: str = "balanced"
     threads: int = 0
     max_bad: float = 0.05

@@ -14,10 +14,10 @@
 A rule that matches nothing is an error that says so: a typing mistake must not pass silently.
 """
 
-__all__ = ["NOTHING", "Recipe", "Rule", "load_recipe"]
+__all__ = ["NOTHING", "Recipe", "Rule", "load_recipe", "recipe_of"]
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -40,6 +40,10 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "pixel_grid": ("on", "off"),
     "range_search": ("on", "off"),
 }
+
+
+OWN = ("line", "because")
+"""What a rule has and a file does not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +103,10 @@ class Recipe:
     defaults: Rule = Rule()
     path: str = "recipe"
 
+    def __str__(self) -> str:
+        """Return the file, or what stands for it."""
+        return self.path
+
     def of(self, target: str) -> "Recipe":
         """Return the rules that hold for a target."""
         rules = tuple(rule for rule in self.rules if fnmatchcase(target, rule.target))
@@ -140,44 +148,77 @@ NOTHING = Recipe()
 """The recipe that leaves everything to the tool."""
 
 
-def load_recipe(path: Path, observers: Sequence[str]) -> Recipe:
-    """Read a recipe.
+def load_recipe(source: Path | Recipe, observers: Sequence[str]) -> Recipe:
+    """Read a recipe, or check one that is in memory.
 
     Args:
-        path: A TOML file.
+        source: A TOML file, or a Recipe.
         observers: The names that `observer` may have.
 
     Raises:
         InputError: Not TOML, an unknown key or an unknown choice; with file, line and a near name.
     """
+    if isinstance(source, Recipe):
+        rows = [_decisions(rule) for rule in source.rules]
+        table = {**_decisions(source.defaults), "rule": rows}
+        checked = recipe_of(table, source.path, (), observers)
+        pairs = zip(checked.rules, source.rules, strict=True)
+        return replace(checked, rules=tuple(replace(c, because=r.because) for c, r in pairs))
     try:
-        text = path.read_text(encoding="utf-8")
+        text = source.read_text(encoding="utf-8")
         table = tomllib.loads(text)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{path}: a recipe is a TOML file: {error}. Mend the file.") from error
+        raise InputError(f"{source}: a recipe is a TOML file: {error}. Mend the file.") from error
     starts = [n for n, line in enumerate(text.splitlines(), 1) if line.strip() == "[[rule]]"]
-    rows = table.pop("rule", [])
+    return recipe_of(table, str(source), starts, observers)
+
+
+def recipe_of(
+    table: Mapping[str, Any], place: str, starts: Sequence[int], observers: Sequence[str]
+) -> Recipe:
+    """Return the recipe that a table describes: defaults, and the rules in a list under "rule".
+
+    Args:
+        table: As TOML reads a recipe's file.
+        place: The file, or what stands for it.
+        starts: The line of each rule; the rules are counted from 1 where it is empty.
+        observers: The names that `observer` may have.
+
+    Raises:
+        InputError: An unknown key or an unknown choice.
+    """
+    defaults = {key: value for key, value in table.items() if key != "rule"}
+    rows = table.get("rule", [])
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise InputError(f"{path}: rules are written as [[rule]], saw [rule]. Double the brackets.")
+        raise InputError(
+            f"{place}: rules are written as [[rule]], saw [rule]. Double the brackets."
+        )
     rules = []
     for number, row in enumerate(rows):
-        line = starts[number] if number < len(starts) else 1
-        rules.append(_rule(row, path, line, observers))
+        line = (starts[number] if number < len(starts) else 1) if starts else number + 1
+        rules.append(_rule(row, place, line, observers))
         if not set(row) - {"match", "op", "target"}:
             raise InputError(
-                f"{path}:{line}: a rule must decide something, saw only "
+                f"{place}:{line}: a rule must decide something, saw only "
                 f"{', '.join(sorted(row)) or 'nothing'}. Add precision, observer, weights, "
                 "weight_observer, bias_correction, rounding, equalization, smoothing, products, "
                 "pixel_grid, range_search or float_precision."
             )
-    if {"match", "op", "target"} & set(table):
-        raise InputError(f"{path}:1: match, op and target belong in a [[rule]]. Move them there.")
-    return Recipe(rules=tuple(rules), defaults=_rule(table, path, 1, observers), path=str(path))
+    if {"match", "op", "target"} & set(defaults):
+        raise InputError(f"{place}:1: match, op and target belong in a [[rule]]. Move them there.")
+    return Recipe(rules=tuple(rules), defaults=_rule(defaults, place, 1, observers), path=place)
 
 
-def _rule(row: dict[str, Any], path: Path, line: int, observers: Sequence[str]) -> Rule:
+def _decisions(rule: Rule) -> dict[str, Any]:
+    """Return what a rule says, as its table in a file."""
+    said = {f.name: getattr(rule, f.name) for f in fields(Rule) if f.name not in OWN}
+    defaults = {f.name: f.default for f in fields(Rule)}
+    return {name: value for name, value in said.items() if value != defaults[name]}
+
+
+def _rule(row: Mapping[str, Any], path: str, line: int, observers: Sequence[str]) -> Rule:
     """Build a rule from its table, refusing what it does not know."""
-    known = [f.name for f in fields(Rule) if f.name not in ("line", "because")]
+    known = [f.name for f in fields(Rule) if f.name not in OWN]
     for key, value in row.items():
         if key not in known:
             near = get_close_matches(key, known, n=1)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from quant.common.errors import InputError
@@ -133,6 +134,21 @@ class Preprocess:
     def warnings(self) -> list[str]:
         """Return sentences about what looks like a slip: mean and std in 0..1 units."""
         return unit_warnings(self.mean, self.std)
+
+    def could_give(self, tensor: NDArray[Any]) -> bool:
+        """Return whether `apply` makes such a tensor, without batch axis, of some 8-bit pixels."""
+        count = 1 if self.channels == "GRAY" else 3
+        axis = 0 if self.layout == "NCHW" else 2
+        if tensor.ndim != 3 or tensor.dtype != np.float32 or tensor.shape[axis] != count:
+            return False
+        shape = [count if i == axis else 1 for i in range(3)]
+        mean, std = (
+            np.broadcast_to(np.array(values, np.float64), (count,)).reshape(shape)
+            for values in (self.mean, self.std)
+        )
+        pixels = np.rint(tensor * std + mean)
+        inside = pixels.min(initial=0) >= 0 and pixels.max(initial=0) <= 255
+        return bool(inside and np.array_equal(((pixels - mean) / std).astype(np.float32), tensor))
 
     def apply(self, image: Image.Image) -> F32:
         """Return the tensor of one image, float32 `[C, H, W]` (NCHW) or `[H, W, C]` (NHWC).

@@ -22,7 +22,6 @@ from quant.job.settings import Job
 from quant.load.open_graph import open_graph
 from quant.load.parity import check_parity
 from quant.load.prepare import prepare
-from quant.preprocess.image_to_tensor import Preprocess
 from quant.profile.statistics import Profile
 from quant.target.deployment import Deployment
 
@@ -121,7 +120,7 @@ def deployment_of(
             its pictures.
     """
     first = next(_samples(material, 1), None) if material is not None else None
-    pictures = first is None or any(_is_picture(x, options.preprocess) for x in first[1].values())
+    pictures = first is None or any(options.preprocess.could_give(x) for x in first[1].values())
     return Deployment(
         preprocess=options.preprocess if pictures else None,
         profile=profile,
@@ -145,19 +144,3 @@ def _samples(material: Material, count: int) -> Iterator[tuple[str, dict[str, ND
             continue
         found += 1
         yield material.data.key(index), sample
-
-
-def _is_picture(x: NDArray[Any], preprocess: Preprocess) -> bool:
-    """Tell whether an input, without batch axis, is what the preprocessing makes of 8-bit pixels."""
-    told = preprocess.describe()
-    mean, std = (np.array(told[key], np.float64) for key in ("mean", "std"))
-    if x.ndim != 3 or x.dtype != np.float32:
-        return False
-    if preprocess.layout == "NCHW":
-        mean, std = mean[:, None, None], std[:, None, None]
-    try:
-        pixels = np.rint(x * std + mean)
-    except ValueError:  # another number of channels
-        return False
-    inside = pixels.min(initial=0) >= 0 and pixels.max(initial=0) <= 255
-    return bool(inside and np.array_equal(((pixels - mean) / std).astype(np.float32), x))

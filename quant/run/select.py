@@ -70,7 +70,7 @@ def select_samples(job: Job, choice: Choice, progress: Progress | None = None) -
     recipe = load_recipe(job.recipe, list(OBSERVERS)) if job.recipe else NOTHING
     material = open_material(job, progress)
     check_suffix(material.data, choice.out)
-    _must_not_mix(job.data, choice.out)
+    _must_not_mix(material.data.name, choice.out)
     graph, index = material.graph, {material.data.key(i): i for i in material.calibrated}
     watch = FeatureHook(
         [str(v.name) for v in graph.inputs], [str(v.name) for v in graph.model.graph.outputs]
@@ -94,7 +94,7 @@ def select_samples(job: Job, choice: Choice, progress: Progress | None = None) -
     with progress.stage("ranges"):
         enough = sufficiency(graph, parts, full, target, recipe=recipe, observer=job.observer)
     selection = Selection(
-        data=job.data,
+        data=material.data.name,
         method=choice.method,
         seed=job.seed,
         wanted=choice.count,

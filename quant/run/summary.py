@@ -54,7 +54,7 @@ def summary(
             "parity": material.parity,
         },
         "data": {
-            "source": job.data,
+            "source": material.data.name,
             "samples": profile.provenance.samples,
             "measured": _measured(outcomes),
             "held_out": material.held_out,

@@ -18,7 +18,7 @@ RNG = np.random.default_rng(5)
 def test_a_float_npy_is_mapped_and_verbatim(tmp_path: Path, spec: Spec) -> None:
     saved = RNG.normal(size=(5, 3, 4, 4)).astype(np.float32)
     np.save(tmp_path / "x.npy", saved)
-    data = open_data(str(tmp_path / "x.npy"), [spec()], Preprocess(mean=(9,)))
+    data = open_data(str(tmp_path / "x.npy"), [spec()], Preprocess())
 
     assert isinstance(data, Rows)
     assert isinstance(data.rows["x"][0], np.memmap)

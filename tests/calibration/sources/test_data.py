@@ -45,7 +45,7 @@ def test_two_takers_are_both_named(spec: Spec, monkeypatch: pytest.MonkeyPatch) 
     class Greedy:
         """Takes all."""
 
-        def takes(self, spec: str) -> bool:
+        def accepts(self, spec: str) -> bool:
             return True
 
         def open(

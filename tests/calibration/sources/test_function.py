@@ -117,7 +117,7 @@ def test_an_item_can_be_skipped_and_a_failing_one_is_named(spec: Spec) -> None:
     with pytest.raises(InputError) as caught:
         data.read(2)
     assert str(caught.value) == (
-        "mine_:Space.make[2]: the function failed with 'KeyError: 'gone''. --debug shows where."
+        "mine_:Space.make[2]: it failed with 'KeyError: 'gone''. --debug shows where."
     )
 
 
@@ -141,14 +141,14 @@ def test_a_csv_file_labels_items(spec: Spec, tmp_path: Path) -> None:
         (
             "sick_:f",
             (
-                "sick_:f: the function failed with 'ModuleNotFoundError: No module named "
+                "sick_:f: it failed with 'ModuleNotFoundError: No module named "
                 "'not_there_''. --debug shows where."
             ),
         ),
         (
             "crash_:f",
             (
-                "crash_:f: the function failed with 'ZeroDivisionError: division by zero'. "
+                "crash_:f: it failed with 'ZeroDivisionError: division by zero'. "
                 "--debug shows where."
             ),
         ),
@@ -160,18 +160,18 @@ def test_a_csv_file_labels_items(spec: Spec, tmp_path: Path) -> None:
                 "Return a list, or yield the samples."
             ),
         ),
-        ("mine_:empty", "mine_:empty: the function gave no sample. Give at least one."),
+        ("mine_:empty", "mine_:empty: there is no sample. Give at least one."),
         (
             "mine_:fails",
-            "mine_:fails: the function failed with 'ValueError: it broke'. --debug shows where.",
+            "mine_:fails: it failed with 'ValueError: it broke'. --debug shows where.",
         ),
         (
             "mine_:fails_late",
-            "mine_:fails_late[1]: the function failed with 'OSError: disk'. --debug shows where.",
+            "mine_:fails_late[1]: it failed with 'OSError: disk'. --debug shows where.",
         ),
         (
             "mine_:Stubborn",
-            "mine_:Stubborn: the function failed with 'TypeError: no'. --debug shows where.",
+            "mine_:Stubborn: it failed with 'TypeError: no'. --debug shows where.",
         ),
         (
             "mine_:endless",
@@ -185,7 +185,7 @@ def test_a_csv_file_labels_items(spec: Spec, tmp_path: Path) -> None:
 def test_every_failure_is_a_sentence_with_the_functions_name(
     spec: Spec, name: str, sentence: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("quant.calibration.sources.function.SPILL_LIMIT", 700)
+    monkeypatch.setattr("quant.calibration.sources.spilled.SPILL_LIMIT", 700)
     with pytest.raises(InputError) as caught:
         opened(name, spec())
 
@@ -210,7 +210,7 @@ def test_items_of_a_wrong_kind_are_refused(spec: Spec) -> None:
         "mine_:array[0]: an item is a dict with a key for each input, saw 'ndarray' "
         "and wanted 'a', 'b'. Mend the names."
     )
-    assert str(ragged.value).startswith("mine_:ragged[0]: the function failed with 'ValueError: ")
+    assert str(ragged.value).startswith("mine_:ragged[0]: it failed with 'ValueError: ")
     assert str(folders.value) == (
         "--labels folders: needs a folder of images, saw 'mine_:array'. Drop it."
     )
