@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from quant.export.atlas.check.rules import RULES
 from quant.export.atlas.devices import DEVICES
+from quant.export.atlas.version import SOC_VERSION
 from quant.formats.number_format import INT32, Integer
 from quant.target.finding import Finding
 from quant.target.table import TARGETS, Exported, Target
@@ -90,6 +91,7 @@ ATLAS = Target(
     check_export=_check_export,
     finalize_plan=_settled,
     rules=RULES,
+    version=SOC_VERSION,
     devices=DEVICES,
 )
 TARGETS.add("atlas")(ATLAS)

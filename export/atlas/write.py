@@ -22,6 +22,7 @@ from quant.export.atlas.graph.edit import corrected
 from quant.export.atlas.graph.integer_layers import integer_layers
 from quant.export.atlas.graph.lower_opset import least_opset, lowered
 from quant.export.atlas.graph.prepared import bound_graph, bound_plan, without_refused
+from quant.export.atlas.version import SOC_VERSION
 from quant.export.qdq.save import save_checked
 from quant.graph.prepared_graph import PROTO_LIMIT, Graph, model_bytes
 from quant.load.parity import LIMIT, parity
@@ -38,6 +39,7 @@ def write_folder(graph: Graph, plan: Plan, folder: Path, deployment: Deployment)
             opset up to 18, or an input has a size or a name that ATC does not take.
     """
     place = graph.source or graph.name
+    soc_version = SOC_VERSION.of(deployment.versions)
     whole = bound_graph(graph, deployment)
     graph, plan = whole, bound_plan(plan, graph, whole)
     refused: dict[str, str] = {}
@@ -52,7 +54,7 @@ def write_folder(graph: Graph, plan: Plan, folder: Path, deployment: Deployment)
     aipp = aipp_of(graph, deployment.preprocess)
     keep = keep_dtype_text(graph, plan, every, names)
     script = atc_script(
-        graph, deployment.soc_version, aipp=not isinstance(aipp, str), keep_dtype=keep is not None
+        graph, soc_version, aipp=not isinstance(aipp, str), keep_dtype=keep is not None
     )
     page = Page(
         graph=graph,
@@ -71,7 +73,7 @@ def write_folder(graph: Graph, plan: Plan, folder: Path, deployment: Deployment)
     _save(deployed, folder / "deploy_model.onnx")
     save_checked(floats, folder / "float_model.onnx")
     texts = {
-        "record.txt": record_text(every, deployment.soc_version),
+        "record.txt": record_text(every, soc_version),
         "quant.cfg": quant_cfg_text(graph, every),
         "aipp.cfg": None if isinstance(aipp, str) else aipp_text(aipp),
         "keep_dtype.cfg": keep,

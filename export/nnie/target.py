@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from quant.export.nnie.check.rules import RULES
 from quant.export.nnie.devices import DEVICES
+from quant.export.nnie.version import NNIE_VERSION
 from quant.formats.gfpq import GFPQ8, GFPQ16
 from quant.target.finding import Finding
 from quant.target.table import TARGETS, Exported, Target
@@ -76,6 +77,7 @@ NNIE = Target(
     check_export=_check_export,
     fallback=_on_the_host,
     rules=RULES,
+    version=NNIE_VERSION,
     devices=DEVICES,
 )
 TARGETS.add("nnie")(NNIE)

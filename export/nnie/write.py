@@ -6,20 +6,20 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from quant.common.errors import InputError, UnsupportedError
+from quant.common.errors import UnsupportedError
 from quant.common.files import whole
 from quant.export.caffe.build import CaffeOptions
 from quant.export.caffe.convert import CaffeNet, convert
 from quant.export.nnie.files.cfg_values import means, settings
 from quant.export.nnie.files.deploy_facts import TAIL, facts_of, tell
 from quant.export.nnie.files.deploy_page import deploy_text
-from quant.export.nnie.files.deploy_steps import MAPPERS
 from quant.export.nnie.files.feeds import Feed, choose_feeds
 from quant.export.nnie.files.mapper_cfg import cfg_text
 from quant.export.nnie.files.record import RECORD, record_rows, record_text
 from quant.export.nnie.files.sample_lists import write_lists
 from quant.export.nnie.graph.precision import Precision, precision_of
 from quant.export.nnie.graph.split import Split, divide
+from quant.export.nnie.version import NNIE_VERSION
 from quant.graph.prepared_graph import Graph, save_model
 from quant.plan.tensor_plans import Plan
 from quant.target.deployment import Deployment
@@ -45,12 +45,7 @@ def write(graph: Graph, plan: Plan, folder: Path, deployment: Deployment) -> Exp
         InputError: There are no calibration samples or no such NNIE, or the folder cannot be
             written.
     """
-    if deployment.nnie_version not in MAPPERS:
-        known = ", ".join(MAPPERS)
-        raise InputError(
-            f"NNIE: mappers are known for the versions {known}, saw '{deployment.nnie_version}'. "
-            "Give the version of the board's SDK."
-        )
+    NNIE_VERSION.of(deployment.versions)  # an unknown one is refused before anything is written
     feeds = choose_feeds(graph, deployment)
     split = divide(graph, {f.input: f.shape for f in feeds}, deployment.allow_fallback)
     chosen = precision_of(plan, {str(node.name) for node in split.head.nodes} - split.custom)

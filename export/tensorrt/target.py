@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from quant.export.tensorrt.check.rules import RULES
 from quant.export.tensorrt.devices import DEVICES
+from quant.export.tensorrt.version import TRT_VERSION
 from quant.formats.number_format import INT8, Integer
 from quant.formats.short_floats import FLOAT8
 from quant.target.finding import Finding
@@ -69,6 +70,7 @@ TENSORRT = Target(
     check_model=_check_model,
     check_export=_check_export,
     rules=RULES,
+    version=TRT_VERSION,
     devices=DEVICES,
 )
 TARGETS.add("tensorrt")(TENSORRT)

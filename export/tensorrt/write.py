@@ -20,7 +20,7 @@ from quant.export.tensorrt.files.implicit import no_implicit, write_implicit
 from quant.export.tensorrt.graph.layer_types import LayerType, layer_lists, layer_types
 from quant.export.tensorrt.graph.names import Renamed, clean_names
 from quant.export.tensorrt.graph.typed import typed
-from quant.export.tensorrt.graph.version import Version, trt_version
+from quant.export.tensorrt.version import Version, version_of
 from quant.formats.number_format import Params
 from quant.formats.short_floats import Float16
 from quant.graph.prepared_graph import Graph
@@ -97,7 +97,7 @@ def write_folder(
         InputError: The plan does not fit the graph, or the version is none of TensorRT's.
         UnsupportedError: FP8 for version 8.
     """
-    version = trt_version(deployment.trt_version)
+    version = version_of(deployment)
     # float16 is a type of the exported graph, and only of the simulation a grid
     grids = {k: t for k, t in plan.tensors.items() if not isinstance(t.format, Float16)}
     plan = replace(plan, tensors=grids)
@@ -134,7 +134,7 @@ def _build(
     graph: Graph, plan: Plan, deployment: Deployment, renamed: Renamed, *, fp8: bool
 ) -> Build:
     """Return what the build scripts need to know."""
-    version = trt_version(deployment.trt_version)
+    version = version_of(deployment)
     half = any(layer.precision == "float16" for layer in plan.layers.values())
     implicit = no_implicit(plan, deployment, version) is None
     explicit_layers: tuple[LayerType, ...] = ()

@@ -32,6 +32,7 @@ import click
 
 from quant.cli.gate import gate, verify
 from quant.cli.options import (
+    TargetCommand,
     chip_options,
     data_options,
     job_of,
@@ -67,7 +68,7 @@ def quant(debug: bool) -> None:
     """
 
 
-@quant.command()
+@quant.command(cls=TargetCommand)
 @main_options
 @search_options
 @quiet_option
@@ -85,7 +86,7 @@ def calibrate(quiet: bool, as_json: bool, **options: Any) -> None:
     _calibrate(job_of(options), quiet or as_json, as_json)
 
 
-@quant.command()
+@quant.command(cls=TargetCommand)
 @main_options
 @search_options
 @quiet_option
@@ -286,7 +287,7 @@ def simulate(model: str, plan_path: Path, out: Path) -> None:
     click.echo(f"{out}: {len(plan.quantized)} tensors on a grid of {plan.target}")
 
 
-@quant.command()
+@quant.command(cls=TargetCommand)
 @model_option
 @click.option("--plan", "plan_path", type=EXISTING, required=True, help="Of `quant choose`.")
 @click.option("--profile", "profile_path", type=EXISTING, help="For tables of every range.")
@@ -314,7 +315,7 @@ def export(plan_path: Path, profile_path: Path | None, out: Path, **options: Any
         raise GateError(f"{out}: {_refused({'this export': shipped.findings})}. See check.json.")
 
 
-@quant.command()
+@quant.command(cls=TargetCommand)
 @click.argument("file", type=EXISTING)
 @click.option("--target", "targets", multiple=True, required=True, metavar="NAME")
 @preprocess_options

@@ -1,6 +1,7 @@
 """The shared options of the command line, each spelt once, and what turns them into values."""
 
 __all__ = [
+    "TargetCommand",
     "chip_options",
     "data_options",
     "job_of",
@@ -15,6 +16,7 @@ __all__ = [
 ]
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from quant.job.search_goal import SearchGoal
     from quant.job.settings import Job
     from quant.preprocess.image_to_tensor import Preprocess
+    from quant.target.version_flag import VersionFlag
 
 Command = Callable[..., Any]
 
@@ -88,27 +91,6 @@ _DATA = [
 
 _CHIP = [
     click.option(
-        "--trt-version",
-        default="10",
-        show_default=True,
-        metavar="V",
-        help="TensorRT 8, 10 or 11, or in full: 8.6.1.",
-    ),
-    click.option(
-        "--soc-version",
-        default="Ascend310",
-        show_default=True,
-        metavar="SOC",
-        help="Atlas: Ascend310, Ascend310P3, Ascend310B1, ...",
-    ),
-    click.option(
-        "--nnie-version",
-        type=click.Choice(["1.1", "1.2"]),
-        default="1.2",
-        show_default=True,
-        help="1.1: Hi3559AV100; 1.2: Hi3519AV100, Hi3516CV500, Hi3516DV300.",
-    ),
-    click.option(
         "--allow-fallback",
         is_flag=True,
         help="Layers a chip cannot take stay float, or are cut to the CPU (NNIE).",
@@ -157,8 +139,50 @@ _SEARCH = [
 ]
 
 
+class TargetCommand(click.Command):
+    """A command with the version flag of every target that has one, right before --allow-fallback.
+
+    They stand in the tables of the targets, which import numpy and ONNX. So they are read when this
+    command is parsed or explains itself, and not for `quant --help`. The values that a user gives
+    reach the command as `versions`, by target.
+    """
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return the options and arguments, those of the tables among them."""
+        params = super().get_params(ctx)
+        place = next(i for i, param in enumerate(params) if param.name == "allow_fallback")
+        return [*params[:place], *_version_options(), *params[place:]]
+
+
+@cache
+def _version_options() -> tuple[click.Option, ...]:
+    from quant.target.table import TARGETS
+
+    flags = [flag for name in TARGETS if (flag := TARGETS[name].version) is not None]
+    return tuple(
+        click.Option(
+            [flag.flag],
+            type=click.Choice(flag.choices) if flag.choices else click.STRING,
+            default=flag.default,
+            show_default=True,
+            metavar=None if flag.choices else flag.metavar,
+            help=flag.help,
+            expose_value=False,
+            callback=_kept(flag),
+        )
+        for flag in flags
+    )
+
+
+def _kept(flag: "VersionFlag") -> Callable[[click.Context, click.Parameter, str], None]:
+    def keep(ctx: click.Context, _: click.Parameter, value: str) -> None:
+        ctx.params.setdefault("versions", {})[flag.target] = flag.checked(value)
+
+    return keep
+
+
 def chip_options(command: Command) -> Command:
-    """Add what says which chip and version the files are for."""
+    """Add what becomes of layers that a chip cannot take; the versions come with `TargetCommand`."""
     for option in reversed(_CHIP):
         command = option(command)
     return command

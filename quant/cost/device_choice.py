@@ -9,20 +9,20 @@ from quant.graph.prepared_graph import Graph
 from quant.target.device import Device
 
 
-def default_device(devices: Collection[Device], said: Collection[str]) -> Device | None:
-    """Return the device that flags speak of, or the first; None where there is none.
+def default_device(devices: Collection[Device], version: str | None) -> Device | None:
+    """Return the device that a version names, or the first; None where there is none.
 
     Args:
         devices: Of a target.
-        said: Values of `--soc-version` and `--nnie-version`; the longest `fits` of a device that one
-            of them begins with decides.
+        version: Value of the target's version flag, as "Ascend310P3"; the device with the longest
+            `fits` that it begins with is the one. None where the target has no such flag.
     """
-    words = [word.lower() for word in said]
+    name = (version or "").lower()
     fitting = [
         (len(fit), -at, device)
         for at, device in enumerate(devices)
         for fit in device.fits
-        if any(word.startswith(fit) for word in words)
+        if name.startswith(fit)
     ]
     if fitting:
         return max(fitting, key=lambda found: found[:2])[2]

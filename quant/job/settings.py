@@ -3,7 +3,8 @@
 __all__ = ["EFFORTS", "Job", "OpensData"]
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -45,9 +46,8 @@ class Job:
         effort: "fast", "balanced" or "best": how much is tried to buy accuracy back.
         threads: Threads inside one operator; 0 for all cores.
         max_bad: Greatest share of unreadable samples.
-        trt_version: Major version of TensorRT that files are for.
-        soc_version: What Huawei's ATC compiles for.
-        nnie_version: "1.1" or "1.2", by the HiSilicon chip.
+        versions: By target the version or the chip that its files are for, where it is not the
+            default: {"tensorrt": "8.6.1", "atlas": "Ascend310P3"}.
         allow_fallback: Layers that a chip cannot take stay float, or are cut to the CPU.
         goal: How accurate or cheap a mixed plan must be; None to search for none.
     """
@@ -68,9 +68,7 @@ class Job:
     effort: str = "balanced"
     threads: int = 0
     max_bad: float = 0.05
-    trt_version: str = "10"
-    soc_version: str = "Ascend310"
-    nnie_version: str = "1.2"
+    versions: Mapping[str, str] = field(default_factory=dict)
     allow_fallback: bool = False
     goal: SearchGoal | None = None
 

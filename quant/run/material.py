@@ -24,6 +24,7 @@ from quant.load.parity import check_parity
 from quant.load.prepare import prepare
 from quant.profile.statistics import Profile
 from quant.target.deployment import Deployment
+from quant.target.table import checked_versions
 
 
 @dataclass(kw_only=True)
@@ -113,8 +114,7 @@ def deployment_of(
     """Return what writers of targets are told.
 
     Args:
-        options: Has `preprocess`, `trt_version`, `soc_version`, `nnie_version`, `allow_fallback`:
-            a Job.
+        options: A Job: its `preprocess`, `versions` and `allow_fallback`.
         profile: Of the calibration.
         material: With the samples; the preprocessing is left out where they turn out to be none of
             its pictures.
@@ -125,9 +125,7 @@ def deployment_of(
         preprocess=options.preprocess if pictures else None,
         profile=profile,
         samples=None if material is None else partial(_samples, material),
-        trt_version=options.trt_version,
-        soc_version=options.soc_version,
-        nnie_version=options.nnie_version,
+        versions=checked_versions(options.versions),
         allow_fallback=options.allow_fallback,
     )
 

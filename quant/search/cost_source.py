@@ -56,7 +56,7 @@ def cost_table(
     if goal.device is not None:
         device: Device | None = pick_device(target.title, target.devices, goal.device, None)
     else:
-        device = default_device(target.devices, (job.soc_version, job.nnie_version))
+        device = default_device(target.devices, _version(target, job))
     table = roofline(graph, target, device or UNKNOWN, sizes)
     if goal.latency is not None:
         found = read_latency(Path(goal.latency), LayerNames(graph), table)
@@ -73,6 +73,11 @@ def cost_table(
     untimed = {key: replace(cost, milliseconds=0.0) for key, cost in table.layers.items()}
     said = f"The time of a layer on {target.title} is not known: it is no part of the cost."
     return replace(table, layers=untimed, assumptions=(said,))
+
+
+def _version(target: Target, job: Job) -> str | None:
+    """Return the version or chip that a job asks of a target; None where the target has only one."""
+    return target.version.of(job.versions) if target.version is not None else None
 
 
 def _timed(goal: SearchGoal) -> bool:

@@ -3,7 +3,7 @@
 __all__ = ["Deployment", "SampleReader", "sample_shapes"]
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -25,18 +25,15 @@ class Deployment:
         preprocess: From an image to the input tensor; None where the inputs are no images.
         profile: What was seen of every activation; None when there is none at hand.
         samples: The calibration samples; None when there is no data at hand.
-        trt_version: Version of TensorRT: "8", "10" or "11", or in full: "8.6.1".
-        soc_version: What ATC compiles for: "Ascend310", "Ascend310P3", ...
-        nnie_version: "1.1" (Hi3559AV100) or "1.2" (Hi3519AV100, Hi3516CV500, Hi3516DV300).
+        versions: By target the version or the chip that its files are for, where it is not the
+            default of `Target.version`: {"tensorrt": "8.6.1", "atlas": "Ascend310P3"}.
         allow_fallback: Layers that the chip cannot take stay in float, or are cut to the CPU.
     """
 
     preprocess: Preprocess | None = None
     profile: Profile | None = None
     samples: SampleReader | None = None
-    trt_version: str = "10"
-    soc_version: str = "Ascend310"
-    nnie_version: str = "1.2"
+    versions: Mapping[str, str] = field(default_factory=dict)
     allow_fallback: bool = False
 
     @property

@@ -19,7 +19,7 @@ class Device:
         overhead: Seconds that every layer takes beyond its work: starting a kernel.
         efficiency: The share of `peak` that layers attain, over 0 to 1; 1 where nobody measured it.
         sources: Where each number is from, by "peak.int8" or "bandwidth".
-        fits: Beginnings, in small letters, of the `--soc-version` or `--nnie-version` of this chip.
+        fits: Beginnings, in small letters, of the versions (`Target.version`) that name this chip.
     """
 
     name: str

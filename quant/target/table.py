@@ -4,7 +4,7 @@ To add one: a package `export/NAME/` whose `target.py` adds a `Target` to `TARGE
 writes and checks inside functions, so that a list of targets stays quick. `tests/contracts` tries it.
 """
 
-__all__ = ["TARGETS", "Exported", "Target"]
+__all__ = ["TARGETS", "Exported", "Target", "checked_versions"]
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,11 +12,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from quant.common.errors import InputError
 from quant.common.registry import Registry
 from quant.formats.emulated_integers import NARROW
 from quant.formats.number_format import Integer, NumberFormat
 from quant.target.device import Device
 from quant.target.finding import Finding
+from quant.target.version_flag import VersionFlag
 
 if TYPE_CHECKING:  # a table is read by `quant list` too, which has no graph and must answer at once
     import onnx_ir as ir
@@ -80,6 +82,7 @@ class Target:
         finalize_plan: With `allow_fallback` the plan without the layers whose numbers the chip cannot
             hold, which only the plan shows: (graph, plan) -> plan. `write` does the same by itself.
         rules: The rules of the checks: name and one line each.
+        version: The flag that names the version or the chip that files are for; None: there is one.
         devices: Chips whose public figures predict times, the default first.
         runs_in_onnxruntime: The ONNX Runtime at hand is the target itself, so that `model.onnx` can be run.
     """
@@ -114,6 +117,7 @@ class Target:
     fallback: "Callable[[Graph, Deployment], Collection[str]] | None" = None
     finalize_plan: "Callable[[Graph, Plan], Plan] | None" = None
     rules: Mapping[str, str] = field(default_factory=dict)
+    version: VersionFlag | None = None
     devices: tuple[Device, ...] = ()
     runs_in_onnxruntime: bool = False
 
@@ -157,3 +161,19 @@ class Target:
 
 
 TARGETS: Registry[Target] = Registry("target", "quant.export", member="target")
+
+
+def checked_versions(versions: Mapping[str, str]) -> dict[str, str]:
+    """Return versions by target, once each target has taken its own.
+
+    Raises:
+        InputError: A target is unknown, has no versions, or does not know this one.
+    """
+    for name, text in versions.items():
+        flag = TARGETS[name].version
+        if flag is None:
+            raise InputError(
+                f"versions: target '{name}' has none to choose from, saw '{text}'. Leave it out."
+            )
+        flag.checked(text)
+    return dict(versions)

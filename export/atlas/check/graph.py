@@ -13,6 +13,7 @@ from quant.export.atlas.check.view import Found, View, found
 from quant.export.atlas.graph.deploy_model import ASCEND_OPS
 from quant.export.atlas.graph.limits import ARITHMETIC, FOREIGN, INDICES
 from quant.export.atlas.graph.lower_opset import HIGHEST, LOWEST
+from quant.export.atlas.version import OLD_CHIP
 
 AGAIN = "Export the model again."
 
@@ -38,7 +39,7 @@ def _opset(view: View, soc_version: str) -> Found:
         yield found(1, "error", view.file, f"opset_import {seen}", wanted, AGAIN)
     elif not LOWEST <= plain[0] <= HIGHEST:
         yield found(1, "error", view.file, f"opset {plain[0]}", f"{LOWEST} to {HIGHEST}", AGAIN)
-    elif plain[0] > LOWEST and soc_version == "Ascend310":
+    elif plain[0] > LOWEST and soc_version == OLD_CHIP:
         mend = "Use CANN 7 or newer, or replace the operators that need the opset."
         yield found(1, "info", view.file, f"opset {plain[0]}", "11 for CANN 5 and 6", mend)
 

@@ -10,6 +10,7 @@ from quant.common.errors import UnsupportedError
 from quant.export.atlas.check.view import Found, found
 from quant.export.atlas.graph.limits import ARITHMETIC, FOREIGN, INDICES, NARROW, refusal
 from quant.export.atlas.graph.lower_opset import HIGHEST, LOWEST, least_opset
+from quant.export.atlas.version import OLD_CHIP, SOC_VERSION
 from quant.graph.prepared_graph import PROTO_LIMIT, Graph, model_bytes, weight_of
 from quant.target.deployment import Deployment
 from quant.target.finding import Severity
@@ -40,7 +41,7 @@ def _opset(graph: Graph, deployment: Deployment) -> Found:
         mend = "Export the model again with opset 17."
         yield found(1, "error", "the model", saw, f"{LOWEST} to {HIGHEST}", mend)
         return
-    if version > LOWEST and deployment.soc_version == "Ascend310":
+    if version > LOWEST and SOC_VERSION.of(deployment.versions) == OLD_CHIP:
         mend = "Use CANN 7 or newer, or replace the operator."
         saw = f"{above}, which needs opset {version}"
         yield found(1, "info", "the model", saw, "11 for CANN 5 and 6", mend)

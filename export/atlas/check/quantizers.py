@@ -9,6 +9,7 @@ import onnx
 
 from quant.export.atlas.check.view import Found, View, found
 from quant.export.atlas.graph.integer_layer import LARGEST_SCALE, SMALLEST_SCALE, unpacked
+from quant.export.atlas.version import OLD_CHIP
 
 AGAIN = "Export the model again."
 FLOAT, INT, STRING = (
@@ -160,7 +161,7 @@ def _half(view: View, soc_version: str) -> Found:
         if array is not None and array.dtype == np.uint64:
             scales = unpacked(array)
             small += int(np.any((scales < HALF_LOW) | (scales > HALF_HIGH)))
-    if small and soc_version == "Ascend310":
+    if small and soc_version == OLD_CHIP:
         saw = f"{small} of {len(every)} AscendDequant with scales beyond float16's normal range"
         mend = "Nothing to do: ATC holds float16(sqrt(scale)) squared, within 2**-10 of it."
         yield found(13, "info", view.file, saw, "6.1e-05 to 65504 on Ascend310", mend)

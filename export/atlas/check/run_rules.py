@@ -24,6 +24,7 @@ from quant.export.atlas.check.record import record_findings
 from quant.export.atlas.check.sound import unsound_findings
 from quant.export.atlas.check.view import View
 from quant.export.atlas.graph.prepared import bound_graph
+from quant.export.atlas.version import SOC_VERSION
 from quant.graph.prepared_graph import Graph
 from quant.load.onnx_file import read_proto
 from quant.target.deployment import Deployment
@@ -77,14 +78,15 @@ def _external(path: Path) -> bool:
 def _findings(view: View, folder: Path | None, deployment: Deployment) -> Iterator[Finding]:
     script, aipp, record = (_text(folder, n) for n in ("atc.sh", "aipp.cfg", "record.txt"))
     floats, whole = (_model(folder, n) for n in ("float_model.onnx", "simulated.onnx"))
-    plain = list(graph_findings(view, deployment.soc_version))
+    soc_version = SOC_VERSION.of(deployment.versions)
+    plain = list(graph_findings(view, soc_version))
     broken = list(unsound_findings(view))
     if broken:
         yield from [*plain, *broken]
         return
     rest = [
         *plain,
-        *quantizer_findings(view, deployment.soc_version),
+        *quantizer_findings(view, soc_version),
         *layer_findings(view),
         *io_findings(view, floats, script=script is not None),
     ]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from quant.common.errors import few
 from quant.export.atlas.files.aipp import Aipp
 from quant.export.atlas.graph.integer_layer import IntegerLayer
+from quant.export.atlas.version import SOC_VERSION
 from quant.graph.prepared_graph import Graph
 from quant.plan.tensor_plans import Plan
 from quant.preprocess.image_to_tensor import Preprocess
@@ -177,7 +178,9 @@ def page_text(page: Page) -> str:
 def _steps(page: Page, has_aipp: bool) -> str:
     batches = [next(iter(v.shape or ()), None) for v in page.graph.inputs]
     dynamic = not all(isinstance(b, int) for b in batches)
-    return steps(page.deployment.soc_version, page.shape, dynamic=dynamic, has_aipp=has_aipp)
+    return steps(
+        SOC_VERSION.of(page.deployment.versions), page.shape, dynamic=dynamic, has_aipp=has_aipp
+    )
 
 
 def _files(page: Page, has_aipp: bool) -> str:
@@ -192,7 +195,7 @@ def _files(page: Page, has_aipp: bool) -> str:
     if page.keeps:
         rows.append(("keep_dtype.cfg", "operators that stay float32"))
     rows += [
-        ("atc.sh", f"compiles for {shown(page.deployment.soc_version)}"),
+        ("atc.sh", f"compiles for {shown(SOC_VERSION.of(page.deployment.versions))}"),
         ("simulated.onnx", "what the INT8 graph computes, for ONNX Runtime"),
     ]
     table = "".join(f"| `{name}` | {what} |\n" for name, what in rows)

@@ -16,6 +16,7 @@ from google.protobuf import (
 
 from quant.common.errors import InputError
 from quant.export.atlas.graph.integer_layer import IntegerLayer
+from quant.export.atlas.version import OLD_CHIP
 
 FIELDS: tuple[tuple[str, int, str, str], ...] = (
     ("scale_d", 1, "optional", "float"),
@@ -31,9 +32,6 @@ FIELDS: tuple[tuple[str, int, str, str], ...] = (
     ("wts_type", 21, "optional", "string"),
 )
 """Of `SingleLayerRecord`: AMCT for ONNX, CANN 7.0 and 8.0, `scale_offset_record_onnx.proto`."""
-
-OLD_CHIP = "Ascend310"
-"""Its AMCT (CANN 5 and 6) may lack the fields from 13 on, and text format refuses a strange field."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +59,7 @@ def record_text(every: Sequence[IntegerLayer], soc_version: str) -> str:
         entry.value.offset_d = layer.offset
         entry.value.scale_w.extend(float(s) for s in layer.scale_w)
         entry.value.offset_w.extend(0 for _ in layer.scale_w)
-        if soc_version != OLD_CHIP:
+        if soc_version != OLD_CHIP:  # whose AMCT may lack these, and refuses strange fields
             entry.value.act_type = "INT8"
             if layer.weight is not None:
                 entry.value.wts_type = "INT8"

@@ -18,6 +18,7 @@ from quant.export.nnie.files.record import RECORD
 from quant.export.nnie.files.sample_lists import Lists
 from quant.export.nnie.graph.precision import Precision
 from quant.export.nnie.graph.split import Split
+from quant.export.nnie.version import NNIE_VERSION
 from quant.graph.prepared_graph import weight_of
 from quant.target.deployment import Deployment
 
@@ -136,7 +137,7 @@ def tell(
 def facts_of(story: Story, deployment: Deployment) -> dict[str, Any]:
     """Return what `run.json` keeps."""
     return {
-        "nnie_version": deployment.nnie_version,
+        "nnie_version": NNIE_VERSION.of(deployment.versions),
         "compile_mode": story.precision.compile_mode,
         "high_precision_layers": len(story.precision.high),
         "raised_layers": list(story.precision.raised),

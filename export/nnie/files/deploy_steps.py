@@ -1,16 +1,12 @@
 """The steps of DEPLOY.md: from the folder to a network that answers on the board."""
 
-__all__ = ["MAPPERS", "steps_text"]
+__all__ = ["steps_text"]
 
 import shlex
 
 from quant.export.nnie.files.deploy_facts import Story, code, dims, listed
+from quant.export.nnie.version import CHIPS, MAPPERS, NNIE_VERSION
 from quant.target.deployment import Deployment
-
-CHIPS = {"1.1": "Hi3559AV100", "1.2": "Hi3519AV100, Hi3516CV500, Hi3516DV300"}
-"""Chips of an NNIE version, by public notes."""
-
-MAPPERS = {"1.1": "nnie_mapper_11", "1.2": "nnie_mapper_12"}
 
 READER = '''```python
 import numpy as np
@@ -36,7 +32,7 @@ def steps_text(story: Story, deployment: Deployment) -> str:
 
 
 def _map(story: Story, deployment: Deployment) -> str:
-    version, name = deployment.nnie_version, shlex.quote(story.name)
+    version, name = NNIE_VERSION.of(deployment.versions), shlex.quote(story.name)
     mapper = MAPPERS[version]
     return f"""Take the mapper for NNIE {version} ({CHIPS[version]}) from the SDK that is on the board: a `.wk` of
 another version does not load. Run it in this folder, for all paths are relative to it.

@@ -20,7 +20,7 @@ from quant.export.tensorrt.check.model import before
 from quant.export.tensorrt.check.network import Network
 from quant.export.tensorrt.check.sharing import SHARING
 from quant.export.tensorrt.check.weights import WEIGHTS
-from quant.export.tensorrt.graph.version import trt_version
+from quant.export.tensorrt.version import version_of
 from quant.graph.prepared_graph import Graph
 from quant.graph.shapes import infer_shapes
 from quant.target.deployment import Deployment
@@ -32,12 +32,12 @@ def check_export(path: Path, deployment: Deployment) -> list[Finding]:
 
     Args:
         path: A folder with `model.onnx` (and `implicit/`), or one Q/DQ ONNX file of any tool.
-        deployment: Its `trt_version` says which rules hold.
+        deployment: Its version of TensorRT decides which rules hold.
 
     Raises:
         InputError: There is no model, or it cannot be read.
     """
-    version = trt_version(deployment.trt_version).major
+    version = version_of(deployment).major
     if not path.is_dir():
         return _ranked(_graph(_load(path), version))
     models = {p.parent: _load(p) for p in sorted(path.rglob("model.onnx"))}
@@ -58,7 +58,7 @@ def check_export(path: Path, deployment: Deployment) -> list[Finding]:
 
 def check_model(graph: Graph, deployment: Deployment) -> list[Finding]:
     """Return what stands in the way of a prepared float graph, before anything is written."""
-    version = trt_version(deployment.trt_version).major
+    version = version_of(deployment).major
     return _ranked(list(before(graph, Network(model=graph.model, version=version))))
 
 

@@ -14,7 +14,7 @@ import onnx_ir as ir
 
 from quant.export.tensorrt.files.build_py_text import PYTHON
 from quant.export.tensorrt.graph.layer_types import LayerType
-from quant.export.tensorrt.graph.version import Version
+from quant.export.tensorrt.version import Version
 from quant.graph.prepared_graph import Graph
 from quant.target.deployment import Deployment
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from quant.common.errors import InputError, few
 from quant.export.tensorrt.graph.names import BAD_TENSOR
-from quant.export.tensorrt.graph.version import trt_version
+from quant.export.tensorrt.version import trt_version
 
 ALGORITHMS = ("EntropyCalibration2", "MinMaxCalibration")
 """IInt8EntropyCalibrator2, the only one that trtexec reads, and IInt8MinMaxCalibrator."""

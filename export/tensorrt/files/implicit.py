@@ -11,7 +11,7 @@ from quant.export.tensorrt.files.build_scripts import Build
 from quant.export.tensorrt.files.calibration_cache import cache_text, range_json, range_text
 from quant.export.tensorrt.graph.layer_types import layer_lists
 from quant.export.tensorrt.graph.names import clean_names
-from quant.export.tensorrt.graph.version import Version
+from quant.export.tensorrt.version import Version
 from quant.formats.number_format import INT8, Params
 from quant.graph.layers import absorbed, source_of
 from quant.graph.prepared_graph import Graph

@@ -259,7 +259,7 @@ def test_the_golden_model_has_no_error_under_our_rules(tmp_path: Path) -> None:
     (folder / "simulated.onnx").write_bytes((GOLDEN / "demo_fake_quant_model.onnx").read_bytes())
 
     for path in (alone, folder):
-        found = check_export(path, Deployment(soc_version="Ascend310"))
+        found = check_export(path, Deployment(versions={"atlas": "Ascend310"}))
 
         assert errors(found) == []
         assert {f.rule for f in found} == {"atlas-13", "atlas-20"}

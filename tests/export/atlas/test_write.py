@@ -197,7 +197,7 @@ def sh(script: Path, *arguments: str, env: Mapping[str, str]) -> subprocess.Comp
 def test_the_script_calls_atc_beside_its_files(aipp: bool, tmp_path: Path) -> None:
     """Called from anywhere, it finds the model, and both variants have an output of their own."""
     folder = tmp_path / "a folder"
-    exported(folder, preprocess=RGB, soc_version="Ascend310P3")
+    exported(folder, preprocess=RGB, versions={"atlas": "Ascend310P3"})
     made = sh(folder / "atc.sh", *(["aipp"] if aipp else []), env=fake_atc(tmp_path))
 
     assert made.returncode == 0
@@ -252,7 +252,12 @@ def test_hostile_names_go_through_every_file(tmp_path: Path) -> None:
     graph = replace(prepared(hostile_net()), name=f"net | {HOSTILE}")
     plan = by_hand(graph, {"b": (0.02, -128), "f": (0.02, -128)})
     folder = tmp_path / "x"
-    write(graph, plan, folder, Deployment(preprocess=RGB, soc_version="Ascend'310'; touch owned"))
+    write(
+        graph,
+        plan,
+        folder,
+        Deployment(preprocess=RGB, versions={"atlas": "Ascend'310'; touch owned"}),
+    )
     save_model(simulated(graph, plan), folder / "simulated.onnx")
     made = sh(folder / "atc.sh", "aipp", env=fake_atc(tmp_path))
 
@@ -486,7 +491,7 @@ def test_an_opset_above_11_is_explained(tmp_path: Path) -> None:
 
 
 def test_the_page_has_its_sections_and_the_commands_filled_in(tmp_path: Path) -> None:
-    files = exported(tmp_path, preprocess=RGB, soc_version="Ascend310P3")
+    files = exported(tmp_path, preprocess=RGB, versions={"atlas": "Ascend310P3"})
     page = (tmp_path / "DEPLOY.md").read_text()
 
     assert [line for line in page.splitlines() if line.startswith("#")] == [
@@ -510,7 +515,7 @@ def test_the_simulation_and_the_written_model_agree_on_an_export(tmp_path: Path)
     write(graph, plan, tmp_path, Deployment())
     save_model(simulated(graph, plan), tmp_path / "simulated.onnx")
 
-    found = check_export(tmp_path, Deployment(soc_version="Ascend310P3"))
+    found = check_export(tmp_path, Deployment(versions={"atlas": "Ascend310P3"}))
 
     assert errors(found) == []
     x = np.zeros((1, 3, 16, 16), np.float32)

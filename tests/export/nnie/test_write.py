@@ -468,9 +468,8 @@ def test_without_samples_nothing_is_written(tmp_path: Path) -> None:
 
 
 def test_an_nnie_that_nobody_knows_is_refused(tmp_path: Path) -> None:
-    assert refused(conv_relu_net(), tmp_path / "x", nnie_version="2.0") == (
-        "NNIE: mappers are known for the versions 1.1, 1.2, saw '2.0'. Give the version of the "
-        "board's SDK."
+    assert refused(conv_relu_net(), tmp_path / "x", versions={"nnie": "2.0"}) == (
+        "--nnie-version: must be one of 1.1, 1.2, saw '2.0'. Choose one."
     )
 
 
@@ -569,7 +568,7 @@ def test_the_page_has_the_numbers_of_the_preprocessing(tmp_path: Path) -> None:
 def test_the_page_has_its_sections_and_the_mapper_of_the_version(
     version: str, tmp_path: Path
 ) -> None:
-    written(conv_relu_net(), tmp_path, SIZED, nnie_version=version)
+    written(conv_relu_net(), tmp_path, SIZED, versions={"nnie": version})
     text = (tmp_path / "DEPLOY.md").read_text(encoding="utf-8")
 
     assert re.findall(r"^#+ .*", text, re.MULTILINE) == [

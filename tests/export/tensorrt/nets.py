@@ -59,7 +59,7 @@ def wide() -> tuple[Graph, Plan, Profile]:
 def export(folder: Path, version: str = "10") -> Path:
     """Write the wide net's export and return its folder."""
     graph, plan, seen = wide()
-    write(graph, plan, folder, Deployment(profile=seen, trt_version=version))
+    write(graph, plan, folder, Deployment(profile=seen, versions={"tensorrt": version}))
     return folder
 
 
@@ -79,7 +79,9 @@ def check(broken: ir.Model, version: str = "10") -> list[Finding]:
     """Return what the rules say of a Q/DQ graph of this version."""
     with TemporaryDirectory() as folder:
         ir.save(broken, Path(folder) / "broken.onnx")
-        return check_export(Path(folder) / "broken.onnx", Deployment(trt_version=version))
+        return check_export(
+            Path(folder) / "broken.onnx", Deployment(versions={"tensorrt": version})
+        )
 
 
 def node_of(graph: ir.Model, name: str) -> ir.Node:

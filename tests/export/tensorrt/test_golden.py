@@ -32,7 +32,7 @@ Placed = dict[str, tuple[frozenset[tuple[str, int]], int | None, int]]
 
 
 def said(path: Path, version: str = "10") -> list[Finding]:
-    return check_export(path, Deployment(trt_version=version))
+    return check_export(path, Deployment(versions={"tensorrt": version}))
 
 
 @pytest.mark.parametrize("version", ["10", "11"])
@@ -206,7 +206,7 @@ def test_our_placement_in_nvidias_network_is_that_of_nvidias_tool(
     graph = prepare(ir.load(GOLDEN / "fp32.onnx"), "fp32", "fp32.onnx")
     seen = profiled(graph)
     plan = choose(graph, seen, TARGETS["tensorrt"], observer="minmax")
-    write(graph, plan, tmp_path, Deployment(profile=seen, trt_version=version))
+    write(graph, plan, tmp_path, Deployment(profile=seen, versions={"tensorrt": version}))
     mine = placement(onnx.load(tmp_path / "model.onnx"))
     theirs = placement(onnx.load(GOLDEN / "int8_qdq.onnx"))
 

@@ -61,7 +61,7 @@ WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 def exported(name: str) -> ir.Model:
     with TemporaryDirectory() as folder:
         graph, plan = chosen({**NETS, "mixed": mixed_net}[name](), "tensorrt")
-        write(graph, plan, Path(folder), Deployment(trt_version="8"))
+        write(graph, plan, Path(folder), Deployment(versions={"tensorrt": "8"}))
         loaded = ir.from_proto(onnx.load(Path(folder) / "model.onnx"))
     return loaded
 

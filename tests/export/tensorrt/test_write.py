@@ -47,7 +47,7 @@ def made(
     """Write an export of the residual net, `conv1` in float16 with `half`."""
     graph, plan = chosen(proto or residual_net(), "tensorrt")
     plan = edited(graph, plan, "conv1") if half else plan
-    deployment = Deployment(profile=profiled(graph), trt_version=version)
+    deployment = Deployment(profile=profiled(graph), versions={"tensorrt": version})
     return write(graph, plan, folder, deployment)
 
 
@@ -66,7 +66,7 @@ def test_files_by_version_and_the_same_bytes_twice(
     assert sorted(p.relative_to(tmp_path / "0").as_posix() for p in found) == sorted(wanted)
     for name in wanted:
         assert (tmp_path / "0" / name).read_bytes() == (tmp_path / "1" / name).read_bytes()
-    assert errors(check_export(tmp_path / "0", Deployment(trt_version=version))) == []
+    assert errors(check_export(tmp_path / "0", Deployment(versions={"tensorrt": version}))) == []
     json.dumps(left[0].facts)
 
 
@@ -74,7 +74,7 @@ def test_files_by_version_and_the_same_bytes_twice(
 def test_every_version_computes_what_was_simulated(version: str, tmp_path: Path) -> None:
     """Also 8, whose QuantizeLinear knows a -128 that the plan's narrow weights have not."""
     graph, plan = chosen(wide_net(), "tensorrt", observer=None)
-    write(graph, plan, tmp_path, Deployment(trt_version=version))
+    write(graph, plan, tmp_path, Deployment(versions={"tensorrt": version}))
     simulated = quantize_graph(graph, plan, TENSORRT, weight_form="integer")
     feeds = inputs(graph, seed=2)
 
@@ -89,7 +89,7 @@ def test_a_weight_beyond_its_grid_is_held_to_it_in_version_8(tmp_path: Path) -> 
     assert tensor.params is not None
     params = replace(tensor.params, scale=tensor.params.scale / 2)
     plan = replace(plan, tensors={**plan.tensors, "w2": replace(tensor, params=params)})
-    write(graph, plan, tmp_path, Deployment(trt_version="8"))
+    write(graph, plan, tmp_path, Deployment(versions={"tensorrt": "8"}))
     feeds = inputs(graph, seed=2)
     (wanted,) = run(quantize_graph(graph, plan, TENSORRT, weight_form="integer"), feeds)
     (got,) = run(ir.load(tmp_path / "model.onnx"), feeds)
@@ -112,7 +112,7 @@ def test_a_float_layer_that_shares_a_clipped_weight_keeps_it(tmp_path: Path) -> 
     assert tensor.params is not None
     params = replace(tensor.params, scale=tensor.params.scale / 2)
     plan = replace(plan, tensors={**plan.tensors, "w": replace(tensor, params=params)})
-    write(graph, plan, tmp_path, Deployment(trt_version="8"))
+    write(graph, plan, tmp_path, Deployment(versions={"tensorrt": "8"}))
     feeds = inputs(graph, seed=2)
     wanted = run(quantize_graph(graph, plan, TENSORRT, weight_form="integer"), feeds)
     got = run(ir.load(tmp_path / "model.onnx"), feeds)
@@ -123,7 +123,9 @@ def test_a_float_layer_that_shares_a_clipped_weight_keeps_it(tmp_path: Path) -> 
 
 def test_the_implicit_graph_is_the_float_one_and_its_cache_covers_it(tmp_path: Path) -> None:
     graph, plan = chosen(residual_net(), "tensorrt")
-    write(graph, plan, tmp_path, Deployment(profile=profiled(graph), trt_version="8.6.1"))
+    write(
+        graph, plan, tmp_path, Deployment(profile=profiled(graph), versions={"tensorrt": "8.6.1"})
+    )
     twin = ir.load(tmp_path / "implicit" / "model.onnx")
     feeds = inputs(graph, seed=2)
     held = read_cache(tmp_path / "implicit" / "calibration.cache")
@@ -192,7 +194,7 @@ def test_hostile_names_are_renamed_alike_in_every_file(version: str, tmp_path: P
     names = {v.name for v in ir.load(tmp_path / "model.onnx").graph.inputs}
     page = (tmp_path / "DEPLOY.md").read_text(encoding="utf-8")
 
-    assert errors(check_export(tmp_path, Deployment(trt_version=version))) == []
+    assert errors(check_export(tmp_path, Deployment(versions={"tensorrt": version}))) == []
     assert names == {CLEAN}
     assert left.facts["renamed_tensors"][HOSTILE] == CLEAN
     assert left.facts["renamed_nodes"]["conv1,:'*$(touch pwned)\n`"] == "conv1____$(touch pwned)_`"
@@ -569,7 +571,7 @@ def fp8(rules: tuple[Rule, ...] = (Rule(op="Conv", precision="fp8"),)) -> tuple[
 def test_fp8_is_refused_for_version_8(tmp_path: Path) -> None:
     graph, plan = fp8()
     with pytest.raises(UnsupportedError) as caught:
-        write(graph, plan, tmp_path, Deployment(trt_version="8"))
+        write(graph, plan, tmp_path, Deployment(versions={"tensorrt": "8"}))
 
     assert str(caught.value) == (
         "plan for 'tensorrt': it has FP8 tensors, and TensorRT 8 has no FP8. Export for version 10 "
@@ -586,7 +588,9 @@ def test_fp8_is_built_strongly_typed_and_computes_what_was_simulated(
     """INT8 and FP8 flags exclude each other, so that only types in the graph can mix them."""
     rules = (Rule(match="mix", precision="float16"),) if half else ()
     graph, plan = fp8((*rules, Rule(op="Conv", precision="fp8")))
-    left = write(graph, plan, tmp_path, Deployment(profile=profiled(graph), trt_version=version))
+    left = write(
+        graph, plan, tmp_path, Deployment(profile=profiled(graph), versions={"tensorrt": version})
+    )
     built = ir.load(tmp_path / "model.onnx")
     feeds = inputs(graph, seed=4)
     (wanted,) = run(quantize_graph(graph, plan, TENSORRT, weight_form="integer"), feeds)
@@ -598,7 +602,7 @@ def test_fp8_is_built_strongly_typed_and_computes_what_was_simulated(
     assert zeros == {ir.DataType.INT8, ir.DataType.FLOAT8E4M3FN}
     assert left.facts["flags"] == (["--stronglyTyped"] if version == "10" else [])
     assert not left.facts["implicit"]
-    assert errors(check_export(tmp_path, Deployment(trt_version=version))) == []
+    assert errors(check_export(tmp_path, Deployment(versions={"tensorrt": version}))) == []
     if half:  # float16 rounds scales and results by 2**-11: 66 dB, and a few integers flip
         assert noise < 10**-4 * (wanted.astype(np.float64) ** 2).sum()
     else:
@@ -609,7 +613,9 @@ def test_a_float16_layer_of_a_recipe_is_typed_and_keeps_the_implicit_twin(tmp_pa
     """In a plan it has grids of its own, which only the simulation knows."""
     rules = (Rule(match="conv2", precision="float16"),)
     graph, plan = chosen(wide_net(), "tensorrt", recipe=Recipe(rules=rules))
-    left = write(graph, plan, tmp_path, Deployment(profile=profiled(graph), trt_version="10"))
+    left = write(
+        graph, plan, tmp_path, Deployment(profile=profiled(graph), versions={"tensorrt": "10"})
+    )
     conv2 = next(n for n in ir.load(tmp_path / "model.onnx").graph if n.name == "conv2")
 
     assert left.facts["implicit"]
@@ -671,7 +677,9 @@ SECTIONS = ["Files", "Steps", "Preprocessing", "Precision", "Verified", "Inferre
 def test_the_page_has_its_sections_and_names_every_file(version: str, tmp_path: Path) -> None:
     graph, plan = chosen(residual_net(), "tensorrt")
     preprocess = Preprocess(size=(16, 16), mean=(123.7, 116.3, 103.5), std=(58.4, 57.1, 57.4))
-    deployment = Deployment(profile=profiled(graph), trt_version=version, preprocess=preprocess)
+    deployment = Deployment(
+        profile=profiled(graph), versions={"tensorrt": version}, preprocess=preprocess
+    )
     left = write(graph, plan, tmp_path, deployment)
     page = (tmp_path / "DEPLOY.md").read_text(encoding="utf-8")
     titles = [line[3:] for line in page.splitlines() if line.startswith("## ")]

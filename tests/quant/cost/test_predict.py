@@ -271,20 +271,21 @@ def test_the_figure_shows_layers_at_their_measured_rate(net: Path, tmp_path: Pat
     assert list(filled.get_ydata()) == pytest.approx([2 * 55296 / 1e-4])  # type: ignore[arg-type]
 
 
-def test_flags_of_chips_choose_the_device() -> None:
+def test_the_version_of_a_target_chooses_the_device() -> None:
     atlas, nnie = TARGETS["atlas"].devices, TARGETS["nnie"].devices
 
-    def name(devices: tuple[Device, ...], *said: str) -> str | None:
-        found = default_device(devices, said)
+    def name(devices: tuple[Device, ...], version: str | None) -> str | None:
+        found = default_device(devices, version)
         return found.name if found is not None else None
 
-    assert name(atlas, "Ascend310", "1.2") == "ascend310"
+    assert name(atlas, "Ascend310") == "ascend310"
     assert name(atlas, "Ascend310P3") == "ascend310p3"
     assert name(atlas, "Ascend310B1") == "ascend310b"
     assert name(atlas, "Ascend910") == "ascend310"
-    assert name(nnie, "Ascend310", "1.1") == "hi3559av100"
-    assert name(nnie, "Ascend310", "1.2") == "hi3516dv300"
+    assert name(nnie, "1.1") == "hi3559av100"
+    assert name(nnie, "1.2") == "hi3516dv300"
     assert name((), "1.2") is None
+    assert name(atlas, None) == "ascend310"
 
 
 def test_a_run_says_what_its_plan_and_float_would_take() -> None:
@@ -314,7 +315,7 @@ def test_a_run_says_what_its_plan_and_float_would_take() -> None:
 def test_a_run_says_that_a_time_without_bytes_is_a_lower_bound() -> None:
     graph, plan = chosen(conv_relu_net(), "nnie")
     target = TARGETS["nnie"]
-    device = default_device(target.devices, ("Ascend310", "1.1"))
+    device = default_device(target.devices, "1.1")
     assert device is not None
     table = roofline(graph, target, device)
     (line,) = predicted_text(predicted(graph, plan, target, table))

@@ -119,7 +119,7 @@ def test_a_second_export_replaces_its_files_and_leaves_others(tmp_path: Path) ->
 
 def test_what_an_export_before_this_one_left_is_gone(tmp_path: Path) -> None:
     """A calibration cache beside a graph for TensorRT 11 is an error by our own rules."""
-    told = Deployment(profile=profiled(GRAPH), trt_version="10")
+    told = Deployment(profile=profiled(GRAPH), versions={"tensorrt": "10"})
     out = tmp_path / "out"
     write_target_folder(GRAPH, PLAN, TARGETS["tensorrt"], out, told)
     assert (out / "implicit" / "calibration.cache").exists()
@@ -128,7 +128,7 @@ def test_what_an_export_before_this_one_left_is_gone(tmp_path: Path) -> None:
     listed = json.loads((out / "check.json").read_text())
     listed["files"] += ["../theirs.txt", "../out/../theirs.txt"]
     (out / "check.json").write_text(json.dumps(listed))
-    newer = replace(told, trt_version="11")
+    newer = replace(told, versions={"tensorrt": "11"})
     write_target_folder(GRAPH, PLAN, TARGETS["tensorrt"], out, newer)
 
     assert not (out / "implicit" / "calibration.cache").exists()

@@ -137,7 +137,7 @@ def test_a_domain_and_an_opset_are_found() -> None:
         "atlas-1 info, the model: saw LayerNormalization of node 'n', which needs opset 17, wanted "
         "11 for CANN 5 and 6. Use CANN 7 or newer, or replace the operator."
     )
-    assert said(norm, soc_version="Ascend310P3") == []
+    assert said(norm, versions={"atlas": "Ascend310P3"}) == []
 
 
 def test_inputs_are_float32_of_fixed_sizes_with_names_that_atc_can_read() -> None:

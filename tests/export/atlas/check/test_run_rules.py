@@ -34,7 +34,7 @@ def samples(count: int) -> Iterator[tuple[str, dict[str, NDArray[np.float32]]]]:
 
 DEPLOYMENT = Deployment(
     preprocess=Preprocess(size=(8, 8), mean=(127.5,), std=(64.0,)),
-    soc_version="Ascend310",
+    versions={"atlas": "Ascend310"},
     samples=samples,
 )
 
@@ -580,7 +580,7 @@ def test_every_rule_has_a_break() -> None:
 
 
 def test_a_chip_that_reads_all_of_deq_scale_hears_nothing_of_float16(export: Path) -> None:
-    found = check_export(export, Deployment(soc_version="Ascend310P3"))
+    found = check_export(export, Deployment(versions={"atlas": "Ascend310P3"}))
 
     assert [f.rule for f in found] == ["atlas-20"]
 

@@ -60,8 +60,8 @@ def test_a_good_export_has_no_finding_at_all(version: str, tmp_path: Path) -> No
     """Else people learn to skip the list."""
     folder = export(tmp_path, version)
 
-    assert check_export(folder, Deployment(trt_version=version)) == []
-    assert check_export(folder / "model.onnx", Deployment(trt_version=version)) == []
+    assert check_export(folder, Deployment(versions={"tensorrt": version})) == []
+    assert check_export(folder / "model.onnx", Deployment(versions={"tensorrt": version})) == []
 
 
 def test_there_are_thirty_rules_with_a_line_each() -> None:
@@ -708,7 +708,7 @@ def test_rule_29_a_cache_beside_quantizers_and_one_beside_nothing(tmp_path: Path
 def test_rule_30_version_11_knows_no_cache_and_no_lists(tmp_path: Path) -> None:
     folder = export(tmp_path, "10")
 
-    assert only(check_export(folder, Deployment(trt_version="11")), 30) == [
+    assert only(check_export(folder, Deployment(versions={"tensorrt": "11"})), 30) == [
         ("error", "'implicit/calibration.cache'", "a calibration cache"),
         ("error", "'build.py'", "BuilderFlag.INT8"),
         ("error", "'build.sh'", "--int8"),
@@ -750,7 +750,7 @@ def test_a_circle_and_a_missing_weight_file_are_refused(tmp_path: Path) -> None:
 
 def test_a_version_that_is_none_is_refused() -> None:
     with pytest.raises(InputError) as caught:
-        check_export(Path("x.onnx"), Deployment(trt_version="9"))
+        check_export(Path("x.onnx"), Deployment(versions={"tensorrt": "9"}))
     assert str(caught.value) == (
         "TensorRT version: it must be 8, 10 or 11, with or without minor and patch, saw '9'. Give "
         "one of them."
@@ -770,7 +770,7 @@ def test_the_look_before_export_warns_of_what_would_be_quantized() -> None:
         weights(0, w1=(6, 3, 1, 1), w2=(6, 4, 1, 1), w3=(5, 256)),
     )
     proto.graph.node[1].name = "up:1"
-    found = check_model(prepared(proto), Deployment(trt_version="8"))
+    found = check_model(prepared(proto), Deployment(versions={"tensorrt": "8"}))
 
     assert [(f.rule, f.severity, f.place, f.saw) for f in found] == [
         (

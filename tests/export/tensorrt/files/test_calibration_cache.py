@@ -13,7 +13,7 @@ from quant.export.tensorrt.files.calibration_cache import (
     range_text,
     read_cache,
 )
-from quant.export.tensorrt.graph.version import trt_version
+from quant.export.tensorrt.version import trt_version
 
 NVIDIA = """TRT-7000-EntropyCalibration2
 data: 3c008912

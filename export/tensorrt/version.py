@@ -1,11 +1,16 @@
 """Versions of TensorRT: what a deployment asks for, and how NVIDIA writes them as one number."""
 
-__all__ = ["Version", "trt_version"]
+__all__ = ["TRT_VERSION", "Version", "trt_version", "version_of"]
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from quant.common.errors import InputError
+from quant.target.version_flag import VersionFlag
+
+if TYPE_CHECKING:
+    from quant.target.deployment import Deployment
 
 USUAL = {8: (6, 1), 10: (3, 0), 11: (0, 0)}
 """Minor and patch where only the major version is told; they matter for the cache's first line."""
@@ -56,3 +61,21 @@ def trt_version(text: str) -> Version:
     if match[2] is not None:
         minor, patch = int(match[2]), int(match[3] or 0)
     return Version(major=major, minor=minor, patch=patch)
+
+
+TRT_VERSION = VersionFlag(
+    target="tensorrt",
+    flag="--trt-version",
+    default="10",
+    help="TensorRT 8, 10 or 11, or in full: 8.6.1.",
+    check=trt_version,
+)
+
+
+def version_of(deployment: "Deployment") -> Version:
+    """Return the version of TensorRT that a deployment asks for.
+
+    Raises:
+        InputError: It is no version of TensorRT.
+    """
+    return trt_version(TRT_VERSION.of(deployment.versions))
