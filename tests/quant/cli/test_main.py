@@ -45,7 +45,7 @@ HEAVY = ("onnx", "onnx_ir", "onnxruntime", "sympy", "torch", "matplotlib", "scip
     ("words", "heavy"),
     [
         (["--help"], ("numpy", "PIL", *HEAVY)),
-        (["calibrate", "--help"], ("numpy", "PIL", *HEAVY)),
+        (["calibrate", "--help"], ("PIL", *HEAVY)),
         (["list", "targets"], ("PIL", *HEAVY)),
         (["list", "rules"], ("PIL", *HEAVY)),
         (["list", "observers"], ("PIL", *HEAVY)),
