@@ -120,24 +120,24 @@ def _one_of_both(options: Mapping[str, Any]) -> None:
 
 
 def _gate(options: Mapping[str, Any]) -> "Gate":
-    from quant.gate.config_file import checked_values
-    from quant.gate.run_gate import chosen_gate, quick_limits
+    from quant.gate.config_file import check_values
+    from quant.gate.run_gate import chosen_gate, limits_of_flags
 
     changes = {key: options[key] for key in ("confidence", "undecided")}
-    checked_values({k: v for k, v in changes.items() if v is not None}, "quant gate")
+    check_values({k: v for k, v in changes.items() if v is not None}, "quant gate")
     enough = options["baseline"] is not None or options["update_baseline"] is not None
-    return chosen_gate(options["config"], quick_limits(options), changes, needed=not enough)
+    return chosen_gate(options["config"], limits_of_flags(options), changes, needed=not enough)
 
 
 def _run(run: Path, options: Mapping[str, Any]) -> "Verdict | None":
-    from quant.gate.run_gate import gate_run, keep_baseline
+    from quant.gate.run_gate import gate_run, write_baseline
 
     limits, baseline, update = _gate(options), options["baseline"], options["update_baseline"]
     verdict = None
     if limits.limits or baseline is not None:
         verdict = gate_run(run, limits, baseline)
     if update is not None:
-        keep_baseline(run, limits, update)
+        write_baseline(run, limits, update)
         click.echo(f"{update}: the numbers of {run} are kept", err=True)
     return verdict
 

@@ -29,7 +29,7 @@ def quant_gate() -> GateCheck:
     """Return a function that fails the test, with the table of limits, when a gate does not pass.
 
     Keywords: `run`, `baseline`; or `reference`, `candidate`, `data`, and any field of
-    `quant.gate.two_models.Contest`, with `preprocess` a Preprocess or the path of a TOML file; `config`, or
+    `quant.gate.two_models.TwoModels`, with `preprocess` a Preprocess or the path of a TOML file; `config`, or
     `max_drop`, `min_agreement`, `min_sqnr`; `confidence`, `undecided`. It returns the Verdict of a
     gate that passes.
     """
@@ -44,10 +44,10 @@ def _check(
     **options: Any,
 ) -> "Verdict":
     from quant.common.errors import QuantError
-    from quant.gate.run_gate import QUICK, chosen_gate, gate_run, quick_limits
+    from quant.gate.run_gate import FLAG_MEASURES, chosen_gate, gate_run, limits_of_flags
     from quant.visualize.terminal.verdict import verdict_text
 
-    quick = quick_limits({flag: options.pop(flag, None) for flag in QUICK})
+    quick = limits_of_flags({flag: options.pop(flag, None) for flag in FLAG_MEASURES})
     changes = {key: options.pop(key, None) for key in CHANGES}
     try:
         gate = chosen_gate(_path(config), quick, changes, needed=baseline is None)

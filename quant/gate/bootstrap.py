@@ -1,6 +1,6 @@
-"""Bootstrap: bounds of what has no exact test, by drawing the same samples again.
+"""Bootstrap bounds of a mean and of an SQNR, for numbers that have no exact test.
 
-Reference and candidate are drawn together, sample by sample, so the comparison stays paired.
+A sample is drawn with its reference and its candidate, so the comparison stays paired.
 """
 
 __all__ = ["FEWEST", "mean_bounds", "sqnr_bounds"]
@@ -18,13 +18,13 @@ from quant.metrics.squared_error import SquaredError, sqnr_of_draws
 F64 = NDArray[np.float64]
 
 FEWEST = 30
-"""Below this many samples a bootstrap says too little of the tails to decide anything."""
+"""With fewer samples the bootstrap knows too little of the tails to decide anything."""
 DRAWS = 4999
 BEYOND = 5
-"""Draws that must lie beyond a bound for it to be known; a smaller level has no bounds but infinity."""
+"""Draws that must lie beyond a bound; at a smaller level the bounds are infinite."""
 SEED = 20240801
 """Fixed, so that the same samples give the same verdict."""
-EXACT = 4000
+MOST_BCA = 4000
 """Up to this many samples the interval is bias-corrected and accelerated (BCa), which needs a
 jackknife of `samples ** 2` numbers; beyond, skewness has averaged out."""
 MEMORY = 1 << 23
@@ -32,11 +32,11 @@ MEMORY = 1 << 23
 
 
 def mean_bounds(values: F64, level: float) -> tuple[float, float]:
-    """Return the numbers between which the true mean lies; each bound is wrong with chance `level`.
+    """Return the bounds of the true mean; each is wrong with chance `level`.
 
     Args:
-        values: One for each sample, `[n]`, finite.
-        level: 0 to 0.5.
+        values: float64 `[n]`, one number for each sample, finite.
+        level: Error level, 0 to 0.5.
     """
     if level * DRAWS < BEYOND:
         return -np.inf, np.inf
@@ -49,9 +49,9 @@ def sqnr_bounds(signal: F64, noise: F64, level: float) -> tuple[float, float]:
     """Return the bounds of `10 * log10(sum(signal) / sum(noise))` in dB, as `mean_bounds` does.
 
     Args:
-        signal: Sum of squares of each sample's reference output, `[n]`.
-        noise: The same of the difference to the candidate's.
-        level: 0 to 0.5.
+        signal: float64 `[n]`, sum of squares of the reference output of each sample.
+        noise: float64 `[n]`, sum of squares of the difference between both outputs.
+        level: Error level, 0 to 0.5.
     """
     if level * DRAWS < BEYOND:
         return -np.inf, np.inf
@@ -65,19 +65,21 @@ def sqnr_bounds(signal: F64, noise: F64, level: float) -> tuple[float, float]:
 
 
 def _constant(values: F64) -> bool:
-    """Tell whether numbers are equal but for the rounding of float64."""
+    """Return whether all numbers are equal up to the rounding of float64."""
     return bool(np.ptp(values) <= 1e-12 * np.abs(values).max())
 
 
-def _bounds(data: Sequence[F64], what: Callable[..., Any], level: float) -> tuple[float, float]:
-    """Return scipy's paired bootstrap interval; the plain percentiles where BCa has no answer."""
+def _bounds(
+    data: Sequence[F64], statistic: Callable[..., Any], level: float
+) -> tuple[float, float]:
+    """Return scipy's paired bootstrap interval; percentiles where BCa has no finite answer."""
     count = len(data[0])
-    for method in ("BCa", "percentile") if count <= EXACT else ("percentile",):
+    for method in ("BCa", "percentile") if count <= MOST_BCA else ("percentile",):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", stats.DegenerateDataWarning)
-            found = stats.bootstrap(
+            interval = stats.bootstrap(
                 data,
-                what,
+                statistic,
                 paired=True,
                 vectorized=True,
                 n_resamples=DRAWS,
@@ -86,7 +88,7 @@ def _bounds(data: Sequence[F64], what: Callable[..., Any], level: float) -> tupl
                 method=method,
                 rng=np.random.default_rng(SEED),
             ).confidence_interval
-        low, high = float(found.low), float(found.high)
+        low, high = float(interval.low), float(interval.high)
         if np.isfinite(low) and np.isfinite(high):
             break
     return low, high

@@ -1,4 +1,4 @@
-"""Runtimes: a model that somebody else quantized, opened where it will run, in the reference's names.
+"""A quantized model from any quantizer, opened in the runtime where it will be deployed.
 
 OpenVINO is an extra: `pip install boardquant[openvino]`. Its Core reads ONNX and IR by itself; its
 converter, which reports usage, is not called.
@@ -28,15 +28,15 @@ RUNTIMES = ("onnxruntime", "openvino")
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A quantized model whose inputs and outputs go by the reference's names.
+    """An open quantized model that is called with the reference's names of inputs and outputs.
 
     Attributes:
-        path: Its file.
-        session: Runs `(names, feeds)`; ONNX Runtime's own, or one of its shape.
-        inputs: Its own name of each input of the reference.
-        outputs: Its own name of each output of the reference.
-        batch: The batch size that it is built for; None where it takes any.
-        model: The graph, where it is ONNX.
+        path: The model's file.
+        session: Session of ONNX Runtime, or an object with the same methods.
+        inputs: The candidate's name of each input of the reference.
+        outputs: The candidate's name of each output of the reference.
+        batch: The batch size that the model is built for; None where it takes any.
+        model: The graph of an ONNX file; None for other formats.
     """
 
     path: Path
@@ -47,37 +47,37 @@ class Candidate:
     model: ir.Model | None
 
     def run(self, names: Sequence[str], feeds: Mapping[str, Array]) -> list[Array]:
-        """Return the outputs of these names.
+        """Run the model and return the outputs of these names.
 
         Raises:
             InputError: The runtime refuses the feeds.
         """
-        own = {self.inputs[name]: x for name, x in feeds.items()}
+        own_feeds = {self.inputs[name]: x for name, x in feeds.items()}
         try:
-            found: list[Array] = self.session.run([self.outputs[n] for n in names], own)
+            outputs: list[Array] = self.session.run([self.outputs[n] for n in names], own_feeds)
         except FAILURES as error:
-            shapes = ", ".join(f"'{n}' {'x'.join(map(str, x.shape))}" for n, x in own.items())
+            shapes = ", ".join(f"'{n}' {'x'.join(map(str, x.shape))}" for n, x in own_feeds.items())
             raise InputError(
                 f"{self.path}: it must run on {shapes}, and said '{reason(error)}'. Export it for "
                 "that shape."
             ) from error
-        return found
+        return outputs
 
 
 def open_candidate(
     path: Path, inputs: Sequence[str], outputs: Sequence[str], runtime: str, threads: int = 0
 ) -> Candidate:
-    """Open a model for comparison.
+    """Open a quantized model for a comparison with its reference.
 
     Args:
-        path: ONNX, or OpenVINO's IR (.xml).
+        path: ONNX file, or OpenVINO's IR (.xml).
         inputs: Names of the reference's inputs.
         outputs: Names of the reference's outputs.
         runtime: One of RUNTIMES.
         threads: Threads inside one operator; 0 for all cores.
 
     Raises:
-        InputError: The file is no model, or its inputs or outputs are not as many.
+        InputError: The file is not a model, or has another number of inputs or outputs.
         UnsupportedError: OpenVINO is asked for and not installed, or the runtime refuses the model.
     """
     if runtime == "openvino":
@@ -101,16 +101,18 @@ def open_candidate(
     )
 
 
-def _matched(path: Path, kind: str, wanted: Sequence[str], own: Sequence[str]) -> dict[str, str]:
-    """Return the candidate's name of each, by name where all have one, else in order."""
-    if set(wanted) <= set(own):
-        return {name: name for name in wanted}
-    if len(wanted) != len(own):
+def _matched(
+    path: Path, kind: str, reference: Sequence[str], candidate: Sequence[str]
+) -> dict[str, str]:
+    """Return the candidate's name of each reference name: the same where all agree, else in order."""
+    if set(reference) <= set(candidate):
+        return {name: name for name in reference}
+    if len(reference) != len(candidate):
         raise InputError(
-            f"{path}: a candidate has the reference's {kind}s, saw {len(own)}: {few(own)}; wanted "
-            f"{len(wanted)}: {few(wanted)}. Export both from one network."
+            f"{path}: a candidate must have the reference's {kind}s, saw {len(candidate)}: {few(candidate)}; wanted "
+            f"{len(reference)}: {few(reference)}. Export both from one network."
         )
-    return dict(zip(wanted, own, strict=True))
+    return dict(zip(reference, candidate, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +136,11 @@ class _OpenVino:
         return [_port(p) for p in self.compiled.outputs]
 
     def run(self, names: Sequence[str], feeds: Mapping[str, Array]) -> list[Array]:
-        made = self.compiled({name: np.ascontiguousarray(x) for name, x in feeds.items()})
-        by = {name: made[port] for port in self.compiled.outputs for name in port.get_names()}
-        return [np.array(by[name]) for name in names]
+        results = self.compiled({name: np.ascontiguousarray(x) for name, x in feeds.items()})
+        by_name = {
+            name: results[port] for port in self.compiled.outputs for name in port.get_names()
+        }
+        return [np.array(by_name[name]) for name in names]
 
 
 def _port(port: Any) -> _Port:
@@ -157,7 +161,7 @@ def _openvino(path: Path, threads: int) -> _OpenVino:
             f"{path}: OpenVINO takes an .onnx or .xml file, saw "
             f"{'none' if not path.is_file() else repr(path.suffix)}. Name one."
         )
-    # where a CPU has bfloat16, float layers would be computed in it without a word
+    # on a CPU with bfloat16, OpenVINO would compute float layers in it without saying so
     settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"} | (
         {"INFERENCE_NUM_THREADS": threads} if threads else {}
     )
@@ -165,8 +169,8 @@ def _openvino(path: Path, threads: int) -> _OpenVino:
         core = openvino.Core()
         return _OpenVino(core.compile_model(core.read_model(path), "CPU", settings))
     except RuntimeError as error:
-        said = " ".join(str(error).split()).replace("'", '"')
+        message = " ".join(str(error).split()).replace("'", '"')
         raise UnsupportedError(
             f"{path}: OpenVINO {openvino.__version__} must be able to load it, and said "
-            f"'{said[-200:]}'. Export it again, or give --runtime onnxruntime."
+            f"'{message[-200:]}'. Export it again, or give --runtime onnxruntime."
         ) from error

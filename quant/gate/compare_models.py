@@ -1,4 +1,4 @@
-"""Gate models: a gate over two models and the data to judge them on, all at once or in looks."""
+"""The verdict over two models and a data set, on all samples at once or sequentially."""
 
 __all__ = ["gate_models"]
 
@@ -18,55 +18,56 @@ from quant.gate.sequential import levels, looks
 from quant.gate.two_models import OpenModels, TwoModels
 
 
-def gate_models(contest: TwoModels, gate: Gate, progress: Progress | None = None) -> Verdict:
-    """Return the verdict over a quantized model that anybody made.
+def gate_models(models: TwoModels, gate: Gate, progress: Progress | None = None) -> Verdict:
+    """Return the verdict over a quantized model from any quantizer, compared with its reference.
 
     Raises:
         InputError: A model, the data, the labels or a limit is wrong.
         UnsupportedError: A runtime refuses a model, or is not installed.
     """
     progress = progress or Progress(quiet=True)
-    _refuse_kinds(gate)
-    trial = OpenModels.open(contest, progress)
-    trial.must_fit()
-    bounds = looks(len(trial.order)) if contest.sequential else [len(trial.order)]
+    _refuse_run_measures(gate)
+    pair = OpenModels.open(models, progress)
+    pair.must_fit()
+    bounds = looks(len(pair.order)) if models.sequential else [len(pair.order)]
     shares = {limit: _shares(limit, bounds) for limit in gate.limits}
-    done: dict[Limit, LimitResult] = {}
+    results: dict[Limit, LimitResult] = {}
     parts: list[SampleTable] = []
-    evidence = Evidence(target=contest.candidate.name, place=str(contest.candidate))
-    for turn, (start, end) in enumerate(pairwise([0, *bounds])):
-        parts.append(trial.answers(start, end))
+    evidence = Evidence(target=models.candidate.name, place=str(models.candidate))
+    for look, (start, end) in enumerate(pairwise([0, *bounds])):
+        parts.append(pair.answers(start, end))
         evidence = replace(evidence, table=joined(parts))
         for limit in gate.limits:
-            open_ = limit not in done or done[limit].outcome == "undecided"
-            if open_ and shares[limit][turn]:
-                done[limit] = judge(limit, evidence, gate.slices, shares[limit][turn])
-        found = [done[limit].outcome if limit in done else "undecided" for limit in gate.limits]
-        if "fail" in found or "undecided" not in found:
+            open_ = limit not in results or results[limit].outcome == "undecided"
+            if open_ and shares[limit][look]:
+                results[limit] = judge(limit, evidence, gate.slices, shares[limit][look])
+        outcomes = [
+            results[limit].outcome if limit in results else "undecided" for limit in gate.limits
+        ]
+        if "fail" in outcomes or "undecided" not in outcomes:
             break
     notes = []
-    if contest.sequential:
-        notes.append(f"sequential: looked at {end} of {bounds[-1]} samples, in {turn + 1} looks")
+    if models.sequential:
+        count = f"{look + 1} look{'s' * (look > 0)}"
+        notes.append(f"sequential: stopped after {end} of {bounds[-1]} samples, in {count}")
     if end < bounds[-1]:
-        decided = {x for x, r in done.items() if r.outcome != "undecided"}
-        done |= {x: _stopped(x, evidence.target) for x in gate.limits if x not in decided}
+        decided = {x for x, r in results.items() if r.outcome != "undecided"}
+        results |= {x: _stopped(x, evidence.target) for x in gate.limits if x not in decided}
     if evidence.table is not None and evidence.table.copies:
         notes.append(evidence.table.copies)
-    if bad := dict(trial.bad):
+    if bad := dict(pair.bad):
         key, why = next(iter(bad.items()))
-        notes.append(
-            f"left out, for they cannot be read: {len(bad)} samples, first '{key}' ({why})"
-        )
-    results = tuple(done[limit] for limit in gate.limits)
-    if any(r.outcome != "pass" for r in results) and (named := trial.suspects()):
-        results = tuple(r if r.outcome == "pass" else replace(r, layers=named) for r in results)
-    return Verdict(subject=contest.candidate.name, results=results, notes=tuple(notes))
+        notes.append(f"{len(bad)} samples could not be read, the first of them '{key}' ({why})")
+    in_order = tuple(results[limit] for limit in gate.limits)
+    if any(r.outcome != "pass" for r in in_order) and (named := pair.faulty_layers()):
+        in_order = tuple(r if r.outcome == "pass" else replace(r, layers=named) for r in in_order)
+    return Verdict(subject=models.candidate.name, results=in_order, notes=tuple(notes))
 
 
 def _shares(limit: Limit, bounds: Sequence[int]) -> list[float]:
-    """Return what each look may spend; nothing before the last for a part of the samples.
+    """Return the error level of each look; a limit on a part of the samples has only the last look.
 
-    A class or a slice may lie wholly behind an early look, which must not pass it.
+    An early look may hold no sample of a class or a slice, and must not pass it.
     """
     if limit.by is None and limit.part is None:
         return levels(bounds, limit.level)
@@ -74,16 +75,16 @@ def _shares(limit: Limit, bounds: Sequence[int]) -> list[float]:
 
 
 def _stopped(limit: Limit, target: str) -> LimitResult:
-    """Return what a limit came to that was open when another one failed and the gate stopped."""
+    """Return the result of a limit that was still open when another limit failed."""
     why = "not decided: another limit failed, and the gate stopped"
-    judged = Decision(outcome="undecided", value=math.nan, because=why)
-    return LimitResult(limit=limit, target=target, judged=judged)
+    decision = Decision(outcome="undecided", value=math.nan, because=why)
+    return LimitResult(limit=limit, target=target, decision=decision)
 
 
-def _refuse_kinds(gate: Gate) -> None:
+def _refuse_run_measures(gate: Gate) -> None:
     for limit in gate.limits:
-        if limit.about.kind != "samples" or limit.measure.startswith("baseline_"):
+        if limit.kind.source != "samples" or limit.measure.startswith("baseline_"):
             raise InputError(
-                f"{limit.place}: {limit.measure} is of a run, and two models have only what their "
-                "answers show. Give --run, or remove the limit."
+                f"{limit.place}: {limit.measure} is measured by a run; two models are judged by their "
+                "answers only. Give --run, or remove the limit."
             )

@@ -1,6 +1,8 @@
-"""Gate file: limits and slices as TOML, a file of their own or [tool.quant.gate] in a pyproject.
+"""The gate's TOML file: its limits and slices, read and checked key by key.
 
-    confidence = 0.95           # of each verdict, in both directions
+It is a file of its own, or [tool.quant.gate] in a pyproject.toml.
+
+    confidence = 0.95           # of each limit, against a wrong pass and against a wrong fail
     undecided = "fail"          # what an undecided limit counts as: "fail" or "pass"
 
     [[limit]]
@@ -9,13 +11,12 @@
 
     [[slice]]
     name = "night"
-    match = "night/*"           # of the samples' names; or file = "night.txt", one name a line
+    match = "night/*"           # glob over sample names; or file = "night.txt", one name per line
 
-Whatever the file says that no gate understands is an error: a limit with a typing mistake would be
-a limit that holds nothing.
+An unknown key, measure or value is an error: a limit with a typing mistake would check nothing.
 """
 
-__all__ = ["Gate", "Slice", "checked_values", "known_keys", "limit_of", "load_gate"]
+__all__ = ["Gate", "Slice", "check_keys", "check_values", "limit_of", "load_gate"]
 
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
@@ -29,35 +30,73 @@ from quant.common.errors import InputError
 from quant.gate.limits import Limit
 from quant.gate.measures import MEASURES
 
-OF_LIMIT = (
+GATE_KEYS = ("confidence", "undecided", "judge", "limit", "slice")
+LIMIT_KEYS = (
     *("measure", "max", "min", "metric", "target", "by"),
     *("slice", "layer", "confidence", "undecided"),
 )
+SLICE_KEYS = ("name", "match", "file")
 
-
-TEXTS: Mapping[str, tuple[str, ...]] = {
+CHOICES: Mapping[str, tuple[str, ...]] = {
     "undecided": ("fail", "pass"),
     "judge": ("integer", "simulated"),
     "by": ("class",),
 }
+"""The texts that a key accepts; other keys accept any text."""
+
+SHARE_MEASURES = ("accuracy", "agreement", "integer_share")
+"""Measures that cannot exceed 1."""
 
 
-SHARES = ("accuracy", "agreement", "integer_share")
-"""Measures that end at 1."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slice:
+    """A named subset of the samples.
+
+    Attributes:
+        name: Name by which limits refer to it.
+        match: Glob over sample names; None where the names come from a file.
+        keys: Sample names from a file; empty where there is none.
+        place: Where the slice is written: "gate.toml:12".
+    """
+
+    name: str
+    match: str | None = None
+    keys: frozenset[str] = frozenset()
+    place: str = ""
+
+    def holds(self, key: str) -> bool:
+        """Return whether the slice contains the sample of this name."""
+        return key in self.keys or (self.match is not None and fnmatchcase(key, self.match))
 
 
-def known_keys(row: Mapping[str, Any], known: Sequence[str], place: str, what: str) -> None:
-    """Raise InputError for a key that is not known, with the near name."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """The content of a gate's file.
+
+    Attributes:
+        limits: In the order of the file.
+        slices: By name.
+        judge: "integer": judge the integer run where the runtime was installed; "simulated": judge
+            the simulation in any case.
+    """
+
+    limits: tuple[Limit, ...] = ()
+    slices: Mapping[str, Slice] = field(default_factory=dict)
+    judge: str = "integer"
+
+
+def check_keys(row: Mapping[str, Any], allowed: Sequence[str], place: str, kind: str) -> None:
+    """Raise InputError for a key that is not allowed, with the most similar one that is."""
     for key in row:
-        if key not in known:
-            near = get_close_matches(key, known, n=1)
+        if key not in allowed:
+            near = get_close_matches(key, allowed, n=1)
             hint = f" Did you mean '{near[0]}'?" if near else ""
             raise InputError(
-                f"{place}: {what} has no '{key}'.{hint} Known: {', '.join(sorted(known))}."
+                f"{place}: {kind} has no '{key}'.{hint} Known: {', '.join(sorted(allowed))}."
             )
 
 
-def checked_values(row: Mapping[str, Any], place: str) -> None:
+def check_values(row: Mapping[str, Any], place: str) -> None:
     """Raise InputError for a value of a wrong type or range."""
     for key, value in row.items():
         number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -69,24 +108,25 @@ def checked_values(row: Mapping[str, Any], place: str) -> None:
                 raise InputError(
                     f"{place}: confidence is from 0.5 to below 1, saw '{value}'. Write 0.95."
                 )
-        elif not isinstance(value, str) or value not in TEXTS.get(key, (value,)):
-            wanted = " or ".join(f"'{x}'" for x in TEXTS.get(key, ())) or "a text"
-            raise InputError(f"{place}: {key} is {wanted}, saw '{value}'. Write one of them.")
+        elif not isinstance(value, str) or value not in CHOICES.get(key, (value,)):
+            choices = " or ".join(f"'{x}'" for x in CHOICES.get(key, ())) or "a text"
+            raise InputError(f"{place}: {key} is {choices}, saw '{value}'. Write one of them.")
 
 
 def limit_of(row: Mapping[str, Any], place: str, slices: Collection[str]) -> Limit:
-    """Return the limit that a table describes.
+    """Return the limit that a table of the file describes.
 
     Args:
         row: The table.
-        place: Where it stands.
-        slices: The names of slices that it may speak of.
+        place: Where the table is written, for messages.
+        slices: Names of the slices that the limit may refer to.
 
     Raises:
-        InputError: An unknown key or measure, a bound on the wrong side or that nothing could show.
+        InputError: A key or the measure is unknown, the bound is on the wrong side, or no sample
+            could ever show that it holds.
     """
-    known_keys(row, OF_LIMIT, place, "a limit")
-    checked_values(row, place)
+    check_keys(row, LIMIT_KEYS, place, "a limit")
+    check_values(row, place)
     name = str(row.get("measure", "none"))
     if name not in MEASURES:
         near = get_close_matches(name, MEASURES, n=1)
@@ -95,27 +135,28 @@ def limit_of(row: Mapping[str, Any], place: str, slices: Collection[str]) -> Lim
             f"{place}: a limit has a known measure, saw '{name}'.{hint} Known: "
             f"{', '.join(sorted(MEASURES))}."
         )
-    about = MEASURES[name]
-    if [k for k in ("max", "min") if k in row] != [about.bounded]:
-        seen = " and ".join(k for k in ("max", "min") if k in row) or "neither"
+    kind = MEASURES[name]
+    if [k for k in ("max", "min") if k in row] != [kind.bounded]:
+        given = " and ".join(k for k in ("max", "min") if k in row) or "neither"
         raise InputError(
-            f"{place}: {name} is limited by {about.bounded}, saw {seen}. Write {about.bounded} = "
+            f"{place}: {name} is limited by {kind.bounded}, saw {given}. Write {kind.bounded} = "
             "..., a number."
         )
-    bound = float(row[about.bounded])
+    bound = float(row[kind.bounded])
     _possible(name, bound, place)
-    _fitting(row, about.kind, place)
+    _fitting(row, kind.source, place)
     part = row.get("slice")
     if part is not None and part not in slices:
         raise InputError(
             f"{place}: no slice is named '{part}'. Add a [[slice]] with that name, or remove it."
         )
-    rest = {k: row[k] for k in OF_LIMIT[3:] if k in row and k != "slice"}
-    return Limit(measure=name, bound=bound, part=part, place=place, **rest)
+    optional = {k: row[k] for k in LIMIT_KEYS[3:] if k in row and k != "slice"}
+    return Limit(measure=name, bound=bound, part=part, place=place, **optional)
 
 
 def _possible(name: str, bound: float, place: str) -> None:
-    if name in SHARES and bound > 1:
+    """Raise InputError for a bound that no number of samples could show to hold."""
+    if name in SHARE_MEASURES and bound > 1:
         raise InputError(
             f"{place}: {name} is a share and cannot be more than 1, saw {bound:g}. Write "
             f"{bound / 100:g} for {bound:g} %."
@@ -127,69 +168,26 @@ def _possible(name: str, bound: float, place: str) -> None:
         )
     if name in ("accuracy_drop", "baseline_accuracy_drop") and bound >= 1:
         raise InputError(
-            f"{place}: {name} is a share, and a drop of {bound:g} is all there is. Write 0.01 for 1 "
-            "point."
+            f"{place}: {name} is a share below 1, saw {bound:g}. Write 0.01 for 1 point."
         )
 
 
-def _fitting(row: Mapping[str, Any], kind: str, place: str) -> None:
-    """Refuse what says something of samples or layers where there are none."""
-    wrong = [k for k in ("by", "slice", "metric") if k in row and kind != "samples"]
-    wrong += ["layer"] if "layer" in row and kind != "layers" else []
+def _fitting(row: Mapping[str, Any], source: str, place: str) -> None:
+    """Raise InputError for a key about samples or layers in a limit that has none."""
+    wrong = [k for k in ("by", "slice", "metric") if k in row and source != "samples"]
+    wrong += ["layer"] if "layer" in row and source != "layers" else []
     if wrong:
         raise InputError(
             f"{place}: {row['measure']} is not measured by {wrong[0]}. Remove {wrong[0]}."
         )
 
 
-TOP = ("confidence", "undecided", "judge", "limit", "slice")
-
-
-OF_SLICE = ("name", "match", "file")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slice:
-    """A named part of the samples.
-
-    Attributes:
-        name: For limits to speak of.
-        match: Glob over the samples' names.
-        keys: The names themselves, from a file; empty for none.
-        place: Where it stands.
-    """
-
-    name: str
-    match: str | None = None
-    keys: frozenset[str] = frozenset()
-    place: str = ""
-
-    def holds(self, key: str) -> bool:
-        """Tell whether a sample is in it."""
-        return key in self.keys or (self.match is not None and fnmatchcase(key, self.match))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gate:
-    """All that a gate's file says.
-
-    Attributes:
-        limits: In the file's order.
-        slices: By name.
-        judge: "integer": the integer run where the runtime was at hand; "simulated": never it.
-    """
-
-    limits: tuple[Limit, ...] = ()
-    slices: Mapping[str, Slice] = field(default_factory=dict)
-    judge: str = "integer"
-
-
 def load_gate(path: Path) -> Gate:
     """Read a gate's file.
 
     Raises:
-        InputError: Not TOML, an unknown key, measure or slice, a bound on the wrong side or that no
-            sample could show; with the place and a near name.
+        InputError: The file is not TOML, a key, measure or slice is unknown, a bound is on the wrong
+            side or could never be shown to hold, or there is no limit; with the line.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -199,38 +197,38 @@ def load_gate(path: Path) -> Gate:
     prefix = ""
     if path.name == "pyproject.toml":
         prefix, table = "tool.quant.gate.", _inner(table, path)
-    known_keys(table, TOP, str(path), "a gate")
+    check_keys(table, GATE_KEYS, str(path), "a gate")
     places = [_places(text, prefix + kind, path) for kind in ("slice", "limit")]
     slices = {}
     for row, place in _rows(table, "slice", path, places[0]):
-        one = _slice(row, place, path.parent)
-        if one.name in slices:
-            raise InputError(f"{place}: slice '{one.name}' stands there twice. Rename one.")
-        slices[one.name] = one
+        part = _slice(row, place, path.parent)
+        if part.name in slices:
+            raise InputError(f"{place}: slice '{part.name}' is defined twice. Rename one.")
+        slices[part.name] = part
     base = {k: table[k] for k in ("confidence", "undecided") if k in table}
-    checked_values(base | {k: table[k] for k in ("judge",) if k in table}, str(path))
+    check_values(base | {k: table[k] for k in ("judge",) if k in table}, str(path))
     limits = [
         limit_of(base | row, place, slices) for row, place in _rows(table, "limit", path, places[1])
     ]
     if not limits:
         raise InputError(
-            f"{path}: a gate without a limit lets everything through. Add a [[{prefix}limit]] with "
-            "measure and max or min."
+            f"{path}: a gate without limits passes everything. Add a [[{prefix}limit]] with measure "
+            "and max or min."
         )
     return Gate(limits=tuple(limits), slices=slices, judge=str(table.get("judge", "integer")))
 
 
 def _inner(table: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """Return the table [tool.quant.gate]."""
-    found: Any = table
+    inner: Any = table
     for key in ("tool", "quant", "gate"):
-        found = found.get(key) if isinstance(found, dict) else None
-    if not isinstance(found, dict):
+        inner = inner.get(key) if isinstance(inner, dict) else None
+    if not isinstance(inner, dict):
         raise InputError(
-            f"{path}: it has no table [tool.quant.gate], which a gate needs. Add "
+            f"{path}: a gate needs the table [tool.quant.gate], saw none. Add "
             "[[tool.quant.gate.limit]] with measure and max or min."
         )
-    return found
+    return inner
 
 
 def _places(text: str, header: str, path: Path) -> list[str]:
@@ -248,8 +246,8 @@ def _rows(
 
 
 def _slice(row: dict[str, Any], place: str, folder: Path) -> Slice:
-    known_keys(row, OF_SLICE, place, "a slice")
-    checked_values(row, place)
+    check_keys(row, SLICE_KEYS, place, "a slice")
+    check_values(row, place)
     if "name" not in row or ("match" in row) == ("file" in row):
         raise InputError(
             f"{place}: a slice has a name, and a match or a file, saw "
@@ -261,8 +259,8 @@ def _slice(row: dict[str, Any], place: str, folder: Path) -> Slice:
             lines = (folder / row["file"]).read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(
-                f"{place}: file '{row['file']}' is a list of samples, one a line: {error}. Mend "
-                "the path."
+                f"{place}: file '{row['file']}' is a list of sample names, one per line: {error}. "
+                "Mend the path."
             ) from error
         keys = frozenset(line for line in lines if line)
     return Slice(name=row["name"], match=row.get("match"), keys=keys, place=place)

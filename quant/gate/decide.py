@@ -1,15 +1,15 @@
-"""Decide: pass, fail or undecided, from numbers that were measured on samples.
+"""The statistical tests: pass, fail or undecided for one number that was measured on samples.
 
-Each function shows that the truth is within the bound (*pass*) with a chance of at most `level` of
-being wrong, and that it is beyond (*fail*) with a chance of at most `level / parts`: where a limit
-holds for each of several classes, all of them must pass, which needs no correction, but any of
-them may fail, which does (Bonferroni).
+*pass* is wrong with a chance of at most `level`, *fail* with a chance of at most `level / parts`.
+Where a limit applies to each of several classes, all of them must pass, which needs no correction,
+but a single one may fail, which does (Bonferroni).
 """
 
 __all__ = ["decide_drop", "decide_mean", "decide_share", "decide_sqnr", "drop_outcome"]
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,55 +24,72 @@ from quant.metrics.squared_error import SquaredError
 F64 = NDArray[np.float64]
 
 POWER = 0.8
-"""The chance with which the samples that are said to be needed decide."""
-MOST = 10_000_000
-"""More samples than this are no advice; then none is given."""
+"""The chance that the advised number of further samples decides the limit."""
+MOST_ADVISED = 10_000_000
+"""No number of further samples is advised beyond this one."""
 
 
-def drop_outcome(seen: Paired, bound: float, level: float, parts: int = 1) -> Outcome:
-    """Return what the exact paired test says of a drop that may be at most `bound`."""
-    if seen.drop < bound:  # what lies on one side of the bound cannot show the other one
-        return "pass" if chance_of_less(seen, bound, level) <= level else "undecided"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Estimate:
+    """A number estimated from samples that has no exact test.
+
+    Attributes:
+        value: The estimate.
+        spread: Standard deviation of one sample's part in it.
+        samples: Number of samples.
+        bounds: Returns the bootstrap's lower and upper bound at an error level.
+    """
+
+    value: float
+    spread: float
+    samples: int
+    bounds: Callable[[float], tuple[float, float]]
+
+
+def drop_outcome(pair: Paired, bound: float, level: float, parts: int = 1) -> Outcome:
+    """Return the outcome of the exact paired test of a drop of at most `bound`."""
+    if pair.drop < bound:  # an estimate on one side of the bound cannot show the other side
+        return "pass" if chance_of_less(pair, bound, level) <= level else "undecided"
     share = level / parts
-    return "fail" if chance_of_more(seen, bound, share) <= share else "undecided"
+    return "fail" if chance_of_more(pair, bound, share) <= share else "undecided"
 
 
-def decide_drop(seen: Paired, bound: float, level: float, parts: int = 1) -> Decision:
-    """Judge a drop of accuracy, which may be at most `bound`, by the exact paired test."""
-    low, high = drop_bounds(seen, level)
-    outcome = drop_outcome(seen, bound, level, parts)
-    high = min(high, bound) if outcome == "pass" else high  # bisection may end 1e-5 beyond
+def decide_drop(pair: Paired, bound: float, level: float, parts: int = 1) -> Decision:
+    """Decide a drop of accuracy of at most `bound` by the exact paired test."""
+    low, high = drop_bounds(pair, level)
+    outcome = drop_outcome(pair, bound, level, parts)
+    high = min(high, bound) if outcome == "pass" else high  # bisection may end 1e-5 too far
     low = max(low, bound) if outcome == "fail" and parts == 1 else low
-    n = seen.samples
-    spread = (seen.lost + seen.won + 1) / (
-        n + 2
-    )  # as if one more were discordant: 0 is never known
-    wanted = _wanted(math.sqrt(max(spread - seen.drop**2, 0)), seen.drop - bound, level)
+    n = pair.samples
+    # one more discordant sample is assumed: a share of 0 is never certain
+    discordant = (pair.lost + pair.won + 1) / (n + 2)
+    spread = math.sqrt(max(discordant - pair.drop**2, 0))
+    needed = _samples_needed(spread, pair.drop - bound, level)
     least = math.log(level) / math.log1p(-abs(bound)) if 0 < abs(bound) < 1 else 0
     return Decision(
         outcome=outcome,
-        value=seen.drop,
+        value=pair.drop,
         low=low,
         high=high,
         samples=n,
-        needed=_more(outcome, max(wanted, least), n),
-        because=f"{seen.lost} lost, {seen.won} won",
+        needed=_more(outcome, max(needed, least), n),
+        because=f"{pair.lost} lost, {pair.won} won",
     )
 
 
 def decide_share(hits: int, n: int, bound: float, level: float, parts: int = 1) -> Decision:
-    """Judge a share of samples, which must be at least `bound`, by the exact binomial test."""
+    """Decide a share of samples of at least `bound` by the exact binomial test."""
     if not n:
         return Decision(outcome="undecided", value=math.nan, because="no sample")
-    found = stats.binomtest(hits, n, max(bound, 0.0))
-    interval = found.proportion_ci(1 - 2 * level, method="exact")
+    test = stats.binomtest(hits, n, max(bound, 0.0))
+    interval = test.proportion_ci(1 - 2 * level, method="exact")
     outcome: Outcome = "undecided"
     if stats.binomtest(hits, n, max(bound, 0.0), alternative="greater").pvalue <= level:
         outcome = "pass"
     elif stats.binomtest(hits, n, max(bound, 0.0), alternative="less").pvalue <= level / parts:
         outcome = "fail"
     share = (hits + 0.5) / (n + 1)
-    wanted = _wanted(math.sqrt(share * (1 - share)), hits / n - bound, level)
+    needed = _samples_needed(math.sqrt(share * (1 - share)), hits / n - bound, level)
     least = math.log(level) / math.log(bound) if 0 < bound < 1 else 0
     return Decision(
         outcome=outcome,
@@ -80,76 +97,76 @@ def decide_share(hits: int, n: int, bound: float, level: float, parts: int = 1) 
         low=float(interval.low),
         high=float(interval.high),
         samples=n,
-        needed=_more(outcome, max(wanted, least), n),
+        needed=_more(outcome, max(needed, least), n),
         because=f"{hits} of {n}",
     )
 
 
 def decide_mean(values: F64, bound: float, level: float, parts: int = 1) -> Decision:
-    """Judge the mean of a number, which may be at most `bound`, by the bootstrap."""
-    spread = float(values.std()) if len(values) else 0.0
-    return _resampled(
-        (values,), float(values.mean()) if len(values) else math.nan, mean_bounds, bound, level,
-        parts, spread, at_most=True,
-    )  # fmt: skip
+    """Decide a mean of at most `bound` by the bootstrap."""
+    estimate = _Estimate(
+        value=float(values.mean()) if len(values) else math.nan,
+        spread=float(values.std()) if len(values) else 0.0,
+        samples=len(values),
+        bounds=lambda error: mean_bounds(values, error),
+    )
+    return _decide_estimate(estimate, bound, level, parts, at_most=True)
 
 
 def decide_sqnr(signal: F64, noise: F64, bound: float, level: float, parts: int = 1) -> Decision:
-    """Judge an SQNR in dB, which must be at least `bound`, by the paired bootstrap."""
+    """Decide an SQNR of at least `bound` dB by the paired bootstrap."""
     s, e = float(signal.sum()), float(noise.sum())
     value = SquaredError(s, e).sqnr_db if len(signal) else math.nan
     spread = 0.0
-    if math.isfinite(value):  # by the delta method, for the advice alone
+    if math.isfinite(value):  # by the delta method; only the advised number of samples uses it
         each = noise / e - signal / s
         spread = float(each.std()) * len(signal) * 10 / math.log(10)
-    return _resampled(
-        (signal, noise), value, sqnr_bounds, bound, level, parts, spread, at_most=False
+    estimate = _Estimate(
+        value=value,
+        spread=spread,
+        samples=len(signal),
+        bounds=lambda error: sqnr_bounds(signal, noise, error),
     )
+    return _decide_estimate(estimate, bound, level, parts, at_most=False)
 
 
-def _resampled(
-    data: tuple[F64, ...],
-    value: float,
-    bounds: Callable[..., tuple[float, float]],
-    bound: float,
-    level: float,
-    parts: int,
-    spread: float,
-    at_most: bool,
+def _decide_estimate(
+    estimate: _Estimate, bound: float, level: float, parts: int, *, at_most: bool
 ) -> Decision:
-    n = len(data[0])
+    """Decide by the bootstrap whether an estimate is at most, or at least, `bound`."""
+    value, n = estimate.value, estimate.samples
     missing = f"a bootstrap needs {FEWEST} samples"
     if n < FEWEST:
         return Decision(
             outcome="undecided", value=value, samples=n, needed=FEWEST - n, because=missing
         )
-    low, high = bounds(*data, level) if math.isfinite(value) else (value, value)
-    wide = bounds(*data, level / parts) if parts > 1 and math.isfinite(value) else (low, high)
+    low, high = wide = estimate.bounds(level) if math.isfinite(value) else (value, value)
+    if parts > 1 and math.isfinite(value):
+        wide = estimate.bounds(level / parts)
     outcome: Outcome = "undecided"
     if high <= bound if at_most else low >= bound:
         outcome = "pass"
     elif wide[0] > bound if at_most else wide[1] < bound:
         outcome = "fail"
-    wanted = _wanted(spread, value - bound, level)
-    needed = _more(outcome, wanted, n)
+    needed = _more(outcome, _samples_needed(estimate.spread, value - bound, level), n)
     why = ""
     if low == -math.inf < high == math.inf:
-        needed, why = None, "a bootstrap does not resolve so high a confidence"
+        needed, why = None, "the bootstrap cannot show so high a confidence"
     return Decision(
         outcome=outcome, value=value, low=low, high=high, samples=n, needed=needed, because=why
     )
 
 
-def _wanted(spread: float, away: float, level: float) -> float:
-    """Return how many samples decide with chance POWER if spread and distance stay as they are."""
+def _samples_needed(spread: float, distance: float, level: float) -> float:
+    """Return how many samples decide with chance POWER if spread and distance stay the same."""
     points: Any = stats.norm.isf([level, 1 - POWER])
-    return math.inf if away == 0 else (float(points.sum()) * spread / away) ** 2
+    return math.inf if distance == 0 else (float(points.sum()) * spread / distance) ** 2
 
 
-def _more(outcome: Outcome, wanted: float, n: int) -> int | None:
-    """Return how many more samples are needed, with two digits."""
-    if outcome != "undecided" or not wanted < MOST:
+def _more(outcome: Outcome, needed: float, n: int) -> int | None:
+    """Return how many more samples are needed, rounded up to two digits; None if no number helps."""
+    if outcome != "undecided" or not needed < MOST_ADVISED:
         return None
-    more = max(wanted - n, 1)
+    more = max(needed - n, 1)
     step: int = 10 ** max(math.floor(math.log10(more)) - 1, 0)
     return math.ceil(more / step) * step

@@ -1,4 +1,8 @@
-"""Evidence: all that was measured of one target, for limits to be held against."""
+"""What was measured of each target, read from a run's folder, for limits to be judged on.
+
+A run's folder is accepted only where its files belong together: the plan is the one that was
+measured, and the sample tables have as many rows as run.json says.
+"""
 
 __all__ = ["Evidence", "RunFiles", "read_run"]
 
@@ -15,21 +19,24 @@ from quant.common.files import read_json
 from quant.compare.sample_table import SampleTable, read_samples
 from quant.gate.paired_test import Paired
 
+AGAIN = "Run quant calibrate again"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What is known of one quantized model.
+    """What was measured of one quantized model.
 
     Attributes:
-        target: Its target's name, or its own.
-        place: The folder or file it comes from, for messages.
-        table: Float's and its answers to each sample; None where nothing was measured.
-        numbers: By measure, of the run as a whole; what is missing was not measured.
+        target: Name of the target, or of the model.
+        place: The folder or file the numbers come from, for messages.
+        table: The answers of the float and the quantized model to each sample; None where no sample
+            was measured.
+        numbers: Numbers of the run as a whole, by measure; a measure that was not taken is missing.
         layers: The layer table; empty where there is none.
-        before: By metric, today's and the baseline's right answers counted in pairs; empty without
-            a baseline whose samples are the same.
-        losses: By layer, the baseline's isolated SQNR less today's, in dB.
-        unfair: Why a comparison with the baseline says nothing; "" where it is fair.
+        baseline_pairs: By metric, the right answers of the baseline and of this run, counted in
+            pairs; empty without a baseline of the same samples.
+        layer_losses: By layer, the baseline's isolated SQNR minus this run's, in dB.
+        unfair: Why a comparison with the baseline would be unfair; "" where it is fair.
     """
 
     target: str
@@ -37,22 +44,19 @@ class Evidence:
     table: SampleTable | None = None
     numbers: Mapping[str, float] = field(default_factory=dict)
     layers: tuple[LayerError, ...] = ()
-    before: Mapping[str, Paired] = field(default_factory=dict)
-    losses: Mapping[str, float] = field(default_factory=dict)
+    baseline_pairs: Mapping[str, Paired] = field(default_factory=dict)
+    layer_losses: Mapping[str, float] = field(default_factory=dict)
     unfair: str = ""
-
-
-AGAIN = "Run quant calibrate again"
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunFiles:
-    """The folder of a run.
+    """The folder of a run, read for a gate.
 
     Attributes:
-        folder: Where it is.
-        facts: `run.json`.
-        targets: The evidence by target.
+        folder: Its path.
+        facts: Content of `run.json`.
+        targets: Evidence by name of the target.
     """
 
     folder: Path
@@ -65,87 +69,86 @@ class RunFiles:
 
 
 def read_run(folder: Path, judge: str = "integer") -> RunFiles:
-    """Return what a run left.
+    """Read what a run measured.
 
     Args:
         folder: The `--out` of `quant calibrate`.
-        judge: "integer": the answers of the integer run where the runtime was at hand;
-            "simulated": those of the simulation in any case.
+        judge: "integer": take the answers of the integer run where the runtime was installed;
+            "simulated": take those of the simulation in any case.
 
     Raises:
-        InputError: It is no run, or its files do not belong together.
+        InputError: The folder holds no run, or its files do not belong together.
     """
     if not (folder / "run.json").exists():
         raise InputError(
-            f"{folder}: a run has a run.json, and there is none. Give --run the --out of quant "
-            "calibrate."
+            f"{folder}: the folder of a run holds a run.json, saw none. Give --run the --out folder "
+            "of quant calibrate."
         )
     facts = read_json(folder / "run.json", "run", AGAIN)
     times = folder / "timing.json"
     timing = read_json(times, "table of times", AGAIN) if times.exists() else {}
     try:
-        found = {
-            name: _evidence(folder, name, said, timing, judge)
-            for name, said in facts["targets"].items()
+        targets = {
+            name: _evidence(folder, name, target_facts, timing, judge)
+            for name, target_facts in facts["targets"].items()
         }
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{folder / 'run.json'}: it lacks {error}, which a gate needs. {AGAIN}."
         ) from error
-    return RunFiles(folder=folder, facts=facts, targets=found)
+    return RunFiles(folder=folder, facts=facts, targets=targets)
 
 
 def _evidence(
-    folder: Path, name: str, said: Mapping[str, Any], timing: Mapping[str, Any], judge: str
+    folder: Path, name: str, facts: Mapping[str, Any], timing: Mapping[str, Any], judge: str
 ) -> Evidence:
     place = folder / name
-    known = said.get("plan_sha256")
-    if known is not None and known != _sha256(place / "plan.json"):
+    digest = facts.get("plan_sha256")
+    if digest is not None and digest != _sha256(place / "plan.json"):
         raise InputError(
-            f"{place / 'plan.json'}: it was changed after the run, whose numbers are of another "
-            f"plan. {AGAIN}, or hold the new export against {folder / 'prepared.onnx'} with "
-            "--reference and --candidate."
+            f"{place / 'plan.json'}: the plan was changed after the run measured it. {AGAIN}, or "
+            f"compare the new export with {folder / 'prepared.onnx'} by --reference and --candidate."
         )
-    kind = "integer" if judge == "integer" and "integer" in said else "simulated"
+    kind = "integer" if judge == "integer" and "integer" in facts else "simulated"
     path = place / ("samples_integer.csv" if kind == "integer" else "samples.csv")
     table = read_samples(path)
-    if said[kind] is None or len(table) != said[kind]["samples"]:
+    if facts[kind] is None or len(table) != facts[kind]["samples"]:
         raise InputError(
-            f"{path}: run.json speaks of {(said[kind] or {}).get('samples', 'no')} samples, saw "
+            f"{path}: run.json counts {(facts[kind] or {}).get('samples', 'no')} samples, saw "
             f"{len(table)}. {AGAIN}."
         )
     return Evidence(
         target=name,
         place=str(place),
         table=table,
-        numbers=_numbers(folder, name, said, timing),
+        numbers=_numbers(folder, name, facts, timing),
         layers=tuple(read_layers(place / "layers.csv")),
     )
 
 
 def _numbers(
-    folder: Path, name: str, said: Mapping[str, Any], timing: Mapping[str, Any]
+    folder: Path, name: str, facts: Mapping[str, Any], timing: Mapping[str, Any]
 ) -> dict[str, float]:
-    """Return what was measured of the run as a whole; what is missing is left out."""
-    files = said.get("files") or ["model.onnx"]
+    """Return the numbers of the run as a whole, by measure; what was not measured is left out."""
+    files = facts.get("files") or ["model.onnx"]
     size, float_size = _size(folder / name / files[0]), _size(folder / "prepared.onnx")
     speed = timing.get("milliseconds_per_sample", {}).get(name, {})
-    check = said.get("check", {})
-    found = {
+    check = facts.get("check", {})
+    numbers = {
         "size_mb": size / 1e6,
         "size_ratio": size / float_size,
         "latency_ms": speed.get("integer_ms"),
         "speedup": speed.get("speedup"),
-        "predicted_ms": said.get("predicted_ms"),
-        "integer_share": said.get("integer_kernels", {}).get("share"),
+        "predicted_ms": facts.get("predicted_ms"),
+        "integer_share": facts.get("integer_kernels", {}).get("share"),
         "check_errors": check.get("error"),
         "check_warnings": check.get("warning"),
     }
-    return {k: float(v) for k, v in found.items() if v is not None and not math.isnan(v)}
+    return {k: float(v) for k, v in numbers.items() if v is not None and not math.isnan(v)}
 
 
 def _size(path: Path) -> float:
-    """Return the bytes of a file and of the weights beside it; nan without the file."""
+    """Return the size in bytes of a model with its external weights; nan without the file."""
     parts = [p for p in (path, path.with_name(f"{path.name}.data")) if p.is_file()]
     return float(sum(p.stat().st_size for p in parts)) if path.is_file() else math.nan
 

@@ -1,8 +1,8 @@
-"""Gate: limits, what was measured against them, and the verdict.
+"""Limits, the decision on each of them, and the verdict of a gate.
 
-A measured number is never simply compared with a limit where it was measured on samples: it is
-*pass* when the samples show that the truth is within the limit, *fail* when they show that it is
-not, and *undecided* when there are too few of them to show either.
+A number that was measured on samples is an estimate. The decision is *pass* when the samples show
+that the true value is within the limit, *fail* when they show that it is not, and *undecided* when
+there are too few samples to show either.
 """
 
 __all__ = ["Decision", "Limit", "LimitResult", "Outcome", "Verdict"]
@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from quant.gate.measures import MEASURES, LimitKind, shown
+from quant.gate.measures import MEASURES, LimitKind, with_unit
 
 Outcome = Literal["pass", "fail", "undecided"]
 
@@ -20,20 +20,20 @@ RANK: dict[str, int] = {"fail": 0, "undecided": 1, "pass": 2}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """One promise that a quantized model must keep.
+    """One bound on one measure of a quantized model.
 
     Attributes:
         measure: Name in MEASURES.
-        bound: The greatest or the least number allowed, as the measure says; in its unit, shares
-            from 0 to 1.
-        metric: Of accuracies: name of the metric, None for the run's first.
-        target: Glob over names of targets.
-        by: "class": the limit holds for each class of samples by itself.
-        part: Name of a slice of the samples; None for all.
-        layer: Glob over layers, for measures of layers.
-        confidence: 1 - the chance of a wrong pass, and of a wrong fail.
+        bound: The greatest or the least value allowed, as `kind.bounded` says; in the measure's
+            unit, shares from 0 to 1.
+        metric: For accuracies the name of the metric; None for the run's first metric.
+        target: Glob over the names of targets.
+        by: "class" applies the limit to each class of samples separately; None to all together.
+        part: Name of a slice of the samples; None for all samples.
+        layer: Glob over layer names, for measures of layers.
+        confidence: 1 - the chance of a wrong pass, and 1 - the chance of a wrong fail.
         undecided: What an undecided limit counts as: "fail" or "pass".
-        place: Where it stands: "gate.toml:3", or the flag.
+        place: Where the limit is written: "gate.toml:3", or the flag.
     """
 
     measure: str
@@ -48,8 +48,8 @@ class Limit:
     place: str = ""
 
     @property
-    def about(self) -> LimitKind:
-        """The measure's row in the table."""
+    def kind(self) -> LimitKind:
+        """The measure's row in MEASURES."""
         return MEASURES[self.measure]
 
     @property
@@ -61,27 +61,27 @@ class Limit:
         """Return "accuracy_drop of top1 at most 1 points, for each class"."""
         metric = f" of {self.metric}" if self.metric else ""
         layer = f" of '{self.layer}'" if self.layer != "*" else ""
-        least = "at most" if self.about.bounded == "max" else "at least"
-        text = f"{self.measure}{metric}{layer} {least} {shown(self.bound, self.about.unit)}"
+        least = "at most" if self.kind.bounded == "max" else "at least"
+        text = f"{self.measure}{metric}{layer} {least} {with_unit(self.bound, self.kind.unit)}"
         text += ", for each class" if self.by else ""
         return text + (f", slice '{self.part}'" if self.part else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """One number against a limit.
+    """The outcome for one measured number, with the numbers it rests on.
 
     Attributes:
         outcome: "pass", "fail" or "undecided".
-        value: As measured; nan where it is missing.
-        low: The truth is less than this with chance at most 1 - confidence; `value` itself where
-            nothing was sampled.
-        high: The same for more.
-        samples: How many it was measured on; 0 for a number that has nothing to do with samples.
-        needed: How many more would decide it in four of five cases if the rest is like these; None
-            where it is decided, or where no number would.
-        part: "class 3", "output 'boxes'", "layer 'conv1'", or "".
-        because: One phrase where the numbers do not say it all.
+        value: The measured number; nan where it is missing.
+        low: Lower bound: the true value is below it with a chance of at most 1 - confidence. Equal
+            to `value` where nothing was sampled.
+        high: Upper bound, with the same chance that the true value is above it.
+        samples: Number of samples that were measured; 0 for a number that involves no samples.
+        needed: Number of further samples that would decide the limit in four of five cases if they
+            are like the measured ones; None where it is decided, or where no number would do.
+        part: "class 3", "output 'boxes'", "layer 'conv1'", or "" for the whole.
+        because: One phrase that explains the numbers, or "".
     """
 
     outcome: Outcome
@@ -96,51 +96,52 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitResult:
-    """What one limit came to for one target.
+    """The result of one limit for one target.
 
     Attributes:
         limit: The limit.
         target: Name of the target, or of the candidate.
-        judged: The worst part.
-        parts: Every class, output or layer that was judged by itself; `judged` alone if none was.
+        decision: The decision on the worst part.
+        parts: One decision for each class, output or layer; only `decision` where there are no parts.
         layers: Layers that explain a breach, the worst first, each with a phrase.
     """
 
     limit: Limit
     target: str
-    judged: Decision
+    decision: Decision
     parts: tuple[Decision, ...] = ()
     layers: tuple[tuple[str, str], ...] = ()
 
     @property
     def outcome(self) -> Outcome:
-        """The worst part's."""
-        return self.judged.outcome
+        """The outcome of the worst part."""
+        return self.decision.outcome
 
     @property
     def breached(self) -> bool:
-        """Whether it stops the gate."""
+        """Whether the gate fails because of this limit."""
         return self.outcome == "fail" or (
             self.outcome == "undecided" and self.limit.undecided == "fail"
         )
 
     @property
     def excess(self) -> float:
-        """How far the number is beyond its bound, as a share of it or in dB; for ranking."""
-        away = self.judged.value - self.limit.bound
-        away = away if self.limit.about.bounded == "max" else -away
-        scale = 1.0 if self.limit.about.unit == "dB" else max(abs(self.limit.bound), 1e-12)
-        return math.inf if math.isnan(away) else away / scale
+        """How far the value is beyond the bound, in dB or as a share of the bound; for ranking."""
+        excess = self.decision.value - self.limit.bound
+        excess = excess if self.limit.kind.bounded == "max" else -excess
+        scale = 1.0 if self.limit.kind.unit == "dB" else max(abs(self.limit.bound), 1e-12)
+        return math.inf if math.isnan(excess) else excess / scale
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What a gate found.
+    """The results of all limits of a gate.
 
     Attributes:
-        subject: What was judged: the model's name.
+        subject: Name of the model.
         results: One for each limit and target, in the order of the limits.
-        notes: Sentences: what changed since a baseline, when a sequential run stopped.
+        notes: Sentences about the whole gate: what changed since the baseline, when a sequential
+            gate stopped.
     """
 
     subject: str
@@ -149,17 +150,17 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
-        """Whether no limit stops the gate; False also for a verdict without any result."""
+        """Whether no limit is breached; False also for a verdict without any result."""
         return bool(self.results) and not any(r.breached for r in self.results)
 
     @property
     def outcome(self) -> Outcome:
         """The worst of the limits' outcomes; "fail" without any."""
-        found = [r.outcome for r in self.results]
-        return min(found, key=RANK.__getitem__, default="fail")
+        outcomes = [r.outcome for r in self.results]
+        return min(outcomes, key=RANK.__getitem__, default="fail")
 
     @property
     def breaches(self) -> list[LimitResult]:
-        """The results that stop the gate, failures before undecided ones, the furthest first."""
-        found = [r for r in self.results if r.breached]
-        return sorted(found, key=lambda r: (RANK[r.outcome], -r.excess))
+        """The breached limits: failed before undecided ones, then by excess."""
+        breaches = [r for r in self.results if r.breached]
+        return sorted(breaches, key=lambda r: (RANK[r.outcome], -r.excess))

@@ -1,6 +1,6 @@
-"""Measures: what a limit can be about, each with its unit and its direction."""
+"""The measures that a gate can limit, each with its unit, its direction and its source."""
 
-__all__ = ["MEASURES", "LimitKind", "shown"]
+__all__ = ["MEASURES", "LimitKind", "with_unit"]
 
 import math
 from collections.abc import Mapping
@@ -11,173 +11,173 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitKind:
-    """One number that can be limited.
+    """One measure that a gate can limit.
 
     Attributes:
-        name: As in a gate's file.
-        kind: Where it comes from. "samples": decided statistically on the answers to each sample;
-            "layers": of each row of the layer table; "number": of the run as a whole.
-        bounded: "max" or "min": the side on which it is limited.
-        unit: "points" and "%" are shown a hundred times as great as they are stored.
-        about: One line.
-        missing: What to do where it was not measured.
+        name: Name in the gate's file.
+        source: What is measured. "samples": the answers to each sample, decided statistically;
+            "layers": each row of the layer table; "run": one number of the whole run.
+        bounded: "max" or "min": the side on which the measure is limited.
+        unit: Unit of the printed number; "points" and "%" are stored as shares from 0 to 1.
+        meaning: One line.
+        missing: What to do where the measure was not taken.
     """
 
     name: str
-    kind: Literal["samples", "layers", "number"]
+    source: Literal["samples", "layers", "run"]
     bounded: Literal["max", "min"]
     unit: str
-    about: str
+    meaning: str
     missing: str = "Run quant calibrate again."
 
 
-LABELS = "Give --labels."
-KEPT = "Write the baseline anew with --update-baseline."
+GIVE_LABELS = "Give --labels."
+UPDATE_BASELINE = "Write the baseline again with --update-baseline."
 
 _ROWS = (
     LimitKind(
         name="accuracy_drop",
-        kind="samples",
+        source="samples",
         bounded="max",
         unit="points",
-        about="float's score less the quantized one's, on the same samples",
-        missing=LABELS,
+        meaning="the float model's score minus the quantized model's, on the same samples",
+        missing=GIVE_LABELS,
     ),
     LimitKind(
         name="accuracy",
-        kind="samples",
+        source="samples",
         bounded="min",
         unit="%",
-        about="the quantized network's own score",
-        missing=LABELS,
+        meaning="the quantized model's score",
+        missing=GIVE_LABELS,
     ),
     LimitKind(
         name="agreement",
-        kind="samples",
+        source="samples",
         bounded="min",
         unit="%",
-        about="share of samples on which float and quantized name the same class",
+        meaning="share of samples on which float and quantized model name the same class",
     ),
     LimitKind(
         name="sqnr_db",
-        kind="samples",
+        source="samples",
         bounded="min",
         unit="dB",
-        about="signal-to-quantization-noise ratio at the worst output",
+        meaning="signal-to-quantization-noise ratio at the worst output",
     ),
     LimitKind(
         name="layer_sqnr_db",
-        kind="layers",
+        source="layers",
         bounded="min",
         unit="dB",
-        about="SQNR at the network's output with only this layer quantized",
+        meaning="SQNR at the network's output with only this layer quantized",
     ),
     LimitKind(
         name="layer_cumulative_db",
-        kind="layers",
+        source="layers",
         bounded="min",
         unit="dB",
-        about="SQNR at the layer's own output with all layers quantized",
+        meaning="SQNR at the layer's own output with all layers quantized",
     ),
     LimitKind(
         name="size_mb",
-        kind="number",
+        source="run",
         bounded="max",
         unit="MB",
-        about="the deployed file, 10^6 bytes",
+        meaning="size of the deployed file, 10^6 bytes",
     ),
     LimitKind(
         name="size_ratio",
-        kind="number",
+        source="run",
         bounded="max",
         unit="",
-        about="the deployed file's size as a share of the float one's",
+        meaning="size of the deployed file divided by that of the float model",
     ),
     LimitKind(
         name="latency_ms",
-        kind="number",
+        source="run",
         bounded="max",
         unit="ms",
-        about="measured time of a sample on this machine",
-        missing="It is measured where the target's runtime is at hand.",
+        meaning="measured time of one sample on this machine",
+        missing="It is measured where the runtime of the target is installed.",
     ),
     LimitKind(
         name="speedup",
-        kind="number",
+        source="run",
         bounded="min",
         unit="times",
-        about="float's measured time by the quantized one's",
-        missing="It is measured where the target's runtime is at hand.",
+        meaning="measured time of the float model divided by that of the quantized model",
+        missing="It is measured where the runtime of the target is installed.",
     ),
     LimitKind(
         name="predicted_ms",
-        kind="number",
+        source="run",
         bounded="max",
         unit="ms",
-        about="the time that the target's table predicts for a sample",
-        missing="It is there where the target has a cost table.",
+        meaning="time of one sample as the target's cost table predicts it",
+        missing="It needs a target with a cost table.",
     ),
     LimitKind(
         name="integer_share",
-        kind="number",
+        source="run",
         bounded="min",
         unit="%",
-        about="share of the weighted nodes that the runtime executes in integers",
-        missing="It is counted for --target onnxruntime.",
+        meaning="share of the weighted nodes that the runtime executes in integers",
+        missing="It is measured for --target onnxruntime only.",
     ),
     LimitKind(
         name="check_errors",
-        kind="number",
+        source="run",
         bounded="max",
         unit="",
-        about="errors that the target's check found",
+        meaning="errors of the target's check",
     ),
     LimitKind(
         name="check_warnings",
-        kind="number",
+        source="run",
         bounded="max",
         unit="",
-        about="warnings that the target's check found",
+        meaning="warnings of the target's check",
     ),
     LimitKind(
         name="baseline_accuracy_drop",
-        kind="samples",
+        source="samples",
         bounded="max",
         unit="points",
-        about="the baseline's score less today's, both quantized, on the same samples",
-        missing=KEPT,
+        meaning="the baseline's score minus this run's, both quantized, on the same samples",
+        missing=UPDATE_BASELINE,
     ),
     LimitKind(
         name="baseline_sqnr_loss_db",
-        kind="number",
+        source="run",
         bounded="max",
         unit="dB",
-        about="the baseline's SQNR less today's",
-        missing=KEPT,
+        meaning="the baseline's SQNR minus this run's",
+        missing=UPDATE_BASELINE,
     ),
     LimitKind(
         name="baseline_layer_loss_db",
-        kind="layers",
+        source="layers",
         bounded="max",
         unit="dB",
-        about="a layer's isolated SQNR in the baseline less today's",
-        missing=KEPT,
+        meaning="a layer's isolated SQNR in the baseline minus that in this run",
+        missing=UPDATE_BASELINE,
     ),
     LimitKind(
         name="baseline_size_growth",
-        kind="number",
+        source="run",
         bounded="max",
         unit="%",
-        about="growth of the deployed file as a share of the baseline's",
-        missing=KEPT,
+        meaning="growth of the deployed file relative to the baseline's",
+        missing=UPDATE_BASELINE,
     ),
 )
 
 MEASURES: Mapping[str, LimitKind] = MappingProxyType({row.name: row for row in _ROWS})
 
 
-def shown(value: float, unit: str) -> str:
-    """Return a number with its unit, as a person reads it.
+def with_unit(value: float, unit: str) -> str:
+    """Return a number with its unit, for people.
 
     >>> shown(0.0125, "points")
     '1.25 points'

@@ -1,16 +1,15 @@
-"""Sequential: looking at the samples as they come without raising the chance of a wrong verdict.
+"""Sequential testing: deciding early, on part of the samples, at the same error level.
 
-A test that is repeated whenever samples arrive is wrong far more often than its level says. The
-samples here are few looks at a data set of known size, so the level is *spent*: most of it at the
-end, next to nothing at the beginning (Lan and DeMets, Biometrika 70, 1983, with the spending
-function that follows O'Brien and Fleming's boundary). A model that is plainly broken or plainly fine
-is decided at an early look, and a close one keeps 90 % of the level for the last.
+A test that is repeated whenever samples arrive is wrong far more often than its level says. Here the
+number of samples is known and there are only a few interim tests ("looks"), so the level is *spent*:
+almost nothing at the first looks, most of it at the last (Lan and DeMets, Biometrika 70, 1983, with
+the spending function that follows O'Brien and Fleming's boundary). A model that is clearly broken or
+clearly fine is decided at an early look, and a close one keeps 90 % of the level for the last look.
 
-The levels of the looks add up to the whole level, and each look's own test holds its part, so the
-chance of any wrong verdict is at most their sum: by the union bound, whatever the dependence between
-looks, without a normal approximation. A confidence sequence (Howard et al., Ann. Stat. 49, 2021)
-would also allow stopping at any time and data without an end; where the end is known it pays for
-that with wider intervals.
+The levels of the looks add up to the whole level and each look keeps its own, so by the union bound
+the chance of any wrong verdict is at most their sum, whatever the dependence between looks and
+without a normal approximation. A confidence sequence (Howard et al., Ann. Stat. 49, 2021) would also
+allow stopping at any time and endless data; where the end is known its intervals are wider.
 """
 
 __all__ = ["LOOKS", "levels", "looks"]
@@ -21,11 +20,11 @@ from itertools import pairwise
 from scipy import stats
 
 LOOKS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
-"""When to look, as shares of the samples: doubling, for an early stop must save a half or more."""
+"""The looks, as shares of the samples; doubled, so that an early stop saves half or more."""
 
 
 def looks(samples: int, fewest: int = 32) -> list[int]:
-    """Return after how many samples to look, ascending; the last one is all of them.
+    """Return the number of samples at each look, ascending; the last look has all samples.
 
     >>> looks(2000)
     [125, 250, 500, 1000, 2000]
@@ -37,10 +36,10 @@ def looks(samples: int, fewest: int = 32) -> list[int]:
 
 
 def levels(counts: Sequence[int], level: float) -> list[float]:
-    """Return how much of the level each look may spend; they add up to `level`.
+    """Return the part of the error level that each look may spend; the parts add up to `level`.
 
-    By time t, the share of the samples seen, `2 - 2 * Phi(z / sqrt(t))` is spent, where `z` is the
-    point that a normal variable exceeds with chance `level / 2`.
+    After a share t of the samples `2 - 2 * Phi(z / sqrt(t))` is spent, where `z` is the point that
+    a normal variable exceeds with chance `level / 2`.
 
     Args:
         counts: Samples at each look, ascending.

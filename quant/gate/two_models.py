@@ -1,4 +1,4 @@
-"""Trial: two models and the data that they are judged on, opened and run part by part."""
+"""Two models and the data set on which they are compared: opened, and run part by part."""
 
 __all__ = ["OpenModels", "TwoModels"]
 
@@ -25,31 +25,31 @@ from quant.load.prepare import prepare
 from quant.metrics.metric import find_metric
 from quant.preprocess.image_to_tensor import Preprocess
 
-ROWS = 16
+BATCH = 16
 """Samples in one inference, where both models take any number."""
-TRACED = 16
-"""Samples on which layers are compared when a limit is breached."""
+TRACED_SAMPLES = 16
+"""Samples on which the layers are compared when a limit is breached."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TwoModels:
-    """Two models, and the data that they are judged on.
+    """A float reference, a quantized candidate, and the data set on which they are compared.
 
     Attributes:
-        reference: Float ONNX, or `module:factory`.
-        candidate: Quantized ONNX, or OpenVINO's IR.
+        reference: Float ONNX file, or `module:factory`.
+        candidate: Quantized ONNX file, or OpenVINO's IR.
         data: Folder, list, array file or `module:function`.
         preprocess: Image to tensor.
-        runtime: Where the candidate runs: "onnxruntime" or "openvino".
+        runtime: Runtime of the candidate: "onnxruntime" or "openvino".
         labels: CSV file, "folders", or None.
         metrics: Names of metrics.
-        samples: How many at most; None for all.
-        calibrated: How many of the data `quant calibrate --samples` took with this seed; they are
-            left out.
-        seed: Of the choice and the order of samples.
+        samples: Greatest number of samples; None for all.
+        calibrated: Number of samples that `quant calibrate --samples` took from the same data with
+            the same seed; they are left out.
+        seed: Seed of the choice and of the order of samples.
         threads: Threads inside one operator; 0 for all cores.
         max_bad: Greatest share of unreadable samples.
-        sequential: Look early, and stop once the answer is certain.
+        sequential: Whether to test early, and to stop once the answer is certain.
 
     Raises:
         InputError: A number is out of its range.
@@ -72,9 +72,9 @@ class TwoModels:
     def __post_init__(self) -> None:
         least = {"samples": 1, "calibrated": 0, "seed": 0, "threads": 0}
         for name, bound in least.items():
-            seen = getattr(self, name)
-            if seen is not None and seen < bound:
-                raise InputError(f"--{name}: must be {bound} or more, saw {seen}. Raise it.")
+            value = getattr(self, name)
+            if value is not None and value < bound:
+                raise InputError(f"--{name}: must be {bound} or more, saw {value}. Raise it.")
         if not 0 <= self.max_bad <= 1:
             raise InputError(
                 f"--max-bad: must be from 0 to 1, saw {self.max_bad}. Write 0.05 for 5 %."
@@ -83,24 +83,24 @@ class TwoModels:
 
 @dataclass(kw_only=True)
 class OpenModels:
-    """Both models and the data, open.
+    """Both models and the data set, open.
 
     Attributes:
-        contest: Says how.
-        raw: The reference's graph.
-        plain: ONNX Runtime session of it.
-        rival: The candidate.
+        settings: The models' paths and how they are compared.
+        model: The reference as ONNX.
+        reference: ONNX Runtime session of the reference.
+        candidate: The quantized model.
         data: The samples.
-        order: Which of them, in the order of looking.
+        order: Indices of the judged samples, in the order in which they run.
         rows: Samples in one inference.
         bad: `(key, reason)` of samples that could not be read.
         progress: Shows the progress.
     """
 
-    contest: TwoModels
-    raw: Any
-    plain: Any
-    rival: Candidate
+    settings: TwoModels
+    model: Any
+    reference: Any
+    candidate: Candidate
     data: Any
     order: list[int]
     rows: int
@@ -108,98 +108,102 @@ class OpenModels:
     progress: Progress
 
     @classmethod
-    def open(cls, contest: TwoModels, progress: Progress) -> "OpenModels":
-        """Open what a contest names; raises InputError or UnsupportedError where that cannot be."""
+    def open(cls, settings: TwoModels, progress: Progress) -> "OpenModels":
+        """Open models and data; raises InputError or UnsupportedError where that is impossible."""
         with progress.stage("load"):
-            raw = load(contest.reference)
-            graph = Graph(raw, "reference", contest.reference)
+            model = load(settings.reference)
+            graph = Graph(model, "reference", settings.reference)
             inputs, outputs = ([str(v.name) for v in vs] for vs in (graph.inputs, graph.outputs))
-            rival = open_candidate(
-                contest.candidate, inputs, outputs, contest.runtime, contest.threads
+            candidate = open_candidate(
+                settings.candidate, inputs, outputs, settings.runtime, settings.threads
             )
-            plain = open_session(raw, threads=contest.threads)
+            reference = open_session(model, threads=settings.threads)
         specs = input_specs(graph)
-        labels: Any = contest.labels
+        labels: Any = settings.labels
         if labels not in (None, "folders"):
             labels = Path(labels)
-        data = open_data(contest.data, specs, contest.preprocess, labels)
-        wanted = contest.samples if contest.samples is not None else len(data)
-        if contest.calibrated >= len(data):
+        data = open_data(settings.data, specs, settings.preprocess, labels)
+        count = settings.samples if settings.samples is not None else len(data)
+        if settings.calibrated >= len(data):
             raise InputError(
-                f"--calibrated: {contest.calibrated} of the {len(data)} samples of {contest.data} "
-                "calibrated, and none is left to judge. Give more data."
+                f"--calibrated: {settings.calibrated} of the {len(data)} samples of {settings.data} "
+                "were used to calibrate, and none is left to judge. Give more data."
             )
-        left = split(len(data), max(contest.calibrated, 1), len(data), contest.seed)[1]
-        kept = left if contest.calibrated else list(range(len(data)))
-        words = np.random.PCG64(contest.seed).random_raw(len(kept))
-        order = [kept[int(i)] for i in np.argsort(words, kind="stable")][:wanted]
+        held_out = split(len(data), max(settings.calibrated, 1), len(data), settings.seed)[1]
+        eligible = held_out if settings.calibrated else list(range(len(data)))
+        random = np.random.PCG64(settings.seed).random_raw(len(eligible))
+        order = [eligible[int(i)] for i in np.argsort(random, kind="stable")][:count]
         fixed = [s.shape[0] for s in specs if s.shape and s.shape[0] is not None]
-        rows = fixed[0] if fixed else rival.batch or ROWS
-        if rival.batch not in (None, rows):
+        rows = fixed[0] if fixed else candidate.batch or BATCH
+        if candidate.batch not in (None, rows):
             raise InputError(
-                f"{contest.candidate}: it takes batches of {rival.batch}, and the reference of "
-                f"{rows}. Export both with a free batch axis."
+                f"{settings.candidate}: it takes batches of {candidate.batch}, the reference batches of "
+                f"{rows}. Export both with an open batch axis."
             )
         return cls(
-            contest=contest, raw=raw, plain=plain, rival=rival, data=data, order=order,
+            settings=settings, model=model, reference=reference, candidate=candidate, data=data, order=order,
             rows=rows, bad=[], progress=progress,
         )  # fmt: skip
 
     def _stream(self, start: int, end: int) -> Iterator[Batch]:
         indices = self.order[start:end]
         yield from batches(
-            self.data, indices, self.rows, bad=self.bad, max_bad=self.contest.max_bad
+            self.data, indices, self.rows, bad=self.bad, max_bad=self.settings.max_bad
         )
 
     def must_fit(self) -> None:
-        """Run one batch of both; raises InputError where their outputs cannot be compared."""
+        """Run one batch in both models; raises InputError where outputs cannot be compared."""
         first = next(self._stream(0, len(self.order)), None)
         if first is None:
             raise InputError(
-                f"--data {self.contest.data}: none of its samples can be read. Give others."
+                f"--data {self.settings.data}: none of the samples can be read. Give other data."
             )
-        outputs = self.raw.graph.outputs
+        outputs = self.model.graph.outputs
         names = [str(v.name) for v in outputs]
         pairs = zip(
-            self.plain.run(names, first.feeds), self.rival.run(names, first.feeds), strict=True
+            self.reference.run(names, first.feeds),
+            self.candidate.run(names, first.feeds),
+            strict=True,
         )
         for value, (a, b) in zip(outputs, pairs, strict=True):
             fixed = [isinstance(d, int) for d in value.shape] if value.shape is not None else []
             differ = [x != y for x, y in zip(a.shape[1:], b.shape[1:], strict=False)]
             if a.ndim != b.ndim or any(f and d for f, d in zip(fixed[1:], differ, strict=False)):
                 raise InputError(
-                    f"{self.contest.candidate}: output '{value.name}' has the reference's shape, "
-                    f"saw {_by(b.shape)}, wanted {_by(a.shape)}. Export both from one network."
+                    f"{self.settings.candidate}: output '{value.name}' must have the reference's "
+                    f"shape, saw {_by(b.shape)}, wanted {_by(a.shape)}. Export both from one network."
                 )
             if a.dtype.kind == "f" and a.size and not np.isfinite(a).any():
                 raise InputError(
-                    f"{self.contest.reference}, output '{value.name}': the reference must give "
-                    f"numbers, and none of its first {a.size} is finite. Check the preprocessing, "
-                    "or mend the model."
+                    f"{self.settings.reference}, output '{value.name}': the reference must give "
+                    f"finite numbers, saw none among the first {a.size}. Check the preprocessing, or "
+                    "mend the model."
                 )
 
     def answers(self, start: int, end: int) -> SampleTable:
-        """Return both models' answers to the samples from `start` to before `end`."""
-        metrics = [find_metric(name) for name in self.contest.metrics]
+        """Return the answers of both models to the samples from `start` to before `end`."""
+        metrics = [find_metric(name) for name in self.settings.metrics]
         total = -(-(end - start) // self.rows)
-        shown = self.progress.bar(self._stream(start, end), total, "measure")
+        stream = self.progress.bar(self._stream(start, end), total, "measure")
         with self.progress.stage("measure"):
-            found = compare(self.plain, {"candidate": self.rival}, shown, metrics)["candidate"]
-        assert found.table is not None
-        return found.table
+            comparison = compare(self.reference, {"candidate": self.candidate}, stream, metrics)[
+                "candidate"
+            ]
+        assert comparison.table is not None
+        return comparison.table
 
-    def suspects(self) -> tuple[tuple[str, str], ...]:
-        """Return the layers that go wrong, where the two graphs share the names of tensors."""
-        model = self.rival.model
-        if model is None:
+    def faulty_layers(self) -> tuple[tuple[str, str], ...]:
+        """Return the layers that go wrong, where both graphs share the names of tensors."""
+        quantized = self.candidate.model
+        if quantized is None:
             return ()
-        some = list(self._stream(0, TRACED))
-        threads = self.contest.threads
-        with suppress(QuantError):  # the graph that layers of ours are named after
-            graph = prepare(self.raw, "reference", self.contest.reference)
-            if found := suspects(graph.model, model, some, threads):
-                return found
-        return suspects(self.raw, model, some, threads)
+        samples = list(self._stream(0, TRACED_SAMPLES))
+        threads = self.settings.threads
+        with suppress(QuantError):  # layers of our own exports are named after the prepared graph
+            graph = prepare(self.model, "reference", self.settings.reference)
+            if layers := suspects(graph.model, quantized, samples, threads):
+                return layers
+        return suspects(self.model, quantized, samples, threads)
 
 
 def _by(shape: Sequence[int]) -> str:

@@ -78,7 +78,7 @@ def test_the_github_workflow_gates(project: Path) -> None:
     done = shell(gate, project)
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.startswith("gate passed: net keeps its 6 limits")
+    assert done.stdout.startswith("gate passed: net keeps all 6 limits")
     assert upload["with"]["path"] == "quant-gate.xml"
     assert upload["if"] == "always()"
     checked(project)
@@ -149,5 +149,5 @@ def test_the_table_of_measures_is_the_real_one() -> None:
     rows = re.findall(r"^\| `(\w+)` \| (\w+) \| ([^|]*) \| ([^|]*) \|$", PAGE, re.MULTILINE)
 
     assert [tuple(c.strip() for c in row) for row in rows] == [
-        (m.name, m.bounded, m.unit, m.about) for m in MEASURES.values()
+        (m.name, m.bounded, m.unit, m.meaning) for m in MEASURES.values()
     ]

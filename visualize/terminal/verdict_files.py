@@ -1,4 +1,4 @@
-"""The verdict of a gate for machines: JSON, JUnit XML, and the annotations of GitHub Actions."""
+"""The verdict of a gate for other programs: JSON, JUnit XML and annotations of GitHub Actions."""
 
 __all__ = ["github_annotations", "junit_xml", "verdict_json"]
 
@@ -13,7 +13,7 @@ SCHEMA = 1
 
 
 def verdict_json(verdict: Verdict) -> dict[str, Any]:
-    """Return the content of `gate.json`: every limit, every part, every number."""
+    """Return the content of `gate.json`: all limits, their parts and their numbers."""
     return {
         "schema": SCHEMA,
         "subject": verdict.subject,
@@ -30,8 +30,8 @@ def _result(result: LimitResult) -> dict[str, Any]:
         "target": result.target,
         "limit": str(limit),
         "measure": limit.measure,
-        "unit": limit.about.unit,
-        limit.about.bounded: limit.bound,
+        "unit": limit.kind.unit,
+        limit.kind.bounded: limit.bound,
         "metric": limit.metric,
         "by": limit.by,
         "slice": limit.part,
@@ -40,29 +40,29 @@ def _result(result: LimitResult) -> dict[str, Any]:
         "said": phrase(result),
         "outcome": result.outcome,
         "breached": result.breached,
-        **_judged(result.judged),
+        **_judged(result.decision),
         "parts": [{"outcome": p.outcome, **_judged(p)} for p in result.parts if p.part],
         "layers": [{"layer": name, "because": why} for name, why in result.layers],
     }
 
 
-def _judged(judged: Decision) -> dict[str, Any]:
+def _judged(decision: Decision) -> dict[str, Any]:
     names = ("part", "value", "low", "high", "samples", "needed", "because")
-    return {name: getattr(judged, name) for name in names}
+    return {name: getattr(decision, name) for name in names}
 
 
 def junit_xml(verdict: Verdict) -> str:
-    """Return JUnit XML as Jenkins, GitLab and GitHub's readers take it: a test case a limit.
+    """Return JUnit XML for Jenkins, GitLab and GitHub's readers, one test case per limit.
 
-    A limit that stops the gate is a failure; one that is undecided and does not, is skipped.
+    A breached limit is a failure; an undecided one that does not fail the gate is skipped.
     """
     breached = sum(r.breached for r in verdict.results)
     skipped = sum(r.outcome == "undecided" and not r.breached for r in verdict.results)
     counts = {"tests": str(len(verdict.results)), "failures": str(breached), "errors": "0"}
     root = ElementTree.Element("testsuites", {"name": "quant gate", **counts})
     name = f"quant gate of {escaped(verdict.subject)}"
-    kept = {"name": name, **counts, "skipped": str(skipped), "time": "0"}
-    suite = ElementTree.SubElement(root, "testsuite", kept)
+    attributes = {"name": name, **counts, "skipped": str(skipped), "time": "0"}
+    suite = ElementTree.SubElement(root, "testsuite", attributes)
     for result in verdict.results:
         _case(suite, result)
     if verdict.notes:
@@ -82,21 +82,21 @@ def _case(suite: ElementTree.Element, result: LimitResult) -> None:
             "time": "0",
         },
     )
-    said = phrase(result)
+    text = phrase(result)
     if not result.breached:
         if result.outcome == "undecided":
-            ElementTree.SubElement(case, "skipped", {"message": said})
-        ElementTree.SubElement(case, "system-out").text = said
+            ElementTree.SubElement(case, "skipped", {"message": text})
+        ElementTree.SubElement(case, "system-out").text = text
         return
-    lines = [said, *(escaped(f"layer '{name}': {why}") for name, why in result.layers)]
-    failure = ElementTree.SubElement(case, "failure", {"message": said, "type": result.outcome})
+    lines = [text, *(escaped(f"layer '{name}': {why}") for name, why in result.layers)]
+    failure = ElementTree.SubElement(case, "failure", {"message": text, "type": result.outcome})
     failure.text = "\n".join(lines)
 
 
 def github_annotations(verdict: Verdict) -> str:
-    """Return workflow commands: an error for each breach, a warning for what is undecided and passes.
+    """Return workflow commands: an error for each breach, a warning for each other undecided limit.
 
-    Escaped as GitHub's toolkit does (actions/toolkit, packages/core/src/command.ts).
+    Escaped as in GitHub's toolkit (actions/toolkit, packages/core/src/command.ts).
     """
     lines = []
     for result in verdict.results:

@@ -63,14 +63,14 @@ def test_a_gate_is_a_test(said: str) -> None:
 
 def test_a_failing_gate_shows_its_table(said: str) -> None:
     """40 equal answers cannot show a margin of 1 point."""
-    assert "gate undecided, which counts as failed: net.onnx breaches 1 of 1 limits" in said
+    assert "gate undecided, which counts as failed: net.onnx leaves its limit undecided" in said
     assert "undecided  net.onnx  accuracy_drop at most 1 point" in said
 
 
 def test_what_must_be_mended_is_one_sentence(said: str) -> None:
     assert (
-        "quant gate: nowhere: a run has a run.json, and there is none. Give --run the --out of quant "
-        "calibrate."
+        "quant gate: nowhere: the folder of a run holds a run.json, saw none. Give --run the --out "
+        "folder of quant calibrate."
     ) in said
 
 

@@ -106,7 +106,8 @@ def test_batches_of_different_sizes_are_refused(net: Path) -> None:
         opened(one, two)
 
     assert str(caught.value) == (
-        f"{two}: it takes batches of 2, and the reference of 1. Export both with a free batch axis."
+        f"{two}: it takes batches of 2, the reference batches of 1. Export both with an open batch "
+        "axis."
     )
 
 
@@ -119,8 +120,8 @@ def test_batches_of_different_sizes_are_refused(net: Path) -> None:
         (
             {"calibrated": 6},
             (
-                "--calibrated: 6 of the 6 samples of {} calibrated, and none is left to judge. Give "
-                "more data."
+                "--calibrated: 6 of the 6 samples of {} were used to calibrate, and none is left to "
+                "judge. Give more data."
             ),
         ),
     ],
@@ -153,4 +154,6 @@ def test_samples_that_cannot_be_read_at_all_cost_one_sentence(net: Path, tmp_pat
     with pytest.raises(InputError) as caught:
         trial.must_fit()
 
-    assert str(caught.value) == f"--data {folder}: none of its samples can be read. Give others."
+    assert (
+        str(caught.value) == f"--data {folder}: none of the samples can be read. Give other data."
+    )

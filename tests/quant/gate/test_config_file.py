@@ -6,7 +6,7 @@ import pytest
 
 from quant.common.errors import InputError
 from quant.gate.config_file import load_gate
-from quant.gate.measures import MEASURES, shown
+from quant.gate.measures import MEASURES, with_unit
 
 GOOD = """
 confidence = 0.9
@@ -82,8 +82,7 @@ MISTAKES = {
         "undecided."
     ),
     "confidence = 0.9\n": (
-        ": a gate without a limit lets everything through. Add a [[limit]] with measure and max or "
-        "min."
+        ": a gate without limits passes everything. Add a [[limit]] with measure and max or min."
     ),
     "[limit]\nmeasure = 'agreement'\n": ": limits are written as [[limit]]. Double the brackets.",
     LIMIT + "'acuracy_drop'\nmax = 1\n": (
@@ -107,7 +106,7 @@ MISTAKES = {
         ":1: no number of samples can show that agreement is 1. Write what is enough, such as 0.99."
     ),
     LIMIT + "'accuracy_drop'\nmax = 1.5\n": (
-        ":1: accuracy_drop is a share, and a drop of 1.5 is all there is. Write 0.01 for 1 point."
+        ":1: accuracy_drop is a share below 1, saw 1.5. Write 0.01 for 1 point."
     ),
     LIMIT + "'sqnr_db'\nmin = nan\n": ":1: min is a number, saw 'nan'. Write one.",
     LIMIT + "'sqnr_db'\nmin = 'high'\n": ":1: min is a number, saw 'high'. Write one.",
@@ -131,10 +130,10 @@ MISTAKES = {
         ":1: a slice has a name, and a match or a file, saw name. Write what is missing."
     ),
     "[[slice]]\nname = 'a'\nmatch = 'b'\n[[slice]]\nname = 'a'\nmatch = 'c'\n": (
-        ":4: slice 'a' stands there twice. Rename one."
+        ":4: slice 'a' is defined twice. Rename one."
     ),
     "[[slice]]\nname = 'a'\nfile = 'none.txt'\n": (
-        ":1: file 'none.txt' is a list of samples, one a line: [Errno 2] No such file or directory: "
+        ":1: file 'none.txt' is a list of sample names, one per line: [Errno 2] No such file or directory: "
         "'{folder}/none.txt'. Mend the path."
     ),
 }
@@ -156,7 +155,7 @@ def test_a_pyproject_without_a_gate_is_no_gate(tmp_path: Path) -> None:
         load_gate(path)
 
     assert str(caught.value) == (
-        f"{path}: it has no table [tool.quant.gate], which a gate needs. Add "
+        f"{path}: a gate needs the table [tool.quant.gate], saw none. Add "
         "[[tool.quant.gate.limit]] with measure and max or min."
     )
 
@@ -174,7 +173,7 @@ def test_a_pyproject_without_a_gate_is_no_gate(tmp_path: Path) -> None:
     ],
 )
 def test_numbers_are_shown_as_people_read_them(value: float, unit: str, said: str) -> None:
-    assert shown(value, unit) == said
+    assert with_unit(value, unit) == said
 
 
 def test_what_is_no_toml_is_said_in_tomllibs_words(tmp_path: Path) -> None:

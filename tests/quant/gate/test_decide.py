@@ -81,7 +81,7 @@ def test_a_mean_and_an_sqnr_are_decided_by_drawing_again() -> None:
     assert decide_sqnr(signal, noise, 21, 0.05).outcome == "fail"
     strict = decide_mean(x, 0.5, 1e-6)
     assert (strict.outcome, strict.needed) == ("undecided", None)
-    assert strict.because == "a bootstrap does not resolve so high a confidence"
+    assert strict.because == "the bootstrap cannot show so high a confidence"
     assert decide_mean(x, -0.5, 0.05, parts=1000).outcome == "undecided"
     close = decide_sqnr(signal, noise, decide_sqnr(signal, noise, 19, 0.05).value + 0.05, 0.05)
     assert close.outcome == "undecided"

@@ -71,13 +71,13 @@ def test_a_model_that_loses_one_class_fails_there_though_its_average_is_fine() -
     classes = judged(limit("accuracy_drop", 0.04, by="class"), seen)
 
     assert average.outcome == "pass"
-    assert average.judged.because == (
-        "24 lost, 0 won, McNemar's p 1.2e-07; right: float 100.00 %, quantized 98.80 %, by Wilson "
-        "98.22 to 99.19"
+    assert average.decision.because == (
+        "24 lost, 0 won, McNemar's p 1.2e-07; right: float 100.00 %, quantized 98.80 % (Wilson "
+        "interval 98.22 to 99.19 %)"
     )
     assert classes.outcome == "fail"
-    assert classes.judged.part == "class 3"
-    assert classes.judged.value == pytest.approx(0.12)
+    assert classes.decision.part == "class 3"
+    assert classes.decision.value == pytest.approx(0.12)
     assert [p.part for p in classes.parts if p.outcome != "pass"] == ["class 3"]
     assert len(classes.parts) == 10
 
@@ -89,7 +89,7 @@ def test_a_slice_is_judged_by_itself() -> None:
     result = judged(limit("agreement", 0.97, part="night"), seen, night=night)
     other = judged(limit("agreement", 0.97, part="day"), seen, day=day)
 
-    assert (result.outcome, result.judged.samples) == ("fail", 1000)
+    assert (result.outcome, result.decision.samples) == ("fail", 1000)
     assert other.outcome == "pass"
 
 
@@ -100,9 +100,9 @@ def test_metrics_that_are_not_right_or_wrong_are_judged_in_their_direction() -> 
 
     assert judged(limit("accuracy_drop", 0.1, metric="loss"), evidence()).outcome == "pass"
     found = judged(limit("accuracy_drop", 0.1, metric="loss"), evidence(table=worse))
-    assert (found.outcome, found.judged.value) == ("fail", pytest.approx(0.5))
+    assert (found.outcome, found.decision.value) == ("fail", pytest.approx(0.5))
     found = judged(limit("accuracy", 1.4, metric="loss"), evidence())
-    assert (found.outcome, found.judged.low < found.judged.value) == ("pass", True)
+    assert (found.outcome, found.decision.low < found.decision.value) == ("pass", True)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_answers_of_samples_are_judged(measure: str, bound: float, value: float)
     found = judged(limit(measure, bound), evidence())
 
     assert found.outcome == "pass"
-    assert found.judged.value == pytest.approx(value, abs=0.5)
+    assert found.decision.value == pytest.approx(value, abs=0.5)
 
 
 def test_what_is_not_finite_fails() -> None:
@@ -131,15 +131,16 @@ def test_what_is_not_finite_fails() -> None:
         float_class=np.where(good.labels < 2, -1, 2),
         quantized_class=np.where(good.labels < 2, -1, 2),
     )
-    assert judged(limit("agreement", 0.5), evidence(table=lost)).judged.value == 0.8
-    first = judged(limit("sqnr_db", -99.0), broken).judged
+    assert judged(limit("agreement", 0.5), evidence(table=lost)).decision.value == 0.8
+    first = judged(limit("sqnr_db", -99.0), broken).decision
     assert (first.outcome, first.because) == (
         "fail",
         "1 of 2000 samples gave numbers that are not finite",
     )
     assert judged(limit("accuracy_drop", 0.99, metric="loss"), broken).outcome == "fail"
     assert (
-        judged(limit("sqnr_db", -99.0), silent).judged.because == "no output has one row a sample"
+        judged(limit("sqnr_db", -99.0), silent).decision.because
+        == "no output has one row per sample"
     )
     assert (
         judged(limit("latency_ms", 9), evidence(numbers={"latency_ms": math.nan})).outcome == "fail"
@@ -149,15 +150,24 @@ def test_what_is_not_finite_fails() -> None:
 @pytest.mark.parametrize(
     ("measure", "said"),
     [
-        ("latency_ms", "not measured. It is measured where the target's runtime is at hand."),
-        ("integer_share", "not measured. It is counted for --target onnxruntime."),
+        (
+            "latency_ms",
+            "not measured. It is measured where the runtime of the target is installed.",
+        ),
+        ("integer_share", "not measured. It is measured for --target onnxruntime only."),
         ("layer_sqnr_db", "not measured. Run quant calibrate again."),
-        ("baseline_accuracy_drop", "not measured. Write the baseline anew with --update-baseline."),
-        ("baseline_layer_loss_db", "not measured. Write the baseline anew with --update-baseline."),
+        (
+            "baseline_accuracy_drop",
+            "not measured. Write the baseline again with --update-baseline.",
+        ),
+        (
+            "baseline_layer_loss_db",
+            "not measured. Write the baseline again with --update-baseline.",
+        ),
     ],
 )
 def test_what_is_missing_fails_and_says_what_to_do(measure: str, said: str) -> None:
-    found = judged(limit(measure, 0.5), evidence()).judged
+    found = judged(limit(measure, 0.5), evidence()).decision
 
     assert (found.outcome, found.because) == ("fail", said)
     assert judged(limit("sqnr_db", 1.0), evidence(table=None)).outcome == "fail"
@@ -185,19 +195,19 @@ def test_a_breach_names_the_layers_that_stand_out() -> None:
         ("broken", "8.0 dB quantized alone, the median of 11 layers is 44.0 dB"),
     )
     least = judged(limit("layer_sqnr_db", 30.0), seen)
-    assert (least.outcome, least.judged.part) == ("fail", "layer 'broken'")
+    assert (least.outcome, least.decision.part) == ("fail", "layer 'broken'")
     assert judged(limit("layer_sqnr_db", 30.0, layer="conv*"), seen).outcome == "pass"
-    assert judged(limit("layer_cumulative_db", 5.0), seen).judged.value == 5.0
+    assert judged(limit("layer_cumulative_db", 5.0), seen).decision.value == 5.0
     lost = judged(limit("layer_sqnr_db", 30.0), evidence(layers=(row("x", math.nan),)))
-    assert (lost.outcome, lost.judged.because) == ("fail", "not measured")
+    assert (lost.outcome, lost.decision.because) == ("fail", "not measured")
 
 
 def test_an_unfair_comparison_is_undecided() -> None:
-    seen = evidence(unfair="the measured samples changed", losses={"a": 1.0})
+    seen = evidence(unfair="the measured samples changed", layer_losses={"a": 1.0})
 
     for measure in ("baseline_accuracy_drop", "baseline_size_growth", "baseline_layer_loss_db"):
         found = judged(limit(measure, 0.5), seen)
-        assert (found.outcome, found.judged.because) == (
+        assert (found.outcome, found.decision.because) == (
             "undecided",
             "the measured samples changed",
         )
@@ -210,7 +220,7 @@ def test_an_unfair_comparison_is_undecided() -> None:
             {"measure": "accuracy_drop", "by": "class"},
             {"labels": np.full(2000, -1)},
             (
-                "gate.toml:1: a limit by class needs every sample's label, saw 2000 of 2000 samples of "
+                "gate.toml:1: a limit by class needs a label for each sample, saw 2000 of 2000 samples of "
                 "run/chip without one. Give --labels."
             ),
         ),
@@ -219,7 +229,7 @@ def test_an_unfair_comparison_is_undecided() -> None:
             {"scores": {}, "float_scores": {}},
             (
                 "gate.toml:1: accuracy_drop needs the metric 'top1' of each sample, and run/chip has "
-                "none, for the samples have no labels. Give --labels, and --metric for another one."
+                "none, because the samples have no labels. Give --labels, and --metric for another one."
             ),
         ),
         (
@@ -232,7 +242,7 @@ def test_an_unfair_comparison_is_undecided() -> None:
         ),
         (
             {"measure": "agreement"},
-            {"before": np.full(2000, -1)},
+            {"float_class": np.full(2000, -1)},
             (
                 "gate.toml:1: agreement compares classes, and the first output of run/chip is not "
                 "[samples, classes]. Limit sqnr_db instead."
@@ -242,7 +252,7 @@ def test_an_unfair_comparison_is_undecided() -> None:
             {"measure": "agreement", "part": "dusk"},
             {},
             (
-                "gate.toml:9: slice 'dusk' holds none of the 2000 samples of run/chip, for example "
+                "gate.toml:9: slice 'dusk' matches none of the 2000 samples of run/chip, for example "
                 "'day/0.png'. Mend its match or its file."
             ),
         ),
@@ -272,7 +282,7 @@ def test_a_verdict_without_results_does_not_pass_and_breaches_are_ranked() -> No
 
     def result(value: float, outcome: str, **rest: object) -> LimitResult:
         one = Decision(outcome=outcome, value=value)  # type: ignore[arg-type]
-        return LimitResult(limit=limit("size_mb", 2.0, **rest), target="chip", judged=one)
+        return LimitResult(limit=limit("size_mb", 2.0, **rest), target="chip", decision=one)
 
     near, far = result(2.2, "fail"), result(4.0, "fail")
     missing, open_ = result(math.nan, "fail"), result(2.0, "undecided")

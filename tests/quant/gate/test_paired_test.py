@@ -74,7 +74,7 @@ def test_bounds_turn_with_the_networks_and_meet_the_normal_ones_for_many_samples
     """Which network is called the reference must not matter."""
     seen = Paired(samples=20_000, lost=900, won=700)
     low, high = drop_bounds(seen, LEVEL)
-    other = drop_bounds(seen.turned, LEVEL)
+    other = drop_bounds(seen.swapped, LEVEL)
     half = stats.norm.isf(LEVEL) * math.sqrt((0.08 - 0.01**2) / 20_000)
 
     assert (low, high) == pytest.approx((-other[1], -other[0]))

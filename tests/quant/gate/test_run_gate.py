@@ -20,7 +20,7 @@ from quant.gate.baseline import Baseline, load_baseline
 from quant.gate.compare_models import gate_models
 from quant.gate.config_file import Gate, Slice
 from quant.gate.evidence import read_run
-from quant.gate.run_gate import chosen_gate, gate_run, keep_baseline, quick_limits
+from quant.gate.run_gate import chosen_gate, gate_run, limits_of_flags, write_baseline
 from quant.gate.two_models import TwoModels
 from quant.job.settings import Job
 from quant.plan.file import load_plan, save_plan
@@ -76,7 +76,7 @@ def contest(files: DemoFiles, reference: Path, candidate: Path, **changes: objec
 
 
 def limits(**flags: float) -> Gate:
-    return chosen_gate(None, quick_limits(flags), {})
+    return chosen_gate(None, limits_of_flags(flags), {})
 
 
 def planted(run: Path, tensor: str, factor: float, out: Path) -> Path:
@@ -115,9 +115,9 @@ def test_too_few_samples_are_undecided_and_say_how_many_more(run: Path) -> None:
 
     assert not verdict.passed
     assert result.outcome == "undecided"
-    assert result.judged.needed is not None
-    assert result.judged.needed >= 1497 - 440
-    allowed = chosen_gate(None, quick_limits({"max_drop": 0.002}), {"undecided": "pass"})
+    assert result.decision.needed is not None
+    assert result.decision.needed >= 1497 - 440
+    allowed = chosen_gate(None, limits_of_flags({"max_drop": 0.002}), {"undecided": "pass"})
     assert gate_run(run, allowed).passed
 
 
@@ -130,8 +130,8 @@ def test_the_same_numbers_follow_from_the_files_and_from_the_models(
     anew = gate_models(contest(files, files.model, run / "onnxruntime" / "model.onnx"), gate)
 
     for a, b in zip(kept.results, anew.results, strict=True):
-        assert a.judged.value == pytest.approx(b.judged.value, abs=1e-3)
-        assert a.judged.samples == b.judged.samples == 440
+        assert a.decision.value == pytest.approx(b.decision.value, abs=1e-3)
+        assert a.decision.samples == b.decision.samples == 440
 
 
 def test_the_simulation_is_judged_where_the_file_says_so(run: Path) -> None:
@@ -141,7 +141,7 @@ def test_the_simulation_is_judged_where_the_file_says_so(run: Path) -> None:
     facts = json.loads((run / "run.json").read_text())["targets"]["onnxruntime"]
 
     for verdict, kind in ((integer, "integer"), (simulated, "simulated")):
-        assert verdict.results[0].judged.value == pytest.approx(facts[kind]["sqnr_db"], abs=1e-9)
+        assert verdict.results[0].decision.value == pytest.approx(facts[kind]["sqnr_db"], abs=1e-9)
     assert facts["integer"]["sqnr_db"] != facts["simulated"]["sqnr_db"]
 
 
@@ -190,9 +190,9 @@ def test_a_sequential_gate_stops_as_soon_as_it_is_certain(
     first, second = (gate_models(rival, limits(min_agreement=0.9)) for _ in range(2))
 
     assert first.outcome == "fail"
-    assert first.results[0].judged.samples < 440
+    assert first.results[0].decision.samples < 440
     assert first == second
-    assert first.notes[0].startswith("sequential: looked at ")
+    assert first.notes[0].startswith("sequential: stopped after ")
     honest = contest(files, files.model, run / "onnxruntime" / "model.onnx", sequential=True)
     assert gate_models(honest, limits(min_agreement=0.9)).passed
 
@@ -203,7 +203,7 @@ def test_a_limit_that_is_open_when_the_gate_stops_says_so(
     fault = planted(run, "/widen/act/Relu_output_0", 1 / 64, tmp_path)
     rival = contest(files, files.model, fault, sequential=True)
     verdict = gate_models(rival, limits(max_drop=0.7, min_agreement=0.99))
-    open_ = verdict.results[0].judged
+    open_ = verdict.results[0].decision
 
     assert open_.outcome == "undecided"
     assert open_.because == "not decided: another limit failed, and the gate stopped"
@@ -229,7 +229,7 @@ def test_copies_and_broken_files_among_the_samples_are_noted(
 
     assert verdict.notes[0].startswith("2 of the 3 samples are copies of others")
     assert verdict.notes[1].startswith(
-        "left out, for they cannot be read: 1 samples, first 'broken.png' ("
+        "1 samples could not be read, the first of them 'broken.png' ("
     )
     assert gate_run(run, limits(max_drop=0.02)).notes == ()
 
@@ -244,10 +244,10 @@ def test_a_part_of_the_samples_is_not_decided_before_the_end(run: Path, files: D
     rival = contest(files, files.model, run / "onnxruntime" / "model.onnx", sequential=True)
     verdict = gate_models(rival, gate)
 
-    assert verdict.results[0].judged.samples < 440
+    assert verdict.results[0].decision.samples < 440
     assert len(verdict.results[1].parts) == 10
     assert sum(p.samples for p in verdict.results[1].parts) == 440
-    assert 0 < verdict.results[2].judged.samples <= 5
+    assert 0 < verdict.results[2].decision.samples <= 5
 
 
 def test_a_candidate_that_is_not_finite_fails(files: DemoFiles, tmp_path: Path) -> None:
@@ -258,8 +258,8 @@ def test_a_candidate_that_is_not_finite_fails(files: DemoFiles, tmp_path: Path) 
     )
 
     assert [r.outcome for r in verdict.results] == ["fail", "fail"]
-    assert verdict.results[0].judged.value == 0
-    assert verdict.results[1].judged.because == (
+    assert verdict.results[0].decision.value == 0
+    assert verdict.results[1].decision.because == (
         "440 of 440 samples gave numbers that are not finite"
     )
 
@@ -273,7 +273,7 @@ def test_openvino_judges_the_same_graph(run: Path, files: DemoFiles) -> None:
 
     for a, b in zip(there.results, here.results, strict=True):
         assert a.outcome == "pass"
-        assert a.judged.value == pytest.approx(b.judged.value, abs=1.0)
+        assert a.decision.value == pytest.approx(b.decision.value, abs=1.0)
 
 
 def test_without_openvino_its_mend_is_said(
@@ -293,9 +293,9 @@ def test_without_openvino_its_mend_is_said(
 def test_a_baseline_holds_its_own_run_and_says_what_changed(run: Path, copy: Path) -> None:
     """The same run passes; a plan that changed is named, and fair."""
     path = copy / "baseline.json"
-    keep_baseline(run, Gate(), path)
+    write_baseline(run, Gate(), path)
     first = path.read_bytes()
-    keep_baseline(run, Gate(), path)
+    write_baseline(run, Gate(), path)
     verdict = gate_run(run, Gate(), path)
 
     assert path.read_bytes() == first
@@ -306,7 +306,7 @@ def test_a_baseline_holds_its_own_run_and_says_what_changed(run: Path, copy: Pat
         "baseline_size_growth",
     ]
     assert verdict.notes == (
-        "since the baseline, for onnxruntime: changed nothing; the comparison is fair",
+        "changed since the baseline, for onnxruntime: nothing; the comparison is fair",
     )
     then = load_baseline(path)
     right = {"onnxruntime": {"top1": "f" * len(then.right["onnxruntime"]["top1"])}}
@@ -316,11 +316,11 @@ def test_a_baseline_holds_its_own_run_and_says_what_changed(run: Path, copy: Pat
     better = replace(better, numbers=numbers, layers=layers)
     _rewritten(path, better)
     changed = gate_run(run, Gate(), path)
-    lost = changed.results[0].judged
+    lost = changed.results[0].decision
 
     assert changed.notes == (
         (
-            "since the baseline, for onnxruntime: changed quant (0.0.1 then, 0.1.0 now), the plan; the "
+            "changed since the baseline, for onnxruntime: quant (0.0.1 then, 0.1.0 now), the plan; the "
             "comparison is fair"
         ),
     )
@@ -329,25 +329,25 @@ def test_a_baseline_holds_its_own_run_and_says_what_changed(run: Path, copy: Pat
     assert lost.value == pytest.approx(1 - score)
     told = facts["targets"]["onnxruntime"]["integer"]["sqnr_db"]
     size = (run / "onnxruntime" / "model.onnx").stat().st_size / 1e3
-    assert changed.results[1].judged.value == pytest.approx(90 - told)
-    assert changed.results[2].judged.value == pytest.approx(size - 1)
+    assert changed.results[1].decision.value == pytest.approx(90 - told)
+    assert changed.results[2].decision.value == pytest.approx(size - 1)
     layer = replace(changed.results[0].limit, measure="baseline_layer_loss_db", bound=6.0)
     (losses,) = gate_run(run, Gate(limits=(layer,)), path).results[:1]
-    assert (losses.outcome, losses.judged.value) == ("fail", pytest.approx(7))
+    assert (losses.outcome, losses.decision.value) == ("fail", pytest.approx(7))
 
 
 def test_other_samples_make_a_baseline_unfair(run: Path, copy: Path) -> None:
     """Numbers of other images say nothing of the model."""
     path = copy / "baseline.json"
-    keep_baseline(run, Gate(), path)
+    write_baseline(run, Gate(), path)
     _rewritten(path, replace(load_baseline(path), data={"onnxruntime": "0"}, preprocess="0"))
     verdict = gate_run(run, limits(max_drop=0.02), path)
 
     assert not verdict.passed
     assert [r.outcome for r in verdict.results] == ["pass", "undecided", "undecided"]
-    assert verdict.results[1].judged.because == (
-        "the preprocessing and the measured samples changed since the baseline. Write it anew with "
-        "quant gate --update-baseline"
+    assert verdict.results[1].decision.because == (
+        "the preprocessing and the measured samples changed since the baseline. Write the baseline "
+        "again with quant gate --update-baseline"
     )
     assert verdict.notes[0].endswith("; the comparison is not fair")
 
@@ -414,13 +414,13 @@ def test_ten_broken_inputs_cost_one_sentence_and_exit_2(
         ([*models, "--candidate", int8], "error: --max-drop: accuracy_drop needs the metric 'top1' of"),
         (
             [*models, *labels, "--candidate", two],
-            (f"error: {two}: a candidate has the reference's outputs, saw 2: '/Flatten_output_0', "
+            (f"error: {two}: a candidate must have the reference's outputs, saw 2: '/Flatten_output_0', "
             "'/Concat_output_0'; wanted 1: 'logits'. Export both from one network."),
         ),
         (
             ["--reference", nan, "--candidate", int8, *models[2:], *labels],
-            (f"error: {nan}, output 'roots': the reference must give numbers, and none of its first 160 "
-            "is finite. Check the preprocessing, or mend the model."),
+            (f"error: {nan}, output 'roots': the reference must give finite numbers, saw none among the "
+            "first 160. Check the preprocessing, or mend the model."),
         ),
         (
             ["--reference", files.model, "--candidate", int8, "--data", "small.npy", "--max-drop", 0.1],
@@ -430,7 +430,7 @@ def test_ten_broken_inputs_cost_one_sentence_and_exit_2(
         (
             ["--run", run, "--baseline", "none.json"],
             ("error: none.json: not a readable baseline: [Errno 2] No such file or directory: "
-            "'none.json'. Write it anew with quant gate --update-baseline."),
+            "'none.json'. Write the baseline again with quant gate --update-baseline."),
         ),
         (
             ["--run", run, "--config", "typo.toml"],
@@ -450,7 +450,7 @@ def test_ten_broken_inputs_cost_one_sentence_and_exit_2(
         ),
         (
             ["--run", run],
-            ("error: quant gate: it needs limits, and there is no gate.toml here and no "
+            ("error: quant gate: a gate needs limits, saw no gate.toml here and no "
             "[tool.quant.gate] in a pyproject.toml. Give --config FILE, or --max-drop 0.01."),
         ),
         (
@@ -491,13 +491,13 @@ def test_ten_broken_inputs_cost_one_sentence_and_exit_2(
 
 
 def test_a_limit_of_a_run_is_no_limit_of_two_models(run: Path, files: DemoFiles) -> None:
-    (limit,) = quick_limits({"max_drop": 0.1})
+    (limit,) = limits_of_flags({"max_drop": 0.1})
     gate = Gate(limits=(replace(limit, measure="size_mb"),))
     with pytest.raises(InputError) as caught:
         gate_models(contest(files, files.model, run / "onnxruntime" / "model.onnx"), gate)
 
     assert str(caught.value) == (
-        "--max-drop: size_mb is of a run, and two models have only what their answers show. Give "
+        "--max-drop: size_mb is measured by a run; two models are judged by their answers only. Give "
         "--run, or remove the limit."
     )
     wrong = Gate(limits=(replace(limit, target="nnie*"),))
@@ -515,19 +515,19 @@ def test_other_shapes_of_outputs_are_refused(run: Path, files: DemoFiles, tmp_pa
         gate_models(contest(files, files.model, other), limits(max_drop=0.1))
 
     assert str(caught.value) == (
-        f"{other}: output 'logits' has the reference's shape, saw 16x64, wanted 16x10. Export both "
+        f"{other}: output 'logits' must have the reference's shape, saw 16x64, wanted 16x10. Export both "
         "from one network."
     )
 
 
 def test_files_that_do_not_belong_together_are_refused(copy: Path) -> None:
-    """A table of other samples than run.json speaks of is of another run."""
+    """A table of other samples than run.json counts is of another run."""
     path = copy / "onnxruntime" / "samples_integer.csv"
     path.write_text("\n".join(path.read_text().splitlines()[:100]) + "\n")
     with pytest.raises(InputError) as caught:
         read_run(copy)
     assert str(caught.value) == (
-        f"{path}: run.json speaks of 440 samples, saw 99. Run quant calibrate again."
+        f"{path}: run.json counts 440 samples, saw 99. Run quant calibrate again."
     )
     (copy / "run.json").write_text("[]")
     with pytest.raises(InputError) as caught:
@@ -550,7 +550,15 @@ def test_baselines_and_plans_that_cannot_be_read_cost_one_sentence(run: Path, co
         gate_run(run, Gate(), path)
     assert str(caught.value) == (
         f"{path}: a baseline of schema 1 has version, model, preprocess, calibration, data, plans, "
-        "numbers, layers, right, saw version. Write it anew with quant gate --update-baseline."
+        "numbers, layers, right, saw version. Write the baseline again with quant gate "
+        "--update-baseline."
+    )
+    path.unlink()
+    with pytest.raises(InputError) as caught:
+        gate_run(run, Gate(), path)
+    assert str(caught.value) == (
+        f"{path}: there is no baseline yet. Make it once, from a run that is good: quant gate --run "
+        f"RUN --update-baseline {path}, and commit the file."
     )
     (copy / "onnxruntime" / "plan.json").unlink()
     with pytest.raises(InputError) as caught:
@@ -606,10 +614,10 @@ def test_exit_codes_json_and_githubs_files(
     assert call(monkeypatch, *base, "--max-drop", 0.02) == 0
     assert "::" not in capsys.readouterr().out
     assert call(monkeypatch, *base, "--min-sqnr", 90) == 1
-    assert "\n::error title=quant gate%3A onnxruntime%3A sqnr_db at least 90 dB::saw " in (
+    assert "\n::error title=quant gate%3A onnxruntime%3A sqnr_db at least 90 dB::measured " in (
         capsys.readouterr().out
     )
-    assert summary.read_text().startswith("before\n### gate passed: digits keeps its 1 limit\n")
+    assert summary.read_text().startswith("before\n### gate passed: digits keeps its limit\n")
     assert (tmp_path / "gate.md").read_text() in summary.read_text()
     assert call(monkeypatch, *base, "--max-drop", 0.001, "--json") == 1
     shown = json.loads(capsys.readouterr().out)

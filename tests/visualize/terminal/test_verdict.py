@@ -30,7 +30,9 @@ def passed() -> LimitResult:
         samples=2000,
         because="17 lost, 10 won",
     )
-    return LimitResult(limit=limit("accuracy_drop", 0.01), target="chip", judged=one, parts=(one,))
+    return LimitResult(
+        limit=limit("accuracy_drop", 0.01), target="chip", decision=one, parts=(one,)
+    )
 
 
 def failed(name: str = "conv3") -> LimitResult:
@@ -43,7 +45,7 @@ def failed(name: str = "conv3") -> LimitResult:
     return LimitResult(
         limit=limit("accuracy_drop", 0.05, by="class"),
         target="chip",
-        judged=parts[-1],
+        decision=parts[-1],
         parts=tuple(parts),
         layers=((name, "8.0 dB quantized alone"),),
     )
@@ -51,14 +53,14 @@ def failed(name: str = "conv3") -> LimitResult:
 
 def undecided(**rest: object) -> LimitResult:
     one = Decision(outcome="undecided", value=0.99, low=0.97, high=0.999, samples=300, needed=450)
-    return LimitResult(limit=limit("agreement", 0.98, **rest), target="chip", judged=one)
+    return LimitResult(limit=limit("agreement", 0.98, **rest), target="chip", decision=one)
 
 
 def missing() -> LimitResult:
     one = Decision(
         outcome="fail", value=math.nan, because="not measured. Run quant calibrate again."
     )
-    return LimitResult(limit=limit("latency_ms", 5), target="chip", judged=one)
+    return LimitResult(limit=limit("latency_ms", 5), target="chip", decision=one)
 
 
 def verdict(*results: LimitResult, subject: str = "net") -> Verdict:
@@ -75,41 +77,44 @@ def test_the_table_says_what_happened_and_why() -> None:
     starts = {line.index(cell) for line in lines[3:8] for cell in ("accuracy", "agreement", "latency")
               if cell in line}  # fmt: skip
 
-    assert lines[0] == "gate failed: net breaches 3 of 5 limits"
+    assert lines[0] == (
+        "gate failed: net breaches 2 of 5 limits, 1 undecided (counts as failed), 1 undecided and "
+        "accepted"
+    )
     assert len(starts) == 1
     assert table == [
-        ["verdict", "target", "limit", "saw", "between", "samples"],
+        ["verdict", "target", "limit", "measured", "interval", "samples"],
         [
             "pass",
             "chip",
             "accuracy_drop at most 1 point",
             "0.35 points",
-            "-0.1 and 0.8 points",
+            "-0.1 to 0.8 points",
             "2000",
         ],
         [
             *("fail", "chip", "accuracy_drop at most 5 points, for each class", "17 points"),
-            *("6 and 20 points", "100"),
+            *("6 to 20 points", "100"),
         ],
-        ["undecided", "chip", "agreement at least 98 %", "99 %", "97 and 99.9 %", "300"],
-        ["(undecided)", "chip", "agreement at least 98 %", "99 %", "97 and 99.9 %", "300"],
+        ["undecided", "chip", "agreement at least 98 %", "99 %", "97 to 99.9 %", "300"],
+        ["(undecided)", "chip", "agreement at least 98 %", "99 %", "97 to 99.9 %", "300"],
         ["fail", "chip", "latency_ms at most 5 ms", "nothing"],
     ]
     assert lines[8:18] == [
         "",
         "chip: accuracy_drop at most 5 points, for each class",
-        "  class 7: saw 17 points, between 6 and 20 points, on 100 samples",
-        *(f"  class {i}: fail, saw {10 + i} points" for i in range(4)),
+        "  class 7: measured 17 points, interval 6 to 20 points, on 100 samples",
+        *(f"  class {i}: fail, measured {10 + i} points" for i in range(4)),
         "  and 3 more",
         "  layer 'conv3': 8.0 dB quantized alone",
         "",
     ]
     assert lines[19] == (
-        "  saw 99 %, between 97 and 99.9 %, on 300 samples; undecided: about 450 more samples would "
-        "decide"
+        "  measured 99 %, interval 97 to 99.9 %, on 300 samples; undecided: about 450 more samples "
+        "would decide it"
     )
     assert lines[-3:] == [
-        "  saw nothing (not measured. Run quant calibrate again.)",
+        "  not measured. Run quant calibrate again.",
         "",
         "since the baseline: changed nothing",
     ]
@@ -118,13 +123,16 @@ def test_the_table_says_what_happened_and_why() -> None:
 @pytest.mark.parametrize(
     ("results", "said"),
     [
-        ((passed(),), "gate passed: net keeps its 1 limit"),
+        ((passed(),), "gate passed: net keeps its limit"),
         (
             (passed(), undecided(undecided="pass")),
-            "gate passed: net keeps its 2 limits, 1 undecided",
+            "gate passed: net keeps 1 of 2 limits, 1 undecided and accepted",
         ),
-        ((undecided(),), "gate undecided, which counts as failed: net breaches 1 of 1 limits"),
-        ((), "gate failed: net breaches 0 of 0 limits"),
+        (
+            (undecided(),),
+            "gate undecided, which counts as failed: net leaves its limit undecided",
+        ),
+        ((), "gate failed: no limit was judged for net"),
     ],
 )
 def test_the_headline_is_the_verdict(results: tuple[LimitResult, ...], said: str) -> None:
@@ -145,7 +153,10 @@ def test_junit_validates_and_counts(subject: str) -> None:
         "accuracy_drop at most 5 points, for each class",
     ]
     failure = suite["testcase"][1]["failure"][0]
-    assert failure["@message"] == "class 7: saw 17 points, between 6 and 20 points, on 100 samples"
+    assert (
+        failure["@message"]
+        == "class 7: measured 17 points, interval 6 to 20 points, on 100 samples"
+    )
     assert failure["$"].endswith("layer 'conv3': 8.0 dB quantized alone")
 
 
