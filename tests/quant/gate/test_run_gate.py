@@ -429,8 +429,8 @@ def test_ten_broken_inputs_cost_one_sentence_and_exit_2(
         ),
         (
             ["--run", run, "--baseline", "none.json"],
-            ("error: none.json: not a readable baseline: [Errno 2] No such file or directory: "
-            "'none.json'. Write the baseline again with quant gate --update-baseline."),
+            ("error: none.json: there is no baseline yet. Make it once, from a run that is good: quant "
+            "gate --run RUN --update-baseline none.json, and commit the file."),
         ),
         (
             ["--run", run, "--config", "typo.toml"],
@@ -439,14 +439,14 @@ def test_ten_broken_inputs_cost_one_sentence_and_exit_2(
         ),
         (
             ["--run", tmp_path, "--max-drop", 0.1],
-            (f"error: {tmp_path}: a run has a run.json, and there is none. Give --run the --out of "
-            "quant calibrate."),
+            (f"error: {tmp_path}: the folder of a run holds a run.json, saw none. Give --run the --out "
+            "folder of quant calibrate."),
         ),
         (
             ["--run", copy, "--max-drop", 0.1],
-            (f"error: {copy}/onnxruntime/plan.json: it was changed after the run, whose numbers are of "
-            f"another plan. Run quant calibrate again, or hold the new export against {copy}/"
-            "prepared.onnx with --reference and --candidate."),
+            (f"error: {copy}/onnxruntime/plan.json: the plan was changed after the run measured it. Run "
+            f"quant calibrate again, or compare the new export with {copy}/prepared.onnx by --reference "
+            "and --candidate."),
         ),
         (
             ["--run", run],
