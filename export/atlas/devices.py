@@ -2,6 +2,7 @@
 
 __all__ = ["DEVICES"]
 
+from quant.formats.precision import Precision
 from quant.target.device import Device
 
 CUBE = (
@@ -23,7 +24,7 @@ def _device(
     return Device(
         name=name,
         title=title,
-        peak={"int8": tops[0] * 1e12, "float16": tops[1] * 1e12},
+        peak={Precision.INT8: tops[0] * 1e12, Precision.FLOAT16: tops[1] * 1e12},
         bandwidth=gigabytes * 1e9,
         sources={"peak.int8": source, "peak.float16": source, "bandwidth": memory},
         fits=(name,),

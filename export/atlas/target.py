@@ -9,6 +9,7 @@ from quant.export.atlas.check.rules import RULES
 from quant.export.atlas.devices import DEVICES
 from quant.export.atlas.version import SOC_VERSION
 from quant.formats.number_format import INT32, Integer
+from quant.formats.precision import Precision
 from quant.target.finding import Finding
 from quant.target.table import TARGETS, Exported, Target
 
@@ -64,13 +65,13 @@ ATLAS = Target(
     title="Atlas (Ascend)",
     aliases=("ascend",),
     formats={
-        "int8": (
+        Precision.INT8: (
             Integer(bits=8, signed=True, symmetric=False),
             Integer(bits=8, signed=True, symmetric=True),
         )
     },
-    float_precisions=("float16", "float32"),
-    best_precision="float16",
+    float_precisions=(Precision.FLOAT16, Precision.FLOAT32),
+    best_precision=Precision.FLOAT16,
     bias=INT32,
     weighted_ops=frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"}),
     per_tensor_ops=frozenset({"Gemm", "MatMul"}),

@@ -2,6 +2,7 @@
 
 __all__ = ["DEVICES"]
 
+from quant.formats.precision import Precision
 from quant.target.device import Device
 
 HALF = (
@@ -17,7 +18,7 @@ def _device(name: str, tops: float, source: str, fits: tuple[str, ...] = ()) -> 
     return Device(
         name=name.lower(),
         title=name,
-        peak={"int8": tops * 1e12, "int16": tops * 0.5e12},
+        peak={Precision.INT8: tops * 1e12, Precision.INT16: tops * 0.5e12},
         bandwidth=None,
         sources={"peak.int8": source, "peak.int16": HALF},
         fits=fits,

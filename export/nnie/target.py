@@ -10,6 +10,7 @@ from quant.export.nnie.check.rules import RULES
 from quant.export.nnie.devices import DEVICES
 from quant.export.nnie.version import NNIE_VERSION
 from quant.formats.gfpq import GFPQ8, GFPQ16
+from quant.formats.precision import Precision
 from quant.target.finding import Finding
 from quant.target.table import TARGETS, Exported, Target
 
@@ -51,8 +52,8 @@ def _on_the_host(graph: "Graph", deployment: "Deployment") -> Collection[str]:
 NNIE = Target(
     name="nnie",
     title="NNIE",
-    formats={"int8": (GFPQ8, GFPQ8), "int16": (GFPQ16, GFPQ16)},
-    best_precision="int16",
+    formats={Precision.INT8: (GFPQ8, GFPQ8), Precision.INT16: (GFPQ16, GFPQ16)},
+    best_precision=Precision.INT16,
     bias=None,
     weighted_ops=frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"}),
     integer_ops=frozenset(

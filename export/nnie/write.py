@@ -17,7 +17,7 @@ from quant.export.nnie.files.feeds import Feed, choose_feeds
 from quant.export.nnie.files.mapper_cfg import cfg_text
 from quant.export.nnie.files.record import RECORD, record_rows, record_text
 from quant.export.nnie.files.sample_lists import write_lists
-from quant.export.nnie.graph.precision import Precision, precision_of
+from quant.export.nnie.graph.precision import MapperPrecision, precision_of
 from quant.export.nnie.graph.split import Split, divide
 from quant.export.nnie.version import NNIE_VERSION
 from quant.graph.prepared_graph import Graph, save_model
@@ -80,7 +80,9 @@ def _stem(name: str) -> str:
     return re.sub(r"_+", "_", plain).strip("_.-")[:LONGEST_NAME] or "net"
 
 
-def _converted(split: Split, feeds: Sequence[Feed], chosen: Precision, plan: Plan) -> CaffeNet:
+def _converted(
+    split: Split, feeds: Sequence[Feed], chosen: MapperPrecision, plan: Plan
+) -> CaffeNet:
     """Convert, and see that pictures can go in."""
     graph = split.head
     nodes = {str(node.name) for node in graph.nodes}

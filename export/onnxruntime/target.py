@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quant.formats.number_format import INT32, UINT8, Integer
+from quant.formats.precision import Precision
 from quant.target.table import TARGETS, Exported, Target
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ ONNXRUNTIME = Target(
     name="onnxruntime",
     title="ONNX Runtime",
     aliases=("ort",),
-    formats={"int8": (UINT8, Integer(bits=8, signed=True, symmetric=True, narrow=True))},
+    formats={Precision.INT8: (UINT8, Integer(bits=8, signed=True, symmetric=True, narrow=True))},
     bias=INT32,
     weighted_ops=frozenset({"Conv", "Gemm", "MatMul"}),
     integer_ops=frozenset(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from quant.export.openvino.check.rules import RULES
 from quant.formats.number_format import UINT8, Integer
+from quant.formats.precision import Precision
 from quant.target.finding import Finding
 from quant.target.table import TARGETS, Exported, Target
 
@@ -37,7 +38,7 @@ def _check_export(path: Path, deployment: "Deployment") -> list[Finding]:
 OPENVINO = Target(
     name="openvino",
     title="OpenVINO",
-    formats={"int8": (UINT8, Integer(bits=8, signed=True, symmetric=True, narrow=True))},
+    formats={Precision.INT8: (UINT8, Integer(bits=8, signed=True, symmetric=True, narrow=True))},
     bias=None,
     weighted_ops=frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"}),
     integer_ops=frozenset({"Add"}),

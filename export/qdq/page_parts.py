@@ -48,7 +48,7 @@ def precision_section(plan: Plan) -> list[str]:
     """Return the section about the precisions of the layers, with the reason for each float one."""
     count = Counter(x.precision for x in plan.layers.values())
     rows = [f"- {name}: {n} layers" for name, n in sorted(count.items())]
-    float_layers = [x for x in plan.layers.values() if x.precision.startswith("float")]
+    float_layers = [x for x in plan.layers.values() if not x.precision.quantized]
     lines = [
         f"  - {_code(x.layer)} ({x.op}, {x.precision}): {single_line(x.because)}"
         for x in float_layers

@@ -2,6 +2,7 @@
 
 __all__ = ["DEVICES"]
 
+from quant.formats.precision import Precision
 from quant.target.device import Device
 
 T4 = "NVIDIA, T4 Tensor Core GPU, data sheet: 8.1 / 65 / 130 TOPS, 320 GB/s"
@@ -24,14 +25,19 @@ DEVICES = (
     Device(
         name="t4",
         title="NVIDIA T4",
-        peak={"int8": 130e12, "float16": 65e12, "float32": 8.1e12},
+        peak={Precision.INT8: 130e12, Precision.FLOAT16: 65e12, Precision.FLOAT32: 8.1e12},
         bandwidth=320e9,
         sources=dict.fromkeys(("peak.int8", "peak.float16", "peak.float32", "bandwidth"), T4),
     ),
     Device(
         name="l4",
         title="NVIDIA L4",
-        peak={"int8": 242.5e12, "fp8": 242.5e12, "float16": 121e12, "float32": 30.3e12},
+        peak={
+            Precision.INT8: 242.5e12,
+            Precision.FP8: 242.5e12,
+            Precision.FLOAT16: 121e12,
+            Precision.FLOAT32: 30.3e12,
+        },
         bandwidth=300e9,
         sources=dict.fromkeys(
             ("peak.int8", "peak.fp8", "peak.float16", "peak.float32", "bandwidth"), L4
@@ -40,14 +46,14 @@ DEVICES = (
     Device(
         name="orin-agx-64gb",
         title="NVIDIA Jetson AGX Orin 64GB (GPU)",
-        peak={"int8": 85e12, "float16": 42.5e12, "float32": 5.3e12},
+        peak={Precision.INT8: 85e12, Precision.FLOAT16: 42.5e12, Precision.FLOAT32: 5.3e12},
         bandwidth=204.8e9,
         sources=dict.fromkeys(("peak.int8", "peak.float16", "peak.float32", "bandwidth"), ORIN),
     ),
     Device(
         name="xavier-nx",
         title="NVIDIA Jetson Xavier NX (GPU)",
-        peak={"int8": 13.5e12, "float16": 6.76e12, "float32": 0.845e12},
+        peak={Precision.INT8: 13.5e12, Precision.FLOAT16: 6.76e12, Precision.FLOAT32: 0.845e12},
         bandwidth=51.2e9,
         sources={
             **dict.fromkeys(("peak.int8", "peak.float16", "peak.float32"), XAVIER),

@@ -9,6 +9,7 @@ from quant.export.tensorrt.check.rules import RULES
 from quant.export.tensorrt.devices import DEVICES
 from quant.export.tensorrt.version import TRT_VERSION
 from quant.formats.number_format import INT8, Integer
+from quant.formats.precision import Precision
 from quant.formats.short_floats import FLOAT8
 from quant.target.finding import Finding
 from quant.target.table import TARGETS, Exported, Target
@@ -46,11 +47,11 @@ TENSORRT = Target(
     title="TensorRT",
     aliases=("trt",),
     formats={
-        "int8": (INT8, Integer(bits=8, signed=True, symmetric=True, narrow=True)),
-        "fp8": (FLOAT8, FLOAT8),
+        Precision.INT8: (INT8, Integer(bits=8, signed=True, symmetric=True, narrow=True)),
+        Precision.FP8: (FLOAT8, FLOAT8),
     },
-    float_precisions=("float32", "float16"),
-    search_precisions=("int8", "float16", "float32"),
+    float_precisions=(Precision.FLOAT32, Precision.FLOAT16),
+    search_precisions=(Precision.INT8, Precision.FLOAT16, Precision.FLOAT32),
     float16_in_graph=True,
     bias=None,
     weighted_ops=frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"}),

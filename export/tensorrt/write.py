@@ -22,6 +22,7 @@ from quant.export.tensorrt.graph.names import Renamed, clean_names
 from quant.export.tensorrt.graph.typed import typed
 from quant.export.tensorrt.version import Version, version_of
 from quant.formats.number_format import Params
+from quant.formats.precision import Precision
 from quant.formats.short_floats import Float16
 from quant.graph.prepared_graph import Graph
 from quant.plan.tensor_plans import Plan
@@ -135,7 +136,7 @@ def _build(
 ) -> Build:
     """Return what the build scripts need to know."""
     version = version_of(deployment)
-    half = any(layer.precision == "float16" for layer in plan.layers.values())
+    half = any(layer.precision is Precision.FLOAT16 for layer in plan.layers.values())
     implicit = no_implicit(plan, deployment, version) is None
     explicit_layers: tuple[LayerType, ...] = ()
     implicit_layers: tuple[LayerType, ...] = ()

@@ -10,6 +10,7 @@ from typing import Any
 
 from quant.common.csv_text import csv_lines, is_formula
 from quant.common.errors import InputError
+from quant.formats.precision import Precision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +20,7 @@ class LayerError:
     Attributes:
         layer: Node name.
         op: Operator type.
-        precision: "int8" or "float32".
+        precision: What the layer computes in.
         isolated_sqnr_db: Signal-to-quantization-noise ratio at the network's outputs when only this
             layer is quantized, in dB; the worst output. Higher is better; inf when nothing changes,
             nan when it was not measured (a float layer).
@@ -34,7 +35,7 @@ class LayerError:
 
     layer: str
     op: str
-    precision: str
+    precision: Precision
     isolated_sqnr_db: float
     cumulative_sqnr_db: float
     cosine: float
@@ -42,6 +43,10 @@ class LayerError:
     saturation: float
     macs: int
     because: str
+
+    def __post_init__(self) -> None:
+        """Read a name such as "int8" as a precision, refusing what is none."""
+        object.__setattr__(self, "precision", Precision(self.precision))
 
 
 COLUMNS = tuple(LayerError.__dataclass_fields__)

@@ -69,7 +69,7 @@ def likely_cause(
     """
     if all(layer.name != row.layer for layer in layers(graph)):
         return "not in the graph"
-    if row.precision.startswith("float"):
+    if not row.precision.quantized:
         kept = f"stays {row.precision}"
         return f"{kept}: {row.because}" if row.because else kept
     return find_causes(graph, plan, profile, row, measured)[0].words
@@ -95,7 +95,7 @@ def find_causes(
     """
     every = layers(graph)
     layer = next((x for x in every if x.name == row.layer), None)
-    if layer is None or row.precision.startswith("float"):
+    if layer is None or not row.precision.quantized:
         return []
     pairs = _inputs(graph, plan, profile, layer)
     found: list[Cause | None] = list(weight_causes(graph, plan, layer))

@@ -9,6 +9,7 @@ import numpy as np
 
 from quant.choose.placement import Placement
 from quant.formats.number_format import Params
+from quant.formats.precision import Precision
 from quant.formats.short_floats import FLOAT16
 from quant.graph.layers import layers
 from quant.graph.prepared_graph import Graph, weight_of
@@ -53,7 +54,7 @@ def float16_grids(
     """
     readers: dict[str, list[tuple[str, int]]] = {}
     for layer in layers(graph):
-        if placed.layers[layer.name].precision != "float16":
+        if placed.layers[layer.name].precision is not Precision.FLOAT16:
             continue
         weight = weight_of(layer.node)
         for index, value in enumerate(layer.node.inputs):

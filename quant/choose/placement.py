@@ -131,8 +131,9 @@ class _QuantizerSets:
                 self.joins += [(str(v.name), name) for v in layer.data for name in grids]
 
     def _keep_float(self, layer: Layer, because: str) -> None:
-        plain = {"precision": self.target.float_precisions[0], "because": because}
-        self.plans[layer.name] = replace(self.plans[layer.name], **plain)
+        precision = self.target.float_precisions[0]
+        plan = replace(self.plans[layer.name], precision=precision, because=because)
+        self.plans[layer.name] = plan
 
     def _feeds_float(self, value: ir.Value) -> bool:
         """Tell whether a float weighted layer reads a value, views passed: it would see integers."""

@@ -7,6 +7,7 @@ from quant.choose.float16_grids import float16_grids, float16_scales
 from quant.choose.placement import Placement, place
 from quant.choose.weight_grids import weight_grids
 from quant.common.errors import InputError
+from quant.formats.precision import Precision
 from quant.graph.layers import Layer, layers, source_of
 from quant.graph.prepared_graph import Graph, weight_of
 from quant.plan.recipe import NOTHING, Recipe
@@ -55,7 +56,9 @@ def choose(
             f"stays float because {_first_reason(every, placed)}. Relax the recipe."
         )
     tensors |= weight_grids(graph, target, placed, recipe, tensors)
-    if target.float16_in_graph and any(x.precision == "float16" for x in placed.layers.values()):
+    if target.float16_in_graph and any(
+        x.precision is Precision.FLOAT16 for x in placed.layers.values()
+    ):
         tensors = float16_scales(tensors)
         tensors |= float16_grids(graph, placed, tensors)
     return Plan(target=target.name, graph=graph.fingerprint, layers=placed.layers, tensors=tensors)

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from quant.choose.decomposed_operators import decomposed_operators
 from quant.common.errors import InputError
+from quant.formats.precision import Precision
 from quant.graph.layers import Layer, elements
 from quant.graph.prepared_graph import weight_of
 from quant.plan.recipe import Recipe
@@ -37,7 +38,7 @@ def precisions(
         seen: Names of the tensors that hold finite numbers in the profile.
     """
     recipe = recipe.of(target.name)
-    wanted = {x.name: _wanted(x, target, recipe) for x in every}
+    wanted: dict[str, Precision] = {x.name: _wanted(x, target, recipe) for x in every}
     told = {x.name: recipe.reason(x.name, x.op) for x in every}
     kept = {name: said or "the recipe keeps it float" for name, said in told.items()}
     refused = {
@@ -84,7 +85,7 @@ def is_product(layer: Layer, target: Target) -> bool:
     return layer.op in target.product_ops and len(layer.data) == 2
 
 
-def _wanted(layer: Layer, target: Target, recipe: Recipe) -> str:
+def _wanted(layer: Layer, target: Target, recipe: Recipe) -> Precision:
     """Return the precision that the recipe gives a layer, or the target's default.
 
     Raises:
@@ -105,19 +106,21 @@ def _wanted(layer: Layer, target: Target, recipe: Recipe) -> str:
             f"{recipe.path}: precision '{said}' for layer '{layer.name}': {target.title} has "
             f"{', '.join(known)}. Choose one of them, or add target = to the rule."
         )
-    return said
+    return Precision(said)
 
 
-def _float(layer: Layer, wanted: Mapping[str, str], target: Target, recipe: Recipe) -> str:
+def _float(
+    layer: Layer, wanted: Mapping[str, Precision], target: Target, recipe: Recipe
+) -> Precision:
     """Return what a layer without grids computes in."""
     said = wanted[layer.name]
     return said if said in target.float_precisions else _floats(layer, target, recipe)
 
 
-def _floats(layer: Layer, target: Target, recipe: Recipe) -> str:
+def _floats(layer: Layer, target: Target, recipe: Recipe) -> Precision:
     """Return which float the recipe wants of a layer that has no grids, or the target's first."""
     said = recipe.wants(layer.name, layer.op, "float_precision")
-    return said if said in target.float_precisions else target.float_precisions[0]
+    return Precision(said) if said in target.float_precisions else target.float_precisions[0]
 
 
 def _has_weight(layer: Layer) -> bool:
@@ -125,7 +128,7 @@ def _has_weight(layer: Layer) -> bool:
 
 
 def _weighted(
-    layer: Layer, wanted: str, kept: str, target: Target, seen: AbstractSet[str]
+    layer: Layer, wanted: Precision, kept: str, target: Target, seen: AbstractSet[str]
 ) -> str | None:
     """Return why a layer with a weight stays float, or None."""
     if layer.op not in target.weighted_ops:
@@ -144,7 +147,7 @@ def _weighted(
 
 
 def _product(
-    layer: Layer, wanted: str, kept: str, asked: bool, target: Target, seen: AbstractSet[str]
+    layer: Layer, wanted: Precision, kept: str, asked: bool, target: Target, seen: AbstractSet[str]
 ) -> str | None:
     """Return why a product of two activations stays float, or None.
 
@@ -170,8 +173,11 @@ def _used(
         used = any(str(v.name) in read for v in layer.outputs)
         other = not _has_weight(layer) and not is_product(layer, target)
         if plans[layer.name].quantized and other and joins and not used:
-            plain = {"precision": target.float_precisions[0], "because": "its readers are float"}
-            found[layer.name] = replace(plans[layer.name], **plain)
+            found[layer.name] = replace(
+                plans[layer.name],
+                precision=target.float_precisions[0],
+                because="its readers are float",
+            )
     return found
 
 
@@ -187,7 +193,7 @@ def _reach(every: Sequence[Layer], integer: AbstractSet[str]) -> set[str]:
 
 def _other(
     layer: Layer,
-    wanted: str,
+    wanted: Precision,
     kept: str,
     target: Target,
     seen: AbstractSet[str],
@@ -213,7 +219,7 @@ def _other(
 
 def _followed(
     layer: Layer, target: Target, made: Mapping[str, Layer], plans: Mapping[str, LayerPlan]
-) -> str:
+) -> Precision:
     """Return the precision that a layer takes from what feeds it.
 
     The sum of a residual block fuses into the convolution before it, and has its precision; other
@@ -230,7 +236,7 @@ def _followed(
 
 def _fed(
     layer: Layer,
-    wanted: str,
+    wanted: Precision,
     target: Target,
     made: Mapping[str, Layer],
     plans: Mapping[str, LayerPlan],

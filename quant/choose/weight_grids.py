@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from quant.choose.placement import Placement
 from quant.formats.number_format import GridParams, Integer, NumberFormat, Params
+from quant.formats.precision import Precision
 from quant.graph.layers import Layer, layers, weight_axis
 from quant.graph.prepared_graph import Graph, weight_of
 from quant.plan.recipe import Recipe
@@ -39,7 +40,7 @@ def weight_grids(
         recipe: The target's rules.
         tensors: The grids of activations: a bias must fit int32 at input scale * weight scale.
     """
-    sharing: dict[tuple[str, str], list[Layer]] = {}
+    sharing: dict[tuple[str, Precision], list[Layer]] = {}
     for layer in layers(graph):
         weight = weight_of(layer.node)
         precision = placed.layers[layer.name].precision

@@ -4,9 +4,8 @@ __all__ = ["assumptions"]
 
 from collections.abc import Callable, Sequence
 
+from quant.formats.precision import Precision
 from quant.target.device import Device
-
-FLOATS = frozenset({"float16", "float32"})
 
 MODEL = (
     (
@@ -27,8 +26,8 @@ MODEL = (
 
 def assumptions(
     device: Device,
-    precisions: Sequence[str],
-    rate: Callable[[Device, str], tuple[str, float]],
+    precisions: Sequence[Precision],
+    rate: Callable[[Device, Precision], tuple[Precision, float]],
     batch: int = 1,
 ) -> tuple[str, ...]:
     """Return the sentences for a device and the precisions of a target.
@@ -89,17 +88,19 @@ def _overhead(device: Device) -> str:
 
 def _others(
     device: Device,
-    precisions: Sequence[str],
-    rate: Callable[[Device, str], tuple[str, float]],
+    precisions: Sequence[Precision],
+    rate: Callable[[Device, Precision], tuple[Precision, float]],
 ) -> list[str]:
     """Return a sentence for each precision that runs others, for which there is no rate."""
-    by_kernel: dict[str, list[str]] = {}
+    by_kernel: dict[Precision, list[Precision]] = {}
     for name in precisions:
         by_kernel.setdefault(rate(device, name)[0], []).append(name)
     told = []
     for kernel, names in by_kernel.items():
         bound = (
-            " (a lower bound of the time)" if set(names) & FLOATS and kernel not in FLOATS else ""
+            " (a lower bound of the time)"
+            if kernel.quantized and not all(name.quantized for name in names)
+            else ""
         )
         told.append(
             f"{device.title} has no rate for {', '.join(names)}: the arithmetic is counted as that of "

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from quant.common.errors import InputError
-from quant.plan.tensor_plans import PRECISIONS
+from quant.formats.precision import Precision
 from quant.target.device import Device
 
 KEYS = ("name", "title", "bandwidth", "overhead", "efficiency", "peak", "sources")
@@ -49,15 +49,15 @@ def load_device(path: Path) -> Device:
             f"{path}: a device needs a table [peak] with one precision or more, saw none. Write for "
             "example int8 = 8e12 below [peak]."
         )
-    _known(peak, PRECISIONS, path, "[peak]")
+    _known(peak, list(Precision), path, "[peak]")
     sources = _table(table, "sources", path)
-    named = [*(f"peak.{p}" for p in PRECISIONS), "bandwidth", "overhead", "efficiency"]
+    named = [*(f"peak.{p}" for p in Precision), "bandwidth", "overhead", "efficiency"]
     _known(sources, named, path, "[sources]")
     bandwidth = table.get("bandwidth")
     return Device(
         name=_text(table.get("name", path.stem), "name", path),
         title=_text(table.get("title", table.get("name", path.stem)), "title", path),
-        peak={n: _rate(v, f"peak.{n}", "operations", path) for n, v in peak.items()},
+        peak={Precision(n): _rate(v, f"peak.{n}", "operations", path) for n, v in peak.items()},
         bandwidth=None if bandwidth is None else _rate(bandwidth, "bandwidth", "bytes", path),
         overhead=_share(table.get("overhead", 0.0), "overhead", path, "seconds, from 0 to 1"),
         efficiency=_share(table.get("efficiency", 1.0), "efficiency", path, "a share, over 0 to 1"),

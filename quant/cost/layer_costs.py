@@ -1,6 +1,6 @@
 """Cost: what each layer costs at each precision, and a whole network at a choice of them."""
 
-__all__ = ["CostTable", "LayerCost", "conversions", "precision_bits"]
+__all__ = ["CostTable", "LayerCost", "conversions"]
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,28 +8,9 @@ from dataclasses import dataclass, field
 import onnx_ir as ir
 
 from quant.cost.work import weights_of
-from quant.formats.emulated_integers import NARROW
+from quant.formats.precision import Precision
 from quant.graph.layers import VIEWS, layers, source_of
 from quant.graph.prepared_graph import Graph
-
-BITS: Mapping[str, tuple[int, int]] = {
-    "int8": (8, 8),
-    "int16": (16, 16),
-    "fp8": (8, 8),
-    "float16": (16, 16),
-    "float32": (32, 32),
-    **NARROW,
-}
-"""Bits of weights and of activations by precision."""
-
-
-def precision_bits(precision: str) -> tuple[int, int]:
-    """Return the bits of a weight and of an activation at one of `quant.plan.PRECISIONS`.
-
-    >>> precision_bits("w4a8")
-    (4, 8)
-    """
-    return BITS[precision]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +20,7 @@ class LayerCost:
     Attributes:
         layer: The node's name.
         op: Its type.
-        precision: One of `quant.plan.PRECISIONS`.
+        precision: What it computes in.
         macs: Multiply-accumulates.
         bytes: Moved to and from memory: inputs, weights and outputs at the precision's widths.
         weight_bytes: What the weights take in the file; scales are neglected.
@@ -50,7 +31,7 @@ class LayerCost:
 
     layer: str
     op: str
-    precision: str
+    precision: Precision
     macs: int
     bytes: int
     weight_bytes: int
@@ -80,24 +61,24 @@ class CostTable:
 
     target: str
     device: str
-    layers: Mapping[tuple[str, str], LayerCost]
+    layers: Mapping[tuple[str, Precision], LayerCost]
     assumptions: tuple[str, ...]
     elements: Mapping[str, int] = field(default_factory=dict)
     byte_ms: float = 0.0
     convert_ms: float = 0.0
 
-    def conversion(self, tensor: str, made: str, read: str) -> float:
+    def conversion(self, tensor: str, made: Precision, read: Precision) -> float:
         """Return the milliseconds to convert a tensor; 0 where both precisions are equally wide.
 
         It is read at the width of the activations of `made`, and written at that of `read`.
         """
-        before, after = precision_bits(made)[1], precision_bits(read)[1]
+        before, after = made.activation_bits, read.activation_bits
         if before == after:
             return 0.0
         moved = self.elements.get(tensor, 0) * (before + after) / 8
         return moved * self.byte_ms + self.convert_ms
 
-    def milliseconds(self, precisions: Mapping[str, str], graph: Graph) -> float:
+    def milliseconds(self, precisions: Mapping[str, Precision], graph: Graph) -> float:
         """Return the time of the network: its layers, and each conversion once for its readers.
 
         Args:
@@ -107,45 +88,33 @@ class CostTable:
         told = sum(self.layers[item].milliseconds for item in precisions.items())
         return told + sum(self.conversion(*c) for c in conversions(precisions, graph))
 
-    def megabytes(self, precisions: Mapping[str, str], graph: Graph) -> float:
+    def megabytes(self, precisions: Mapping[str, Precision], graph: Graph) -> float:
         """Return the size of the weights in 10**6 bytes; one that layers share counts once."""
         total = 0
         seen: set[tuple[str, int]] = set()
         for layer in layers(graph):
             cost = self.layers[layer.name, precisions[layer.name]]
-            names = {
-                (str(v.name), precision_bits(cost.precision)[0]) for v in weights_of(layer.node)
-            }
+            names = {(str(v.name), cost.precision.weight_bits) for v in weights_of(layer.node)}
             total += cost.weight_bytes if not names or names - seen else 0
             seen |= names
         return total / 1e6
 
-    def bit_operations(self, precisions: Mapping[str, str], graph: Graph) -> float:
-        """Return the sum of multiply-accumulates * weight bits * activation bits.
 
-        A product of two activations counts the bits of activations twice.
-        """
-        total = 0
-        for layer in layers(graph):
-            cost = self.layers[layer.name, precisions[layer.name]]
-            weight, activation = precision_bits(cost.precision)
-            total += cost.macs * activation * (weight if weights_of(layer.node) else activation)
-        return float(total)
-
-
-def conversions(precisions: Mapping[str, str], graph: Graph) -> list[tuple[str, str, str]]:
+def conversions(
+    precisions: Mapping[str, Precision], graph: Graph
+) -> list[tuple[str, Precision, Precision]]:
     """Return (tensor, precision it is made in, precision it is read in) where the widths differ.
 
     Each tensor comes once for each precision that reads it. Views convert nothing: a reader sees
     the tensor behind them. The network's inputs and outputs are float32, as in the ONNX file.
     """
     made = {str(v.name): x.name for x in layers(graph) for v in x.outputs if x.op not in VIEWS}
-    found: dict[tuple[str, str, str], None] = {}
+    found: dict[tuple[str, Precision, Precision], None] = {}
 
-    def add(tensor: str, read: str) -> None:
+    def add(tensor: str, read: Precision) -> None:
         source = source_of(graph, tensor)
-        maker = precisions[made[source]] if source in made else "float32"
-        if precision_bits(maker)[1] != precision_bits(read)[1]:
+        maker = precisions[made[source]] if source in made else Precision.FLOAT32
+        if maker.activation_bits != read.activation_bits:
             found[source, maker, read] = None
 
     for layer in layers(graph):
@@ -153,5 +122,5 @@ def conversions(precisions: Mapping[str, str], graph: Graph) -> list[tuple[str, 
             add(str(value.name), precisions[layer.name])
     for value in graph.outputs:
         if value.dtype in (None, ir.DataType.FLOAT):
-            add(str(value.name), "float32")
+            add(str(value.name), Precision.FLOAT32)
     return list(found)

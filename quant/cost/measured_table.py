@@ -8,6 +8,7 @@ from dataclasses import replace
 from quant.common.errors import few
 from quant.cost.layer_costs import CostTable
 from quant.cost.measured_times import Latency
+from quant.formats.precision import Precision
 
 
 def with_measured(table: CostTable, latency: Latency) -> CostTable:
@@ -40,14 +41,18 @@ def with_measured(table: CostTable, latency: Latency) -> CostTable:
     )
 
 
-def _ratio(table: CostTable, latency: Latency, keys: Iterable[tuple[str, str]]) -> float | None:
+def _ratio(
+    table: CostTable, latency: Latency, keys: Iterable[tuple[str, Precision]]
+) -> float | None:
     """Return measured / predicted over some layers; None where nothing was predicted of them."""
     chosen = list(keys)
     predicted = sum(table.layers[key].milliseconds for key in chosen)
     return sum(latency.times[key] for key in chosen) / predicted if predicted else None
 
 
-def _told(table: CostTable, latency: Latency, ratios: dict[str, float], every: float) -> list[str]:
+def _told(
+    table: CostTable, latency: Latency, ratios: dict[Precision, float], every: float
+) -> list[str]:
     """Return the sentences about what was measured and what was not."""
     names = len({name for name, _ in table.layers})
     told = []

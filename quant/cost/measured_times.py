@@ -16,6 +16,7 @@ from pathlib import Path
 
 from quant.common.errors import InputError
 from quant.cost.layer_costs import CostTable
+from quant.formats.precision import Precision
 from quant.graph.layers import layers
 from quant.graph.prepared_graph import Graph
 
@@ -109,7 +110,7 @@ class Latency:
     """
 
     path: str
-    times: Mapping[tuple[str, str], float]
+    times: Mapping[tuple[str, Precision], float]
     others: Mapping[str, float]
 
 
@@ -117,7 +118,7 @@ def read_latency(
     path: Path,
     names: LayerNames,
     table: CostTable,
-    precisions: Mapping[str, str] | None = None,
+    precisions: Mapping[str, Precision] | None = None,
     batch: int = 1,
 ) -> Latency:
     """Read measured times.
@@ -167,8 +168,8 @@ def _own(rows: Sequence[Sequence[str]], path: Path, names: LayerNames, table: Co
             f"'{','.join(header)}'. Mend the first line."
         )
     known = list(dict.fromkeys(precision for _, precision in table.layers))
-    times: dict[tuple[str, str], float] = defaultdict(float)
-    seen: set[tuple[str, str]] = set()
+    times: dict[tuple[str, Precision], float] = defaultdict(float)
+    seen: set[tuple[str, Precision]] = set()
     for line, row in enumerate(rows[1:], 2):
         place = f"{path}:{line}"
         if len(row) != len(header):
@@ -177,12 +178,13 @@ def _own(rows: Sequence[Sequence[str]], path: Path, names: LayerNames, table: Co
                 "double quotes."
             )
         said = dict(zip(header, row, strict=True))
-        name, precision = _unguarded(said["layer"]), said["precision"].strip()
+        name, cell = _unguarded(said["layer"]), said["precision"].strip()
         found = names.of(name)
         if not found:
             raise InputError(f"{place}: {_no('layer', name, names.layers)}")
-        if precision not in known:
-            raise InputError(f"{place}: {_no('precision', precision, known, every=True)}")
+        if cell not in known:
+            raise InputError(f"{place}: {_no('precision', cell, known, every=True)}")
+        precision = Precision(cell)
         if (name, precision) in seen:
             raise InputError(
                 f"{place}: '{name}' in {precision} stands there twice. Keep one of both lines."
@@ -200,7 +202,7 @@ def _profile(
     path: Path,
     names: LayerNames,
     table: CostTable,
-    precisions: Mapping[str, str] | None,
+    precisions: Mapping[str, Precision] | None,
 ) -> Latency:
     """Share out the rows of a profiler, which names kernels of its own too."""
     if precisions is None:
@@ -208,7 +210,7 @@ def _profile(
             f"{path}: a profile does not say in which precision the network was built. Give one "
             "--precision."
         )
-    times: dict[tuple[str, str], float] = defaultdict(float)
+    times: dict[tuple[str, Precision], float] = defaultdict(float)
     others: dict[str, float] = {}
     for name, milliseconds in spent.items():
         found = names.of(name)
@@ -225,8 +227,8 @@ def _profile(
 
 
 def _share(
-    times: dict[tuple[str, str], float],
-    keys: Sequence[tuple[str, str]],
+    times: dict[tuple[str, Precision], float],
+    keys: Sequence[tuple[str, Precision]],
     milliseconds: float,
     table: CostTable,
 ) -> None:

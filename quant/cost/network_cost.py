@@ -19,6 +19,7 @@ from typing import Any
 from quant.common.csv_text import csv_lines
 from quant.cost.layer_costs import CostTable, LayerCost, conversions
 from quant.cost.measured_times import Latency
+from quant.formats.precision import Precision
 from quant.graph.layers import layers
 from quant.graph.prepared_graph import Graph
 from quant.plan.tensor_plans import Plan
@@ -72,7 +73,7 @@ class Total:
         megabytes: Of the weights.
     """
 
-    precision: str
+    precision: Precision
     milliseconds: float
     conversion_ms: float
     measured_ms: float
@@ -107,7 +108,7 @@ class NetworkCost:
     device: Device
     batch: int
     sizes: Mapping[str, tuple[int, ...]]
-    networks: Mapping[str, Mapping[str, str]]
+    networks: Mapping[Precision, Mapping[str, Precision]]
     table: CostTable
     measured: CostTable | None = None
     latency: Latency | None = None
@@ -117,7 +118,7 @@ class NetworkCost:
         """One sentence each."""
         return (self.measured or self.table).assumptions
 
-    def rows(self, precision: str) -> list[LayerPrediction]:
+    def rows(self, precision: Precision) -> list[LayerPrediction]:
         """Return the layers of the network at a precision, in topological order."""
         times = self.latency.times if self.latency is not None else {}
         return [
@@ -125,7 +126,7 @@ class NetworkCost:
             for key in self.networks[precision].items()
         ]
 
-    def short(self, precision: str) -> list[LayerPrediction]:
+    def short(self, precision: Precision) -> list[LayerPrediction]:
         """Return the measured layers that take longer than predicted, the most lost time first."""
         found = [row for row in self.rows(precision) if row.lost_ms > 0]
         return sorted(found, key=lambda row: (-row.lost_ms, row.cost.layer))
@@ -134,7 +135,7 @@ class NetworkCost:
         """Return the whole network at each precision."""
         return [self._total(name) for name in self.networks]
 
-    def _total(self, name: str) -> Total:
+    def _total(self, name: Precision) -> Total:
         chosen = self.networks[name]
         used = self.measured
         moved = [self.table.conversion(*c) for c in conversions(chosen, self.graph)]
@@ -149,7 +150,7 @@ class NetworkCost:
         )
 
     @property
-    def _times(self) -> Mapping[tuple[str, str], float]:
+    def _times(self) -> Mapping[tuple[str, Precision], float]:
         return self.latency.times if self.latency is not None else {}
 
 

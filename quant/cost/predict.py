@@ -16,6 +16,7 @@ from quant.cost.measured_times import Latency, LayerNames, read_latency
 from quant.cost.network_cost import NetworkCost
 from quant.cost.open_sizes import chosen_sizes
 from quant.cost.roofline import roofline
+from quant.formats.precision import Precision
 from quant.graph.layers import layers
 from quant.graph.prepared_graph import Graph
 from quant.load.open_graph import open_graph
@@ -84,8 +85,8 @@ def predict_cost(asked: CostQuestion) -> NetworkCost:
 
 
 def network_precisions(
-    graph: Graph, target: Target, precision: str, rest: str | None = None
-) -> dict[str, str]:
+    graph: Graph, target: Target, precision: Precision, rest: str | None = None
+) -> dict[str, Precision]:
     """Return each layer's precision where the whole network is asked for one, by layer name.
 
     Layers that the target cannot compute in it stay in the float `rest`, or in its first float, as
@@ -96,7 +97,7 @@ def network_precisions(
     return {name: plan.precision for name, plan in found.items()}
 
 
-def _chosen(asked: CostQuestion, target: Target, device: Device) -> Sequence[str]:
+def _chosen(asked: CostQuestion, target: Target, device: Device) -> Sequence[Precision]:
     """Return the precisions of the networks: those asked for, or those that the device has."""
     said = [
         ("precision", name, (*target.simulated_formats, *target.float_precisions))
@@ -112,11 +113,15 @@ def _chosen(asked: CostQuestion, target: Target, device: Device) -> Sequence[str
                 f"--{flag}: {target.title} has no '{name}'.{hint} Known: {', '.join(known)}."
             )
     able = [name for name in (*target.formats, *target.float_precisions) if name in device.peak]
-    return list(dict.fromkeys(asked.precision or able or target.formats))
+    chosen = tuple(Precision(name) for name in asked.precision)
+    return list(dict.fromkeys(chosen or able or target.formats))
 
 
 def _measured(
-    asked: CostQuestion, graph: Graph, table: CostTable, networks: Mapping[str, Mapping[str, str]]
+    asked: CostQuestion,
+    graph: Graph,
+    table: CostTable,
+    networks: Mapping[Precision, Mapping[str, Precision]],
 ) -> Latency | None:
     if asked.measured is None:
         return None

@@ -10,26 +10,27 @@ from collections.abc import Mapping, Sequence
 
 from quant.common.errors import few
 from quant.cost.assumptions import assumptions
-from quant.cost.layer_costs import CostTable, LayerCost, precision_bits
+from quant.cost.layer_costs import CostTable, LayerCost
 from quant.cost.work import FREE, Work, batch_of, elements_of, sized, works
+from quant.formats.precision import Precision
 from quant.graph.prepared_graph import Graph
 from quant.target.device import Device
 from quant.target.table import Target
 
-KERNELS: Mapping[str, tuple[str, ...]] = {
-    "int8": ("float16", "float32"),
-    "w4a8": ("int8", "float16", "float32"),
-    "w4a4": ("int8", "float16", "float32"),
-    "int16": ("float16", "float32"),
-    "w8a16": ("int16", "float16", "float32"),
-    "fp8": ("float16", "float32"),
-    "float16": ("float32",),
-    "float32": ("float16",),
+KERNELS: Mapping[Precision, tuple[Precision, ...]] = {
+    Precision.INT8: (Precision.FLOAT16, Precision.FLOAT32),
+    Precision.W4A8: (Precision.INT8, Precision.FLOAT16, Precision.FLOAT32),
+    Precision.W4A4: (Precision.INT8, Precision.FLOAT16, Precision.FLOAT32),
+    Precision.INT16: (Precision.FLOAT16, Precision.FLOAT32),
+    Precision.W8A16: (Precision.INT16, Precision.FLOAT16, Precision.FLOAT32),
+    Precision.FP8: (Precision.FLOAT16, Precision.FLOAT32),
+    Precision.FLOAT16: (Precision.FLOAT32,),
+    Precision.FLOAT32: (Precision.FLOAT16,),
 }
 """What runs a precision for which a device has no rate of its own, the first that it has."""
 
 
-def rate(device: Device, precision: str) -> tuple[str, float]:
+def rate(device: Device, precision: Precision) -> tuple[Precision, float]:
     """Return the precision whose arithmetic runs another on a device, and operations a second.
 
     Where no kernel could hold the numbers it is the slowest that the device has: a lower bound of
@@ -79,13 +80,13 @@ def roofline(
     )
 
 
-def layer_cost(work: Work, precision: str, device: Device, batch: int = 1) -> LayerCost:
+def layer_cost(work: Work, precision: Precision, device: Device, batch: int = 1) -> LayerCost:
     """Return what one layer costs at one precision: a sample's share of an inference of a batch.
 
     Integer layers read their biases in 32 bits, float layers at their own width.
     """
-    weight, activation = precision_bits(precision)
-    bias = activation if precision.startswith("float") else 32
+    weight, activation = precision.weight_bits, precision.activation_bits
+    bias = 32 if precision.quantized else activation
     constant = -(-work.weights * weight // 8) + -(-work.biases * bias // 8)
     moved = batch * (-(-work.activations * activation // 8) + work.other_bytes) + constant
     arithmetic = batch * work.operations / (rate(device, precision)[1] * device.efficiency)

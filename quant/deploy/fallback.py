@@ -15,6 +15,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from quant.common.errors import InputError
+from quant.formats.precision import Precision
 from quant.graph.layers import layers
 from quant.graph.prepared_graph import Graph
 from quant.plan.recipe import Recipe, Rule
@@ -26,7 +27,7 @@ from quant.target.table import Target
 Readers = tuple[tuple[str, int], ...]
 
 
-def kept_float(graph: Graph, plan: Plan, refused: Mapping[str, str], precision: str) -> Plan:
+def kept_float(graph: Graph, plan: Plan, refused: Mapping[str, str], precision: Precision) -> Plan:
     """Return the plan with layers in a float precision; one without such layers comes back as it is.
 
     Args:

@@ -13,6 +13,7 @@ from quant.common.errors import InputError
 from quant.common.files import staged, write_json
 from quant.deploy.fallback import model_findings, planned_floats
 from quant.formats.emulated_integers import unexportable
+from quant.formats.precision import Precision
 from quant.graph.prepared_graph import Graph, save_model
 from quant.plan.file import save_plan
 from quant.plan.fitted_graph import GRAPH_FILE, save_graph
@@ -90,7 +91,7 @@ def write_target_folder(
     return WrittenTarget(plan=plan, exported=exported, findings=tuple(found))
 
 
-def _narrow(plan: Plan, target: Target) -> list[str]:
+def _narrow(plan: Plan, target: Target) -> list[Precision]:
     return unexportable({x.precision for x in plan.layers.values()}, target.formats)
 
 

@@ -1,23 +1,23 @@
-"""Narrow: integers of 4 and 16 bits, as simulations of them that every ONNX opset can hold."""
+"""Integers of 4 and 16 bits, emulated in float32 by functions that every ONNX opset can hold."""
 
-__all__ = ["NARROW", "bound_function", "unexportable", "uniform_function"]
+__all__ = ["EMULATED", "bound_function", "unexportable", "uniform_function"]
 
-from collections.abc import Collection, Mapping
-from types import MappingProxyType
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from quant.formats.number_format import DOMAIN
+from quant.formats.precision import Precision
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-NARROW: Mapping[str, tuple[int, int]] = MappingProxyType(
-    {"w4a8": (4, 8), "w4a4": (4, 4), "w8a16": (8, 16)}
-)
-"""Bits of weights and of activations by precision."""
+EMULATED = (Precision.W4A8, Precision.W4A4, Precision.W8A16)
+"""The precisions that every target of 8-bit integers can simulate, whatever its kernels are."""
 
 
-def unexportable(precisions: Collection[str], formats: Collection[str]) -> list[str]:
+def unexportable(
+    precisions: Collection[Precision], formats: Collection[Precision]
+) -> list[Precision]:
     """Return the precisions of a plan for which a target has no kernels.
 
     "w4a8" is not among them where there is "int8": 4-bit integers are 8-bit integers.
@@ -26,8 +26,8 @@ def unexportable(precisions: Collection[str], formats: Collection[str]) -> list[
         precisions: Of the plan's layers.
         formats: What the target's table has.
     """
-    able = {*formats, *(("w4a8",) if "int8" in formats else ())}
-    return sorted({p for p in precisions if p in NARROW and p not in able})
+    able = {*formats, *((Precision.W4A8,) if Precision.INT8 in formats else ())}
+    return sorted({p for p in precisions if p in EMULATED and p not in able})
 
 
 def bound_function(opset: int) -> "ir.Function":

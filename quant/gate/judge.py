@@ -46,7 +46,7 @@ def judge_layers(limit: Limit, evidence: Evidence) -> list[Decision]:
         values = dict(evidence.layer_losses)
     else:
         column = COLUMNS[limit.measure]
-        rows = [r for r in evidence.layers if not r.precision.startswith("float")]
+        rows = [r for r in evidence.layers if r.precision.quantized]
         values = {r.layer: float(getattr(r, column)) for r in rows}
     if not values:
         why = f"not measured. {limit.kind.missing}"

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from quant.choose.weight_grids import weight_range
 from quant.formats.number_format import Integer, Params
+from quant.formats.precision import Precision
 from quant.graph.prepared_graph import Graph, named_values, weight_of
 from quant.plan.tensor_plans import LayerPlan, Plan, TensorPlan
 
@@ -187,7 +188,10 @@ def _planned(graph: Graph, plan: Plan, name: str, before: TensorPlan, kernel: Te
     added = [n for n in graph.nodes if str(n.name) not in plan.layers and _new(n, name)]
     layers = {
         str(n.name): LayerPlan(
-            layer=str(n.name), op=n.op_type, precision="float32", because="from the input to pixels"
+            layer=str(n.name),
+            op=n.op_type,
+            precision=Precision.FLOAT32,
+            because="from the input to pixels",
         )
         for n in added
     }

@@ -7,15 +7,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy.optimize import nnls
 
-from quant.cost.layer_costs import CostTable, LayerCost, conversions, precision_bits
+from quant.cost.layer_costs import CostTable, LayerCost, conversions
 from quant.cost.work import Work, batch_of, elements_of, works
+from quant.formats.precision import Precision
 from quant.graph.layers import Layer, layers, source_of
 from quant.graph.prepared_graph import Graph
 from quant.latency.kernel import KernelTime
 from quant.latency.kernel_layers import SpentTime, mapped_share, with_lost_kernels
 from quant.latency.numbered_nodes import NodeNumber
 
-COLUMNS = ("float32", "int8")
+COLUMNS = (Precision.FLOAT32, Precision.INT8)
 """The models whose layers are the table's; others only add conversions."""
 
 Sample = tuple[float, float, float]
@@ -27,7 +28,7 @@ def cost_table(
     target: str,
     device: str,
     times: Mapping[str, Sequence[KernelTime]],
-    precisions: Mapping[str, Mapping[str, str]],
+    precisions: Mapping[str, Mapping[str, Precision]],
 ) -> CostTable:
     """Return the costs of one sample.
 
@@ -43,14 +44,16 @@ def cost_table(
     elements = {name: count // rows for name, count in counts.items() if count is not None}
     every = layers(graph)
     done = {w.layer: w for w in works(graph)}
-    costs: dict[tuple[str, str], LayerCost] = {}
+    costs: dict[tuple[str, Precision], LayerCost] = {}
     samples: list[Sample] = []
     for model, found in times.items():
         spent = SpentTime.of(with_lost_kernels(found, graph))
         own, changed = _divided(graph, every, spent, precisions[model], elements)
         samples += [(moved, n, ms / rows) for moved, n, ms in changed]
-        for index, layer in enumerate(every if model in COLUMNS else []):
-            costs[layer.name, model] = _cost(done[layer.name], model, own[index] / rows)
+        for precision in (p for p in COLUMNS if p == model):
+            for index, layer in enumerate(every):
+                cost = _cost(done[layer.name], precision, own[index] / rows)
+                costs[layer.name, precision] = cost
     byte_ms, convert_ms = _fitted(samples)
     return CostTable(
         target=target,
@@ -67,7 +70,7 @@ def _divided(
     graph: Graph,
     every: Sequence[Layer],
     spent: SpentTime,
-    precisions: Mapping[str, str],
+    precisions: Mapping[str, Precision],
     elements: Mapping[str, int],
 ) -> tuple[list[float], list[Sample]]:
     """Return the time of each layer, and of each change of precision."""
@@ -75,7 +78,7 @@ def _divided(
     moved: dict[str, float] = {}
     changes: dict[str, int] = {}
     for tensor, made, read in conversions(precisions, graph):
-        bits = precision_bits(made)[1] + precision_bits(read)[1]
+        bits = made.activation_bits + read.activation_bits
         moved[tensor] = moved.get(tensor, 0.0) + elements.get(tensor, 0) * bits / 8
         changes[tensor] = changes.get(tensor, 0) + 1
     took = dict.fromkeys(moved, 0.0)
@@ -113,8 +116,8 @@ def _tensor(graph: Graph, every: Sequence[Layer], mark: NodeNumber | None) -> st
     return source_of(graph, str(every[mark.index].output.name))
 
 
-def _cost(work: Work, precision: str, milliseconds: float) -> LayerCost:
-    weight, activation = precision_bits(precision)
+def _cost(work: Work, precision: Precision, milliseconds: float) -> LayerCost:
+    weight, activation = precision.weight_bits, precision.activation_bits
     weights = -(-work.weights * weight // 8)
     biases = 4 * work.biases  # float32, or int32
     return LayerCost(

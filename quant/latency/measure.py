@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from quant.choose.planner import choose
 from quant.cost.layer_costs import CostTable
 from quant.cost.work import sized
+from quant.formats.precision import Precision
 from quant.graph.layers import layers
 from quant.graph.prepared_graph import Graph, weight_of
 from quant.latency.cost_of_kernels import cost_table
@@ -100,7 +101,7 @@ def measure_cost(
         f"{runtime} {version(runtime)}, {_cpu()}, {threads or os.cpu_count()} threads",
         times,
         {
-            "float32": {x.name: "float32" for x in layers(graph)},
+            "float32": {x.name: Precision.FLOAT32 for x in layers(graph)},
             **{n: {k: x.precision for k, x in plan.layers.items()} for n, plan in plans.items()},
         },
     )
@@ -120,7 +121,7 @@ def plan_with(graph: Graph, profile: Profile, target: Target, floats: Collection
         target: The table.
         floats: Names of those layers.
     """
-    rules = tuple(Rule(match=glob.escape(n), precision="float32") for n in sorted(floats))
+    rules = tuple(Rule(match=glob.escape(n), precision=Precision.FLOAT32) for n in sorted(floats))
     return choose(graph, profile, target, recipe=Recipe(rules=rules), observer="minmax")
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from quant.common.files import write_json
 from quant.common.fingerprint import digest
 from quant.cost.layer_costs import CostTable
+from quant.formats.precision import Precision
 from quant.graph.prepared_graph import Graph
 from quant.profile.statistics import Profile
 from quant.target.table import Target
@@ -88,8 +89,8 @@ def measured_here(
     )
 
 
-def _kernel(precision: str) -> str:
-    return "float32" if precision.startswith("float") else "int8"
+def _kernel(precision: Precision) -> Precision:
+    return Precision.INT8 if precision.quantized else Precision.FLOAT32
 
 
 def _load(path: Path, key: str) -> dict[str, Any] | None:

@@ -13,8 +13,9 @@ from quant.common.errors import InputError
 from quant.common.files import json_text, write_text
 from quant.formats.gfpq import Gfpq
 from quant.formats.number_format import Integer
+from quant.formats.precision import Precision
 from quant.formats.short_floats import FLOAT8, FLOAT16, Float8
-from quant.plan.tensor_plans import PRECISIONS, LayerPlan, Plan, TensorPlan, tensor_key
+from quant.plan.tensor_plans import LayerPlan, Plan, TensorPlan, tensor_key
 
 T = TypeVar("T")
 
@@ -91,12 +92,12 @@ def _tensor_in(row: dict[str, Any]) -> TensorPlan:
 
 
 def _layer_in(row: dict[str, Any]) -> LayerPlan:
-    if row["precision"] not in PRECISIONS:
-        raise ValueError(f"precision is one of {', '.join(PRECISIONS)}, saw '{row['precision']}'")
+    if row["precision"] not in list(Precision):
+        raise ValueError(f"precision is one of {', '.join(Precision)}, saw '{row['precision']}'")
     return LayerPlan(
         layer=str(row["layer"]),
         op=str(row["op"]),
-        precision=str(row["precision"]),
+        precision=Precision(row["precision"]),
         because=str(row.get("because", "")),
     )
 

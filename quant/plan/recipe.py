@@ -25,11 +25,11 @@ from pathlib import Path
 from typing import Any
 
 from quant.common.errors import InputError
-from quant.plan.tensor_plans import PRECISIONS
+from quant.formats.precision import Precision
 
 CHOICES: dict[str, tuple[str, ...]] = {
-    "precision": (*PRECISIONS, "float"),
-    "float_precision": ("float16", "float32"),
+    "precision": (*Precision, "float"),
+    "float_precision": (Precision.FLOAT16, Precision.FLOAT32),
     "weights": ("per-channel", "per-tensor"),
     "weight_observer": ("minmax", "mse"),
     "bias_correction": ("on", "off"),

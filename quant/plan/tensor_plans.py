@@ -3,7 +3,7 @@
 `quant/plan/file.py` writes it as JSON that a person can print, compare, edit and give back.
 """
 
-__all__ = ["PRECISIONS", "LayerPlan", "Plan", "TensorPlan", "tensor_key"]
+__all__ = ["LayerPlan", "Plan", "TensorPlan", "tensor_key"]
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,15 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quant.formats.number_format import GridParams, NumberFormat
+from quant.formats.precision import Precision
 
 F32 = NDArray[np.float32]
-
-PRECISIONS = ("int8", "int16", "w4a8", "w4a4", "w8a16", "fp8", "float16", "float32")
-"""What a layer may compute in; which of them a target has, its table says.
-
-"w4a8" is int8 arithmetic on weights of 4 bits; "w4a4" and "w8a16" are simulated on every target of
-integers, whether or not its kernels have them.
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,17 +42,21 @@ class TensorPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerPlan:
-    """One layer's precision, one of PRECISIONS, and because."""
+    """One layer's precision, and the reason for it."""
 
     layer: str
     op: str
-    precision: str
+    precision: Precision
     because: str
+
+    def __post_init__(self) -> None:
+        """Read a name such as "int8" as a precision, refusing what is none."""
+        object.__setattr__(self, "precision", Precision(self.precision))
 
     @property
     def quantized(self) -> bool:
         """Whether it computes on grids that were measured, and not in plain floats."""
-        return not self.precision.startswith("float")
+        return self.precision.quantized
 
 
 @dataclass(frozen=True, kw_only=True)

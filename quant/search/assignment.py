@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from quant.formats.precision import Precision
 from quant.plan.recipe import Recipe, Rule
 from quant.search.groups import Group
 
@@ -14,7 +15,7 @@ from quant.search.groups import Group
 def with_assignment(
     recipe: Recipe,
     groups: Sequence[Group],
-    precisions: Sequence[str],
+    precisions: Sequence[Precision],
     target: str,
     because: Mapping[str, str] | None = None,
 ) -> Recipe:
@@ -42,7 +43,7 @@ def with_assignment(
 
 
 def recipe_text(
-    groups: Sequence[Group], precisions: Sequence[str], target: str, head: Sequence[str]
+    groups: Sequence[Group], precisions: Sequence[Precision], target: str, head: Sequence[str]
 ) -> str:
     """Return an assignment as a recipe file that `--recipe` takes.
 

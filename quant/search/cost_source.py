@@ -13,6 +13,7 @@ from quant.cost.layer_costs import CostTable
 from quant.cost.measured_table import with_measured
 from quant.cost.measured_times import LayerNames, read_latency
 from quant.cost.roofline import roofline
+from quant.formats.precision import Precision
 from quant.graph.prepared_graph import Graph
 from quant.job.search_goal import SearchGoal
 from quant.job.settings import Job
@@ -22,7 +23,10 @@ from quant.target.device import Device
 from quant.target.table import Target
 
 UNKNOWN = Device(
-    name="no device", title="no device", peak={"int8": 1e12, "float32": 2.5e11}, bandwidth=None
+    name="no device",
+    title="no device",
+    peak={Precision.INT8: 1e12, Precision.FLOAT32: 2.5e11},
+    bandwidth=None,
 )
 """Stands in for a device of which nothing is known, where measured times scale it."""
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from quant.cost.layer_costs import CostTable, precision_bits
+from quant.cost.layer_costs import CostTable
+from quant.formats.precision import Precision
 from quant.graph.layers import VIEWS, layers, source_of
 from quant.graph.prepared_graph import Graph
 from quant.job.search_goal import Budget
@@ -18,7 +19,7 @@ from quant.search.knapsack import Link, Problem, Shared
 
 F64 = NDArray[np.float64]
 
-IO = "float32"
+IO = Precision.FLOAT32
 """Precision of the network's inputs and outputs."""
 
 
@@ -36,11 +37,11 @@ class Costs:
     """
 
     groups: tuple[Group, ...]
-    precisions: tuple[str, ...]
+    precisions: tuple[Precision, ...]
     candidates: int
     axes: Mapping[str, F64]
     links: tuple[Link, ...]
-    fixed: Mapping[str, str]
+    fixed: Mapping[str, Precision]
 
     def problem(
         self,
@@ -86,20 +87,13 @@ class Costs:
         """Return the cost of the most exact plan, without conversions."""
         return math.fsum(self.axes[axis][g, k] for g, k in enumerate(errors.argmin(axis=1)))
 
-    def layers_of(self, chosen: Sequence[int]) -> dict[str, str]:
-        """Return the precision of each layer under an assignment."""
-        found = dict(self.fixed)
-        for group, k in zip(self.groups, chosen, strict=False):
-            found |= dict.fromkeys(group.layers, self.precisions[k])
-        return found
-
 
 def costs_of(
     graph: Graph,
     table: CostTable,
     groups: Sequence[Group],
-    candidates: Sequence[str],
-    others: Mapping[str, str],
+    candidates: Sequence[Precision],
+    others: Mapping[str, Precision],
 ) -> Costs:
     """Return the costs of the groups.
 
@@ -115,7 +109,7 @@ def costs_of(
     extra = sorted(set(fixed.values()) | {IO})
     precisions = (*candidates, *(p for p in extra if p not in candidates))
     rows = {name: len(groups) + i for i, name in enumerate(extra)}
-    owner = {x.name: inside.get(x.name, rows.get(fixed.get(x.name, ""), 0)) for x in layers(graph)}
+    owner = inside | {name: rows[precision] for name, precision in fixed.items()}
     shape = (len(groups) + len(extra), len(precisions))
     axes = {axis: np.zeros(shape) for axis in ("latency", "size", "ops")}
     for layer in layers(graph):
@@ -123,11 +117,12 @@ def costs_of(
             cost = table.layers.get((layer.name, precision))
             if cost is None or (layer.name in fixed and precision != fixed[layer.name]):
                 continue
-            bits = precision_bits(precision)
             row = owner[layer.name]
             axes["latency"][row, k] += cost.milliseconds
             axes["size"][row, k] += cost.weight_bytes / 1e6
-            axes["ops"][row, k] += cost.macs * bits[0] * bits[1] / 1e9
+            axes["ops"][row, k] += (
+                cost.macs * precision.weight_bits * precision.activation_bits / 1e9
+            )
     return Costs(
         groups=tuple(groups),
         precisions=precisions,
@@ -143,7 +138,7 @@ def _links(
     table: CostTable,
     owner: Mapping[str, int],
     io: int,
-    precisions: Sequence[str],
+    precisions: Sequence[Precision],
 ) -> tuple[Link, ...]:
     """Return the tensors between rows of the knapsack; views are looked through."""
     made = {

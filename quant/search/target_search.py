@@ -24,6 +24,7 @@ from quant.common.progress import Progress
 from quant.compare.batch import Batch
 from quant.compare.comparison import compare
 from quant.cost.layer_costs import CostTable
+from quant.formats.precision import Precision
 from quant.graph.layers import layers
 from quant.graph.prepared_graph import Graph
 from quant.job.search_goal import AXES, SearchGoal
@@ -109,7 +110,7 @@ class TargetSearch:
     found: BestPlan
     answers: MeasuredPlans | None = field(default=None, repr=False, compare=False)
 
-    def precisions(self, chosen: Assignment) -> tuple[str, ...]:
+    def precisions(self, chosen: Assignment) -> tuple[Precision, ...]:
         """Return the precision of each group."""
         return tuple(self.costs.precisions[k] for k in chosen[: len(self.costs.groups)])
 
@@ -229,7 +230,7 @@ def _dearest(space: SearchSpace) -> float:
     return max((p.cost for p in space.front), default=math.inf)
 
 
-def _candidates(goal: SearchGoal, target: Target) -> tuple[str, ...]:
+def _candidates(goal: SearchGoal, target: Target) -> tuple[Precision, ...]:
     """Return the precisions to choose among; raises InputError for one the target lacks."""
     wanted = tuple(dict.fromkeys(goal.precisions or target.search_candidates))
     known = (*target.simulated_formats, *target.float_precisions)
@@ -243,7 +244,7 @@ def _candidates(goal: SearchGoal, target: Target) -> tuple[str, ...]:
             f"--precisions: at least two are wanted to choose among for {target.name}, saw "
             f"'{', '.join(wanted)}'. Add one of {', '.join(known)}."
         )
-    return wanted
+    return tuple(Precision(name) for name in wanted)
 
 
 def _axis(goal: SearchGoal, table: CostTable) -> tuple[str, float]:
@@ -258,7 +259,7 @@ def _axis(goal: SearchGoal, table: CostTable) -> tuple[str, float]:
     return goal.axis or (asked[0] if asked else "latency" if timed else "ops"), math.inf
 
 
-def _groups(ground: SearchInputs) -> tuple[list[Group], dict[str, str]]:
+def _groups(ground: SearchInputs) -> tuple[list[Group], dict[str, Precision]]:
     """Return the groups that choose, and the precision of every other layer."""
     target, graph = ground.target, ground.graph
     rules = ground.recipe.of(target.name)
@@ -290,7 +291,7 @@ def _limits(goal: SearchGoal, ground: SearchInputs) -> PlanLimits:
 def measured_sensitivity(
     ground: SearchInputs,
     groups: Sequence[Group],
-    candidates: Sequence[str],
+    candidates: Sequence[Precision],
     progress: Progress,
     end: float = math.inf,
 ) -> Sensitivity:

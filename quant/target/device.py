@@ -5,6 +5,8 @@ __all__ = ["Device"]
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from quant.formats.precision import Precision
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
@@ -13,8 +15,7 @@ class Device:
     Attributes:
         name: As on the command line: `--device`.
         title: As people write it.
-        peak: Operations a second by precision, of `quant.plan.PRECISIONS`; a multiply-accumulate
-            is two. Dense: without structured sparsity.
+        peak: Operations a second by precision; a multiply-accumulate is two. Dense: without structured sparsity.
         bandwidth: Bytes a second to and from memory; None where there is no public figure.
         overhead: Seconds that every layer takes beyond its work: starting a kernel.
         efficiency: The share of `peak` that layers attain, over 0 to 1; 1 where nobody measured it.
@@ -24,7 +25,7 @@ class Device:
 
     name: str
     title: str
-    peak: Mapping[str, float]
+    peak: Mapping[Precision, float]
     bandwidth: float | None
     overhead: float = 0.0
     efficiency: float = 1.0
@@ -32,6 +33,8 @@ class Device:
     fits: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        peak = {Precision(name): rate for name, rate in self.peak.items()}
+        object.__setattr__(self, "peak", peak)
         numbers = [*self.peak.values(), self.efficiency]
         numbers += [] if self.bandwidth is None else [self.bandwidth]
         if not self.peak or not all(x > 0 for x in numbers):

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from quant.common.errors import InputError
 from quant.common.registry import Registry
-from quant.formats.emulated_integers import NARROW
+from quant.formats.emulated_integers import EMULATED
 from quant.formats.number_format import Integer, NumberFormat
+from quant.formats.precision import Precision
 from quant.target.device import Device
 from quant.target.finding import Finding
 from quant.target.version_flag import VersionFlag
@@ -90,10 +91,10 @@ class Target:
     name: str
     title: str
     aliases: tuple[str, ...] = ()
-    formats: Mapping[str, tuple[NumberFormat, NumberFormat]]
-    float_precisions: tuple[str, ...] = ("float32",)
-    best_precision: str = "float32"
-    search_precisions: tuple[str, ...] = ()
+    formats: Mapping[Precision, tuple[NumberFormat, NumberFormat]]
+    float_precisions: tuple[Precision, ...] = (Precision.FLOAT32,)
+    best_precision: Precision = Precision.FLOAT32
+    search_precisions: tuple[Precision, ...] = ()
     bias: Integer | None
     weighted_ops: frozenset[str]
     per_tensor_ops: frozenset[str] = frozenset()
@@ -121,9 +122,17 @@ class Target:
     devices: tuple[Device, ...] = ()
     runs_in_onnxruntime: bool = False
 
+    def __post_init__(self) -> None:
+        """Read names such as "int8" as precisions, refusing what is none."""
+        formats = {Precision(name): pair for name, pair in self.formats.items()}
+        object.__setattr__(self, "formats", formats)
+        object.__setattr__(self, "best_precision", Precision(self.best_precision))
+        for name in ("float_precisions", "search_precisions"):
+            object.__setattr__(self, name, tuple(Precision(p) for p in getattr(self, name)))
+
     @cached_property
-    def simulated_formats(self) -> Mapping[str, tuple[NumberFormat, NumberFormat]]:
-        """The formats, and for targets of 8-bit integers those of `NARROW` that are not among them.
+    def simulated_formats(self) -> Mapping[Precision, tuple[NumberFormat, NumberFormat]]:
+        """The formats, and for targets of 8-bit integers those of `EMULATED` that are not among them.
 
         A layer of "w4a8" runs on the kernels of "int8"; what else is not in `formats` can be
         simulated and not exported.
@@ -133,19 +142,20 @@ class Target:
             isinstance(activation, Integer) and isinstance(weight, Integer)
         ):
             return self.formats
-        made: dict[str, tuple[NumberFormat, NumberFormat]] = {
-            name: (replace(activation, bits=a), replace(weight, bits=w))
-            for name, (w, a) in NARROW.items()
+        emulated: dict[Precision, tuple[NumberFormat, NumberFormat]] = {
+            p: (replace(activation, bits=p.activation_bits), replace(weight, bits=p.weight_bits))
+            for p in EMULATED
+            if p not in self.formats
         }
-        return {**self.formats, **{k: v for k, v in made.items() if k not in self.formats}}
+        return {**self.formats, **emulated}
 
     @property
-    def search_candidates(self) -> tuple[str, ...]:
+    def search_candidates(self) -> tuple[Precision, ...]:
         """Among which precisions a search chooses where nothing is said, cheapest first."""
         return self.search_precisions or (self.precision, self.best_precision)
 
     @property
-    def precision(self) -> str:
+    def precision(self) -> Precision:
         """The precision of a layer about which nothing is said."""
         return next(iter(self.formats))
 

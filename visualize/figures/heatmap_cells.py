@@ -76,7 +76,7 @@ def draw_panel(
 def _precisions(axes: Axes, grid: Grid, target: str, mark: float | None) -> None:
     """Mark the rows that stay float32: blue, with an F where there is room."""
     rows = grid.rows[target]
-    marks = np.array([n in rows and rows[n].precision.startswith("float") for n in grid.names])
+    marks = np.array([n in rows and not rows[n].precision.quantized for n in grid.names])
     for start, stop in _spans(marks):
         axes.add_patch(
             Rectangle((0.02, start), STRIP - 0.05, stop - start, facecolor=FLOAT, linewidth=0)

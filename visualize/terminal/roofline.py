@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from quant.cost.network_cost import LayerPrediction, NetworkCost, Total
+from quant.formats.precision import Precision
 from quant.visualize.label import cells, escaped, shortened
 
 LAYER, OP = 30, 13
@@ -38,7 +39,7 @@ def roofline_text(roof: NetworkCost) -> str:
     return "\n".join(lines)
 
 
-def _layers(roof: NetworkCost, name: str) -> list[str]:
+def _layers(roof: NetworkCost, name: Precision) -> list[str]:
     rows = roof.rows(name)
     shown = [
         r for r in rows if r.cost.milliseconds or r.cost.bound == "unknown" or r.measured_ms > 0
@@ -91,7 +92,7 @@ def _total(total: Total, measured: bool) -> list[str]:
     return [*told, _number(total.fps)]
 
 
-def _short(roof: NetworkCost, network: str) -> list[str]:
+def _short(roof: NetworkCost, network: Precision) -> list[str]:
     """Return the layers that take longer than the roof says, the most lost time first."""
     known = [r for r in roof.rows(network) if not math.isnan(r.measured_ms)]
     if not known:

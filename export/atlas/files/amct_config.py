@@ -9,6 +9,7 @@ from google.protobuf import text_encoding
 from quant.common.errors import UnsupportedError
 from quant.export.atlas.graph.integer_layer import IntegerLayer
 from quant.export.atlas.graph.limits import INTEGER_OPS
+from quant.formats.precision import Precision
 from quant.graph.layers import layers
 from quant.graph.prepared_graph import Graph
 from quant.plan.tensor_plans import Plan
@@ -74,7 +75,7 @@ def keep_dtype_text(
     wanted = [
         str(node.name)
         for layer in layers(graph)
-        if layer.name in plan.layers and plan.layers[layer.name].precision == "float32"
+        if layer.name in plan.layers and plan.layers[layer.name].precision is Precision.FLOAT32
         for node in (layer.node, layer.activation)
         if node is not None and node.name not in whole and node.name in names
     ]

@@ -9,6 +9,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quant.export.atlas.graph.integer_layers import bias_add
+from quant.formats.precision import Precision
 from quant.graph.prepared_graph import Graph, named_values
 from quant.plan.tensor_plans import Plan
 
@@ -118,7 +119,7 @@ def corrected(graph: Graph, plan: Plan) -> ir.Model:
     edit = Edit(graph.clone())
     for node in list(edit.model.graph):
         shift = plan.bias_shifts.get(str(node.name))
-        if shift is None or plan.layers[str(node.name)].precision != "int8":
+        if shift is None or plan.layers[str(node.name)].precision is not Precision.INT8:
             continue
         add = bias_add(node)
         if node.op_type != "MatMul":

@@ -17,6 +17,7 @@ from quant.export.atlas.graph.integer_layer import (
 )
 from quant.export.atlas.graph.limits import INTEGER_OPS, refusal
 from quant.formats.number_format import Integer, Params
+from quant.formats.precision import Precision
 from quant.graph.prepared_graph import weight_of
 from quant.plan.tensor_plans import Plan, TensorPlan
 
@@ -42,7 +43,7 @@ def integer_layers(model: ir.Model, plan: Plan) -> list[IntegerLayer]:
     Raises:
         UnsupportedError: Atlas cannot run one of them in INT8; the message names it.
     """
-    wanted = {name for name, layer in plan.layers.items() if layer.precision == "int8"}
+    wanted = {name for name, layer in plan.layers.items() if layer.precision is Precision.INT8}
     nodes = [n for n in model.graph if n.name in wanted and n.op_type in INTEGER_OPS]
     pools = [n for n in nodes if n.op_type == "AveragePool" and refusal(n) is not None]
     return [integer_layer(node, plan) for node in nodes if node not in pools]

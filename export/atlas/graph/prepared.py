@@ -9,6 +9,7 @@ from quant.deploy.fallback import kept_float
 from quant.export.atlas.graph.edit import corrected
 from quant.export.atlas.graph.integer_layers import integer_layer
 from quant.export.atlas.graph.limits import INTEGER_OPS
+from quant.formats.precision import Precision
 from quant.graph.fixed_shapes import with_fixed_shapes
 from quant.graph.prepared_graph import Graph
 from quant.plan.tensor_plans import Plan
@@ -49,13 +50,17 @@ def without_refused(graph: Graph, plan: Plan) -> tuple[Plan, dict[str, str]]:
     why: dict[str, str] = {}
     for node in corrected(graph, plan).graph:
         layer = plan.layers.get(str(node.name))
-        if layer is None or layer.precision != "int8" or node.op_type not in INTEGER_OPS:
+        if (
+            layer is None
+            or layer.precision is not Precision.INT8
+            or node.op_type not in INTEGER_OPS
+        ):
             continue
         try:
             integer_layer(node, plan)
         except UnsupportedError as error:
             why[str(node.name)] = str(error)
-    return kept_float(graph, plan, dict.fromkeys(why, BECAUSE), "float16"), why
+    return kept_float(graph, plan, dict.fromkeys(why, BECAUSE), Precision.FLOAT16), why
 
 
 def settled(graph: Graph, plan: Plan) -> Plan:

@@ -16,7 +16,7 @@ from quant.export.nnie.files.cfg_values import means
 from quant.export.nnie.files.feeds import Feed
 from quant.export.nnie.files.record import RECORD
 from quant.export.nnie.files.sample_lists import Lists
-from quant.export.nnie.graph.precision import Precision
+from quant.export.nnie.graph.precision import MapperPrecision
 from quant.export.nnie.graph.split import Split
 from quant.export.nnie.version import NNIE_VERSION
 from quant.graph.prepared_graph import weight_of
@@ -51,7 +51,7 @@ class Story:
     inputs: Sequence[tuple[str, tuple[int, ...]]]
     outputs: Sequence[Output]
     unread: Sequence[str]
-    precision: Precision
+    precision: MapperPrecision
     weighted: int
     keys: Sequence[str]
     tail: Sequence[str]
@@ -91,7 +91,7 @@ def tell(
     name: str,
     feeds: Sequence[Feed],
     caffe: CaffeNet,
-    chosen: Precision,
+    chosen: MapperPrecision,
     lists: Lists,
 ) -> Story:
     """Return what DEPLOY.md tells.

@@ -1,10 +1,11 @@
 """Which layers NNIE computes in 16 bit, as a plan says, and the mapper's compile_mode for that."""
 
-__all__ = ["MODES", "Precision", "precision_of"]
+__all__ = ["MODES", "MapperPrecision", "precision_of"]
 
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
+from quant.formats.precision import Precision
 from quant.graph.prepared_graph import WEIGHTED
 from quant.plan.tensor_plans import Plan
 
@@ -14,12 +15,12 @@ MODES = {
     2: "8 bit, and 16 bit in the layers that end in _hp",
 }
 
-LOW = ("int8", "fp8")
-HIGH = ("int16", "float16")
+LOW = (Precision.INT8, Precision.FP8)
+HIGH = (Precision.INT16, Precision.FLOAT16)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Precision:
+class MapperPrecision:
     """What the mapper is told.
 
     Attributes:
@@ -33,7 +34,7 @@ class Precision:
     raised: tuple[str, ...]
 
 
-def precision_of(plan: Plan, nodes: AbstractSet[str]) -> Precision:
+def precision_of(plan: Plan, nodes: AbstractSet[str]) -> MapperPrecision:
     """Return the plan's precisions in NNIE's terms; only `nodes` are computed there.
 
     A layer of 16 bit is "int16", or a weighted one that the plan leaves "float32": NNIE has no
@@ -49,6 +50,6 @@ def precision_of(plan: Plan, nodes: AbstractSet[str]) -> Precision:
         if layer.op in WEIGHTED and layer.precision not in LOW + HIGH
     )
     if not low and (high or raised):
-        return Precision(compile_mode=1, high=frozenset(), raised=raised)
+        return MapperPrecision(compile_mode=1, high=frozenset(), raised=raised)
     marked = frozenset([*high, *raised])
-    return Precision(compile_mode=2 if marked else 0, high=marked, raised=raised)
+    return MapperPrecision(compile_mode=2 if marked else 0, high=marked, raised=raised)

@@ -11,6 +11,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quant.common.errors import UnsupportedError
+from quant.formats.precision import Precision
 from quant.graph.layers import VIEWS, layers
 from quant.graph.prepared_graph import Graph
 from quant.plan.tensor_plans import Plan
@@ -78,7 +79,7 @@ def node_types(model: ir.Model, plan: Plan, graph: Graph) -> dict[ir.Node, ir.Da
 class _Types:
     """Fixed types of float layers, and one type for each connected set of integer layers."""
 
-    def __init__(self, model: ir.Model, planned: dict[str, str]) -> None:
+    def __init__(self, model: ir.Model, planned: dict[str, Precision]) -> None:
         self.model, self.planned = model, planned
         self.version = model.graph.opset_imports.get("", 0)
         self.types: dict[ir.Node, ir.DataType] = {}
@@ -101,21 +102,21 @@ class _Types:
         return self.types
 
     def _fix(self, node: ir.Node) -> None:
-        precision = self.planned.get(str(node.name), "float32")
+        precision = self.planned.get(str(node.name), Precision.FLOAT32)
         maker = node.inputs[0].producer() if node.inputs and node.inputs[0] is not None else None
-        if node.op_type in MOVERS and precision in ("float16", "float32"):
+        if node.op_type in MOVERS and not precision.quantized:
             if maker is not None and maker.op_type == DQ:
                 self.free.add(node)  # it moves integers, as a matter of fact
             elif maker is None:
                 self.types[node] = F32
-        elif precision == "float16":
+        elif precision is Precision.FLOAT16:
             if not any(formal_types(node, self.version)[0]):
                 raise UnsupportedError(
                     f"plan: layer '{node.name}' is float16, and {node.op_type} has no float16 form "
                     f"in opset {self.version}. Give it float32."
                 )
             self.types[node] = F16
-        elif precision == "float32":
+        elif precision is Precision.FLOAT32:
             self.types[node] = F32
         else:
             self.free.add(node)

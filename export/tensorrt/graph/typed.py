@@ -26,6 +26,7 @@ from quant.export.tensorrt.graph.float16_nodes import (
     half,
     node_types,
 )
+from quant.formats.precision import Precision
 from quant.graph.names import name_nodes
 from quant.graph.prepared_graph import Graph
 from quant.graph.shapes import infer_shapes
@@ -238,7 +239,7 @@ def typed(model: ir.Model, plan: Plan, graph: Graph) -> ir.Model:
         UnsupportedError: A float16 layer's operator has no float16 form, or onnx's version
             converter cannot raise the model to opset 19.
     """
-    if not any(x.precision == "float16" for x in plan.layers.values()):
+    if not any(x.precision is Precision.FLOAT16 for x in plan.layers.values()):
         return model.clone()
     work = model.clone()
     if work.opset_imports.get("", 0) < OPSET:

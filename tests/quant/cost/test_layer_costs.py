@@ -1,14 +1,15 @@
-"""Cost: a network's time, size and bit operations at a choice of precisions, by hand."""
-
-from dataclasses import replace
+"""A network's time and size at a choice of precisions, by hand."""
 
 import pytest
 
-from quant.cost.layer_costs import CostTable, LayerCost, conversions, precision_bits
+from quant.cost.layer_costs import CostTable, LayerCost, conversions
+from quant.formats.precision import Precision
 from quant.graph.prepared_graph import Graph
-from quant.plan.tensor_plans import PRECISIONS
 from tests.chosen import prepared
 from tests.models import model, weights
+
+INT8, W4A8 = Precision.INT8, Precision.W4A8
+FLOAT16, FLOAT32 = Precision.FLOAT16, Precision.FLOAT32
 
 
 def net() -> Graph:
@@ -41,80 +42,51 @@ def table(**changes: object) -> CostTable:
             bound="compute",
         )
         for name in ("conv1", "conv2", "flat", "fc")
-        for precision, spent, size in (("int8", 1.0, 8), ("float32", 3.0, 32))
+        for precision, spent, size in ((INT8, 1.0, 8), (FLOAT32, 3.0, 32))
     }
     given = {"layers": layers, "elements": {"b": 32, "x": 48}, "byte_ms": 0.5, "convert_ms": 7.0}
     return CostTable(target="t", device="d", assumptions=(), **{**given, **changes})  # type: ignore[arg-type]
-
-
-def test_every_precision_has_its_bits() -> None:
-    assert {p: precision_bits(p) for p in PRECISIONS} == {
-        "int8": (8, 8),
-        "int16": (16, 16),
-        "w4a8": (4, 8),
-        "w4a4": (4, 4),
-        "w8a16": (8, 16),
-        "fp8": (8, 8),
-        "float16": (16, 16),
-        "float32": (32, 32),
-    }
 
 
 def test_a_conversion_reads_one_width_and_writes_the_other() -> None:
     """32 numbers: 4 bytes read and 1 written each, at half a millisecond, and 7 to start."""
     found = table()
 
-    assert found.conversion("b", "float32", "int8") == 32 * 5 * 0.5 + 7
-    assert found.conversion("b", "int8", "float32") == 32 * 5 * 0.5 + 7
-    assert found.conversion("b", "int8", "w4a8") == 0
-    assert found.conversion("not in the graph", "int8", "float32") == 7
+    assert found.conversion("b", FLOAT32, INT8) == 32 * 5 * 0.5 + 7
+    assert found.conversion("b", INT8, FLOAT32) == 32 * 5 * 0.5 + 7
+    assert found.conversion("b", INT8, W4A8) == 0
+    assert found.conversion("not in the graph", INT8, FLOAT32) == 7
 
 
 def test_a_tensor_is_converted_once_for_each_precision_that_reads_it() -> None:
     """The view between b and fc converts nothing, and does not hide that fc reads b."""
-    chosen = {"conv1": "int8", "conv2": "float32", "flat": "int8", "fc": "float32"}
+    chosen = {"conv1": INT8, "conv2": FLOAT32, "flat": INT8, "fc": FLOAT32}
 
-    assert conversions(chosen, net()) == [("x", "float32", "int8"), ("b", "int8", "float32")]
-    assert conversions({**chosen, "fc": "float16"}, net()) == [
-        ("x", "float32", "int8"),
-        ("b", "int8", "float32"),
-        ("b", "int8", "float16"),
-        ("y", "float16", "float32"),
+    assert conversions(chosen, net()) == [("x", FLOAT32, INT8), ("b", INT8, FLOAT32)]
+    assert conversions({**chosen, "fc": FLOAT16}, net()) == [
+        ("x", FLOAT32, INT8),
+        ("b", INT8, FLOAT32),
+        ("b", INT8, FLOAT16),
+        ("y", FLOAT16, FLOAT32),
     ]
 
 
 def test_a_view_converts_nothing_whatever_a_plan_says_of_it() -> None:
     """A plan may leave a Flatten float between two integer layers: it moves no number."""
-    chosen = {"conv1": "int8", "conv2": "int8", "flat": "float32", "fc": "int8"}
+    chosen = {"conv1": INT8, "conv2": INT8, "flat": FLOAT32, "fc": INT8}
 
-    assert ("b", "int8", "float32") not in conversions(chosen, net())
-
-
-def test_a_product_of_two_activations_has_the_bits_of_activations_twice() -> None:
-    graph = prepared(
-        model(
-            """g (float[N,3,4] x) => (float[N,2,4,4] y) {
-                [conv1] a = MatMul(x, w)
-                [conv2] y = MatMul(a, x)
-            }""",
-            weights(0, w=(4, 3)),
-        )
-    )
-    wide = {key: replace(cost, precision="w4a8") for key, cost in table().layers.items()}
-    chosen = {"conv1": "int8", "conv2": "int8"}
-
-    assert table(layers=wide).bit_operations(chosen, graph) == 10 * 4 * 8 + 10 * 8 * 8
+    assert ("b", INT8, FLOAT32) not in conversions(chosen, net())
 
 
 def test_equal_precisions_convert_only_at_the_ends() -> None:
     """The ONNX file's inputs and outputs are float32."""
     names = ("conv1", "conv2", "flat", "fc")
 
-    assert conversions(dict.fromkeys(names, "float32"), net()) == []
-    assert conversions(dict.fromkeys(names, "int8"), net()) == [
-        ("x", "float32", "int8"),
-        ("y", "int8", "float32"),
-        ("z", "int8", "float32"),
+    assert conversions(dict.fromkeys(names, FLOAT32), net()) == []
+    assert conversions(dict.fromkeys(names, INT8), net()) == [
+        ("x", FLOAT32, INT8),
+        ("y", INT8, FLOAT32),
+        ("z", INT8, FLOAT32),
     ]
 
 
@@ -130,22 +102,20 @@ def test_indices_are_not_converted() -> None:
         )
     )
 
-    assert conversions({"fc": "int8", "top": "int8"}, graph) == [("x", "float32", "int8")]
+    assert conversions({"fc": INT8, "top": INT8}, graph) == [("x", FLOAT32, INT8)]
 
 
 def test_a_network_is_its_layers_and_its_conversions() -> None:
-    chosen = {"conv1": "int8", "conv2": "float32", "flat": "int8", "fc": "float32"}
+    chosen = {"conv1": INT8, "conv2": FLOAT32, "flat": INT8, "fc": FLOAT32}
     x, b = 48 * 5 * 0.5 + 7, 32 * 5 * 0.5 + 7
 
     assert table().milliseconds(chosen, net()) == 1 + 3 + 1 + 3 + x + b
 
 
-def test_size_and_bit_operations_by_hand() -> None:
-    """Flat has no weight here: its product would be of two activations."""
-    chosen = {"conv1": "int8", "conv2": "float32", "flat": "int8", "fc": "float32"}
+def test_size_by_hand() -> None:
+    chosen = {"conv1": INT8, "conv2": FLOAT32, "flat": INT8, "fc": FLOAT32}
 
     assert table().megabytes(chosen, net()) == pytest.approx((8 + 32 + 8 + 32) / 1e6)
-    assert table().bit_operations(chosen, net()) == 10 * (64 + 1024 + 64 + 1024)
 
 
 def test_a_weight_that_two_layers_share_is_in_the_file_once() -> None:
@@ -158,7 +128,7 @@ def test_a_weight_that_two_layers_share_is_in_the_file_once() -> None:
             weights(0, w=(2, 2, 1, 1)),
         )
     )
-    same, other = {"conv1": "int8", "conv2": "int8"}, {"conv1": "int8", "conv2": "float32"}
+    same, other = {"conv1": INT8, "conv2": INT8}, {"conv1": INT8, "conv2": FLOAT32}
 
     assert table().megabytes(same, graph) == pytest.approx(8e-6)
     assert table().megabytes(other, graph) == pytest.approx(40e-6)

@@ -15,6 +15,7 @@ import pytest
 from quant.common.errors import UnsupportedError
 from quant.cost.layer_costs import conversions
 from quant.cost.work import sized
+from quant.formats.precision import Precision
 from quant.graph.layers import layers
 from quant.graph.session import open_session
 from quant.latency.cost_of_kernels import cost_table
@@ -48,7 +49,7 @@ def test_nearly_all_of_the_time_belongs_to_a_layer_or_a_conversion(net: Net, run
     graph = prepared(net())
     feeds = inputs(graph, samples=1)
     found = measure_cost(graph, profiled(graph), TARGETS[runtime], feeds, runtime=runtime, rounds=3)
-    told = {x.name: "float32" for x in layers(graph)}
+    told = {x.name: Precision.FLOAT32 for x in layers(graph)}
 
     assert min(found.mapped.values()) >= 0.95
     assert {p for _, p in found.table.layers} == {"float32", "int8"}
@@ -131,8 +132,8 @@ def test_the_table_is_what_the_kernels_took() -> None:
     counts = {"input": 768, "b": 2048}
     byte, each = 3e-6, 2e-3
     precisions = {
-        "float32": dict.fromkeys(names, "float32"),
-        "int8": {n: "int8" if n == "conv1" else "float32" for n in names},
+        "float32": dict.fromkeys(names, Precision.FLOAT32),
+        "int8": {n: Precision.INT8 if n == "conv1" else Precision.FLOAT32 for n in names},
     }
     moved = {t: counts[t] * 5 * byte + each for t, _, _ in conversions(precisions["int8"], graph)}
     assert set(moved) == {"input", "b"}
@@ -162,7 +163,9 @@ def test_the_table_is_what_the_kernels_took() -> None:
 def test_forms_without_a_change_of_precision_belong_to_layers() -> None:
     """A layout that the float network needs is a part of running it in float."""
     graph = sized(prepared(conv_relu_net()), {"input": (1, 3, 16, 16)})
-    precisions = {p: {x.name: "float32" for x in layers(graph)} for p in ("float32", "int8")}
+    precisions = {
+        p: {x.name: Precision.FLOAT32 for x in layers(graph)} for p in ("float32", "int8")
+    }
     rows = [
         kernel("ReorderInput", "a", 0.5, "reorder_token", "input0i"),
         kernel("Conv", "layer0i_1", 3.0),
@@ -203,7 +206,9 @@ def test_a_convolution_that_lost_its_name_is_found_above_what_it_swallowed() -> 
 
 def test_a_batch_is_shared_out_among_its_samples() -> None:
     graph = sized(prepared(conv_relu_net()), {"input": (4, 3, 16, 16)})
-    precisions = {p: {x.name: p for x in layers(graph)} for p in ("float32", "int8")}
+    precisions = {
+        p: {x.name: p for x in layers(graph)} for p in (Precision.FLOAT32, Precision.INT8)
+    }
     times = {p: [kernel("Conv", "layer0i_1", 8.0)] for p in precisions}
     table = cost_table(graph, "onnxruntime", "by hand", times, precisions)
 

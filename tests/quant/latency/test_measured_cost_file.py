@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from quant.formats.precision import Precision
 from quant.graph.prepared_graph import Graph
 from quant.job.search_goal import Budget, SearchGoal
 from quant.job.settings import Job
@@ -48,7 +49,7 @@ def test_times_are_measured_once_and_kept(net: tuple[Graph, Plan, Profile], tmp_
             assert (one.milliseconds, one.bound) == (other.milliseconds, "measured")
     conv = first.layers["conv2", "int8"], first.layers["conv2", "w4a8"]
     assert conv[0].weight_bytes == 2 * conv[1].weight_bytes == 16 * 8 * 9
-    assert first.milliseconds(dict.fromkeys(plan.layers, "float32"), graph) > 0
+    assert first.milliseconds(dict.fromkeys(plan.layers, Precision.FLOAT32), graph) > 0
 
 
 def test_a_file_of_other_shapes_or_a_broken_one_is_not_believed(
