@@ -24,9 +24,7 @@ def entropy(seen: TensorProfile, number: NumberFormat) -> tuple[float, float]:
     format that is no grid of equal steps keeps the extremes.
     """
     low, high = extremes(seen)
-    counts = seen.bins.astype(np.float64)
-    if seen.zeros and seen.start <= 0 < seen.start + counts.size:
-        counts[-seen.start] -= seen.zeros
+    counts = seen.nonzero
     if low == high or counts.sum() <= 0 or not isinstance(number, Integer):
         return low, high
     centers = seen.centers

@@ -36,7 +36,4 @@ def expected_mse(seen: TensorProfile, number: NumberFormat, low: float, high: fl
         error = (scale * (q - zero) - x) ** 2
     else:
         error = (number.fake_quantize(x, number.parameters(low, high)) - x) ** 2
-    weight = seen.bins.astype(np.float64)
-    if seen.zeros and seen.start <= 0 < seen.start + seen.bins.size:
-        weight[-seen.start] -= seen.zeros
-    return float(error @ weight) / total
+    return float(error @ seen.nonzero) / total

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from sklearn.neighbors import NearestNeighbors
 
+from quant.calibration.selection.split import random_order
+
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 
@@ -57,9 +59,8 @@ def kmeans(points: F64, count: int, seed: int) -> I64:
 
 
 def random(points: F64, count: int, seed: int) -> I64:
-    """Return points by lot: the words of PCG64(seed), smallest first, on every platform alike."""
-    words = np.random.PCG64(seed).random_raw(len(points))
-    return np.argsort(words, kind="stable")[:count].astype(np.int64)
+    """Return points drawn at random, in the order of drawing."""
+    return np.array(random_order(len(points), seed)[:count], np.int64)
 
 
 def nearest_chosen(points: F64, chosen: I64) -> tuple[I64, F64]:

@@ -1,6 +1,6 @@
-"""Selection: which samples calibrate, and which measure."""
+"""Draw samples at random: which calibrate, which measure, and in what order they are read."""
 
-__all__ = ["shuffled", "split"]
+__all__ = ["random_order", "shuffled", "split"]
 
 from collections.abc import Sequence
 
@@ -35,20 +35,30 @@ def split(n: int, samples: int, holdout: int, seed: int) -> tuple[list[int], lis
     for flag, value, least in (("samples", samples, 1), ("holdout", holdout, 0), ("seed", seed, 0)):
         if value < least:
             raise InputError(f"--{flag}: at least {least} is needed, saw '{value}'. Raise it.")
-    words = np.random.PCG64(seed).random_raw(n)
-    order = [int(i) for i in np.argsort(words, kind="stable")]
+    order = random_order(n, seed)
     chosen = order[:samples]
     rest = order[samples:] or chosen
     return sorted(chosen), sorted(rest[:holdout])
 
 
+def random_order(n: int, seed: int | Sequence[int]) -> list[int]:
+    """Return 0 to n - 1 at random, by the words of PCG64(seed), the smallest first.
+
+    The same on every platform and with every version of numpy.
+
+    >>> sorted(random_order(3, seed=0))
+    [0, 1, 2]
+    """
+    words = np.random.PCG64(seed).random_raw(n)
+    return [int(i) for i in np.argsort(words, kind="stable")]
+
+
 def shuffled(indices: Sequence[int], seed: int) -> list[int]:
-    """Return the indices in an order drawn by lot: a folder's own order goes class by class.
+    """Return the indices in random order: a folder's own order has one class after the other.
 
-    Each draws a word as in `split`, of another stream of the seed.
+    The order is drawn from another stream of the seed than the one that `split` draws from.
 
-    >>> sorted(by_lot([4, 7, 9], seed=0))
+    >>> sorted(shuffled([4, 7, 9], seed=0))
     [4, 7, 9]
     """
-    words = np.random.PCG64([seed, 1]).random_raw(len(indices))
-    return [indices[i] for i in np.argsort(words, kind="stable").tolist()]
+    return [indices[i] for i in random_order(len(indices), (seed, 1))]

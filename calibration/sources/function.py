@@ -2,10 +2,7 @@
 
 __all__ = ["Function"]
 
-import importlib
-import os
 import re
-import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -13,6 +10,7 @@ from quant.calibration.sources.data import SOURCES, InputSpec, Labels
 from quant.calibration.sources.items import Items, failed
 from quant.calibration.sources.sequences import open_items
 from quant.common.errors import InputError
+from quant.common.named_object import named_object
 from quant.preprocess.image_to_tensor import Preprocess
 
 
@@ -43,24 +41,11 @@ class Function:
 
 def _made(spec: str) -> Any:
     """Import the module, call the function, and return what it returned."""
-    module, _, path = spec.partition(":")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    function = named_object(spec, spec)
+    if not callable(function):
+        raise InputError(f"{spec}: a function is wanted, saw '{function!r}'. Name a function.")
     try:
-        found: Any = importlib.import_module(module)
-    except Exception as error:
-        if isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."):
-            raise InputError(
-                f"{spec}: no module is named '{error.name}', neither installed nor in the current "
-                f"folder. Mend the name, or change to its folder."
-            ) from error
-        raise failed(spec, error) from error
-    for name in path.split("."):
-        found = getattr(found, name, None)
-    if not callable(found):
-        raise InputError(f"{spec}: '{path}' is no function of '{module}'. Mend the name.")
-    try:
-        made = found()
+        made = function()
     except Exception as error:
         raise failed(spec, error) from error
     if isinstance(made, str | bytes | dict) or not (

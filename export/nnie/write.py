@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from quant.common.errors import UnsupportedError
-from quant.common.files import whole
+from quant.common.files import staged
 from quant.export.caffe.build import CaffeOptions
 from quant.export.caffe.convert import CaffeNet, convert
 from quant.export.nnie.files.cfg_values import means, settings
@@ -53,7 +53,7 @@ def write(graph: Graph, plan: Plan, folder: Path, deployment: Deployment) -> Exp
     feeds = [feed for feed in feeds if feed.input in caffe.inputs]
     name = _stem(graph.name)
     cfgs = (f"{name}.cfg", f"{name}_sim.cfg")
-    with whole(folder, last=cfgs, stale=STALE) as scratch:
+    with staged(folder, last=cfgs, stale=STALE) as scratch:
         lists = write_lists(scratch, feeds, deployment, caffe.planar)
         story = tell(split, name, feeds, caffe, chosen, lists)
         texts = {

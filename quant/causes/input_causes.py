@@ -9,7 +9,7 @@ import numpy as np
 
 from quant.analysis.layer_error import LayerError
 from quant.causes.cause import Cause, bits_left
-from quant.choose.grid_fit import TAIL, producer_name, quantiles, width
+from quant.choose.grid_fit import TAIL, producer_name, width
 from quant.graph.layers import Layer, source_of
 from quant.graph.prepared_graph import Graph
 from quant.plan.tensor_plans import TensorPlan
@@ -75,10 +75,10 @@ def _outlier(layer: Layer, seen: InputEvidence, maker: str) -> Cause | None:
     """Compare what a tensor's own range takes of a grid with what 99.9 % of its elements need."""
     # what a neighbour on the same grid takes, or what the observer cut off already, is not counted
     grid = min(seen.width, seen.own)
-    most = width(seen.grid, *quantiles(seen.profile, TAIL))
+    most = width(seen.grid, *seen.profile.quantiles(TAIL))
     if most <= 0:
         return None
-    rest = width(seen.grid, *quantiles(seen.profile, CUT))
+    rest = width(seen.grid, *seen.profile.quantiles(CUT))
     helps = 2 * rest <= grid
     largest = max(-seen.profile.low, seen.profile.high)
     return Cause(
@@ -122,7 +122,7 @@ def _channels(layer: Layer, seen: InputEvidence) -> Cause | None:
     if live.size < 2:
         return None
     # a few elements that stick out are an outlier, and make no channel loud
-    reach = min(max(map(abs, ends)) for ends in (seen.bounds, quantiles(profile, TAIL)))
+    reach = min(max(map(abs, ends)) for ends in (seen.bounds, profile.quantiles(TAIL)))
     ratio = reach / float(np.median(live))
     number = int(np.flatnonzero(top == live.max())[0])
     return Cause(

@@ -10,7 +10,6 @@ __all__ = [
     "grid_noise",
     "input_stats",
     "producer_name",
-    "quantiles",
     "weight_stats",
     "width",
 ]
@@ -106,18 +105,6 @@ def width(tensor: TensorPlan, low: float, high: float) -> float:
     return 2 * max(-low, high) if symmetric else high - low
 
 
-def quantiles(seen: TensorProfile, share: float) -> tuple[float, float]:
-    """Return the range that leaves at most `share` of the sampled elements beyond each end."""
-    total = int(seen.bins.sum())
-    if not total:
-        return seen.low, seen.high
-    below = np.cumsum(seen.bins)
-    first = int(np.searchsorted(below, share * total, side="right"))
-    last = int(np.searchsorted(below, (1 - share) * total, side="left"))
-    low, high = (seen.start + first) * seen.width, (seen.start + last + 1) * seen.width
-    return max(seen.low, low), min(seen.high, high)
-
-
 def input_stats(graph: Graph, tensor: TensorPlan, seen: TensorProfile) -> InputStats:
     """Return the statistics of a quantized activation; `tensor` has a grid."""
     assert tensor.format is not None
@@ -125,7 +112,7 @@ def input_stats(graph: Graph, tensor: TensorPlan, seen: TensorProfile) -> InputS
     low, high = float(least.min()), float(most.max())
     total, beyond, noise, lost = grid_noise(tensor, seen)
     top = np.maximum(np.abs(seen.channel_low), np.abs(seen.channel_high)).astype(np.float64)
-    typical = quantiles(seen, TAIL)
+    typical = seen.quantiles(TAIL)
     inner = width(tensor, *typical)
     reached = min(seen.high, high) - max(seen.low, low)
     scale = tensor.params.arrays().get("scale") if tensor.params is not None else None
@@ -158,10 +145,7 @@ def grid_noise(tensor: TensorPlan, seen: TensorProfile) -> tuple[float, float, f
     assert number is not None
     if number.axis is not None or not seen.bins.size:
         return float(seen.bins.sum()), 0.0, np.nan, np.nan
-    counts = seen.bins.astype(np.float64)
-    total = float(counts.sum())
-    if 0 <= -seen.start < counts.size:  # zero is on every grid, and its bin is no even spread
-        counts[-seen.start] = max(counts[-seen.start] - seen.zeros, 0.0)
+    counts, total = seen.nonzero, float(seen.bins.sum())  # zeros are no even spread over a bin
     live = np.flatnonzero(counts)
     inside = (np.arange(POINTS) + 0.5) / POINTS
     points = (seen.start + live[:, None] + inside[None]) * seen.width

@@ -12,7 +12,7 @@ from functools import cached_property
 import onnx_ir as ir
 
 from quant.choose.precisions import is_product, makers, precisions
-from quant.graph.layers import VIEWS, Layer, layers
+from quant.graph.layers import VIEWS, Layer, connected, layers
 from quant.graph.prepared_graph import Graph, weight_of
 from quant.plan.recipe import Recipe
 from quant.plan.tensor_plans import LayerPlan
@@ -185,19 +185,4 @@ class _QuantizerSets:
 
     def groups(self) -> list[list[str]]:
         """Return the quantized tensors by shared grid, in order of production."""
-        parent = {name: name for name in self.readers}
-
-        def root(name: str) -> str:
-            while parent[name] != name:
-                parent[name] = parent[parent[name]]
-                name = parent[name]
-            return name
-
-        for a, b in self.joins:
-            if a in parent and b in parent:
-                parent[root(a)] = root(b)
-        found: dict[str, list[str]] = {}
-        for name in self.graph.activations:
-            if name in parent:
-                found.setdefault(root(name), []).append(name)
-        return list(found.values())
+        return connected([n for n in self.graph.activations if n in self.readers], self.joins)

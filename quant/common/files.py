@@ -1,12 +1,12 @@
 """Files that are written whole or not at all."""
 
 __all__ = [
+    "KeyedFile",
     "atomic",
     "finite",
     "json_text",
     "read_json",
     "staged",
-    "whole",
     "write_json",
     "write_text",
 ]
@@ -15,8 +15,9 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,58 +36,66 @@ def atomic(path: Path) -> Iterator[Path]:
     """
     if not path.name or path.is_dir():
         raise InputError(f"{path}: a file is wanted, and this is a folder. Add a name to --out.")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=".quant-", dir=path.parent))
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be written: {error.strerror or error}. Choose another --out."
-        ) from error
-    try:
+    with _scratch(path) as scratch:
         yield scratch / path.name
-        for made in sorted(scratch.iterdir(), key=lambda p: p.name == path.name):
-            os.replace(made, path.parent / made.name)
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be written: {error.strerror or error}. Choose another --out."
-        ) from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        for file in sorted(scratch.iterdir(), key=lambda p: p.name == path.name):
+            os.replace(file, path.parent / file.name)
 
 
 @contextmanager
-def staged(folder: Path) -> Iterator[Path]:
+def staged(folder: Path, last: Sequence[str] = (), stale: Sequence[str] = ()) -> Iterator[Path]:
     """Yield a scratch folder beside `folder`; on success move what was written there into it.
 
     A file or folder of the same name is replaced, others in `folder` stay. When the body raises,
-    `folder` is as it was.
+    `folder` is as it was. Killed while it moves, `folder` lacks the files of `last`: they are
+    removed first, and moved after all others.
+
+    Args:
+        folder: Made if it does not exist.
+        last: Names of the files without which nobody can use the others.
+        stale: Names that an earlier export may have left; removed.
 
     Raises:
         InputError: The folder cannot be made or written to.
     """
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: a folder is wanted, and this is a file. Choose another --out.")
+    with _scratch(folder) as scratch:
+        new, old = scratch / "new", scratch / "old"
+        new.mkdir()
+        yield new
+        folder.mkdir(exist_ok=True)
+        old.mkdir()
+        for name in [*last, *stale]:
+            if (folder / name).exists():
+                os.replace(folder / name, old / name)
+        for file in sorted(new.iterdir(), key=lambda p: (p.name in last, p.name)):
+            place = folder / file.name
+            if place.is_dir():
+                os.replace(place, old / file.name)
+            os.replace(file, place)
+
+
+@contextmanager
+def _scratch(path: Path) -> Iterator[Path]:
+    """Yield a new folder beside `path`, which goes in the end; an OSError is one about `path`."""
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=".quant-", dir=folder.parent))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=".quant-", dir=path.parent))
     except OSError as error:
-        raise InputError(
-            f"{folder}: cannot be written: {error.strerror or error}. Choose another --out."
-        ) from error
+        raise _refused(path, error) from error
     try:
         yield scratch
-        folder.mkdir(exist_ok=True)
-        for made in sorted(scratch.iterdir()):
-            old = folder / made.name
-            if old.is_dir() and not old.is_symlink():
-                shutil.rmtree(old)
-            os.replace(made, old)
     except OSError as error:
-        raise InputError(
-            f"{folder}: cannot be written: {error.strerror or error}. Choose another --out."
-        ) from error
+        raise _refused(path, error) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _refused(path: Path, error: OSError) -> InputError:
+    return InputError(
+        f"{path}: cannot be written: {error.strerror or error}. Choose another --out."
+    )
 
 
 def write_text(path: Path, text: str) -> None:
@@ -116,56 +125,6 @@ def finite(value: object) -> object:
     return value
 
 
-@contextmanager
-def whole(folder: Path, last: Sequence[str], stale: Sequence[str] = ()) -> Iterator[Path]:
-    """Yield a scratch folder beside `folder`; on success move what was written there into it.
-
-    A folder of the same name is replaced, not mixed. What else is in `folder` stays. When the body
-    raises, `folder` is as it was. Killed while it moves, it lacks the files of `last`: they go
-    first, and come when all others stand.
-
-    Args:
-        folder: Made if it does not exist.
-        last: Names of the files without which nobody can use the others.
-        stale: Names that an earlier export may have left; removed.
-
-    Raises:
-        InputError: The folder cannot be made or written to.
-    """
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=".quant-", dir=folder.parent))
-    except OSError as error:
-        raise _refused(folder, error) from error
-    try:
-        new = scratch / "new"
-        new.mkdir()
-        yield new
-        _move(new, folder, scratch / "old", last, stale)
-    except OSError as error:
-        raise _refused(folder, error) from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _move(new: Path, folder: Path, old: Path, last: Sequence[str], stale: Sequence[str]) -> None:
-    folder.mkdir(exist_ok=True)
-    old.mkdir()
-    for name in [*last, *stale]:
-        if (folder / name).exists():
-            os.replace(folder / name, old / name)
-    for made in sorted(new.iterdir(), key=lambda p: (p.name in last, p.name)):
-        there = folder / made.name
-        if there.is_dir():
-            os.replace(there, old / made.name)
-        os.replace(made, there)
-
-
-def _refused(folder: Path, error: OSError) -> InputError:
-    said = error.strerror or str(error)
-    return InputError(f"{folder}: cannot be written: {said}. Choose another --out.")
-
-
 def read_json(path: Path, what: str, mend: str) -> dict[str, Any]:
     """Return a JSON object; raises InputError if the file is missing or is none."""
     try:
@@ -175,3 +134,31 @@ def read_json(path: Path, what: str, mend: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise InputError(f"{path}: not a {what}, saw a {type(found).__name__}. {mend}.")
     return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyedFile:
+    """A JSON file that saves measuring anew: it is read only by what wrote it.
+
+    Attributes:
+        path: The file.
+        format: Name and version of its content.
+        key: Fingerprint of all that its content depends on.
+    """
+
+    path: Path
+    format: str
+    key: str
+
+    def read(self) -> dict[str, Any] | None:
+        """Return the content; None where the file is not there, broken, or of another key."""
+        try:
+            content = json.loads(self.path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        head = {"format": self.format, "key": self.key}
+        return content if isinstance(content, dict) and head.items() <= content.items() else None
+
+    def write(self, content: Mapping[str, object]) -> None:
+        """Write the content behind format and key, atomically."""
+        write_json(self.path, {"format": self.format, "key": self.key, **content})

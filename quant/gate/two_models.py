@@ -12,6 +12,7 @@ import numpy as np
 
 from quant.analysis.suspects import suspects
 from quant.calibration import Batch, batches, open_data, split
+from quant.calibration.selection.split import random_order
 from quant.calibration.sources.data import input_specs
 from quant.common.errors import InputError, QuantError
 from quant.common.progress import Progress
@@ -131,8 +132,7 @@ class OpenModels:
             )
         held_out = split(len(data), max(settings.calibrated, 1), len(data), settings.seed)[1]
         eligible = held_out if settings.calibrated else list(range(len(data)))
-        random = np.random.PCG64(settings.seed).random_raw(len(eligible))
-        order = [eligible[int(i)] for i in np.argsort(random, kind="stable")][:count]
+        order = [eligible[i] for i in random_order(len(eligible), settings.seed)[:count]]
         fixed = [s.shape[0] for s in specs if s.shape and s.shape[0] is not None]
         rows = fixed[0] if fixed else candidate.batch or BATCH
         if candidate.batch not in (None, rows):

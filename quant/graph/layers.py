@@ -6,6 +6,7 @@ __all__ = [
     "Layer",
     "absorbed",
     "bias_place",
+    "connected",
     "elements",
     "heads",
     "last_layers",
@@ -15,6 +16,7 @@ __all__ = [
     "weight_axis",
 ]
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
 
@@ -201,3 +203,28 @@ def bias_place(node: ir.Node) -> tuple[ir.Node, int] | None:
     fits = bool(shape) and shape[-1] == weight.shape[-1] == known.size
     own = len(bias.uses()) == 1 and not bias.is_graph_output()
     return (add, index) if fits and own else None
+
+
+def connected(names: Iterable[str], pairs: Iterable[tuple[str, str]]) -> list[list[str]]:
+    """Return the sets of names that pairs connect, each in the order of `names`, as are the sets.
+
+    A pair with a name that is not in `names` connects nothing.
+
+    >>> connected("abcd", [("d", "a"), ("b", "x")])
+    [['a', 'd'], ['b'], ['c']]
+    """
+    parent = {name: name for name in names}
+
+    def root(name: str) -> str:
+        while parent[name] != name:
+            parent[name] = parent[parent[name]]
+            name = parent[name]
+        return name
+
+    for a, b in pairs:
+        if a in parent and b in parent:
+            parent[root(a)] = root(b)
+    sets: dict[str, list[str]] = {}
+    for name in parent:
+        sets.setdefault(root(name), []).append(name)
+    return list(sets.values())

@@ -2,7 +2,6 @@
 
 __all__ = ["RUNTIMES", "measured_here"]
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib.util import find_spec
@@ -12,7 +11,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from quant.common.files import write_json
+from quant.common.files import KeyedFile
 from quant.common.fingerprint import digest
 from quant.cost.layer_costs import CostTable
 from quant.formats.precision import Precision
@@ -58,7 +57,8 @@ def measured_here(
         return None
     shapes = [f"{name}{list(x.shape)}" for name, x in sorted(feeds.items())]
     key = digest(graph.fingerprint, runtime, str(threads), *shapes)
-    known = _load(path, key)
+    file = KeyedFile(path=path, format=FORMAT, key=key)
+    known = file.read()
     if known is None:
         from quant.latency.measure import (
             measure_cost,  # here, for it starts processes' worth of work
@@ -66,15 +66,13 @@ def measured_here(
 
         table = measure_cost(graph, profile, target, feeds, runtime=runtime, threads=threads).table
         known = {
-            "format": FORMAT,
-            "key": key,
             "device": table.device,
             "assumptions": list(table.assumptions),
             "byte_ms": table.byte_ms,
             "convert_ms": table.convert_ms,
             "layers": [[*k, cost.milliseconds] for k, cost in table.layers.items()],
         }
-        write_json(path, known)
+        file.write(known)
     times = {(str(n), str(p)): float(ms) for n, p, ms in known["layers"]}
     return replace(
         base,
@@ -91,13 +89,3 @@ def measured_here(
 
 def _kernel(precision: Precision) -> Precision:
     return Precision.INT8 if precision.quantized else Precision.FLOAT32
-
-
-def _load(path: Path, key: str) -> dict[str, Any] | None:
-    """Return what an earlier run measured; None where the file is another's, broken or not there."""
-    try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        good = told["format"] == FORMAT and told["key"] == key
-        return told if good and isinstance(told["layers"], list) else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None

@@ -2,10 +2,7 @@
 
 __all__ = ["export", "load_module", "load_torch"]
 
-import importlib
-import sys
 import tempfile
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ import onnx_ir.passes.common as passes
 import torch
 
 from quant.common.errors import InputError, UnsupportedError
+from quant.common.named_object import named_object
 from quant.common.silence import silence
 
 DYNAMO_OPSET, SCRIPT_OPSET = 18, 17
@@ -134,7 +132,7 @@ def _exported(module: torch.nn.Module, example: Inputs, source: str) -> ir.Model
 
 def _build(source: str) -> tuple[torch.nn.Module, tuple[torch.Tensor, ...]]:
     """Return the module and its example inputs."""
-    made = factory = _find(source)
+    made = factory = named_object(source, source)
     if not isinstance(factory, torch.nn.Module):
         if not callable(factory):
             raise _no_module(source, factory)
@@ -169,30 +167,6 @@ def _no_module(source: str, seen: object) -> InputError:
     return InputError(
         f"{source}: The factory must give a torch.nn.Module, saw a {type(seen).__name__}. {HOW}"
     )
-
-
-def _find(source: str) -> Any:
-    """Import the module and return the object after the colon."""
-    name, _, path = source.partition(":")
-    folder = str(Path.cwd())
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-    try:
-        found: Any = importlib.import_module(name)
-    except Exception as error:
-        raise InputError(
-            f"{source}: The module '{name}' must be importable, and raised {type(error).__name__} "
-            f"'{_one_line(error)}'. Run from its folder, or install it."
-        ) from error
-    for part in path.split("."):
-        if not hasattr(found, part):
-            near = get_close_matches(part, dir(found), n=1)
-            mend = f"Did you mean '{near[0]}'?" if near else "Name a function or class that it has."
-            raise InputError(
-                f"{source}: The factory must be in the module, and '{name}' has no '{part}'. {mend}"
-            )
-        found = getattr(found, part)
-    return found
 
 
 def _one_line(error: Exception) -> str:

@@ -6,9 +6,6 @@ entry point in the group `quant.metrics`, or `--metric module:function` on the c
 
 __all__ = ["METRICS", "Metric", "find_metric", "score_batch"]
 
-import importlib
-import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -17,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quant.common.errors import InputError
+from quant.common.named_object import named_object
 from quant.common.registry import Registry
 
 Array = NDArray[Any]
@@ -120,14 +118,5 @@ def find_metric(name: str) -> Metric:
     """
     if ":" not in name:
         return METRICS[name]
-    module, _, attribute = name.partition(":")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        function = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise InputError(
-            f"--metric {name}: cannot be imported: {error}. Write module:function, with the module "
-            "in the current folder or installed."
-        ) from error
+    function = named_object(name, f"--metric {name}")
     return Metric(name=name, unit="", better="higher", score=function)

@@ -97,6 +97,29 @@ class TensorProfile:
         middles = self.start + np.arange(self.bins.size) + 0.5
         return np.asarray(middles * self.width, np.float64)
 
+    @property
+    def nonzero(self) -> NDArray[np.float64]:
+        """float64, `bins` without the exact zeros: every grid represents those exactly."""
+        counts = self.bins.astype(np.float64)
+        if self.zeros and self.start <= 0 < self.start + counts.size:
+            counts[-self.start] -= self.zeros
+        return counts
+
+    def quantiles(self, share: float) -> tuple[float, float]:
+        """Return the range that leaves at most `share` of the sampled elements beyond each end.
+
+        The ends are the outer edges of bins, within [low, high], so that never more is cut off than
+        was asked for. (low, high) without any element.
+        """
+        total = int(self.bins.sum())
+        if not total:
+            return self.low, self.high
+        below = np.cumsum(self.bins)
+        first = int(np.searchsorted(below, share * total, side="right"))
+        last = int(np.searchsorted(below, (1 - share) * total, side="left"))
+        lower, upper = (self.start + first) * self.width, (self.start + last + 1) * self.width
+        return max(self.low, lower), min(self.high, upper)
+
     def channel_mean(self, samples: int) -> NDArray[np.float64]:
         """Return float64 `[C]`: each channel's mean, every sample weighing the same."""
         total = (self.means[0] + self.means[1] * 2.0**-52) * 2.0**-8

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TypeGuard
 
 from quant.choose.precisions import makers
-from quant.graph.layers import Layer, layers, macs
+from quant.graph.layers import Layer, connected, layers, macs
 from quant.graph.prepared_graph import Graph, weight_of
 from quant.plan.tensor_plans import LayerPlan, Plan
 from quant.target.table import Target
@@ -110,24 +110,16 @@ def groups_of(graph: Graph, plans: Mapping[str, LayerPlan]) -> list[Group]:
     """
     every = [x for x in layers(graph) if x.name in plans and plans[x.name].quantized]
     made = makers(every)
-    parent = {layer.name: layer.name for layer in every}
-
-    def root(name: str) -> str:
-        while parent[name] != name:
-            parent[name] = parent[parent[name]]
-            name = parent[name]
-        return name
-
-    for layer in every:
-        if weight_of(layer.node) is not None:
-            continue
-        for value in layer.data:
-            if (maker := made.get(str(value.name))) is not None:
-                parent[root(layer.name)] = root(maker.name)
-    found: dict[str, list[Layer]] = {}
-    for layer in every:
-        found.setdefault(root(layer.name), []).append(layer)
-    return [_group(members) for members in found.values()]
+    pairs = [
+        (layer.name, made[str(value.name)].name)
+        for layer in every
+        if weight_of(layer.node) is None
+        for value in layer.data
+        if str(value.name) in made
+    ]
+    by_name = {layer.name: layer for layer in every}
+    sets = connected(by_name, pairs)
+    return [_group([by_name[name] for name in members]) for members in sets]
 
 
 def _group(members: Sequence[Layer]) -> Group:

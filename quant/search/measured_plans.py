@@ -2,7 +2,6 @@
 
 __all__ = ["MeasuredPlans", "PlanLimits", "PlanScore"]
 
-import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quant.common.errors import InputError
-from quant.common.files import write_json
+from quant.common.files import KeyedFile
 from quant.compare.comparison import Comparison
 from quant.search.knapsack import Assignment
 
@@ -113,8 +112,8 @@ class MeasuredPlans:
     """
 
     def __init__(self, path: Path, key: str, ask: Callable[[Assignment], PlanScore]) -> None:
-        self._path, self._key, self._ask = path, key, ask
-        self._known = _load(path, key)
+        self._file, self._ask = KeyedFile(path=path, format=FORMAT, key=key), ask
+        self._known = _load(self._file)
         self.order: list[Assignment] = []
 
     def known(self, chosen: Assignment) -> bool:
@@ -137,22 +136,19 @@ class MeasuredPlans:
 
     def _save(self) -> None:
         rows = [{"assignment": list(c), **asdict(a)} for c, a in sorted(self._known.items())]
-        write_json(self._path, {"format": FORMAT, "key": self._key, "answers": rows})
+        self._file.write({"answers": rows})
 
 
-def _load(path: Path, key: str) -> dict[Assignment, PlanScore]:
-    """Return what an earlier run measured; nothing where the file is another's or broken."""
+def _load(file: KeyedFile) -> dict[Assignment, PlanScore]:
+    """Return the scores of an earlier run; none where the file is of another search or broken."""
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        if told.get("format") != FORMAT or told.get("key") != key:
-            return {}
-        return dict(_row(row) for row in told["answers"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return dict(_row(row) for row in (file.read() or {"answers": ()})["answers"])
+    except (ValueError, KeyError, TypeError):
         return {}
 
 
 def _row(row: Mapping[str, Any]) -> tuple[Assignment, PlanScore]:
-    told = {name: row[name] for name in ("sqnr_db", "drop", "margin", "metric", "samples")}
-    if told["sqnr_db"] is None:
-        told["sqnr_db"] = math.nan
-    return tuple(int(k) for k in row["assignment"]), PlanScore(**told)
+    score = {name: row[name] for name in ("sqnr_db", "drop", "margin", "metric", "samples")}
+    if score["sqnr_db"] is None:
+        score["sqnr_db"] = math.nan
+    return tuple(int(k) for k in row["assignment"]), PlanScore(**score)

@@ -141,18 +141,18 @@ def test_a_csv_file_labels_items(spec: Spec, tmp_path: Path) -> None:
         (
             "sick_:f",
             (
-                "sick_:f: it failed with 'ModuleNotFoundError: No module named "
+                "sick_:f: importing 'sick_' failed with 'ModuleNotFoundError: No module named "
                 "'not_there_''. --debug shows where."
             ),
         ),
         (
             "crash_:f",
             (
-                "crash_:f: it failed with 'ZeroDivisionError: division by zero'. "
+                "crash_:f: importing 'crash_' failed with 'ZeroDivisionError: division by zero'. "
                 "--debug shows where."
             ),
         ),
-        ("mine_:nope", "mine_:nope: 'nope' is no function of 'mine_'. Mend the name."),
+        ("mine_:nope", "mine_:nope: 'mine_' has no 'nope'. Did you mean 'np'?"),
         (
             "mine_:number",
             (

@@ -74,7 +74,7 @@ def test_what_is_only_looked_up_imports_nothing_heavy(
         (["--metric", "top3"], "error: No metric is named 'top3'. Did you mean 'top5'?"),
         (
             ["--metric", "nowhere:score"],
-            "error: --metric nowhere:score: cannot be imported: No mod",
+            "error: --metric nowhere:score: no module is named 'nowhere', neither",
         ),
         (["--samples", "0"], "error: --samples: must be 1 or more, saw 0. Raise it."),
         (["--max-bad", "7"], "error: --max-bad: must be from 0 to 1, saw 7.0. Write 0.05 for 5 %."),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from quant.common.errors import InputError
-from quant.common.files import atomic, write_json, write_text
+from quant.common.files import KeyedFile, atomic, write_json, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -137,3 +137,17 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
     assert str(caught.value) == (
         f"{tmp_path}: a file is wanted, and this is a folder. Add a name to --out."
     )
+
+
+def test_a_keyed_file_is_read_by_its_own_key_alone(tmp_path: Path) -> None:
+    """What was measured on other samples, by another version or half written is measured anew."""
+    file = KeyedFile(path=tmp_path / "a.json", format="f-1", key="k")
+    assert file.read() is None
+    file.write({"rows": [1, 2]})
+
+    assert file.read() == {"format": "f-1", "key": "k", "rows": [1, 2]}
+    assert KeyedFile(path=file.path, format="f-1", key="other").read() is None
+    assert KeyedFile(path=file.path, format="f-2", key="k").read() is None
+    for text in ("{", "[]"):
+        file.path.write_text(text)
+        assert file.read() is None

@@ -432,10 +432,7 @@ HOW = (
         ("tinynet:words", f"The factory must give a torch.nn.Module, saw a str. {HOW}"),
         (
             "tinynet:MODULE_NAME",
-            (
-                "The factory must be in the module, and 'tinynet' has no 'MODULE_NAME'. "
-                "Name a function or class that it has."
-            ),
+            ("'tinynet' has no 'MODULE_NAME'. Name a function or class that it has."),
         ),
         (
             "tinynet:failing",
@@ -446,13 +443,13 @@ HOW = (
         ),
         (
             "tinynet:pear",
-            "The factory must be in the module, and 'tinynet' has no 'pear'. Did you mean 'pair'?",
+            "'tinynet' has no 'pear'. Did you mean 'pair'?",
         ),
         (
             "tinynett:pair",
             (
-                "The module 'tinynett' must be importable, and raised ModuleNotFoundError "
-                "'No module named \"tinynett\"'. Run from its folder, or install it."
+                "no module is named 'tinynett', neither installed nor in the current folder. "
+                "Mend the name, or change to its folder."
             ),
         ),
     ],

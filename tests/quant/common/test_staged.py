@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from quant.common.errors import InputError
-from quant.common.files import whole
+from quant.common.files import staged
 
 
 def tree(folder: Path) -> dict[str, str]:
@@ -24,10 +24,10 @@ def fill(folder: Path, **files: str) -> None:
 def test_files_and_folders_replace_their_namesakes_and_others_stay(tmp_path: Path) -> None:
     """A second export with fewer pictures must not leave some of the first."""
     out = tmp_path / "a" / "nnie"
-    with whole(out, ["n.cfg"]) as scratch:
+    with staged(out, ["n.cfg"]) as scratch:
         fill(scratch, n_cfg="1", images__1="a", images__2="b", tail="t")
     fill(out, plan="kept")
-    with whole(out, ["n.cfg"], stale=["tail"]) as scratch:
+    with staged(out, ["n.cfg"], stale=["tail"]) as scratch:
         fill(scratch, n_cfg="2", images__1="c")
 
     assert tree(tmp_path) == {"a/nnie/n.cfg": "2", "a/nnie/images/1": "c", "a/nnie/plan": "kept"}
@@ -35,7 +35,7 @@ def test_files_and_folders_replace_their_namesakes_and_others_stay(tmp_path: Pat
 
 def test_a_failure_leaves_the_folder_as_it_was(tmp_path: Path) -> None:
     fill(tmp_path / "x", n_cfg="1")
-    with pytest.raises(TypeError), whole(tmp_path / "x", ["n.cfg"]) as scratch:
+    with pytest.raises(TypeError), staged(tmp_path / "x", ["n.cfg"]) as scratch:
         fill(scratch, n_cfg="2", wrong=None)  # type: ignore[arg-type]
 
     assert tree(tmp_path) == {"x/n.cfg": "1"}
@@ -59,7 +59,7 @@ def test_killed_between_two_moves_it_has_no_configuration(
         move(old, new)
 
     monkeypatch.setattr(os, "replace", stops)
-    with pytest.raises(KeyboardInterrupt), whole(tmp_path / "x", ["n.cfg"]) as scratch:
+    with pytest.raises(KeyboardInterrupt), staged(tmp_path / "x", ["n.cfg"]) as scratch:
         fill(scratch, n_cfg="2", net="2", weights="2")
 
     assert moved == ["n.cfg", "net", "weights"]
@@ -68,13 +68,13 @@ def test_killed_between_two_moves_it_has_no_configuration(
 
 def test_a_folder_that_cannot_be_is_refused(tmp_path: Path) -> None:
     fill(tmp_path, file="1")
-    with pytest.raises(InputError) as caught, whole(tmp_path / "file", ["n.cfg"]) as scratch:
+    with pytest.raises(InputError) as caught, staged(tmp_path / "file", ["n.cfg"]) as scratch:
         fill(scratch, n_cfg="2")
 
     assert str(caught.value) == (
-        f"{tmp_path / 'file'}: cannot be written: File exists. Choose another --out."
+        f"{tmp_path / 'file'}: a folder is wanted, and this is a file. Choose another --out."
     )
-    with pytest.raises(InputError) as caught, whole(tmp_path / "file" / "x", ["n.cfg"]):
+    with pytest.raises(InputError) as caught, staged(tmp_path / "file" / "x", ["n.cfg"]):
         pass
 
     assert str(caught.value) == (
