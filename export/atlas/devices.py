@@ -1,4 +1,4 @@
-"""Atlas's devices: the rates of the cube unit, and what its memory moves."""
+"""Atlas's devices: the peak rates of the cube unit, and the memory bandwidth."""
 
 __all__ = ["DEVICES"]
 

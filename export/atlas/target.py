@@ -55,9 +55,9 @@ def _check_export(path: Path, deployment: "Deployment") -> list[Finding]:
 
 
 def _settled(graph: "Graph", plan: "Plan") -> "Plan":
-    from quant.export.atlas.graph.prepared import settled
+    from quant.export.atlas.graph.prepared import finalized_plan
 
-    return settled(graph, plan)
+    return finalized_plan(graph, plan)
 
 
 ATLAS = Target(

@@ -1,4 +1,4 @@
-"""Write the folder of an Atlas export: models, record, scripts and a page that says what to run."""
+"""Write the folder of an Atlas export: models, record, scripts and DEPLOY.md."""
 
 __all__ = ["write_folder"]
 
@@ -18,10 +18,10 @@ from quant.export.atlas.files.build_scripts import atc_script, input_shape
 from quant.export.atlas.files.deploy_page import Page, page_text
 from quant.export.atlas.files.record import record_text
 from quant.export.atlas.graph.deploy_model import deploy_model
-from quant.export.atlas.graph.edit import corrected
+from quant.export.atlas.graph.edit import with_bias_shifts
 from quant.export.atlas.graph.integer_layers import integer_layers
-from quant.export.atlas.graph.lower_opset import least_opset, lowered
-from quant.export.atlas.graph.prepared import bound_graph, bound_plan, without_refused
+from quant.export.atlas.graph.lower_opset import in_lowest_opset, lowest_opset
+from quant.export.atlas.graph.prepared import fixed_graph, fixed_plan, without_refused
 from quant.export.atlas.version import SOC_VERSION
 from quant.export.qdq.save import save_checked
 from quant.graph.prepared_graph import PROTO_LIMIT, Graph, model_bytes
@@ -32,51 +32,54 @@ from quant.target.table import Exported
 
 
 def write_folder(graph: Graph, plan: Plan, folder: Path, deployment: Deployment) -> Exported:
-    """Write every file of the target but plan, simulation and findings.
+    """Write every file of the export except plan, simulation and findings.
 
     Raises:
         UnsupportedError: A layer cannot be INT8 and `allow_fallback` is off, an operator is in no
             opset up to 18, or an input has a size or a name that ATC does not take.
     """
     place = graph.source or graph.name
+    fixed = fixed_graph(graph, deployment)
+    graph, plan = fixed, fixed_plan(plan, graph, fixed)
     soc_version = SOC_VERSION.of(deployment.versions)
-    whole = bound_graph(graph, deployment)
-    graph, plan = whole, bound_plan(plan, graph, whole)
     refused: dict[str, str] = {}
     if deployment.allow_fallback:
         plan, refused = without_refused(graph, plan)
     shape = input_shape(graph)
-    shifted = corrected(graph, plan)
-    every = integer_layers(shifted, plan)
-    opset, above = least_opset(shifted, place)
+    shifted = with_bias_shifts(graph, plan)
+    layers = integer_layers(shifted, plan)
+    opset, opset_reason = lowest_opset(shifted, place)
     deployed = deploy_model(graph, plan)
     names = [node.name for node in deployed.graph.node]
     aipp = aipp_of(graph, deployment.preprocess)
-    keep = keep_dtype_text(graph, plan, every, names)
+    keep_dtype = keep_dtype_text(graph, plan, layers, names)
     script = atc_script(
-        graph, soc_version, aipp=not isinstance(aipp, str), keep_dtype=keep is not None
+        graph,
+        soc_version,
+        aipp=not isinstance(aipp, str),
+        keep_dtype=keep_dtype is not None,
     )
     page = Page(
         graph=graph,
         plan=plan,
         deployment=deployment,
-        layers=tuple(every),
+        layers=tuple(layers),
         refused=tuple(refused),
         aipp=aipp,
         shape=shape,
         opset=opset,
-        above=above,
-        keeps=keep is not None,
+        opset_reason=opset_reason,
+        has_keep_dtype=keep_dtype is not None,
     )
-    floats = lowered(shifted, place)
+    floats = in_lowest_opset(shifted, place)
     _check_lowered(shifted, floats, place)
     _save(deployed, folder / "deploy_model.onnx")
     save_checked(floats, folder / "float_model.onnx")
     texts = {
-        "record.txt": record_text(every, soc_version),
-        "quant.cfg": quant_cfg_text(graph, every),
+        "record.txt": record_text(layers, soc_version),
+        "quant.cfg": quant_cfg_text(graph, layers),
         "aipp.cfg": None if isinstance(aipp, str) else aipp_text(aipp),
-        "keep_dtype.cfg": keep,
+        "keep_dtype.cfg": keep_dtype,
         "atc.sh": script,
         "DEPLOY.md": page_text(page),
     }
@@ -91,7 +94,7 @@ def write_folder(graph: Graph, plan: Plan, folder: Path, deployment: Deployment)
 
 
 def _check_lowered(original: ir.Model, floats: ir.Model, place: str) -> None:
-    """Hold the graph in its lower opset against the one it came from, on one seeded sample.
+    """Compare the graph in its lower opset with the original, on one seeded sample.
 
     Raises:
         UnsupportedError: ONNX Runtime computes another output.
@@ -102,23 +105,23 @@ def _check_lowered(original: ir.Model, floats: ir.Model, place: str) -> None:
     rng = np.random.default_rng(0)
     inputs = [v for v in original.graph.inputs if not v.is_initializer()]
     feed = {str(v.name): _sample(v, rng) for v in inputs}
-    found = parity(original, Graph(floats, "lowered"), [feed])
-    if not found <= LIMIT:
+    difference = parity(original, Graph(floats, "lowered"), [feed])
+    if not difference <= LIMIT:
         raise UnsupportedError(
             f"{place}: opset {versions[0]} in opset {versions[1]} must give the same numbers, saw a "
-            f"relative difference of {found:.3g}, limit {LIMIT:g}. Export the model with opset 11."
+            f"relative difference of {difference:.3g}, limit {LIMIT:g}. Export the model with opset 11."
         )
 
 
 def _sample(value: ir.Value, rng: np.random.Generator) -> NDArray[Any]:
-    """Return one sample of an input; integers are not negative, for they may be indices."""
+    """Return one sample of an input; integers are not negative, because they may be indices."""
     array = rng.normal(size=[d if isinstance(d, int) else 1 for d in value.shape or ()])
     dtype = value.dtype or ir.DataType.FLOAT
     return (array if dtype.is_floating_point() else np.abs(array)).astype(dtype.numpy())
 
 
 def _facts(page: Page) -> dict[str, object]:
-    """Return what `run.json` says of the export."""
+    """Return the facts about the export that `run.json` holds."""
     return {
         "opset": page.opset,
         "int8_layers": len(page.layers),

@@ -1,4 +1,4 @@
-"""Rules about inputs, atc.sh, aipp.cfg and weights in files of their own."""
+"""Check inputs, outputs, atc.sh, aipp.cfg and external weight files: rules 24, 26, 27 and 30."""
 
 __all__ = ["aipp_findings", "external_findings", "io_findings", "script_findings"]
 
@@ -11,20 +11,20 @@ from pathlib import Path
 import onnx
 
 from quant.export.atlas.check.graph import external_files
-from quant.export.atlas.check.view import Found, View, found
+from quant.export.atlas.check.view import Findings, View, found
 
 AGAIN = "Export the model again."
 SCRIPT, AIPP = "file 'atc.sh'", "file 'aipp.cfg'"
 NORMALIZING = ("Sub", "Add", "Mul", "Div", "BatchNormalization")
 
 
-def io_findings(view: View, floats: onnx.ModelProto | None, *, script: bool) -> Found:
+def io_findings(view: View, floats: onnx.ModelProto | None, *, script: bool) -> Findings:
     """Yield the findings of rule 24.
 
     Args:
         view: The deploy model.
-        floats: float_model.onnx, for the names; None when it is not there.
-        script: There is an atc.sh, whose --input_shape fixes the sizes.
+        floats: float_model.onnx, for the names; None when the folder has none.
+        script: The folder has an atc.sh, whose --input_shape fixes the sizes.
     """
     graph = view.model.graph
     inputs = [v for v in graph.input if v.name not in view.constants]
@@ -47,8 +47,11 @@ def io_findings(view: View, floats: onnx.ModelProto | None, *, script: bool) -> 
             ("input", inputs, floats.graph.input),
             ("output", graph.output, floats.graph.output),
         ):
-            held = {i.name for i in floats.graph.initializer}
-            names, wanted = [v.name for v in mine], [v.name for v in theirs if v.name not in held]
+            initializers = {i.name for i in floats.graph.initializer}
+            names, wanted = (
+                [v.name for v in mine],
+                [v.name for v in theirs if v.name not in initializers],
+            )
             if names != wanted:
                 saw, want = f"graph {kind_}s {names}", f"those of float_model.onnx, {wanted}"
                 yield found(24, "error", view.file, saw, want, AGAIN)
@@ -68,40 +71,40 @@ def _atc_arguments(text: str) -> dict[str, str]:
     return {}
 
 
-def script_findings(view: View, text: str) -> Found:
+def script_findings(view: View, text: str) -> Findings:
     """Yield the findings of rule 26."""
-    told = _atc_arguments(text)
-    if told.get("framework") != "5":
-        saw = f"--framework={told.get('framework', '')}"
+    options = _atc_arguments(text)
+    if options.get("framework") != "5":
+        saw = f"--framework={options.get('framework', '')}"
         yield found(26, "error", SCRIPT, saw, "--framework=5, which is ONNX", AGAIN)
-    if not told.get("soc_version", "").strip():
+    if not options.get("soc_version", "").strip():
         saw, wanted = "no --soc_version", "the chip, such as Ascend310"
         yield found(26, "error", SCRIPT, saw, wanted, "Export with --soc-version.")
-    given: dict[str, list[str]] = {}
-    for part in told.get("input_shape", "").split(";"):
+    shapes: dict[str, list[str]] = {}
+    for part in options.get("input_shape", "").split(";"):
         name, _, listed = part.rpartition(":")
-        given[name] = listed.split(",")
+        shapes[name] = listed.split(",")
     wanted_names = [v.name for v in view.model.graph.input if v.name not in view.constants]
-    if sorted(given) != sorted(wanted_names):
-        saw = f"--input_shape of {sorted(given)}"
+    if sorted(shapes) != sorted(wanted_names):
+        saw = f"--input_shape of {sorted(shapes)}"
         yield found(26, "error", SCRIPT, saw, f"the inputs {sorted(wanted_names)}", AGAIN)
         return
     for value in view.model.graph.input:
-        sizes, dims = given.get(value.name, []), value.type.tensor_type.shape.dim
+        sizes, dims = shapes.get(value.name, []), value.type.tensor_type.shape.dim
         fits = len(sizes) == len(dims) and all(
             s.isdigit() and (not d.dim_value or int(s) == d.dim_value)
             for s, d in zip(sizes, dims, strict=False)
         )
-        if value.name in given and not fits:
+        if value.name in shapes and not fits:
             saw = f"--input_shape {','.join(sizes)} for '{value.name}'"
             wanted = str([d.dim_value or d.dim_param or "?" for d in dims])
             yield found(26, "error", SCRIPT, saw, f"the sizes {wanted}", AGAIN)
 
 
-def aipp_findings(view: View, text: str, script: str | None) -> Found:
+def aipp_findings(view: View, text: str, script: str | None) -> Findings:
     """Yield the findings of rule 27."""
-    told = dict(re.findall(r"^\s*(\w+)\s*:\s*(\S+)\s*$", text, re.MULTILINE))
-    for name, value in told.items():
+    settings = dict(re.findall(r"^\s*(\w+)\s*:\s*(\S+)\s*$", text, re.MULTILINE))
+    for name, value in settings.items():
         if name.startswith("mean_chn") and not (value.isdigit() and int(value) <= 255):
             mend = "Put the fraction into min_chn."
             yield found(27, "error", AIPP, f"{name} {value}", "an integer, 0 to 255", mend)
@@ -110,18 +113,18 @@ def aipp_findings(view: View, text: str, script: str | None) -> Found:
     if script is not None and "input_fp16_nodes" in _atc_arguments(script):
         saw = "--input_fp16_nodes with AIPP"
         yield found(27, "error", SCRIPT, saw, "one of them (ATC's E10034)", "Remove the flag.")
-    if _changes(told):
-        yield from _twice(view)
+    if _changes(settings):
+        yield from _normalized_twice(view)
 
 
-def _changes(told: Mapping[str, str]) -> bool:
+def _changes(settings: Mapping[str, str]) -> bool:
     """Return whether an AIPP normalizes at all."""
-    zero = [v for k, v in told.items() if k.startswith(("mean_chn", "min_chn"))]
-    one = [v for k, v in told.items() if k.startswith("var_reci")]
-    return any(_number(v) != 0 for v in zero) or any(_number(v) != 1 for v in one)
+    means = [v for k, v in settings.items() if k.startswith(("mean_chn", "min_chn"))]
+    factors = [v for k, v in settings.items() if k.startswith("var_reci")]
+    return any(_number(v) != 0 for v in means) or any(_number(v) != 1 for v in factors)
 
 
-def _twice(view: View) -> Found:
+def _normalized_twice(view: View) -> Findings:
     inputs = [v.name for v in view.model.graph.input if v.name not in view.constants]
     for name in inputs:
         for node, index in view.readers.get(name, []):
@@ -138,7 +141,7 @@ def _number(text: str) -> float:
         return math.nan
 
 
-def external_findings(model: onnx.ModelProto, path: Path) -> Found:
+def external_findings(model: onnx.ModelProto, path: Path) -> Findings:
     """Yield the findings of rule 30."""
     for tensor, name in external_files(model):
         if not name or not (path.parent / name).is_file():

@@ -1,4 +1,4 @@
-"""Rule 28: the deploy model, interpreted, against its simulation and against the float model."""
+"""Rule 28: compare the interpreted deploy model with its simulation and with the float model."""
 
 __all__ = ["run_findings"]
 
@@ -11,27 +11,27 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quant.common.errors import QuantError
+from quant.export.atlas.check.integrity import shapes_of
 from quant.export.atlas.check.interpret import interpret
-from quant.export.atlas.check.sound import shapes_of
-from quant.export.atlas.check.view import Found, View, found
+from quant.export.atlas.check.view import Findings, View, found
 from quant.graph.session import FAILURES, open_session
 from quant.metrics.squared_error import sqnr
 from quant.target.deployment import SampleReader
 
 LIMIT_DB = 20.0
-"""8 bits give some 30 dB on a few layers; below this a grid is wrong. Ours."""
+"""8 bits give some 30 dB on a few layers; below this limit a grid is wrong. The limit is ours."""
 
-SAME_DB = 60.0
-"""Between two float32 kernels of one float layer, of which a quantizer may flip a last bit. Ours."""
+SAME_LAYER_DB = 60.0
+"""SQNR of two float32 kernels of one layer, whose last bits a quantizer may flip. Limit of ours."""
 
 AGAIN = "Export the model again."
-MOST_MACS = 5e9
-"""Multiply-accumulates of one sample up to which the interpreter is run; ours, some seconds."""
+MAX_MACS = 5e9
+"""Multiply-accumulates of one sample up to which the interpreter is run: some seconds."""
 
 SEED = 20
 SAMPLES = 4
 
-BROKEN: tuple[type[Exception], ...] = (
+RUN_ERRORS: tuple[type[Exception], ...] = (
     QuantError,
     *FAILURES,
     KeyError,
@@ -40,36 +40,38 @@ BROKEN: tuple[type[Exception], ...] = (
     AttributeError,
     TypeError,
 )
-"""What running a model raises whose attributes or shapes do not fit."""
+"""Errors of a run whose attributes or shapes do not fit."""
 
 
 def run_findings(
     view: View,
-    whole: onnx.ModelProto | None,
+    simulation: onnx.ModelProto | None,
     floats: onnx.ModelProto | None,
     samples: SampleReader | None,
-) -> Found:
-    """Yield what runs show; nothing when there is nothing to compare.
+) -> Findings:
+    """Yield the findings of runs; there are none without a model to compare with.
 
     Args:
         view: The deploy model.
-        whole: simulated.onnx, which must give equal bits on any input.
-        floats: float_model.onnx, which must be near on real samples: noise saturates everything.
+        simulation: simulated.onnx, whose outputs must be equal bit for bit on any input.
+        floats: float_model.onnx, whose outputs must be near on real samples; noise would saturate.
         samples: Calibration samples; None leaves `floats` out.
     """
     count = _macs(view)
-    if count > MOST_MACS:
+    if count > MAX_MACS:
         saw = f"{count / 1e9:.1f} GMAC, which the interpreter would take minutes for"
         mend = "Run the export's simulated.onnx on samples of yours."
-        yield found(28, "info", view.file, saw, f"{MOST_MACS / 1e9:g} GMAC or less", mend)
+        yield found(28, "info", view.file, saw, f"{MAX_MACS / 1e9:g} GMAC or less", mend)
         return
     try:
-        if whole is not None:
+        if simulation is not None:
             feeds = _noise(view)
-            yield from _same(view, interpret(view.model, feeds), _run(whole, feeds))
+            yield from _simulation_findings(
+                view, interpret(view.model, feeds), _run(simulation, feeds)
+            )
         if floats is not None and samples is not None:
-            yield from _near(view, floats, samples)
-    except BROKEN as error:
+            yield from _float_findings(view, floats, samples)
+    except RUN_ERRORS as error:
         saw = f"a model that does not run: {' '.join(str(error).split())}"
         yield found(28, "warning", view.file, saw, "a run on seeded inputs", AGAIN)
 
@@ -89,7 +91,7 @@ def _macs(view: View) -> int:
 
 
 def _noise(view: View) -> dict[str, NDArray[Any]]:
-    """Return one sample over the range of each input's quantizer, dynamic sizes 1."""
+    """Return one random sample over the range of each input's quantizer; dynamic sizes are 1."""
     rng = np.random.default_rng(SEED)
     feeds = {}
     for value in view.model.graph.input:
@@ -99,9 +101,9 @@ def _noise(view: View) -> dict[str, NDArray[Any]]:
         low, high = -1.0, 1.0
         for node, _ in view.readers.get(value.name, []):
             if node.op_type == "AscendQuant":
-                told = view.told(node)
-                low = (-128 - told["offset"]) / told["scale"]
-                high = (127 - told["offset"]) / told["scale"]
+                attributes = view.attributes_of(node)
+                low = (-128 - attributes["offset"]) / attributes["scale"]
+                high = (127 - attributes["offset"]) / attributes["scale"]
         feeds[value.name] = rng.uniform(low, high, shape).astype(np.float32)
     return feeds
 
@@ -112,37 +114,41 @@ def _run(model: onnx.ModelProto, feeds: dict[str, NDArray[Any]]) -> dict[str, ND
     return dict(zip(names, session.run(names, feeds), strict=True))
 
 
-def _same(view: View, made: dict[str, NDArray[Any]], whole: dict[str, NDArray[Any]]) -> Found:
+def _simulation_findings(
+    view: View, deployed: dict[str, NDArray[Any]], simulated: dict[str, NDArray[Any]]
+) -> Findings:
     floating = any(
         n.op_type in ("Conv", "ConvTranspose", "Gemm", "MatMul") and n not in view.integer
         for n in view.nodes
     )
-    for name, array in made.items():
-        other = whole.get(name)
-        if other is not None and np.array_equal(array, other, equal_nan=True):
+    for name, array in deployed.items():
+        expected = simulated.get(name)
+        if expected is not None and np.array_equal(array, expected, equal_nan=True):
             continue
-        if other is not None and floating and sqnr(array, other) > SAME_DB:
+        if expected is not None and floating and sqnr(array, expected) > SAME_LAYER_DB:
             continue
-        gap = np.inf if other is None or other.shape != array.shape else _gap(array, other)
-        saw = f"a difference of {gap:.3g} between deploy_model.onnx and simulated.onnx"
+        difference = (
+            np.inf if expected is None or expected.shape != array.shape else _gap(array, expected)
+        )
+        saw = f"a difference of {difference:.3g} between deploy_model.onnx and simulated.onnx"
         yield found(28, "error", f"tensor '{name}'", saw, "equal bits", AGAIN)
 
 
-def _near(view: View, floats: onnx.ModelProto, samples: SampleReader) -> Found:
-    made: dict[str, list[NDArray[Any]]] = {}
-    wanted: dict[str, list[NDArray[Any]]] = {}
+def _float_findings(view: View, floats: onnx.ModelProto, samples: SampleReader) -> Findings:
+    deployed: dict[str, list[NDArray[Any]]] = {}
+    expected: dict[str, list[NDArray[Any]]] = {}
     for _, arrays in samples(SAMPLES):
         feeds = {name: np.asarray(array)[None] for name, array in arrays.items()}
-        for found_, outputs in (
-            (made, interpret(view.model, feeds)),
-            (wanted, _run(floats, feeds)),
+        for table, outputs in (
+            (deployed, interpret(view.model, feeds)),
+            (expected, _run(floats, feeds)),
         ):
             for name, array in outputs.items():
-                found_.setdefault(name, []).append(array.reshape(-1))
-    for name, parts in wanted.items():
+                table.setdefault(name, []).append(array.reshape(-1))
+    for name, parts in expected.items():
         if parts[0].dtype.kind != "f":
             continue
-        ratio = sqnr(np.concatenate(parts), np.concatenate(made[name]))
+        ratio = sqnr(np.concatenate(parts), np.concatenate(deployed[name]))
         if not ratio >= LIMIT_DB:
             saw = f"{ratio:.1f} dB against float_model.onnx on {len(parts)} samples"
             mend = "The table of layers says which of them lose it."

@@ -1,4 +1,4 @@
-"""Rules about INT8 layers: their weights, biases, sums and forms."""
+"""Check INT8 layers: weights, biases, scales, sums, and forms that have a kernel."""
 
 __all__ = ["layer_findings"]
 
@@ -9,16 +9,16 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from quant.export.atlas.check.sound import shapes_of
-from quant.export.atlas.check.view import Found, View, found
-from quant.export.atlas.graph.limits import NARROW
+from quant.export.atlas.check.integrity import shapes_of
+from quant.export.atlas.check.view import Findings, View, found
+from quant.export.atlas.graph.limits import NARROW_CHANNELS
 
 AGAIN = "Export the model again."
 FLOATING = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
 INT8, INT32 = onnx.TensorProto.INT8, onnx.TensorProto.INT32
 
 
-def layer_findings(view: View) -> Found:
+def layer_findings(view: View) -> Findings:
     """Yield the findings of rules 12, 14, 15, 16, 17, 19 and 20."""
     shapes = shapes_of(view.model)
     for node in view.integer:
@@ -29,17 +29,17 @@ def layer_findings(view: View) -> Found:
         yield from _form(view, node, shapes.get(node.input[0]))
     for name, tensor in view.constants.items():
         if tensor.data_type == INT8:
-            yield from _strangers(view, name)
+            yield from _int8_readers(view, name)
 
 
 def _name(kind: int) -> str:
     return str(onnx.TensorProto.DataType.Name(kind))
 
 
-def _weight(view: View, node: onnx.NodeProto) -> Found:
+def _weight(view: View, node: onnx.NodeProto) -> Findings:
     if node.op_type == "AveragePool":
         return
-    tensor, told = view.constant(node, 1), view.told(node)
+    tensor, attributes = view.constant(node, 1), view.attributes_of(node)
     if tensor is None:
         yield found(14, "error", node, "a weight that is no initializer", "int8", AGAIN)
         return
@@ -48,33 +48,33 @@ def _weight(view: View, node: onnx.NodeProto) -> Found:
     elif tensor.data_type != INT8:
         yield found(14, "error", node, f"a {_name(tensor.data_type)} weight", "INT8", AGAIN)
     dims = list(tensor.dims)
-    if node.op_type == "Gemm" and (told.get("transA", 0) or told.get("transB", 0)):
+    if node.op_type == "Gemm" and (attributes.get("transA", 0) or attributes.get("transB", 0)):
         mend = "Transpose the weight itself."
         yield found(14, "error", node, "transA or transB", "both 0, a weight [K, N]", mend)
     if node.op_type in ("Gemm", "MatMul") and len(dims) != 2:
         yield found(14, "error", node, f"a weight of shape {dims}", "two axes", AGAIN)
-    kernel = told.get("kernel_shape")
+    kernel = attributes.get("kernel_shape")
     if kernel is not None and list(kernel) != dims[2:]:
         saw = f"a weight of shape {dims} with kernel_shape {list(kernel)}"
         yield found(14, "error", node, saw, "the shape of the float weight", AGAIN)
 
 
-def _channels(node: onnx.NodeProto, told: dict[str, Any], dims: Sequence[int]) -> int:
+def _channels(node: onnx.NodeProto, attributes: dict[str, Any], dims: Sequence[int]) -> int:
     """Return the number of output channels."""
     if node.op_type == "ConvTranspose":
-        return int(dims[1] * told.get("group", 1))
+        return int(dims[1] * attributes.get("group", 1))
     return int(dims[0] if node.op_type == "Conv" else dims[-1])
 
 
-def _bias(view: View, node: onnx.NodeProto) -> Found:
-    last, weight = view.last(node), view.constant(node, 1)
-    if last is not node:
-        index = 1 if last.input[0] == node.output[0] else 0
-        tensor = view.constant(last, index)
+def _bias(view: View, node: onnx.NodeProto) -> Findings:
+    end, weight = view.last_node(node), view.constant(node, 1)
+    if end is not node:
+        index = 1 if end.input[0] == node.output[0] else 0
+        tensor = view.constant(end, index)
     else:
         index, tensor = 2, view.constant(node, 2)
     if tensor is None or weight is None:
-        if last is not node or (len(node.input) > 2 and node.input[2]):
+        if end is not node or (len(node.input) > 2 and node.input[2]):
             yield found(15, "error", node, "a bias that is no initializer", "int32", AGAIN)
         return
     if tensor.data_type in FLOATING:
@@ -83,17 +83,17 @@ def _bias(view: View, node: onnx.NodeProto) -> Found:
     if tensor.data_type != INT32:
         yield found(15, "error", node, f"a {_name(tensor.data_type)} bias", "INT32", AGAIN)
         return
-    channels = _channels(node, view.told(node), list(weight.dims))
+    channels = _channels(node, view.attributes_of(node), list(weight.dims))
     if list(tensor.dims) != [channels]:
         saw = f"a bias of shape {list(tensor.dims)}"
         yield found(15, "error", node, saw, f"[{channels}]", AGAIN)
-    most = np.abs(onnx.numpy_helper.to_array(tensor).astype(np.int64)).max(initial=0)
-    if most > 2**30:
+    largest = np.abs(onnx.numpy_helper.to_array(tensor).astype(np.int64)).max(initial=0)
+    if largest > 2**30:
         mend = "Give the weight a greater scale, or keep the layer float."
-        yield found(15, "warning", node, f"a bias of {most}", "at most 2**30", mend)
+        yield found(15, "warning", node, f"a bias of {largest}", "at most 2**30", mend)
 
 
-def _scales(view: View, node: onnx.NodeProto) -> Found:
+def _scales(view: View, node: onnx.NodeProto) -> Findings:
     dequantizer = view.dequantizer(node)
     stored = view.array(dequantizer, 1) if dequantizer is not None else None
     weight = view.constant(node, 1)
@@ -101,46 +101,48 @@ def _scales(view: View, node: onnx.NodeProto) -> Found:
         return
     allowed = [1]
     if node.op_type in ("Conv", "ConvTranspose") and weight is not None:
-        allowed.append(_channels(node, view.told(node), list(weight.dims)))
+        allowed.append(_channels(node, view.attributes_of(node), list(weight.dims)))
     if stored.size not in allowed:
         wanted = " or ".join(map(str, allowed))
         yield found(12, "error", node, f"{stored.size} deq_scales", wanted, AGAIN)
 
 
-def _rows(node: onnx.NodeProto, told: dict[str, Any], weight: NDArray[Any]) -> NDArray[np.int64]:
+def _rows(
+    node: onnx.NodeProto, attributes: dict[str, Any], weight: NDArray[Any]
+) -> NDArray[np.int64]:
     """Return a weight as `[output channels, elements]`."""
-    wide = weight.astype(np.int64)
+    integers = weight.astype(np.int64)
     if node.op_type == "Conv":
-        return wide.reshape(len(wide), -1)
+        return integers.reshape(len(integers), -1)
     if node.op_type == "ConvTranspose":
-        group = told.get("group", 1)
-        parts = wide.reshape(group, len(wide) // group, wide.shape[1], -1)
-        return parts.transpose(0, 2, 1, 3).reshape(group * wide.shape[1], -1)
-    return wide.T
+        group = attributes.get("group", 1)
+        parts = integers.reshape(group, len(integers) // group, integers.shape[1], -1)
+        return parts.transpose(0, 2, 1, 3).reshape(group * integers.shape[1], -1)
+    return integers.T
 
 
-def _sums(view: View, node: onnx.NodeProto) -> Found:
+def _sums(view: View, node: onnx.NodeProto) -> Findings:
     weight, quantizer = view.array(node, 1), view.quantizer(node)
-    offset = view.told(quantizer).get("offset") if quantizer is not None else None
+    offset = view.attributes_of(quantizer).get("offset") if quantizer is not None else None
     if weight is None or weight.dtype != np.int8 or not isinstance(offset, float):
         return
-    last = view.last(node)
+    last = view.last_node(node)
     index = 2 if last is node else 1 if last.input[0] == node.output[0] else 0
     bias = view.array(last, index)
-    rows = _rows(node, view.told(node), weight)
-    held = np.zeros(1) if bias is None else bias.reshape(-1).astype(np.float64)
-    if held.size not in (1, len(rows)):
+    rows = _rows(node, view.attributes_of(node), weight)
+    shift = np.zeros(1) if bias is None else bias.reshape(-1).astype(np.float64)
+    if shift.size not in (1, len(rows)):
         return  # rule 15 speaks of it
-    worst = np.abs(rows).sum(1) * 255.0 + np.abs(held - offset * rows.sum(1))
+    worst = np.abs(rows).sum(1) * 255.0 + np.abs(shift - offset * rows.sum(1))
     if worst.max() >= 2**31:
         saw = f"sums of up to {worst.max():.6g}"
         mend = "Keep the layer float in the recipe."
         yield found(16, "error", node, saw, "less than 2**31, for they are int32", mend)
 
 
-def _form(view: View, node: onnx.NodeProto, shape: Sequence[int | None] | None) -> Found:
-    told, weight = view.told(node), view.constant(node, 1)
-    dilations = list(told.get("dilations", []))
+def _form(view: View, node: onnx.NodeProto, shape: Sequence[int | None] | None) -> Findings:
+    attributes, weight = view.attributes_of(node), view.constant(node, 1)
+    dilations = list(attributes.get("dilations", []))
     dims = list(weight.dims) if weight is not None else []
     mend = "Keep the layer float in the recipe."
     if node.op_type == "Conv" and len(dims) == 5 and dilations[:1] not in ([], [1]):
@@ -150,19 +152,21 @@ def _form(view: View, node: onnx.NodeProto, shape: Sequence[int | None] | None) 
         saw = f"a filter of {len(dims)} axes with dilations {dilations or 1}"
         yield found(19, "error", node, saw, "4 axes and dilations of 1", mend)
     if node.op_type == "AveragePool" and shape is not None:
-        kernel = told.get("kernel_shape", [])
+        kernel = attributes.get("kernel_shape", [])
         sizes = zip(shape[2:], kernel, strict=False)
         if len(kernel) != 2 or all(s is not None and s <= k for s, k in sizes):
             saw = f"an AveragePool {list(kernel)} of a map {list(shape[2:])}"
             yield found(19, "error", node, saw, "2-D and smaller than the map", mend)
-    if node.op_type == "Conv" and dims and dims[1] * told.get("group", 1) <= NARROW:
-        saw = f"{dims[1] * told.get('group', 1)} input channels"
+    if node.op_type == "Conv" and dims and dims[1] * attributes.get("group", 1) <= NARROW_CHANNELS:
+        saw = f"{dims[1] * attributes.get('group', 1)} input channels"
         narrow = "Keep it float in the recipe, which costs no time and saves its error."
-        yield found(20, "warning", node, saw, f"more than {NARROW} for INT8 to be faster", narrow)
+        yield found(
+            20, "warning", node, saw, f"more than {NARROW_CHANNELS} for INT8 to be faster", narrow
+        )
 
 
-def _strangers(view: View, name: str) -> Found:
-    """An int8 weight is for int8 layers."""
+def _int8_readers(view: View, name: str) -> Findings:
+    """Yield the float operators that read an int8 initializer."""
     for reader, index in view.readers.get(name, []):
         quantizer = reader.op_type in ("AscendAntiQuant", "AscendWeightQuant")
         if not quantizer and (index != 1 or reader not in view.integer):

@@ -1,4 +1,4 @@
-"""What can be said of a prepared graph before it is exported to Atlas."""
+"""Check a prepared graph before it is exported to Atlas."""
 
 __all__ = ["model_findings"]
 
@@ -7,16 +7,22 @@ from typing import Any
 import onnx_ir as ir
 
 from quant.common.errors import UnsupportedError
-from quant.export.atlas.check.view import Found, found
-from quant.export.atlas.graph.limits import ARITHMETIC, FOREIGN, INDICES, NARROW, refusal
-from quant.export.atlas.graph.lower_opset import HIGHEST, LOWEST, least_opset
+from quant.export.atlas.check.view import Findings, found
+from quant.export.atlas.graph.limits import (
+    ARITHMETIC,
+    INDEX_OUTPUTS,
+    NARROW_CHANNELS,
+    ONNX_QUANTIZERS,
+    refusal,
+)
+from quant.export.atlas.graph.lower_opset import MAX_OPSET, MIN_OPSET, lowest_opset
 from quant.export.atlas.version import OLD_CHIP, SOC_VERSION
 from quant.graph.prepared_graph import PROTO_LIMIT, Graph, model_bytes, weight_of
 from quant.target.deployment import Deployment
 from quant.target.finding import Severity
 
 
-def model_findings(graph: Graph, deployment: Deployment) -> Found:
+def model_findings(graph: Graph, deployment: Deployment) -> Findings:
     """Yield the findings of rules 1, 2, 3, 14, 15, 19, 20, 24, 29 and 30 on a float graph."""
     yield from _opset(graph, deployment)
     for node in graph.nodes:
@@ -31,25 +37,25 @@ def model_findings(graph: Graph, deployment: Deployment) -> Found:
         yield found(30, "info", "the model", saw, "2 GB in one file", mend)
 
 
-def _opset(graph: Graph, deployment: Deployment) -> Found:
+def _opset(graph: Graph, deployment: Deployment) -> Findings:
     if any(node.domain not in ("", "ai.onnx") for node in graph.nodes):
         return  # rule 2 speaks of it
     try:
-        version, above = least_opset(graph.model, graph.source or graph.name)
+        version, above = lowest_opset(graph.model, graph.source or graph.name)
     except UnsupportedError as error:
         saw = str(error).split("saw ", 1)[1].rsplit(", which", 1)[0]
         mend = "Export the model again with opset 17."
-        yield found(1, "error", "the model", saw, f"{LOWEST} to {HIGHEST}", mend)
+        yield found(1, "error", "the model", saw, f"{MIN_OPSET} to {MAX_OPSET}", mend)
         return
-    if version > LOWEST and SOC_VERSION.of(deployment.versions) == OLD_CHIP:
+    if version > MIN_OPSET and SOC_VERSION.of(deployment.versions) == OLD_CHIP:
         mend = "Use CANN 7 or newer, or replace the operator."
         saw = f"{above}, which needs opset {version}"
         yield found(1, "info", "the model", saw, "11 for CANN 5 and 6", mend)
 
 
-def _operator(node: ir.Node) -> Found:
+def _operator(node: ir.Node) -> Findings:
     place, name = f"node '{node.name}'", str(node.name)
-    if node.op_type in FOREIGN or node.op_type.startswith("QLinear"):
+    if node.op_type in ONNX_QUANTIZERS or node.op_type.startswith("QLinear"):
         mend = "Start from the float model."
         yield found(3, "error", place, node.op_type, "no quantizer of ONNX", mend, layer=name)
     elif node.domain not in ("", "ai.onnx"):
@@ -58,30 +64,30 @@ def _operator(node: ir.Node) -> Found:
         yield found(2, "error", place, saw, "ONNX's own domain", mend, layer=name)
 
 
-def _layer(node: ir.Node, deployment: Deployment) -> Found:
+def _layer(node: ir.Node, deployment: Deployment) -> Findings:
     place, name = f"node '{node.name}'", str(node.name)
     weight = weight_of(node)
     if weight is None and node.op_type != "AveragePool":
         return
-    why = refusal(node)
-    if why is not None:
+    refused = refusal(node)
+    if refused is not None:
         severity: Severity = "warning" if deployment.allow_fallback else "error"
         if node.op_type == "AveragePool":
             severity = "info"  # it stays float, which costs next to nothing
         mend = "It stays float." if severity != "error" else "Keep it float, or allow fallback."
-        yield found(why.rule, severity, place, why.saw, why.wanted, mend, layer=name)
+        yield found(refused.rule, severity, place, refused.saw, refused.wanted, mend, layer=name)
     elif node.op_type == "Conv" and weight is not None and weight.shape is not None:
         channels = weight.shape[1]
         count = channels * node.attributes.get_int("group", 1) if isinstance(channels, int) else 0
-        if 0 < count <= NARROW:
-            wanted = f"more than {NARROW} for INT8 to be faster"
+        if 0 < count <= NARROW_CHANNELS:
+            wanted = f"more than {NARROW_CHANNELS} for INT8 to be faster"
             mend = "Keep it float in the recipe, which costs no time and saves its error."
             saw = f"{count} input channels"
             yield found(20, "warning", place, saw, wanted, mend, layer=name)
 
 
-def _indices(node: ir.Node) -> Found:
-    index = INDICES.get(node.op_type)
+def _indices(node: ir.Node) -> Findings:
+    index = INDEX_OUTPUTS.get(node.op_type)
     if index is None or len(node.outputs) <= index:
         return
     for reader in dict.fromkeys(use.node for use in node.outputs[index].uses()):
@@ -91,19 +97,21 @@ def _indices(node: ir.Node) -> Found:
             yield found(29, "warning", place, saw, "int32", mend, layer=str(reader.name))
 
 
-def _input(value: ir.Value) -> Found:
+def _input(value: ir.Value) -> Findings:
     place = f"tensor '{value.name}'"
     if value.dtype not in (None, ir.DataType.FLOAT):
         saw = f"a graph input of type {value.dtype.name}"
         yield found(24, "error", place, saw, "FLOAT", "Cast it inside the network.")
     sizes: list[Any] = list(value.shape) if value.shape is not None else []
-    told = [s if isinstance(s, int) else str(s) for s in sizes]
+    shown_sizes = [s if isinstance(s, int) else str(s) for s in sizes]
     if not sizes or not all(isinstance(s, int) for s in sizes[1:]):
         mend = "Give --size, or export the model with fixed sizes behind the batch."
-        yield found(24, "error", place, f"sizes {told}", "fixed sizes behind the batch", mend)
+        yield found(
+            24, "error", place, f"sizes {shown_sizes}", "fixed sizes behind the batch", mend
+        )
     elif not isinstance(sizes[0], int):
         mend = "atc.sh compiles for batch 1; edit its --input_shape for another."
-        yield found(24, "info", place, f"sizes {told}", "a fixed batch", mend)
+        yield found(24, "info", place, f"sizes {shown_sizes}", "a fixed batch", mend)
     if ";" in str(value.name) or str(value.name).splitlines() != [str(value.name)]:
         mend = "Rename the input."
         yield found(26, "error", place, "a name with a semicolon or a line break", "none", mend)

@@ -1,4 +1,4 @@
-"""Rules about AscendQuant, AscendDequant and AscendAntiQuant, and who may stand beside them."""
+"""Check AscendQuant, AscendDequant and AscendAntiQuant, and the operators beside them."""
 
 __all__ = ["quantizer_findings"]
 
@@ -7,8 +7,8 @@ import math
 import numpy as np
 import onnx
 
-from quant.export.atlas.check.view import Found, View, found
-from quant.export.atlas.graph.integer_layer import LARGEST_SCALE, SMALLEST_SCALE, unpacked
+from quant.export.atlas.check.view import Findings, View, found
+from quant.export.atlas.graph.integer_layer import MAX_SCALE, MIN_SCALE, unpack_scales
 from quant.export.atlas.version import OLD_CHIP
 
 AGAIN = "Export the model again."
@@ -28,36 +28,36 @@ FLOAT_ONLY = (
     "Concat",
     "Pad",
 )
-"""Operators that CANN computes in float only."""
+"""Operators that CANN computes only in float."""
 
 
-def quantizer_findings(view: View, soc_version: str) -> Found:
+def quantizer_findings(view: View, soc_version: str) -> Findings:
     """Yield the findings of rules 4, 5, 6, 8, 9, 10, 11, 13 and 18."""
-    for node in view.of("AscendQuant"):
+    for node in view.of_type("AscendQuant"):
         yield from _types(node)
         yield from _scale(view, node)
         yield from _readers(view, node)
     for node in view.integer:
-        yield from _around(view, node)
-    for node in view.of("AscendDequant"):
+        yield from _neighbours(view, node)
+    for node in view.of_type("AscendDequant"):
         yield from _dequantizer(view, node)
-    for node in view.of("AscendAntiQuant"):
-        yield from _pair(view, node)
-    yield from _half(view, soc_version)
+    for node in view.of_type("AscendAntiQuant"):
+        yield from _mirrored(view, node)
+    yield from _float16_range(view, soc_version)
 
 
-def _types(node: onnx.NodeProto) -> Found:
-    """ATC's parser ignores `scale` and `offset` of another type, and then they are 0."""
+def _types(node: onnx.NodeProto) -> Findings:
+    """Check attribute types: ATC's parser takes a `scale` or `offset` of another type as 0."""
     kinds = {a.name: a.type for a in node.attribute}
-    for name, kind, said in (
+    for name, kind, kind_name in (
         ("scale", FLOAT, "FLOAT"),
         ("offset", FLOAT, "FLOAT"),
         ("dst_type", STRING, "STRING"),
     ):
         if kinds.get(name) != kind:
-            seen = kinds.get(name)
-            saw = "none" if seen is None else onnx.AttributeProto.AttributeType.Name(seen)
-            yield found(4, "error", node, f"{name} of type {saw}", said, AGAIN)
+            actual = kinds.get(name)
+            saw = "none" if actual is None else onnx.AttributeProto.AttributeType.Name(actual)
+            yield found(4, "error", node, f"{name} of type {saw}", kind_name, AGAIN)
     for attribute in node.attribute:
         if attribute.name not in ("scale", "offset", "dst_type", *OPTIONAL):
             saw = f"attribute '{attribute.name}'"
@@ -67,13 +67,13 @@ def _types(node: onnx.NodeProto) -> Found:
             yield found(4, "error", node, saw, "'INT8'", AGAIN)
 
 
-def _scale(view: View, node: onnx.NodeProto) -> Found:
-    told = view.told(node)
-    scale, offset = told.get("scale"), told.get("offset")
+def _scale(view: View, node: onnx.NodeProto) -> Findings:
+    attributes = view.attributes_of(node)
+    scale, offset = attributes.get("scale"), attributes.get("offset")
     if isinstance(scale, float):
         step = 1 / scale if scale else math.inf
         # a float32 reciprocal of the least step is off by a rounding
-        good = SMALLEST_SCALE * (1 - 1e-6) <= step <= LARGEST_SCALE * (1 + 1e-6)
+        good = MIN_SCALE * (1 - 1e-6) <= step <= MAX_SCALE * (1 + 1e-6)
         if not (math.isfinite(scale) and scale > 0 and good):
             mend = "Keep the layer float in the recipe."
             wanted = "1 / step with a step of 1.19e-07 to 8.39e+06"
@@ -83,13 +83,13 @@ def _scale(view: View, node: onnx.NodeProto) -> Found:
             yield found(
                 5, "info", node, f"scale {scale:.6g}", "6.1e-05 to 65504 on Ascend310", mend
             )
-    if "sqrt_mode" in told:
+    if "sqrt_mode" in attributes:
         yield found(5, "error", node, "attribute sqrt_mode", "none", "Remove it: ATC decides.")
     if isinstance(offset, float) and not (offset.is_integer() and -128 <= offset <= 127):
         yield found(6, "error", node, f"offset {offset:.6g}", "an integer, -128 to 127", AGAIN)
 
 
-def _readers(view: View, node: onnx.NodeProto) -> Found:
+def _readers(view: View, node: onnx.NodeProto) -> Findings:
     for name in node.output:
         if name in view.outputs:
             yield found(9, "error", node, "int8 as a graph output", "an int8 layer", AGAIN)
@@ -102,16 +102,16 @@ def _readers(view: View, node: onnx.NodeProto) -> Found:
                 yield found(9, "error", node, saw, "the data of an int8 layer", AGAIN)
 
 
-def _around(view: View, node: onnx.NodeProto) -> Found:
+def _neighbours(view: View, node: onnx.NodeProto) -> Findings:
     if view.quantizer(node) is None:
         yield found(8, "error", node, "data that no AscendQuant makes", "an AscendQuant", AGAIN)
     if view.dequantizer(node) is None:
-        count = len(view.readers.get(view.last(node).output[0], []))
+        count = len(view.readers.get(view.last_node(node).output[0], []))
         saw = f"int32 sums with {count} readers, or none that is an AscendDequant"
         yield found(8, "error", node, saw, "one AscendDequant and nothing else", AGAIN)
 
 
-def _dequantizer(view: View, node: onnx.NodeProto) -> Found:
+def _dequantizer(view: View, node: onnx.NodeProto) -> Findings:
     wanted = "sums of an int8 layer, and a uint64 initializer [1] or [channels]"
     kinds = {a.name: (a.type, a.i) for a in node.attribute}
     if kinds.get("dtype") not in ((INT, 0), (INT, 1)):
@@ -124,42 +124,44 @@ def _dequantizer(view: View, node: onnx.NodeProto) -> Found:
         yield found(10, "error", node, saw, wanted, AGAIN)
     tensor = view.constant(node, 1)
     if tensor is None or tensor.data_type != onnx.TensorProto.UINT64 or len(tensor.dims) != 1:
-        seen = onnx.TensorProto.DataType.Name(tensor.data_type) if tensor is not None else "no"
-        saw = f"{seen} initializer {list(tensor.dims) if tensor is not None else ''}".strip()
+        kind = onnx.TensorProto.DataType.Name(tensor.data_type) if tensor is not None else "no"
+        saw = f"{kind} initializer {list(tensor.dims) if tensor is not None else ''}".strip()
         yield found(10, "error", node, saw, wanted, AGAIN)
         return
     stored = onnx.numpy_helper.to_array(tensor)
     if np.any(stored >> np.uint64(32)):
         saw = "high 32 bits that are not zero"
         yield found(11, "error", node, saw, "a float32 in the low 32 bits", AGAIN)
-    scales = unpacked(stored)
+    scales = unpack_scales(stored)
     if not np.all(np.isfinite(scales) & (scales > 0)):
         saw = f"a scale of {float(scales[~(np.isfinite(scales) & (scales > 0))][0])}"
         yield found(11, "error", node, saw, "finite and above 0", AGAIN)
 
 
-def _pair(view: View, node: onnx.NodeProto) -> Found:
-    maker, told = view.makers.get(node.input[0]), view.told(node)
-    if maker is None or maker.op_type != "AscendQuant":
+def _mirrored(view: View, node: onnx.NodeProto) -> Findings:
+    producer, attributes = view.producers.get(node.input[0]), view.attributes_of(node)
+    if producer is None or producer.op_type != "AscendQuant":
         yield found(18, "error", node, "data that no AscendQuant makes", "an AscendQuant", AGAIN)
         return
-    before = view.told(maker)
-    step, back = told.get("scale", 0.0), before.get("scale", 0.0)
-    equal = abs(step * back - 1) < 1e-6 and told.get("offset") == before.get("offset")
+    before = view.attributes_of(producer)
+    step, reciprocal = attributes.get("scale", 0.0), before.get("scale", 0.0)
+    equal = abs(step * reciprocal - 1) < 1e-6 and attributes.get("offset") == before.get("offset")
     if not equal:
-        saw = f"scale {step:.6g} and offset {told.get('offset')} behind scale {back:.6g}"
+        saw = (
+            f"scale {step:.6g} and offset {attributes.get('offset')} behind scale {reciprocal:.6g}"
+        )
         wanted = "the step, 1 / scale, and the offset of its AscendQuant"
         yield found(18, "error", node, saw, wanted, AGAIN)
 
 
-def _half(view: View, soc_version: str) -> Found:
-    """Ascend310 holds deq_scale in float16; out of its range as the square of half a number."""
-    every = list(view.of("AscendDequant"))
+def _float16_range(view: View, soc_version: str) -> Findings:
+    """Check the range of deq_scale: Ascend310 holds it in float16, or as a square outside its range."""
+    every = list(view.of_type("AscendDequant"))
     arrays = [view.array(node, 1) for node in every]
     small = 0
     for array in arrays:
         if array is not None and array.dtype == np.uint64:
-            scales = unpacked(array)
+            scales = unpack_scales(array)
             small += int(np.any((scales < HALF_LOW) | (scales > HALF_HIGH)))
     if small and soc_version == OLD_CHIP:
         saw = f"{small} of {len(every)} AscendDequant with scales beyond float16's normal range"

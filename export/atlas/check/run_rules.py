@@ -1,4 +1,4 @@
-"""The thirty rules of an Atlas export, and what can be said of a model before it is exported."""
+"""Run the rules on an Atlas export, or on a model before it is exported."""
 
 __all__ = ["check_export", "check_model"]
 
@@ -17,13 +17,13 @@ from quant.export.atlas.check.files import (
 )
 from quant.export.atlas.check.graph import graph_findings
 from quant.export.atlas.check.integer_run import run_findings
+from quant.export.atlas.check.integrity import integrity_findings
 from quant.export.atlas.check.layers import layer_findings
 from quant.export.atlas.check.model import model_findings
 from quant.export.atlas.check.quantizers import quantizer_findings
 from quant.export.atlas.check.record import record_findings
-from quant.export.atlas.check.sound import unsound_findings
 from quant.export.atlas.check.view import View
-from quant.export.atlas.graph.prepared import bound_graph
+from quant.export.atlas.graph.prepared import fixed_graph
 from quant.export.atlas.version import SOC_VERSION
 from quant.graph.prepared_graph import Graph
 from quant.load.onnx_file import read_proto
@@ -34,11 +34,11 @@ MAIN = "deploy_model.onnx"
 
 
 def check_export(path: Path, deployment: Deployment) -> list[Finding]:
-    """Hold an export against every rule.
+    """Return the findings of every rule on an export.
 
     Args:
         path: The folder of an export, or a deploy model alone.
-        deployment: The chip it is for.
+        deployment: The chip that the export is for.
 
     Raises:
         InputError: There is no deploy model, or it is no ONNX file.
@@ -59,8 +59,8 @@ def check_export(path: Path, deployment: Deployment) -> list[Finding]:
 
 
 def check_model(graph: Graph, deployment: Deployment) -> list[Finding]:
-    """Say what of a prepared graph Atlas will not take, before anything is written."""
-    return list(model_findings(bound_graph(graph, deployment), deployment))
+    """Return the findings on a prepared graph, before anything is written."""
+    return list(model_findings(fixed_graph(graph, deployment), deployment))
 
 
 def _external(path: Path) -> bool:
@@ -77,28 +77,27 @@ def _external(path: Path) -> bool:
 
 def _findings(view: View, folder: Path | None, deployment: Deployment) -> Iterator[Finding]:
     script, aipp, record = (_text(folder, n) for n in ("atc.sh", "aipp.cfg", "record.txt"))
-    floats, whole = (_model(folder, n) for n in ("float_model.onnx", "simulated.onnx"))
+    floats, simulation = (_model(folder, n) for n in ("float_model.onnx", "simulated.onnx"))
     soc_version = SOC_VERSION.of(deployment.versions)
-    plain = list(graph_findings(view, soc_version))
-    broken = list(unsound_findings(view))
-    if broken:
-        yield from [*plain, *broken]
+    findings = list(graph_findings(view, soc_version))
+    damage = list(integrity_findings(view))
+    if damage:
+        yield from [*findings, *damage]
         return
-    rest = [
-        *plain,
+    findings += [
         *quantizer_findings(view, soc_version),
         *layer_findings(view),
         *io_findings(view, floats, script=script is not None),
     ]
     if record is not None:
-        rest += record_findings(view, record)
+        findings += record_findings(view, record)
     if script is not None:
-        rest += script_findings(view, script)
+        findings += script_findings(view, script)
     if aipp is not None:
-        rest += aipp_findings(view, aipp, script)
-    yield from rest
-    if not errors(rest):  # a broken model has nothing to compare
-        yield from run_findings(view, whole, floats, deployment.samples)
+        findings += aipp_findings(view, aipp, script)
+    yield from findings
+    if not errors(findings):  # a broken model has nothing to compare
+        yield from run_findings(view, simulation, floats, deployment.samples)
 
 
 def _text(folder: Path | None, name: str) -> str | None:

@@ -1,6 +1,6 @@
-"""A deploy model as its rules look at it: who makes and who reads each tensor."""
+"""A deploy model as the rules read it: the producer and the readers of each tensor."""
 
-__all__ = ["Found", "View", "found"]
+__all__ = ["Findings", "View", "found"]
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from quant.export.atlas.graph.limits import INTEGER_OPS
 from quant.target.finding import Finding, Severity
 
-Found: TypeAlias = Iterator[Finding]
+Findings: TypeAlias = Iterator[Finding]
 
 INT8, FLOAT = onnx.TensorProto.INT8, onnx.TensorProto.FLOAT
 
@@ -25,8 +25,8 @@ class View:
     """One deploy model.
 
     Attributes:
-        model: As it was read.
-        file: Its name, for findings about the whole.
+        model: The model as it was read.
+        file: Name of its file, for findings about the whole model.
     """
 
     model: onnx.ModelProto
@@ -38,13 +38,13 @@ class View:
         return list(self.model.graph.node)
 
     @cached_property
-    def makers(self) -> Mapping[str, onnx.NodeProto]:
-        """The node that makes each tensor; of two the first."""
+    def producers(self) -> Mapping[str, onnx.NodeProto]:
+        """The node that computes each tensor; of two, the first."""
         return {name: n for n in reversed(self.nodes) for name in n.output}
 
     @cached_property
     def readers(self) -> Mapping[str, Sequence[tuple[onnx.NodeProto, int]]]:
-        """The nodes that read each tensor, and at which input."""
+        """The nodes that read each tensor, each with the index of the input."""
         made: dict[str, list[tuple[onnx.NodeProto, int]]] = {}
         for node in self.nodes:
             for index, name in enumerate(node.input):
@@ -63,7 +63,7 @@ class View:
 
     @cached_property
     def integer(self) -> Sequence[onnx.NodeProto]:
-        """The INT8 layers: an int8 weight, or an operator with an INT8 kernel behind AscendQuant."""
+        """The INT8 layers: operators with an INT8 kernel behind AscendQuant or with an int8 weight."""
         return [
             n
             for n in self.nodes
@@ -71,21 +71,21 @@ class View:
             and (self.made_by(n, 0, "AscendQuant") or self.weight_type(n) == INT8)
         ]
 
-    def of(self, op: str) -> Iterator[onnx.NodeProto]:
+    def of_type(self, op: str) -> Iterator[onnx.NodeProto]:
         """Yield the nodes of an operator."""
         return (n for n in self.nodes if n.op_type == op)
 
     def made_by(self, node: onnx.NodeProto, index: int, op: str) -> bool:
-        """Return whether an input comes from an operator."""
-        maker = self.makers.get(node.input[index]) if len(node.input) > index else None
-        return maker is not None and maker.op_type == op
+        """Return whether an operator of this type computes an input."""
+        producer = self.producers.get(node.input[index]) if len(node.input) > index else None
+        return producer is not None and producer.op_type == op
 
     def constant(self, node: onnx.NodeProto, index: int) -> onnx.TensorProto | None:
-        """Return an input's initializer."""
+        """Return an input's initializer, or None."""
         return self.constants.get(node.input[index]) if len(node.input) > index else None
 
     def weight_type(self, node: onnx.NodeProto) -> int | None:
-        """Return the type of the second input, an initializer."""
+        """Return the type of the second input's initializer, or None."""
         tensor = self.constant(node, 1)
         return None if tensor is None else int(tensor.data_type)
 
@@ -94,15 +94,15 @@ class View:
         tensor = self.constant(node, index)
         return None if tensor is None else np.asarray(onnx.numpy_helper.to_array(tensor))
 
-    def told(self, node: onnx.NodeProto) -> dict[str, Any]:
-        """Return the attributes' values."""
+    def attributes_of(self, node: onnx.NodeProto) -> dict[str, Any]:
+        """Return the values of a node's attributes."""
         return {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
 
     def quantizer(self, node: onnx.NodeProto) -> onnx.NodeProto | None:
-        """Return the AscendQuant before an INT8 layer."""
-        return self.makers.get(node.input[0]) if self.made_by(node, 0, "AscendQuant") else None
+        """Return the AscendQuant before an INT8 layer, or None."""
+        return self.producers.get(node.input[0]) if self.made_by(node, 0, "AscendQuant") else None
 
-    def last(self, node: onnx.NodeProto) -> onnx.NodeProto:
+    def last_node(self, node: onnx.NodeProto) -> onnx.NodeProto:
         """Return the bias Add of a MatMul, or the node itself."""
         readers = self.readers.get(node.output[0], [])
         if node.op_type != "MatMul" or len(readers) != 1 or node.output[0] in self.outputs:
@@ -111,7 +111,7 @@ class View:
 
     def dequantizer(self, node: onnx.NodeProto) -> onnx.NodeProto | None:
         """Return the only reader of an INT8 layer, if it is an AscendDequant."""
-        name = self.last(node).output[0]
+        name = self.last_node(node).output[0]
         readers = self.readers.get(name, [])
         if len(readers) != 1 or name in self.outputs or readers[0][0].op_type != "AscendDequant":
             return None
@@ -123,7 +123,7 @@ class View:
 
     @cached_property
     def repeated(self) -> Sequence[str]:
-        """Tensors that two nodes, or a node and an initializer, make."""
+        """Tensors that two nodes, or a node and an initializer, define."""
         names = [n for node in self.nodes for n in node.output if n]
         names += [*self.constants, *(v.name for v in self.model.graph.input)]
         return sorted(name for name, count in Counter(names).items() if count > 1)

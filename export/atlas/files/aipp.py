@@ -1,4 +1,4 @@
-"""AIPP: the preprocessing that the chip does itself, from uint8 pixels to the input tensor."""
+"""`aipp.cfg`: the preprocessing that the chip does, from uint8 pixels to the input tensor."""
 
 __all__ = ["Aipp", "aipp_of", "aipp_text"]
 
@@ -17,30 +17,31 @@ FLOAT16_TINY = float(np.finfo(np.float16).tiny)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aipp:
-    """A static AIPP: ``out = (pixel - mean_chn - min_chn) * var_reci_chn``, channels already swapped.
+    """A static AIPP: ``out = (pixel - mean_chn - min_chn) * var_reci_chn``, after the channel swap.
 
     Attributes:
         format: "RGB888_U8" or "YUV400_U8".
-        width: Of the image, in pixels; `height` too.
-        swap: Red and blue change places, for a network that wants BGR.
-        whole: The integer part of each channel's mean, 0 to 255; held exactly.
-        rest: What is left of the mean, held in float16.
-        reciprocal: 1 / std of each channel, held in float16.
-        error: The greatest difference that float16 makes to the input tensor, in its own units.
+        width: Width of the image in pixels.
+        height: Height of the image in pixels.
+        swaps_red_blue: Red and blue are swapped, for a network that wants BGR.
+        mean_integer: The integer part of each channel's mean, 0 to 255; stored exactly.
+        mean_fraction: The rest of each channel's mean; stored in float16.
+        reciprocal: 1 / std of each channel; stored in float16.
+        error: The largest error of the input tensor that float16 causes, in the tensor's units.
     """
 
     format: str
     width: int
     height: int
-    swap: bool
-    whole: tuple[int, ...]
-    rest: tuple[float, ...]
+    swaps_red_blue: bool
+    mean_integer: tuple[int, ...]
+    mean_fraction: tuple[float, ...]
     reciprocal: tuple[float, ...]
     error: float
 
 
 def aipp_of(graph: Graph, preprocess: Preprocess | None) -> Aipp | str:
-    """Return the AIPP of an export, or why there is none, as a phrase.
+    """Return the AIPP of an export, or the reason why there is none, as a phrase.
 
     AIPP takes an image of the network's size: resize and crop stay on the host.
     """
@@ -59,11 +60,11 @@ def aipp_of(graph: Graph, preprocess: Preprocess | None) -> Aipp | str:
     width = shape[3] if isinstance(shape[3], int) else width
     if width is None or height is None:
         return "the size of the input is not fixed"
-    told = preprocess.describe()
-    mean, std = np.array(told["mean"], np.float64), np.array(told["std"], np.float64)
-    whole = np.clip(np.floor(mean), 0, 255)
-    rest, reciprocal = mean - whole, 1.0 / std
-    if np.abs(rest).max() > FLOAT16_MAX or not np.all(
+    described = preprocess.describe()
+    mean, std = np.array(described["mean"], np.float64), np.array(described["std"], np.float64)
+    integer_part = np.clip(np.floor(mean), 0, 255)
+    fraction, reciprocal = mean - integer_part, 1.0 / std
+    if np.abs(fraction).max() > FLOAT16_MAX or not np.all(
         (reciprocal >= FLOAT16_TINY) & (reciprocal <= FLOAT16_MAX)
     ):
         return "a mean or std is beyond float16, in which AIPP holds them"
@@ -71,20 +72,20 @@ def aipp_of(graph: Graph, preprocess: Preprocess | None) -> Aipp | str:
         format="YUV400_U8" if count == 1 else "RGB888_U8",
         width=width,
         height=height,
-        swap=preprocess.channels == "BGR",
-        whole=tuple(int(w) for w in whole),
-        rest=tuple(float(r) for r in rest),
+        swaps_red_blue=preprocess.channels == "BGR",
+        mean_integer=tuple(int(w) for w in integer_part),
+        mean_fraction=tuple(float(r) for r in fraction),
         reciprocal=tuple(float(r) for r in reciprocal),
-        error=_error(mean, std, whole),
+        error=_error(mean, std, integer_part),
     )
 
 
-def _error(mean: Any, std: Any, whole: Any) -> float:
+def _error(mean: Any, std: Any, integer_part: Any) -> float:
     pixels = np.arange(256.0)[:, None]
-    rest = (mean - whole).astype(np.float16).astype(np.float64)
+    fraction = (mean - integer_part).astype(np.float16).astype(np.float64)
     reciprocal = (1 / std).astype(np.float16).astype(np.float64)
-    made = (pixels - whole - rest) * reciprocal
-    return float(np.abs(made - (pixels - mean) / std).max())
+    computed = (pixels - integer_part - fraction) * reciprocal
+    return float(np.abs(computed - (pixels - mean) / std).max())
 
 
 def aipp_text(aipp: Aipp) -> str:
@@ -97,11 +98,11 @@ def aipp_text(aipp: Aipp) -> str:
         f"src_image_size_h : {aipp.height}",
         "crop : false",
         "csc_switch : false",
-        f"rbuv_swap_switch : {'true' if aipp.swap else 'false'}",
+        f"rbuv_swap_switch : {'true' if aipp.swaps_red_blue else 'false'}",
     ]
     for name, numbers in (
-        ("mean_chn", aipp.whole),
-        ("min_chn", aipp.rest),
+        ("mean_chn", aipp.mean_integer),
+        ("min_chn", aipp.mean_fraction),
         ("var_reci_chn", aipp.reciprocal),
     ):
         lines += [f"{name}_{i} : {_number(n)}" for i, n in enumerate(numbers)]

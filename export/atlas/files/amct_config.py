@@ -1,4 +1,4 @@
-"""AMCT's simplified quantization file and ATC's list of operators that keep their data type."""
+"""`quant.cfg` for AMCT's own calibration, and `keep_dtype.cfg` for operators that stay float32."""
 
 __all__ = ["keep_dtype_text", "quant_cfg_text"]
 
@@ -42,47 +42,51 @@ DENSE = """override_layer_types : {{
 """
 
 
-def quant_cfg_text(graph: Graph, every: Sequence[IntegerLayer]) -> str:
+def quant_cfg_text(graph: Graph, integer_layers: Sequence[IntegerLayer]) -> str:
     """Return the file for AMCT's own calibration of the same layers, for a comparison."""
-    whole = {layer.name for layer in every}
-    left = [
-        str(n.name) for n in graph.nodes if n.op_type in INTEGER_OPS and str(n.name) not in whole
+    integer_names = {layer.name for layer in integer_layers}
+    skipped = [
+        str(n.name)
+        for n in graph.nodes
+        if n.op_type in INTEGER_OPS and str(n.name) not in integer_names
     ]
     lines = ["batch_num : 1", "activation_offset : true"]
-    lines += [f'skip_layers : "{text_encoding.CEscape(name, as_utf8=False)}"' for name in left]
+    lines += [f'skip_layers : "{text_encoding.CEscape(name, as_utf8=False)}"' for name in skipped]
     lines.append("do_fusion : false")  # BatchNorm is folded already
-    dense = sorted({layer.node.op_type for layer in every} & {"Gemm", "MatMul"})
+    dense = sorted({layer.node.op_type for layer in integer_layers} & {"Gemm", "MatMul"})
     return "\n".join(lines) + "\n" + COMMON + "".join(DENSE.format(op=op) for op in dense)
 
 
 def keep_dtype_text(
-    graph: Graph, plan: Plan, every: Sequence[IntegerLayer], names: Container[str]
+    graph: Graph, plan: Plan, integer_layers: Sequence[IntegerLayer], names: Container[str]
 ) -> str | None:
     """Return a node name per line for ATC's --keep_dtype; None when no layer is to stay float32.
 
-    A layer is the operator with the Relu or Clip behind it. The bias Add of an INT8 MatMul is none.
+    A layer is an operator with the Relu or Clip behind it. The bias Add of an INT8 MatMul is not.
 
     Args:
         graph: The prepared graph.
-        plan: Layers with the precision "float32" are meant; others are FP16 on the chip.
-        every: The INT8 layers.
-        names: The nodes of the deploy model.
+        plan: Its layers with the precision "float32" are listed; others are FP16 on the chip.
+        integer_layers: The INT8 layers.
+        names: Names of the nodes of the deploy model.
 
     Raises:
         UnsupportedError: A name has a line break, which the file cannot hold.
     """
-    whole = {str(node.name) for layer in every for node in (layer.node, layer.end)}
-    wanted = [
+    integer_names = {
+        str(node.name) for layer in integer_layers for node in (layer.node, layer.last_node)
+    }
+    names_kept = [
         str(node.name)
         for layer in layers(graph)
         if layer.name in plan.layers and plan.layers[layer.name].precision is Precision.FLOAT32
         for node in (layer.node, layer.activation)
-        if node is not None and node.name not in whole and node.name in names
+        if node is not None and node.name not in integer_names and node.name in names
     ]
-    for name in wanted:
+    for name in names_kept:
         if name.splitlines() != [name] or name != name.strip():
             raise UnsupportedError(
                 f"node {name!r}: keep_dtype.cfg holds a name per line, saw a line break or a space "
                 "at an end. Rename the node."
             )
-    return "".join(f"{name}\n" for name in wanted) or None
+    return "".join(f"{name}\n" for name in names_kept) or None

@@ -1,4 +1,4 @@
-"""`atc.sh`: the one command that makes the offline model, in POSIX shell."""
+"""`atc.sh`: the POSIX shell script that compiles the offline model."""
 
 __all__ = ["atc_script", "input_shape"]
 
@@ -52,7 +52,7 @@ echo "written: $output.om"
 
 
 def input_shape(graph: Graph) -> str:
-    """Return ATC's --input_shape: every input with its sizes, a dynamic batch as 1.
+    """Return ATC's --input_shape: every input with its sizes; a dynamic batch is 1.
 
     Raises:
         UnsupportedError: Another axis is dynamic, or a name has a character that ATC splits at.
@@ -72,22 +72,22 @@ def input_shape(graph: Graph) -> str:
                 f"{place}: ATC compiles for fixed sizes, saw {[str(s) for s in sizes]}. "
                 "Export the model with fixed sizes behind the batch."
             )
-        first = sizes[0] if isinstance(sizes[0], int) else 1
-        parts.append(f"{name}:{','.join(map(str, [first, *sizes[1:]]))}")
+        batch = sizes[0] if isinstance(sizes[0], int) else 1
+        parts.append(f"{name}:{','.join(map(str, [batch, *sizes[1:]]))}")
     return ";".join(parts)
 
 
 def atc_script(graph: Graph, soc_version: str, *, aipp: bool, keep_dtype: bool) -> str:
-    """Return the script; run it where CANN is.
+    """Return the script, to be run on a machine with CANN.
 
     Args:
         graph: The prepared graph, for names and sizes of the inputs.
-        soc_version: What ATC compiles for.
-        aipp: `aipp.cfg` stands beside it, and the script takes the argument "aipp".
-        keep_dtype: `keep_dtype.cfg` stands beside it.
+        soc_version: The chip that ATC compiles for.
+        aipp: The export has an `aipp.cfg`, so the script takes the argument "aipp".
+        keep_dtype: The export has a `keep_dtype.cfg`.
 
     Raises:
-        UnsupportedError: As `input_shape`.
+        UnsupportedError: The cases of `input_shape`.
     """
     images = all(v.shape is not None and len(v.shape) == 4 for v in graph.inputs)
     arguments = [

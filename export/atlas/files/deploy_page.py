@@ -1,6 +1,14 @@
-"""DEPLOY.md of an Atlas export: what each file is, what to run, and how sure we are."""
+"""DEPLOY.md of an Atlas export: its files, the steps, and what was verified."""
 
-__all__ = ["INFERRED", "VERIFIED", "Page", "page_text", "preprocessing", "shown", "steps"]
+__all__ = [
+    "INFERRED",
+    "VERIFIED",
+    "Page",
+    "markdown_text",
+    "page_text",
+    "preprocessing_section",
+    "steps_section",
+]
 
 import shlex
 from collections import Counter
@@ -26,28 +34,28 @@ VERIFIED = """\
 
 
 INFERRED = """\
-- No ATC and no chip ran here: that ATC compiles `deploy_model.onnx` is from documents and AMCT's
-  example, which is of a newer AMCT than the Ascend310 had.
+- Neither ATC nor a chip ran here: that ATC compiles `deploy_model.onnx` is concluded from documents
+  and from an example of AMCT, which is newer than the AMCT of the Ascend310.
 - Ascend310 holds the dequantizer's scale in FP16 (a relative error of up to 2^-10) and computes the
   float operators in FP16; `simulated.onnx` holds both in float32.
-- That `scale` and `deq_scale` outside FP16's range are split by the compiler itself was read in
-  parts of its source, not run. That `keep_dtype.cfg` has an effect with force_fp16 is from examples.
+- That the compiler itself splits a `scale` or `deq_scale` outside FP16's range was read in parts of
+  its source, not run. That `keep_dtype.cfg` has an effect with force_fp16 is from examples.
 - Opset 11 as the safest one is a guess from the age of the Ascend310's CANN."""
 
 
-def shown(text: str) -> str:
+def markdown_text(text: str) -> str:
     """Return a name as one line of Markdown text that no renderer reads as markup."""
     flat = " ".join(text.split())
     return "".join(f"\\{c}" if c in "\\`*_[]<>|#" else c for c in flat if c.isprintable())
 
 
-def steps(soc_version: str, shape: str, *, dynamic: bool, has_aipp: bool) -> str:
-    """Return the numbered steps.
+def steps_section(soc_version: str, shape: str, *, dynamic: bool, has_aipp: bool) -> str:
+    """Return the numbered steps of the page.
 
     Args:
-        soc_version: What ATC compiles for.
+        soc_version: The chip that ATC compiles for.
         shape: ATC's --input_shape.
-        dynamic: The network's batch is open, and 1 in `shape`.
+        dynamic: The network's batch is dynamic, and 1 in `shape`.
         has_aipp: The script takes the argument "aipp".
     """
     lines = [
@@ -57,7 +65,7 @@ def steps(soc_version: str, shape: str, *, dynamic: bool, has_aipp: bool) -> str
         "   . /usr/local/Ascend/ascend-toolkit/set_env.sh",
         "   ```",
         "",
-        f"2. Compile for {shown(soc_version)}; `npu-smi info` prints the chip's name, which goes",
+        f"2. Compile for {markdown_text(soc_version)}; `npu-smi info` prints the chip's name, which goes",
         "   behind `Ascend`. ATC is called with",
         "",
         "   ```text",
@@ -95,7 +103,7 @@ def steps(soc_version: str, shape: str, *, dynamic: bool, has_aipp: bool) -> str
         "   sh atc.sh",
         "   ```",
         "",
-        "4. Give one sample to the chip and to `simulated.onnx` in ONNX Runtime: what differs comes",
+        "4. Give one sample to the chip and to `simulated.onnx` in ONNX Runtime: the difference comes",
         "   from FP16, and is small beside the network's own INT8 error.",
     ]
     return "\n".join(lines)
@@ -105,23 +113,23 @@ def _one_line(text: str) -> str:
     return shlex.quote(text).replace("```", "'''")
 
 
-def preprocessing(preprocess: Preprocess | None, aipp: Aipp | str) -> str:
-    """Return the numbers of the preprocessing, and which of it the chip can do."""
+def preprocessing_section(preprocess: Preprocess | None, aipp: Aipp | str) -> str:
+    """Return the numbers of the preprocessing, and the part of it that the chip can do."""
     if preprocess is None:
         return "None: the inputs are no images."
-    told = preprocess.describe()
-    if told["resize"] == "letterbox":
-        how = f"letterbox with bars of {told['pad']}"
+    facts = preprocess.describe()
+    if facts["resize"] == "letterbox":
+        resize = f"letterbox with bars of {facts['pad']}"
     else:
-        how = f"{told['resize']} with short side {told['short_side']}, crop {told['crop']}"
-    host = f"- Host: resize {how}, {told['interpolation']}, to {told['size']} (width, height)."
+        resize = f"{facts['resize']} with short side {facts['short_side']}, crop {facts['crop']}"
+    host = f"- Host: resize {resize}, {facts['interpolation']}, to {facts['size']} (width, height)."
     tensor = (
-        f"- Tensor: {told['channels']}, {told['layout']}, mean {told['mean']}, std {told['std']} in "
+        f"- Tensor: {facts['channels']}, {facts['layout']}, mean {facts['mean']}, std {facts['std']} in "
         "0..255 units: (pixel - mean) / std."
     )
     if isinstance(aipp, str):
-        return "\n".join([host, tensor, f"- No AIPP: {shown(aipp)}."])
-    swap = ", swaps red and blue" if aipp.swap else ""
+        return "\n".join([host, tensor, f"- No AIPP: {markdown_text(aipp)}."])
+    swap = ", swaps red and blue" if aipp.swaps_red_blue else ""
     pixels = "gray" if aipp.format == "YUV400_U8" else "RGB"
     chip = (
         f"- AIPP (`sh atc.sh aipp`) takes {aipp.format} of {aipp.width}x{aipp.height}{swap} and "
@@ -133,7 +141,7 @@ def preprocessing(preprocess: Preprocess | None, aipp: Aipp | str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """What the page is about.
+    """The facts that the page reports.
 
     Attributes:
         graph: The prepared graph.
@@ -141,11 +149,11 @@ class Page:
         deployment: The chip and the preprocessing.
         layers: The INT8 layers.
         refused: Layers that stay float because Atlas has no INT8 form of them.
-        aipp: The chip's preprocessing, or why there is none.
+        aipp: The chip's preprocessing, or the reason why there is none.
         shape: ATC's --input_shape.
-        opset: Of both models.
-        above: What keeps the opset above 11, or nothing.
-        keeps: keep_dtype.cfg is written.
+        opset: The opset of both models.
+        opset_reason: What keeps the opset above 11; "" for opset 11.
+        has_keep_dtype: keep_dtype.cfg is written.
     """
 
     graph: Graph
@@ -156,34 +164,34 @@ class Page:
     aipp: Aipp | str
     shape: str
     opset: int
-    above: str
-    keeps: bool
+    opset_reason: str
+    has_keep_dtype: bool
 
 
 def page_text(page: Page) -> str:
     """Return the page in Markdown."""
     has_aipp = isinstance(page.aipp, Aipp)
     parts = [
-        f"# Deploying {shown(page.graph.name)} on Atlas (Ascend)",
-        "## Files\n\n" + _files(page, has_aipp),
-        "## Steps\n\n" + _steps(page, has_aipp),
-        "## Preprocessing\n\n" + preprocessing(page.deployment.preprocess, page.aipp),
-        "## Precision\n\n" + _precision(page),
+        f"# Deploying {markdown_text(page.graph.name)} on Atlas (Ascend)",
+        "## Files\n\n" + _files_table(page, has_aipp),
+        "## Steps\n\n" + _page_steps(page, has_aipp),
+        "## Preprocessing\n\n" + preprocessing_section(page.deployment.preprocess, page.aipp),
+        "## Precision\n\n" + _precision_list(page),
         "## Verified\n\n" + VERIFIED,
         "## Inferred\n\n" + INFERRED,
     ]
     return "\n\n".join(part.rstrip() for part in parts) + "\n"
 
 
-def _steps(page: Page, has_aipp: bool) -> str:
+def _page_steps(page: Page, has_aipp: bool) -> str:
     batches = [next(iter(v.shape or ()), None) for v in page.graph.inputs]
     dynamic = not all(isinstance(b, int) for b in batches)
-    return steps(
+    return steps_section(
         SOC_VERSION.of(page.deployment.versions), page.shape, dynamic=dynamic, has_aipp=has_aipp
     )
 
 
-def _files(page: Page, has_aipp: bool) -> str:
+def _files_table(page: Page, has_aipp: bool) -> str:
     rows = [
         ("deploy_model.onnx", f"the INT8 graph for ATC, opset {page.opset}; no other runtime"),
         ("float_model.onnx", "the float graph with the same node names, for AMCT"),
@@ -192,36 +200,38 @@ def _files(page: Page, has_aipp: bool) -> str:
     ]
     if has_aipp:
         rows.append(("aipp.cfg", "normalization on the chip, from uint8 pixels"))
-    if page.keeps:
+    if page.has_keep_dtype:
         rows.append(("keep_dtype.cfg", "operators that stay float32"))
     rows += [
-        ("atc.sh", f"compiles for {shown(SOC_VERSION.of(page.deployment.versions))}"),
+        ("atc.sh", f"compiles for {markdown_text(SOC_VERSION.of(page.deployment.versions))}"),
         ("simulated.onnx", "what the INT8 graph computes, for ONNX Runtime"),
     ]
-    table = "".join(f"| `{name}` | {what} |\n" for name, what in rows)
+    table = "".join(f"| `{name}` | {description} |\n" for name, description in rows)
     return "| file | what it is |\n|---|---|\n" + table
 
 
-def _precision(page: Page) -> str:
+def _precision_list(page: Page) -> str:
     kinds = Counter(layer.node.op_type for layer in page.layers)
     lines = [
         f"- INT8: {len(page.layers)} layers ("
         + ", ".join(f"{count} {op}" for op, count in sorted(kinds.items()))
         + ")."
     ]
-    whole = {str(n.name) for layer in page.layers for n in (layer.node, layer.end)}
-    for precision, said in (("float16", "FP16"), ("float32", "FP32, by keep_dtype.cfg")):
+    integer_names = {str(n.name) for layer in page.layers for n in (layer.node, layer.last_node)}
+    for precision, name in (("float16", "FP16"), ("float32", "FP32, by keep_dtype.cfg")):
         names = [
-            n for n, p in page.plan.layers.items() if p.precision == precision and n not in whole
+            n
+            for n, p in page.plan.layers.items()
+            if p.precision == precision and n not in integer_names
         ]
         if names:
-            lines.append(f"- {said}: {len(names)} layers: {shown(few(names))}.")
+            lines.append(f"- {name}: {len(names)} layers: {markdown_text(few(names))}.")
     if page.refused:
-        lines.append(f"- Float because ATC has no INT8 form: {shown(few(page.refused))}.")
+        lines.append(f"- Float because ATC has no INT8 form: {markdown_text(few(page.refused))}.")
     lines.append("- ATC runs with force_fp16: what is not INT8 computes in FP16.")
-    if page.above:
+    if page.opset_reason:
         lines.append(
-            f"- Opset {page.opset}, for {shown(page.above)} has no form in a lower one: CANN 5 and "
+            f"- Opset {page.opset}, for {markdown_text(page.opset_reason)} has no form in a lower one: CANN 5 and "
             "6 document opset 11 only, CANN 8 documents 11 to 18."
         )
     return "\n".join(lines)

@@ -31,12 +31,12 @@ FIELDS: tuple[tuple[str, int, str, str], ...] = (
     ("act_type", 20, "optional", "string"),
     ("wts_type", 21, "optional", "string"),
 )
-"""Of `SingleLayerRecord`: AMCT for ONNX, CANN 7.0 and 8.0, `scale_offset_record_onnx.proto`."""
+"""Fields of `SingleLayerRecord`: AMCT for ONNX, CANN 7.0, 8.0, `scale_offset_record_onnx.proto`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What a record says of one layer; both scales are steps, not reciprocals."""
+    """The record of one layer; both scales are steps, not reciprocals."""
 
     key: str
     scale_d: float
@@ -46,13 +46,13 @@ class Record:
     shift_bit: tuple[int, ...]
 
 
-def record_text(every: Sequence[IntegerLayer], soc_version: str) -> str:
+def record_text(layers: Sequence[IntegerLayer], soc_version: str) -> str:
     """Return the record file; a layer's key is its node name.
 
-    Types are left out for Ascend310, whose AMCT may not know the fields; int8 is their default.
+    Types are omitted for Ascend310, whose AMCT may not know the fields; int8 is their default.
     """
     message = _message("ScaleOffsetRecord")()
-    for layer in every:
+    for layer in layers:
         entry = message.record.add()
         entry.key = layer.name
         entry.value.scale_d = float(layer.scale_d)
@@ -70,15 +70,15 @@ def parse_record(text: str, place: str) -> list[Record]:
     """Return the entries of a record file in order.
 
     Raises:
-        InputError: It is no record file; the message starts with `place`.
+        InputError: The text is no record file; the message starts with `place`.
     """
     message = _message("ScaleOffsetRecord")()
     try:
         text_format.Parse(text, message)
     except text_format.ParseError as error:
-        said = " ".join(str(error).split()).replace("'", '"').rstrip(".")
+        reason = " ".join(str(error).split()).replace("'", '"').rstrip(".")
         raise InputError(
-            f"{place}: a record file is protobuf text of AMCT's ScaleOffsetRecord, saw '{said}'. "
+            f"{place}: a record file is protobuf text of AMCT's ScaleOffsetRecord, saw '{reason}'. "
             "Export the model again."
         ) from error
     return [
@@ -96,7 +96,7 @@ def parse_record(text: str, place: str) -> list[Record]:
 
 @cache
 def _message(name: str) -> Any:
-    """Return a message class of the schema, which needs no generated file."""
+    """Return a message class of the schema, built without a generated file."""
     file = descriptor_pb2.FileDescriptorProto(
         name="quant/ascend_record.proto", package="AMCTOnnx", syntax="proto2"
     )
@@ -113,8 +113,8 @@ def _message(name: str) -> Any:
     entry.field.add(name="key", number=1, label=1, type=kinds.TYPE_STRING)
     value = entry.field.add(name="value", number=2, label=1, type=kinds.TYPE_MESSAGE)
     value.type_name = ".AMCTOnnx.SingleLayerRecord"
-    every = file.message_type.add(name="ScaleOffsetRecord")
-    row = every.field.add(name="record", number=1, label=3, type=kinds.TYPE_MESSAGE)
+    records = file.message_type.add(name="ScaleOffsetRecord")
+    row = records.field.add(name="record", number=1, label=3, type=kinds.TYPE_MESSAGE)
     row.type_name = ".AMCTOnnx.MapFiledEntry"
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)

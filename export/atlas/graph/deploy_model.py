@@ -12,10 +12,10 @@ import onnx
 import onnx_ir as ir
 
 from quant.common.version import VERSION
-from quant.export.atlas.graph.edit import Edit, corrected
-from quant.export.atlas.graph.integer_layer import IntegerLayer, packed
+from quant.export.atlas.graph.edit import Edit, with_bias_shifts
+from quant.export.atlas.graph.integer_layer import IntegerLayer, pack_scales
 from quant.export.atlas.graph.integer_layers import integer_layers
-from quant.export.atlas.graph.lower_opset import lowered
+from quant.export.atlas.graph.lower_opset import in_lowest_opset
 from quant.graph.prepared_graph import Graph
 from quant.plan.tensor_plans import Plan
 
@@ -27,28 +27,27 @@ def deploy_model(graph: Graph, plan: Plan) -> onnx.ModelProto:
     """Return the integer graph for ATC; no ONNX runtime can run it.
 
     Weights are int8, biases int32 with the plan's shifts, scales uint64 in `uint64_data`. Float
-    layers stay as they are, in the least opset of 11 to 18 that can say them.
+    layers stay as they are, in the lowest opset of 11 to 18 that has a form of them.
 
     Raises:
-        UnsupportedError: A layer that the plan computes in int8 cannot be, or an operator is in no
-            opset up to 18.
+        UnsupportedError: Atlas cannot run a layer in int8, or an operator is in no opset up to 18.
     """
-    edit = Edit(lowered(corrected(graph, plan), graph.source or graph.name))
-    every = integer_layers(edit.model, plan)
+    edit = Edit(in_lowest_opset(with_bias_shifts(graph, plan), graph.source or graph.name))
+    layers = integer_layers(edit.model, plan)
     quantizers: dict[tuple[str, np.float32, int], ir.Value] = {}
     weights: dict[tuple[object, ...], ir.Value] = {}
-    for layer in every:
+    for layer in layers:
         key = (layer.data, layer.scale_d, layer.offset)
         if key not in quantizers:
-            quantizers[key] = _quantizer(edit, layer)
-        _integers(edit, layer, quantizers[key], weights)
-        _dequantizer(edit, layer)
+            quantizers[key] = _insert_quantizer(edit, layer)
+        _write_integers(edit, layer, quantizers[key], weights)
+        _insert_dequantizer(edit, layer)
     edit.finish()
     return _proto(edit.model)
 
 
-def _quantizer(edit: Edit, layer: IntegerLayer) -> ir.Value:
-    """Put an AscendQuant before a layer; `scale` is the reciprocal, and both numbers are floats."""
+def _insert_quantizer(edit: Edit, layer: IntegerLayer) -> ir.Value:
+    """Put an AscendQuant before a layer; `scale` is 1 / step, and both attributes are floats."""
     attributes = {
         "scale": layer.reciprocal,
         "offset": float(layer.offset),
@@ -60,7 +59,7 @@ def _quantizer(edit: Edit, layer: IntegerLayer) -> ir.Value:
     return node.outputs[0]
 
 
-def _integers(
+def _write_integers(
     edit: Edit, layer: IntegerLayer, data: ir.Value, weights: dict[tuple[object, ...], ir.Value]
 ) -> None:
     """Give a layer its int8 input and weight and its int32 bias."""
@@ -69,9 +68,9 @@ def _integers(
     if layer.weight is not None:
         # layers that share a weight, a grid and a layout share its integers
         key = (id(node.inputs[1]), layer.scale_w.tobytes(), layer.weight.shape, node.op_type)
-        held = weights.get((*key, node.attributes.get_int("transB", 0)))
-        made = edit.replace(node, 1, layer.weight if held is None else held)
-        weights[(*key, node.attributes.get_int("transB", 0))] = made
+        shared = weights.get((*key, node.attributes.get_int("transB", 0)))
+        value = edit.replace(node, 1, layer.weight if shared is None else shared)
+        weights[(*key, node.attributes.get_int("transB", 0))] = value
     if node.op_type == "Gemm":
         node.attributes.add(ir.AttrInt64("transB", 0))
     if layer.bias is not None:
@@ -80,22 +79,22 @@ def _integers(
 
 
 def _bias_index(layer: IntegerLayer) -> int:
-    """Return which input of a MatMul's Add is the bias."""
-    return 1 if layer.end.inputs[0] is layer.node.outputs[0] else 0
+    """Return the index of the input of a MatMul's Add that is the bias."""
+    return 1 if layer.last_node.inputs[0] is layer.node.outputs[0] else 0
 
 
-def _dequantizer(edit: Edit, layer: IntegerLayer) -> None:
+def _insert_dequantizer(edit: Edit, layer: IntegerLayer) -> None:
     """Put an AscendDequant behind a layer; a graph output keeps its name, on the new node."""
-    end = layer.end
+    end = layer.last_node
     old, name = end.outputs[0], f"{layer.name}.dequant"
-    scales = edit.constant(f"{name}.param", packed(layer.scales))
+    scales = edit.constant(f"{name}.param", pack_scales(layer.scales))
     node = edit.node("AscendDequant", [old, scales], {"dtype": 0}, (name, f"{name}.output0"))
     new = node.outputs[0]
     if old.is_graph_output():
-        kept = str(old.name)
+        output_name = str(old.name)
         edit.take_over(old, new, {id(node)})
         edit.rename(old, f"{layer.name}_output0")
-        new.name = kept
+        new.name = output_name
     else:
         edit.take_over(old, new, {id(node)})
     edit.after(end, [node])

@@ -1,6 +1,6 @@
-"""Edits that the deploy model and its simulation share: free names, constants, moved readers."""
+"""Edit a graph for Atlas: free names, constants, moved readers, and shifted biases."""
 
-__all__ = ["Edit", "corrected"]
+__all__ = ["Edit", "with_bias_shifts"]
 
 from typing import Any
 
@@ -111,7 +111,7 @@ def _free(name: str, taken: set[str]) -> str:
     return name
 
 
-def corrected(graph: Graph, plan: Plan) -> ir.Model:
+def with_bias_shifts(graph: Graph, plan: Plan) -> ir.Model:
     """Return a copy of the graph with the plan's bias shifts added to its biases, still in float.
 
     A shared bias keeps its numbers for its other readers. A MatMul without a bias gets an Add.

@@ -1,6 +1,6 @@
-"""One INT8 layer of Atlas as integers: the noun that every file of an export is written from."""
+"""An INT8 layer of Atlas as integers; every file of an export is written from it."""
 
-__all__ = ["LARGEST_SCALE", "SMALLEST_SCALE", "IntegerLayer", "by_channel", "packed", "unpacked"]
+__all__ = ["MAX_SCALE", "MIN_SCALE", "IntegerLayer", "pack_scales", "unpack_scales", "weight_rows"]
 
 from dataclasses import dataclass
 from typing import Any
@@ -58,30 +58,30 @@ class IntegerLayer:
         return np.asarray(self.scale_d * self.scale_w, np.float32)
 
     @property
-    def reach(self) -> int:
-        """The greatest |q - offset| that an int8 input can have."""
+    def largest_input(self) -> int:
+        """The largest |q - offset| of an int8 input."""
         return max(127 - self.offset, self.offset + 128)
 
     @property
-    def end(self) -> ir.Node:
+    def last_node(self) -> ir.Node:
         """The last node that computes in int32: the bias Add of a MatMul, or the node itself."""
         return self.add or self.node
 
     @property
-    def bound(self) -> int:
+    def sum_bound(self) -> int:
         """An upper bound of |sum|, bias included, over every int8 input."""
         if self.weight is None:
             kernel = self.node.attributes.get_ints("kernel_shape", [1])
-            return self.reach * int(np.prod(kernel, dtype=np.int64))
-        rows = np.abs(by_channel(self.node, self.weight).astype(np.int64)).sum(1)
-        return int((rows * self.reach + np.abs(self._bias)).max())
+            return self.largest_input * int(np.prod(kernel, dtype=np.int64))
+        rows = np.abs(weight_rows(self.node, self.weight).astype(np.int64)).sum(1)
+        return int((rows * self.largest_input + np.abs(self._bias)).max())
 
     @property
-    def folded_bound(self) -> int:
-        """The same for the sums as ATC splits them: q * weight, and -offset * weight in the bias."""
+    def folded_sum_bound(self) -> int:
+        """The bound of |sum| as ATC splits it: q * weight, and -offset * weight in the bias."""
         if self.weight is None:
-            return self.bound
-        rows = by_channel(self.node, self.weight).astype(np.int64)
+            return self.sum_bound
+        rows = weight_rows(self.node, self.weight).astype(np.int64)
         folded = np.abs(self._bias - self.offset * rows.sum(1))
         return int((np.abs(rows).sum(1) * 128 + folded).max())
 
@@ -90,7 +90,7 @@ class IntegerLayer:
         return np.zeros(1, np.int64) if self.bias is None else self.bias.astype(np.int64)
 
 
-def by_channel(node: ir.Node, weight: NDArray[Any]) -> NDArray[Any]:
+def weight_rows(node: ir.Node, weight: NDArray[Any]) -> NDArray[Any]:
     """Return a weight as `[output channels, elements that are summed]`; a Gemm's is `[K, N]`."""
     if node.op_type == "Conv":
         return weight.reshape(weight.shape[0], -1)
@@ -103,16 +103,16 @@ def by_channel(node: ir.Node, weight: NDArray[Any]) -> NDArray[Any]:
     return weight.T
 
 
-SMALLEST_SCALE = float(np.finfo(np.float32).eps)
-"""The least step that AMCT takes, 2**-23 (`parse_record_file.py`: FLT_EPSILON)."""
+MIN_SCALE = float(np.finfo(np.float32).eps)
+"""The smallest step that AMCT accepts, 2**-23 (`parse_record_file.py`: FLT_EPSILON)."""
 
 
-LARGEST_SCALE = 1.0 / SMALLEST_SCALE
-"""The greatest step that AMCT takes, 2**23."""
+MAX_SCALE = 1.0 / MIN_SCALE
+"""The largest step that AMCT accepts, 2**23."""
 
 
-def packed(scales: NDArray[Any]) -> NDArray[np.uint64]:
-    """Return what AscendDequant's `deq_scale` holds: the float32's bits, the high 32 bits zero.
+def pack_scales(scales: NDArray[Any]) -> NDArray[np.uint64]:
+    """Return AscendDequant's `deq_scale`: the bits of the float32, with zeros as the high 32 bits.
 
     The high bits are a shift N and a weight offset, which hand-made models must leave zero (CANN,
     "manual quantization"; GE `quant_host_cpu_op_common.h`).
@@ -126,7 +126,7 @@ def packed(scales: NDArray[Any]) -> NDArray[np.uint64]:
     return np.asarray(scales, np.float32).view(np.uint32).astype(np.uint64)
 
 
-def unpacked(stored: NDArray[np.uint64]) -> F32:
+def unpack_scales(stored: NDArray[np.uint64]) -> F32:
     """Return the float32 in the low 32 bits of each number.
 
     >>> float(unpacked(np.array([1065353216], np.uint64))[0])

@@ -1,6 +1,14 @@
-"""What CANN's INT8 kernels take, asked of a node before anything is written."""
+"""The limits of CANN's INT8 kernels, checked on a node before anything is written."""
 
-__all__ = ["ARITHMETIC", "FOREIGN", "INDICES", "INTEGER_OPS", "NARROW", "Refusal", "refusal"]
+__all__ = [
+    "ARITHMETIC",
+    "INDEX_OUTPUTS",
+    "INTEGER_OPS",
+    "NARROW_CHANNELS",
+    "ONNX_QUANTIZERS",
+    "Refusal",
+    "refusal",
+]
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,28 +23,31 @@ INTEGER_OPS = frozenset({*WEIGHTED, "AveragePool"})
 """Operators that stand between AscendQuant and AscendDequant."""
 
 
-FOREIGN = (
+ONNX_QUANTIZERS = (
     "QuantizeLinear",
     "DequantizeLinear",
     "DynamicQuantizeLinear",
     "ConvInteger",
     "MatMulInteger",
 )
-"""ONNX's own operators on integers, which ATC does not compile; and each that begins with QLinear."""
+"""ONNX's own integer operators, which ATC does not compile, like every operator named QLinear..."""
 
-INDICES = {"TopK": 1, "ArgMax": 0, "ArgMin": 0, "NonZero": 0, "NonMaxSuppression": 0}
-"""Operators and which of their outputs holds int64 indices."""
+INDEX_OUTPUTS = {"TopK": 1, "ArgMax": 0, "ArgMin": 0, "NonZero": 0, "NonMaxSuppression": 0}
+"""Operator to the output that holds int64 indices."""
 
 ARITHMETIC = ("Add", "Sub", "Mul", "Div", "Mod")
-"""Where int64 meets int32 in ATC's graphs, and the compiler fails with E89999."""
+"""Operators in which int64 meets int32 in ATC's graphs, so that the compiler fails with E89999."""
 
-NARROW = 16
-"""Input channels that the cube pads to 32 anyway (CANN, "manual quantization")."""
+NARROW_CHANNELS = 16
+"""Input channels up to which INT8 is no faster: the cube pads them to 32.
+
+Source: CANN, "manual quantization".
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a node has no INT8 form: the number of the rule, what it is and what it should be."""
+    """The reason why a node has no INT8 form: the rule's number, what was seen, what is needed."""
 
     rule: int
     saw: str
@@ -44,27 +55,27 @@ class Refusal:
 
 
 def refusal(node: ir.Node) -> Refusal | None:
-    """Return why Atlas cannot run a node in INT8, or None.
+    """Return the reason why Atlas cannot run a node in INT8, or None.
 
     Source: CANN, `quantization_layers_constraints.md` of the ATC guide, and AMCT's QAT page.
     """
     if node.domain not in ("", "ai.onnx") or node.op_type not in INTEGER_OPS:
         return Refusal(8, f"operator {node.op_type}", f"one of {', '.join(sorted(INTEGER_OPS))}")
     if node.op_type == "AveragePool":
-        return _pool(node)
+        return _pool_refusal(node)
     weight = weight_of(node)
     if weight is None or weight.const_value is None:
         return Refusal(14, "a weight that is no constant", "a constant")
     bias = node.inputs[2] if len(node.inputs) > 2 else None
     if bias is not None and bias.const_value is None:
         return Refusal(15, "a bias that is no constant", "a constant")
-    found = _weighted(node, weight.const_value.shape.numpy())
-    if found is None and bias is not None and bias.const_value is not None:
-        return _bias(bias.const_value.shape.numpy())
-    return found
+    refused = _weighted_refusal(node, weight.const_value.shape.numpy())
+    if refused is None and bias is not None and bias.const_value is not None:
+        return _bias_refusal(bias.const_value.shape.numpy())
+    return refused
 
 
-def _weighted(node: ir.Node, shape: Sequence[int]) -> Refusal | None:
+def _weighted_refusal(node: ir.Node, shape: Sequence[int]) -> Refusal | None:
     dilations = [int(d) for d in node.attributes.get_ints("dilations", [])]
     if node.op_type == "Conv" and len(shape) == 5 and dilations[:1] not in ([], [1]):
         return Refusal(19, f"a 3-D convolution with dilations {dilations}", "1 along the depth")
@@ -83,12 +94,12 @@ def _weighted(node: ir.Node, shape: Sequence[int]) -> Refusal | None:
     return None
 
 
-def _bias(shape: Sequence[int]) -> Refusal | None:
+def _bias_refusal(shape: Sequence[int]) -> Refusal | None:
     rows = int(np.prod(shape[:-1], dtype=np.int64)) if shape else 1
     return None if rows == 1 else Refusal(15, f"a bias of shape {list(shape)}", "one axis")
 
 
-def _pool(node: ir.Node) -> Refusal | None:
+def _pool_refusal(node: ir.Node) -> Refusal | None:
     """An AveragePool must be 2-D and smaller than its map: a global one has no INT8 kernel."""
     kernel = [int(k) for k in node.attributes.get_ints("kernel_shape", [])]
     if len(kernel) != 2:

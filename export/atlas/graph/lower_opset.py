@@ -1,6 +1,6 @@
-"""Lower a float graph to the least opset that says the same: ATC takes 11 to 18, old ones 11 only."""
+"""Lower a float graph to the lowest opset that can hold it; ATC takes 11 to 18, old ones 11."""
 
-__all__ = ["HIGHEST", "LOWEST", "least_opset", "lowered"]
+__all__ = ["MAX_OPSET", "MIN_OPSET", "in_lowest_opset", "lowest_opset"]
 
 import onnx
 import onnx_ir as ir
@@ -9,49 +9,49 @@ from quant.common.errors import UnsupportedError
 from quant.export.atlas.graph.edit import Edit
 from quant.export.atlas.graph.lower_opset_rules import CONVERTED, convert, convertible
 
-LOWEST, HIGHEST = 11, 18
+MIN_OPSET, MAX_OPSET = 11, 18
 """Opsets that ATC reads: 11 since the first AMCT for ONNX, up to 18 in the documents of CANN 8."""
 
-MEANING = {
+CHANGED_MEANING = {
     "GridSample": (20,),  # the modes have other names
     "GroupNormalization": (21,),  # scale per channel instead of per group
 }
-"""Opsets since which an operator of one signature means something else; see also CONVERTED."""
+"""Opsets at which an operator changed its meaning but not its signature; see also CONVERTED."""
 
 
-def least_opset(model: ir.Model, place: str) -> tuple[int, str]:
-    """Return the least opset of 11 to 18 that can say the graph, and what keeps it above 11.
+def lowest_opset(model: ir.Model, place: str) -> tuple[int, str]:
+    """Return the lowest opset of 11 to 18 that can hold the graph, and what keeps it above 11.
 
     Raises:
-        UnsupportedError: None can, or an operator is not of ONNX's own domain.
+        UnsupportedError: No opset can, or an operator is not of ONNX's own domain.
     """
-    origin = model.opset_imports.get("", LOWEST)
+    origin = model.opset_imports.get("", MIN_OPSET)
     for node in model.graph:
         if node.domain not in ("", "ai.onnx"):
             raise UnsupportedError(
                 f"{place}, node '{node.name}': ATC takes operators of ONNX's own domain, saw "
                 f"'{node.domain}.{node.op_type}'. Export the model with standard operators."
             )
-    why = ""
-    for version in range(LOWEST, min(origin, HIGHEST) + 1):
-        held = next((n for n in model.graph if not _says(n, origin, version)), None)
-        if held is None:
-            return version, why
-        why = f"{held.op_type} of node '{held.name}'"
+    reason = ""
+    for version in range(MIN_OPSET, min(origin, MAX_OPSET) + 1):
+        obstacle = next((n for n in model.graph if not _has_form(n, origin, version)), None)
+        if obstacle is None:
+            return version, reason
+        reason = f"{obstacle.op_type} of node '{obstacle.name}'"
     raise UnsupportedError(
-        f"{place}: ATC takes ONNX opset {LOWEST} to {HIGHEST}, saw opset {origin} and {why}, "
+        f"{place}: ATC takes ONNX opset {MIN_OPSET} to {MAX_OPSET}, saw opset {origin} and {reason}, "
         "which no lower opset has. Export the model again with opset 17."
     )
 
 
-def lowered(model: ir.Model, place: str) -> ir.Model:
-    """Return a copy in its least opset; node names and outputs stay.
+def in_lowest_opset(model: ir.Model, place: str) -> ir.Model:
+    """Return a copy in its lowest opset; node names and outputs stay.
 
     Raises:
-        UnsupportedError: As `least_opset`.
+        UnsupportedError: The cases of `lowest_opset`.
     """
-    version, _ = least_opset(model, place)
-    origin = model.opset_imports.get("", LOWEST)
+    version, _ = lowest_opset(model, place)
+    origin = model.opset_imports.get("", MIN_OPSET)
     edit = Edit(model.clone())
     for node in list(edit.model.graph):
         convert(edit, node, origin, version)
@@ -63,8 +63,8 @@ def lowered(model: ir.Model, place: str) -> ir.Model:
     return copy
 
 
-def _says(node: ir.Node, origin: int, version: int) -> bool:
-    """Return whether a node of opset `origin` can be said in opset `version`."""
+def _has_form(node: ir.Node, origin: int, version: int) -> bool:
+    """Return whether a node of opset `origin` has a form in opset `version`."""
     if version == origin:
         return True
     if any(a.type == ir.AttributeType.GRAPH for a in node.attributes.values()):
@@ -82,13 +82,13 @@ def _schema(op: str, version: int) -> onnx.defs.OpSchema | None:
 
 
 def _fits(node: ir.Node, origin: int, version: int) -> bool:
-    """Return whether the older schema takes a node as it stands, but for attributes at default."""
+    """Return whether the older schema accepts a node without its attributes at their default."""
     new, old = _schema(node.op_type, origin), _schema(node.op_type, version)
     if new is None or old is None:
         return False
     if new.since_version == old.since_version:
         return True
-    changes = MEANING.get(node.op_type, ())
+    changes = CHANGED_MEANING.get(node.op_type, ())
     if any(old.since_version < change <= new.since_version for change in changes):
         return False
     return _attributes_fit(node, new, old) and _inputs_fit(node, old)
@@ -100,11 +100,11 @@ def _attributes_fit(node: ir.Node, new: onnx.defs.OpSchema, old: onnx.defs.OpSch
             default = new.attributes[name].default_value
             if ir.serde.deserialize_attribute(default).value != attribute.value:
                 return False
-    for name, known in old.attributes.items():
+    for name, formal in old.attributes.items():
         if name in node.attributes:
             continue
         later = new.attributes.get(name)
-        if known.required or later is None or known.default_value != later.default_value:
+        if formal.required or later is None or formal.default_value != later.default_value:
             return False
     return True
 
@@ -124,13 +124,13 @@ def _inputs_fit(node: ir.Node, old: onnx.defs.OpSchema) -> bool:
             continue
         if value.dtype is None:
             continue
-        if f"tensor({_spelt(value.dtype)})" not in formal.types:
+        if f"tensor({_schema_name(value.dtype)})" not in formal.types:
             return False
         if formal.is_homogeneous and kinds.setdefault(formal.type_str, value.dtype) != value.dtype:
             return False
     return True
 
 
-def _spelt(dtype: ir.DataType) -> str:
+def _schema_name(dtype: ir.DataType) -> str:
     """Return a type as ONNX's schemas spell it: `float`, `double`, `int64`."""
     return dtype.name.lower()

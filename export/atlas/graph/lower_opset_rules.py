@@ -1,4 +1,4 @@
-"""Operators that an older opset says in another way: axes as attributes, Softmax over the last axis."""
+"""Rewrite operators that have another form in older opsets: axes as attributes, Softmax, Resize."""
 
 __all__ = ["CONVERTED", "convert", "convertible"]
 
@@ -17,16 +17,16 @@ REDUCTIONS = tuple(
 )
 AXES = ("Squeeze", "Unsqueeze", *REDUCTIONS)
 SOFTMAX = ("Softmax", "LogSoftmax", "Hardmax")
-SINCE = {
+NEW_FORM_SINCE = {
     **dict.fromkeys(REDUCTIONS, 18),
     **dict.fromkeys(("Squeeze", "Unsqueeze", "ReduceSum", "Split", *SOFTMAX), 13),
     "HardSwish": 14,
     "Resize": 13,
 }
-"""The opset at which each took its new form."""
+"""Operator to the opset in which it took its new form."""
 
-CONVERTED = frozenset(SINCE)
-"""Operators that are rewritten, not only checked."""
+CONVERTED = frozenset(NEW_FORM_SINCE)
+"""Operators that are rewritten; all others are only checked."""
 
 RESIZE_SINCE_18 = {
     "antialias": (0,),
@@ -36,8 +36,8 @@ RESIZE_MODES = ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric
 
 
 def convertible(node: ir.Node, origin: int, version: int) -> bool:
-    """Return whether a node of `CONVERTED` in opset `origin` can be said in `version`."""
-    since = SINCE[node.op_type]
+    """Return whether a node of `CONVERTED` in opset `origin` has a form in `version`."""
+    since = NEW_FORM_SINCE[node.op_type]
     if version >= since and node.op_type not in ("Resize", "Split"):
         return True
     if origin < since:
@@ -47,24 +47,24 @@ def convertible(node: ir.Node, origin: int, version: int) -> bool:
         empty = node.attributes.get_int("noop_with_empty_axes", 0) and listed is None
         return not empty and (listed is None or listed.const_value is not None)
     if node.op_type == "Split":
-        return _sizes(node) is not None
+        return _split_sizes(node) is not None
     if node.op_type in SOFTMAX:
         return _rank(node) is not None
     if node.op_type == "Resize":
-        return _plain_resize(node)
+        return _is_old_resize(node)
     return True
 
 
 def convert(edit: Edit, node: ir.Node, origin: int, version: int) -> None:
     """Rewrite a node of opset `origin` for `version`, in place.
 
-    Of the other operators attributes at their default that the older opset lacks are dropped.
+    Other operators only lose the attributes at their default that the older opset lacks.
     """
-    if node.op_type in CONVERTED and version < SINCE[node.op_type] <= origin:
+    if node.op_type in CONVERTED and version < NEW_FORM_SINCE[node.op_type] <= origin:
         if node.op_type in AXES:
             _axes_attribute(node)
         elif node.op_type == "Split":
-            node.attributes.add(ir.AttrInt64s("split", _sizes(node) or []))
+            node.attributes.add(ir.AttrInt64s("split", _split_sizes(node) or []))
             node.resize_inputs(1)
         elif node.op_type in SOFTMAX:
             _softmax(edit, node)
@@ -73,7 +73,7 @@ def convert(edit: Edit, node: ir.Node, origin: int, version: int) -> None:
         elif node.op_type == "Resize":
             _resize(edit, node)
     elif node.op_type == "Split" and version < 18 and "num_outputs" in node.attributes:
-        sizes = np.array(_sizes(node), np.int64)
+        sizes = np.array(_split_sizes(node), np.int64)
         node.resize_inputs(2)
         node.replace_input_with(1, edit.constant(f"{node.name}.split", sizes))
     if origin != version and node.graph is not None:  # a replaced node is in no graph
@@ -81,9 +81,9 @@ def convert(edit: Edit, node: ir.Node, origin: int, version: int) -> None:
 
 
 def _drop_unknown(node: ir.Node, version: int) -> None:
-    """Drop attributes that the schema of an opset does not have; the caller knows they say nothing."""
-    known = onnx.defs.get_schema(node.op_type, version).attributes
-    for name in [n for n in node.attributes if n not in known]:
+    """Drop attributes that the schema of an opset lacks; the caller checked their values."""
+    names_known = onnx.defs.get_schema(node.op_type, version).attributes
+    for name in [n for n in node.attributes if n not in names_known]:
         del node.attributes[name]
 
 
@@ -95,12 +95,12 @@ def _axes_attribute(node: ir.Node) -> None:
     node.resize_inputs(1)
 
 
-def _sizes(node: ir.Node) -> list[int] | None:
-    """Return the sizes of a Split's outputs, where they are known."""
+def _split_sizes(node: ir.Node) -> list[int] | None:
+    """Return the sizes of a Split's outputs, or None where they are not known."""
     listed = node.inputs[1] if len(node.inputs) > 1 else None
     if listed is not None:
-        known = listed.const_value
-        return None if known is None else [int(s) for s in known.numpy().reshape(-1)]
+        sizes = listed.const_value
+        return None if sizes is None else [int(s) for s in sizes.numpy().reshape(-1)]
     value, axis = node.inputs[0], node.attributes.get_int("axis", 0)
     shape: list[Any] = list(value.shape) if value is not None and value.shape is not None else []
     if not -len(shape) <= axis < len(shape) or not isinstance(shape[axis], int):
@@ -115,7 +115,7 @@ def _rank(node: ir.Node) -> int | None:
 
 
 def _softmax(edit: Edit, node: ir.Node) -> None:
-    """Before 13 all axes from `axis` on were one: put the wanted axis last for the time being."""
+    """Move the axis of a Softmax to the end: before opset 13 it joined all axes from `axis` on."""
     rank = _rank(node) or 1
     axis = node.attributes.get_int("axis", -1) % rank
     node.attributes.add(ir.AttrInt64("axis", rank - 1))
@@ -145,17 +145,17 @@ def _hard_swish(edit: Edit, node: ir.Node) -> None:
     product.name = name
 
 
-def _plain_resize(node: ir.Node) -> bool:
-    """Return whether a Resize uses nothing that came with opset 13, 18 or 19."""
-    for name, plain in RESIZE_SINCE_18.items():
-        if name in node.attributes and node.attributes[name].value not in plain:
+def _is_old_resize(node: ir.Node) -> bool:
+    """Return whether a Resize uses nothing that opset 13, 18 or 19 added."""
+    for name, old_values in RESIZE_SINCE_18.items():
+        if name in node.attributes and node.attributes[name].value not in old_values:
             return False
     mode = node.attributes.get_string("coordinate_transformation_mode", "half_pixel")
     return "axes" not in node.attributes and mode in RESIZE_MODES
 
 
 def _resize(edit: Edit, node: ir.Node) -> None:
-    """Opset 11 wants roi and scales, empty where they say nothing."""
+    """Add the inputs roi and scales, which opset 11 requires; they may be empty."""
     node.resize_inputs(max(3, len(node.inputs)))
     for index, name in ((1, "roi"), (2, "scales")):
         if node.inputs[index] is None:

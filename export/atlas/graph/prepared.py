@@ -1,12 +1,12 @@
-"""Bound: a graph with open axes at the sizes of its samples, for ATC compiles for fixed sizes."""
+"""Fix a graph's dynamic axes, as ATC compiles for fixed sizes; set refused layers to float16."""
 
-__all__ = ["bound_graph", "bound_plan", "settled", "without_refused"]
+__all__ = ["finalized_plan", "fixed_graph", "fixed_plan", "without_refused"]
 
 from dataclasses import replace
 
 from quant.common.errors import UnsupportedError
 from quant.deploy.fallback import kept_float
-from quant.export.atlas.graph.edit import corrected
+from quant.export.atlas.graph.edit import with_bias_shifts
 from quant.export.atlas.graph.integer_layers import integer_layer
 from quant.export.atlas.graph.limits import INTEGER_OPS
 from quant.formats.precision import Precision
@@ -16,10 +16,11 @@ from quant.plan.tensor_plans import Plan
 from quant.target.deployment import Deployment, sample_shapes
 
 
-def bound_graph(graph: Graph, deployment: Deployment) -> Graph:
+def fixed_graph(graph: Graph, deployment: Deployment) -> Graph:
     """Return the graph with batch 1 and the sizes that `deployment` knows.
 
-    One whose sizes behind the batch are fixed, or of which a size is not known, comes back as it is.
+    A graph whose sizes behind the batch are fixed, or whose sizes are not all known, is returned as
+    it is.
     """
     inputs = [list(v.shape)[1:] if v.shape is not None else [None] for v in graph.inputs]
     if all(isinstance(d, int) for dims in inputs for d in dims):
@@ -30,25 +31,25 @@ def bound_graph(graph: Graph, deployment: Deployment) -> Graph:
     return Graph(with_fixed_shapes(graph, sizes), graph.name, graph.source, graph.notes)
 
 
-def bound_plan(plan: Plan, graph: Graph, whole: Graph) -> Plan:
-    """Return the plan of `graph` for what `bound_graph` made of it; nodes that became constants go."""
-    if whole is graph:
+def fixed_plan(plan: Plan, graph: Graph, fixed: Graph) -> Plan:
+    """Return the plan of `graph` for `fixed`, without the nodes that became constants."""
+    if fixed is graph:
         return plan
-    names = {str(node.name) for node in whole.nodes}
+    names = {str(node.name) for node in fixed.nodes}
     layers = {name: layer for name, layer in plan.layers.items() if name in names}
-    return replace(plan, graph=whole.fingerprint, layers=layers)
+    return replace(plan, graph=fixed.fingerprint, layers=layers)
 
 
-BECAUSE = "Atlas cannot run it in INT8"
+REASON = "Atlas cannot run it in INT8"
 
 
 def without_refused(graph: Graph, plan: Plan) -> tuple[Plan, dict[str, str]]:
-    """Return the plan with the layers that Atlas refuses in FP16, and why, by layer.
+    """Return the plan with the refused layers in FP16, and the reason for each such layer.
 
-    Grids that nobody reads any more are dropped; a plan without such layers comes back as it is.
+    Grids without a reader are dropped; a plan without refused layers is returned as it is.
     """
-    why: dict[str, str] = {}
-    for node in corrected(graph, plan).graph:
+    reasons: dict[str, str] = {}
+    for node in with_bias_shifts(graph, plan).graph:
         layer = plan.layers.get(str(node.name))
         if (
             layer is None
@@ -59,10 +60,10 @@ def without_refused(graph: Graph, plan: Plan) -> tuple[Plan, dict[str, str]]:
         try:
             integer_layer(node, plan)
         except UnsupportedError as error:
-            why[str(node.name)] = str(error)
-    return kept_float(graph, plan, dict.fromkeys(why, BECAUSE), Precision.FLOAT16), why
+            reasons[str(node.name)] = str(error)
+    return kept_float(graph, plan, dict.fromkeys(reasons, REASON), Precision.FLOAT16), reasons
 
 
-def settled(graph: Graph, plan: Plan) -> Plan:
+def finalized_plan(graph: Graph, plan: Plan) -> Plan:
     """Return the plan that is written with `allow_fallback`."""
     return without_refused(graph, plan)[0]

@@ -1,7 +1,7 @@
-"""Simulate: what the deploy model computes, as ONNX that any runtime runs, integer for integer.
+"""Simulate the deploy model, integer for integer, as ONNX that any runtime runs.
 
-Ascend's quantizers are ONNX functions with bodies. Between them float32 operators work on integers,
-exactly: `atlas_pieces` cuts the layers whose sums float32 could not hold.
+Ascend's quantizers are ONNX functions with bodies. Between them float32 operators compute on
+integers, exactly: `exact_sums` cuts the layers whose sums float32 could not hold.
 """
 
 __all__ = ["DOMAIN", "ascend_functions", "simulated"]
@@ -13,15 +13,15 @@ import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from quant.export.atlas.graph.edit import Edit, corrected
-from quant.export.atlas.graph.exact_sums import EXACT, Piece, pieces
+from quant.export.atlas.graph.edit import Edit, with_bias_shifts
+from quant.export.atlas.graph.exact_sums import MAX_EXACT, Piece, pieces
 from quant.export.atlas.graph.integer_layer import IntegerLayer
 from quant.export.atlas.graph.integer_layers import integer_layers
 from quant.graph.prepared_graph import Graph
 from quant.plan.tensor_plans import Plan
 
 DOMAIN = "quant.ascend"
-"""Ours: with bodies the functions cannot stand in ONNX's own domain, where ATC looks for them."""
+"""Our own domain: functions with bodies cannot be in ONNX's domain, where ATC looks for them."""
 
 
 BODIES = (
@@ -53,8 +53,8 @@ BODIES = (
 )
 """The equations of CANN, word for word. QuantizeLinear and DequantizeLinear would be shorter and a
 tenth faster, but ONNX Runtime's QDQPropagation puts a uint8 quantizer behind each Transpose of a
-DequantizeLinear of int32 (1.32.0), and the numbers are lost. `deq_scale` is float32 here, shaped to be
-multiplied by: no operator of opset 17 reads a float's bits."""
+DequantizeLinear of int32 (1.32.0), and the numbers are lost. `deq_scale` is float32 here, in a
+shape that can be multiplied by: no operator of opset 17 reads a float's bits."""
 
 
 def ascend_functions(opset: int) -> list[ir.Function]:
@@ -73,18 +73,18 @@ def simulated(graph: Graph, plan: Plan) -> ir.Model:
     Tensors keep their names and are float32: an INT8 layer's output is what AscendDequant gives.
 
     Raises:
-        UnsupportedError: A layer that the plan computes in int8 cannot be on Atlas.
+        UnsupportedError: Atlas cannot run a layer that the plan computes in int8.
     """
-    edit = Edit(corrected(graph, plan))
+    edit = Edit(with_bias_shifts(graph, plan))
     quantizers: dict[tuple[str, np.float32, int], ir.Value] = {}
     for layer in integer_layers(edit.model, plan):
         key = (layer.data, layer.scale_d, layer.offset)
         if key not in quantizers:
             quantizers[key] = _quantizer(edit, layer)
         if layer.weight is None:
-            _mean(edit, layer, quantizers[key])
+            _rewrite_pool(edit, layer, quantizers[key])
         else:
-            _sums(edit, layer, quantizers[key])
+            _rewrite_weighted(edit, layer, quantizers[key])
     edit.finish()
     opset = edit.model.opset_imports[""]
     edit.model.opset_imports[DOMAIN] = 1
@@ -115,114 +115,105 @@ def _quantizer(edit: Edit, layer: IntegerLayer) -> ir.Value:
     return centre.outputs[0]
 
 
-def _mean(edit: Edit, layer: IntegerLayer, data: ir.Value) -> None:
-    """An AveragePool gives means of integers in float32, and AscendDequant takes them as well."""
+def _rewrite_pool(edit: Edit, layer: IntegerLayer, data: ir.Value) -> None:
+    """Give an AveragePool integers, and AscendDequant its means, which are float32."""
     layer.node.replace_input_with(0, data)
-    edit.behind(layer.node, _real(edit, layer, layer.node.outputs[0], f"{layer.name}.dequant"))
+    edit.behind(
+        layer.node, _dequantizer(edit, layer, layer.node.outputs[0], f"{layer.name}.dequant")
+    )
 
 
-def _sums(edit: Edit, layer: IntegerLayer, data: ir.Value) -> None:
+def _rewrite_weighted(edit: Edit, layer: IntegerLayer, data: ir.Value) -> None:
     """Replace a weighted layer by its pieces, their sum in int32 and an AscendDequant."""
-    parts = pieces(layer)
-    alone = layer.bound > EXACT or layer.add is not None  # the bias is added in int32
+    nodes: list[ir.Node] = []
     total: ir.Value | None = None
-    made: list[ir.Node] = []
-    for number, piece in enumerate(parts):
-        whole = f"{layer.name}.piece{number}"
-        seen = _slice(edit, layer, data, piece, f"{whole}.input", made)
-        raw = _float(edit, layer, seen, piece, None if alone else layer.bias, whole)
-        cast = edit.node("Cast", [raw.outputs[0]], {"to": INT32}, _pair(f"{whole}.int32"))
-        made += [raw, cast]
-        if total is None:
-            total = cast.outputs[0]
-            continue
-        added = edit.node("Add", [total, cast.outputs[0]], {}, _pair(f"{layer.name}.until{number}"))
-        made.append(added)
-        total = added.outputs[0]
+    for number, piece in enumerate(pieces(layer)):
+        nodes += _piece_nodes(edit, layer, data, piece, f"{layer.name}.piece{number}")
+        if total is not None:
+            names = _node_names(f"{layer.name}.until{number}")
+            nodes.append(edit.node("Add", [total, nodes[-1].outputs[0]], {}, names))
+        total = nodes[-1].outputs[0]
     if total is not None:
-        _dequantize(edit, layer, total, made, bias=alone)
+        _replace_layer(edit, layer, total, nodes)
+
+
+def _adds_bias_in_int32(layer: IntegerLayer) -> bool:
+    """Return whether the bias is added to the int32 sum; else it fits into the float32 operator."""
+    return layer.sum_bound > MAX_EXACT or layer.add is not None
+
+
+def _piece_nodes(
+    edit: Edit, layer: IntegerLayer, data: ir.Value, piece: Piece, name: str
+) -> list[ir.Node]:
+    """Return the nodes of a piece: its input channels, the operator in float32, a Cast to int32."""
+    nodes = []
+    if piece.channels is not None:
+        nodes.append(_slice(edit, layer, data, piece.channels, f"{name}.input"))
+        data = nodes[0].outputs[0]
+    inputs: list[ir.Value | None] = [data, edit.constant(f"{name}.weight", piece.weight)]
+    if layer.bias is not None and not _adds_bias_in_int32(layer):
+        inputs.append(edit.constant(f"{name}.bias", layer.bias.astype(np.float32)))
+    attributes = {
+        key: attribute
+        for key, attribute in layer.node.attributes.items()
+        if key not in ("transB", "alpha", "beta")
+    }
+    sums = edit.node(layer.node.op_type, inputs, attributes, _node_names(name))
+    cast = edit.node("Cast", [sums.outputs[0]], {"to": INT32}, _node_names(f"{name}.int32"))
+    return [*nodes, sums, cast]
 
 
 def _slice(
-    edit: Edit,
-    layer: IntegerLayer,
-    data: ir.Value,
-    piece: Piece,
-    name: str,
-    made: list[ir.Node],
-) -> ir.Value:
-    """Return the input channels of a piece."""
-    if piece.channels is None:
-        return data
-    axis = 1 if layer.node.op_type in ("Conv", "ConvTranspose") else -1
-    ends = [
-        edit.constant(f"{name}.{what}", np.array([number], np.int64))
-        for what, number in (
-            ("starts", piece.channels[0]),
-            ("ends", piece.channels[1]),
-            ("axes", axis),
-        )
-    ]
-    node = edit.node("Slice", [data, *ends], {}, _pair(name))
-    made.append(node)
-    return node.outputs[0]
-
-
-def _float(
-    edit: Edit,
-    layer: IntegerLayer,
-    data: ir.Value,
-    piece: Piece,
-    bias: NDArray[np.int32] | None,
-    name: str,
+    edit: Edit, layer: IntegerLayer, data: ir.Value, channels: tuple[int, int], name: str
 ) -> ir.Node:
-    """Return the layer's operator on a piece, in float32."""
-    inputs: list[ir.Value | None] = [data, edit.constant(f"{name}.weight", piece.weight)]
-    if bias is not None:
-        inputs.append(edit.constant(f"{name}.bias", bias.astype(np.float32)))
-    kept = {k: a for k, a in layer.node.attributes.items() if k not in ("transB", "alpha", "beta")}
-    return edit.node(layer.node.op_type, inputs, kept, _pair(name))
+    """Return a Slice of the input channels from the first number to before the second."""
+    axis = 1 if layer.node.op_type in ("Conv", "ConvTranspose") else -1
+    bounds = {"starts": channels[0], "ends": channels[1], "axes": axis}
+    constants = [
+        edit.constant(f"{name}.{key}", np.array([number], np.int64))
+        for key, number in bounds.items()
+    ]
+    return edit.node("Slice", [data, *constants], {}, _node_names(name))
 
 
-def _dequantize(
-    edit: Edit, layer: IntegerLayer, total: ir.Value, made: list[ir.Node], *, bias: bool
-) -> None:
-    """Put the pieces in, their bias, and AscendDequant; the layer's tensors keep their names."""
-    node, end = layer.node, layer.end
-    if layer.add is not None:  # for whoever looks at the MatMul alone
-        made.append(_real(edit, layer, total, f"{layer.name}.product"))
-        _hand_on(node.outputs[0], made[-1].outputs[0])
-    if bias and layer.bias is not None:
-        held = edit.constant(f"{layer.name}.bias_int32", _spread(layer, layer.bias))
-        made.append(edit.node("Add", [total, held], {}, _pair(f"{layer.name}.sum")))
-        total = made[-1].outputs[0]
-    real = _real(edit, layer, total, f"{layer.name}.dequant")
-    old = end.outputs[0]
-    edit.before(end, [*made, real])
-    edit.take_over(old, real.outputs[0], set())
-    _hand_on(old, real.outputs[0])
-    edit.model.graph.remove([end] if end is node else [end, node], safe=True)
+def _replace_layer(edit: Edit, layer: IntegerLayer, total: ir.Value, nodes: list[ir.Node]) -> None:
+    """Put these nodes, the bias and an AscendDequant in a layer's place, under its tensor names."""
+    node, last = layer.node, layer.last_node
+    nodes = list(nodes)
+    if layer.add is not None:  # the MatMul's own output is kept as well
+        nodes.append(_dequantizer(edit, layer, total, f"{layer.name}.product"))
+        _take_over_name(node.outputs[0], nodes[-1].outputs[0])
+    if layer.bias is not None and _adds_bias_in_int32(layer):
+        bias = edit.constant(f"{layer.name}.bias_int32", _broadcastable(layer, layer.bias))
+        nodes.append(edit.node("Add", [total, bias], {}, _node_names(f"{layer.name}.sum")))
+        total = nodes[-1].outputs[0]
+    dequantizer = _dequantizer(edit, layer, total, f"{layer.name}.dequant")
+    output = last.outputs[0]
+    edit.before(last, [*nodes, dequantizer])
+    edit.take_over(output, dequantizer.outputs[0], set())
+    _take_over_name(output, dequantizer.outputs[0])
+    edit.model.graph.remove([last] if last is node else [last, node], safe=True)
 
 
-def _real(edit: Edit, layer: IntegerLayer, total: ir.Value, name: str) -> ir.Node:
-    """Return an AscendDequant, its `deq_scale` shaped to be multiplied by."""
-    held = edit.constant(f"{name}.param", _spread(layer, layer.scales))
-    return edit.node("AscendDequant", [total, held], {}, _pair(name), DOMAIN)
+def _dequantizer(edit: Edit, layer: IntegerLayer, total: ir.Value, name: str) -> ir.Node:
+    """Return an AscendDequant whose `deq_scale` broadcasts against the sums."""
+    scales = edit.constant(f"{name}.param", _broadcastable(layer, layer.scales))
+    return edit.node("AscendDequant", [total, scales], {}, _node_names(name), DOMAIN)
 
 
-def _spread(layer: IntegerLayer, numbers: NDArray[Any]) -> NDArray[Any]:
-    """Shape `[channels]` so that it meets axis 1 of a convolution's output; one number stays one."""
+def _broadcastable(layer: IntegerLayer, numbers: NDArray[Any]) -> NDArray[Any]:
+    """Reshape `[channels]` to axis 1 of a convolution's output; one number becomes a scalar."""
     if numbers.size == 1:
         return numbers.reshape(())
     rank = len(layer.weight.shape) if layer.weight is not None else 2
     return numbers.reshape(-1, *[1] * (rank - 2))
 
 
-def _hand_on(old: ir.Value, new: ir.Value) -> None:
+def _take_over_name(old: ir.Value, new: ir.Value) -> None:
     """Swap the names of two values, and give the new one the old one's shape and type."""
     new.shape, new.type = old.shape, old.type
     new.name, old.name = old.name, new.name
 
 
-def _pair(name: str) -> tuple[str, str]:
+def _node_names(name: str) -> tuple[str, str]:
     return name, f"{name}.output0"

@@ -23,7 +23,7 @@ from quant.export.atlas.check.interpret import interpret
 from quant.export.atlas.check.run_rules import check_export
 from quant.export.atlas.files.record import record_text
 from quant.export.atlas.graph.deploy_model import deploy_model
-from quant.export.atlas.graph.integer_layer import packed, unpacked
+from quant.export.atlas.graph.integer_layer import pack_scales, unpack_scales
 from quant.export.atlas.graph.integer_layers import integer_layers
 from quant.export.atlas.graph.simulate import simulated
 from quant.formats.number_format import Params
@@ -173,9 +173,9 @@ def test_a_scale_is_packed_as_amct_packs_it() -> None:
     """0x3801B57D, worked out by hand from the record: 0.02338948 * 0.0013221765 in float32."""
     product = np.float32([0.02338948]) * np.float32(0.0013221765)
 
-    assert packed(product).tolist() == [939636093]
-    assert unpacked(np.array([939636093], np.uint64)).tolist() == [3.0925020837457851e-05]
-    assert packed(product).dtype == np.uint64
+    assert pack_scales(product).tolist() == [939636093]
+    assert unpack_scales(np.array([939636093], np.uint64)).tolist() == [3.0925020837457851e-05]
+    assert pack_scales(product).dtype == np.uint64
 
 
 def test_the_writer_writes_amcts_deploy_model() -> None:

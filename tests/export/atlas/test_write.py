@@ -21,7 +21,7 @@ from quant.export.atlas import write as atlas_write
 from quant.export.atlas.check.interpret import interpret
 from quant.export.atlas.check.run_rules import check_export
 from quant.export.atlas.files.record import parse_record
-from quant.export.atlas.graph.lower_opset import lowered
+from quant.export.atlas.graph.lower_opset import in_lowest_opset
 from quant.export.atlas.graph.prepared import without_refused
 from quant.export.atlas.graph.simulate import simulated
 from quant.export.atlas.target import ATLAS, write
@@ -93,7 +93,7 @@ def test_a_lowered_graph_that_says_something_else_is_refused(
     graph, plan = atlas_plan(residual_net())
 
     def wrong(model_: ir.Model, place: str) -> ir.Model:
-        made = lowered(model_, place)
+        made = in_lowest_opset(model_, place)
         next(n for n in made.graph if n.op_type == "Add").op_type = "Sub"
         return made
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from quant.common.errors import UnsupportedError
-from quant.export.atlas.graph.exact_sums import EXACT, pieces
-from quant.export.atlas.graph.integer_layer import SMALLEST_SCALE, IntegerLayer
+from quant.export.atlas.graph.exact_sums import MAX_EXACT, pieces
+from quant.export.atlas.graph.integer_layer import MIN_SCALE, IntegerLayer
 from quant.export.atlas.graph.integer_layers import integer_layers
 from quant.export.atlas.graph.limits import refusal
 from quant.formats.number_format import Params
@@ -61,9 +61,9 @@ def test_a_convolution_by_hand() -> None:
     assert layer.reciprocal == float(np.float32(1) / np.float32(0.02))
     assert layer.scales.dtype == np.float32
     assert layer.scales.tolist() == [float(np.float32(0.02) * np.float32(1.27 / 127))]
-    assert layer.reach == 155  # 127 - -28
-    assert layer.bound == 177 * 155 + 1500
-    assert layer.folded_bound == 177 * 128 + abs(1500 + 28 * (50 - 127))
+    assert layer.largest_input == 155  # 127 - -28
+    assert layer.sum_bound == 177 * 155 + 1500
+    assert layer.folded_sum_bound == 177 * 128 + abs(1500 + 28 * (50 - 127))
 
 
 def test_a_dead_channel_has_a_scale_that_amct_takes() -> None:
@@ -73,7 +73,7 @@ def test_a_dead_channel_has_a_scale_that_amct_takes() -> None:
     layer = one(graph, by_hand(graph, {"x": (0.02, 0)}))
 
     assert layer.weight is not None
-    assert layer.scale_w[0] == np.float32(SMALLEST_SCALE)
+    assert layer.scale_w[0] == np.float32(MIN_SCALE)
     assert layer.weight.ravel().tolist() == [0, 127]
 
 
@@ -279,6 +279,6 @@ def test_pieces_add_up_to_the_layer_and_each_is_exact(data: st.DataObject) -> No
             bias=None,
             add=None,
         )
-        assert part.bound <= EXACT
+        assert part.sum_bound <= MAX_EXACT
 
     np.testing.assert_array_equal(total, weight)

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from quant.common.errors import UnsupportedError
-from quant.export.atlas.graph.lower_opset import least_opset, lowered
+from quant.export.atlas.graph.lower_opset import in_lowest_opset, lowest_opset
 from quant.graph.prepared_graph import Graph
 from quant.graph.shapes import infer_shapes
 from tests.models import concat_net, depthwise_net, gemm_net, model, residual_net, weights
@@ -183,7 +183,7 @@ def test_the_least_opset_computes_the_same(name: str) -> None:
     original = graph_of(body, dict(held), opset)
     x = np.random.default_rng(1).normal(size=(2, 3, 4, 6)).astype(np.float32)
 
-    made = ir.to_proto(lowered(original, "net.onnx"))
+    made = ir.to_proto(in_lowest_opset(original, "net.onnx"))
 
     assert [(o.domain, o.version) for o in made.opset_import] == [("", wanted)]
     onnx.checker.check_model(made, full_check=True)
@@ -198,7 +198,7 @@ def test_whole_networks_go_down_to_11_with_equal_bits(net: Any) -> None:
     original = ir.from_proto(net())
     x = np.random.default_rng(2).normal(size=(2, 3, 16, 16)).astype(np.float32)
 
-    made = ir.to_proto(lowered(original, "net.onnx"))
+    made = ir.to_proto(in_lowest_opset(original, "net.onnx"))
 
     assert made.opset_import[0].version == 11
     assert made.ir_version == 6
@@ -209,20 +209,20 @@ def test_the_original_is_left_as_it_was() -> None:
     original = graph_of("y = HardSwish(x)", {})
     before = Graph(original, "net").fingerprint
 
-    lowered(original, "net.onnx")
+    in_lowest_opset(original, "net.onnx")
 
     assert Graph(original.clone(), "net").fingerprint == before
 
 
 def test_what_keeps_the_opset_up_is_named() -> None:
-    assert least_opset(graph_of("y = Relu(x)", {}), "net.onnx") == (11, "")
+    assert lowest_opset(graph_of("y = Relu(x)", {}), "net.onnx") == (11, "")
     model_ = graph_of("[norm] y = LayerNormalization(x, s)", {"s": np.ones(6, np.float32)})
-    assert least_opset(model_, "net.onnx") == (17, "LayerNormalization of node 'norm'")
+    assert lowest_opset(model_, "net.onnx") == (17, "LayerNormalization of node 'norm'")
 
 
 def test_an_operator_that_no_opset_up_to_18_has_is_refused() -> None:
     with pytest.raises(UnsupportedError) as caught:
-        lowered(graph_of("[gelu] y = Gelu(x)", {}, 20), "net.onnx")
+        in_lowest_opset(graph_of("[gelu] y = Gelu(x)", {}, 20), "net.onnx")
 
     assert str(caught.value) == (
         "net.onnx: ATC takes ONNX opset 11 to 18, saw opset 20 and Gelu of node 'gelu', which no "
@@ -235,7 +235,9 @@ def test_an_operator_that_changed_its_meaning_is_not_lowered_past_that() -> None
     held = {"grid": np.zeros((2, 3, 3, 2), np.float32)}
 
     with pytest.raises(UnsupportedError, match="saw opset 20 and GridSample of node 'g', which no"):
-        lowered(graph_of('[g] y = GridSample<mode="linear">(x, grid)', held, 20), "net.onnx")
+        in_lowest_opset(
+            graph_of('[g] y = GridSample<mode="linear">(x, grid)', held, 20), "net.onnx"
+        )
 
 
 def test_an_operator_of_another_domain_is_refused() -> None:
@@ -243,7 +245,7 @@ def test_an_operator_of_another_domain_is_refused() -> None:
     next(iter(made.graph)).domain = "com.microsoft"
 
     with pytest.raises(UnsupportedError) as caught:
-        least_opset(made, "net.onnx")
+        lowest_opset(made, "net.onnx")
 
     assert str(caught.value) == (
         "net.onnx, node 'act': ATC takes operators of ONNX's own domain, saw "
@@ -258,7 +260,7 @@ def test_names_that_are_taken_get_another() -> None:
         {},
     )
 
-    made = lowered(original, "net.onnx")
+    made = in_lowest_opset(original, "net.onnx")
 
     names = [str(n.name) for n in made.graph]
     values = [str(v.name) for n in made.graph for v in n.outputs]
@@ -276,4 +278,4 @@ def test_a_branch_keeps_its_opset() -> None:
             else_branch = e () => (float[2,3,4,6] b) { b = Add(x, w) }>
     }"""
 
-    assert least_opset(ir.from_proto(model(text, held)), "net.onnx") == (16, "If of node 'branch'")
+    assert lowest_opset(ir.from_proto(model(text, held)), "net.onnx") == (16, "If of node 'branch'")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from quant.export.atlas.check.interpret import interpret
 from quant.export.atlas.graph.deploy_model import deploy_model
-from quant.export.atlas.graph.exact_sums import EXACT, pieces
+from quant.export.atlas.graph.exact_sums import MAX_EXACT, pieces
 from quant.export.atlas.graph.integer_layers import integer_layers
 from quant.export.atlas.graph.simulate import simulated
 from quant.graph.prepared_graph import Graph
@@ -161,8 +161,8 @@ def test_only_what_float32_cannot_hold_is_cut(name: str, count: int, sliced: boo
     (layer,) = integer_layers(graph.clone(), by_hand(graph, {"x": (0.05, -128)}))
     found = pieces(layer)
 
-    assert layer.bound == 127 * 255 * int(np.prod(kernel)) // channels
-    assert (layer.bound <= EXACT) == (count == 1)
+    assert layer.sum_bound == 127 * 255 * int(np.prod(kernel)) // channels
+    assert (layer.sum_bound <= MAX_EXACT) == (count == 1)
     assert len(found) == count
     assert all((p.channels is not None) == sliced for p in found)
 

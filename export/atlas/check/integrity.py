@@ -1,6 +1,6 @@
-"""What a damaged deploy model breaks before any rule can look at it: counts, types, bytes."""
+"""Check counts, types and bytes of a deploy model, so that the other rules can read it."""
 
-__all__ = ["shapes_of", "unsound_findings"]
+__all__ = ["integrity_findings", "shapes_of"]
 
 from collections.abc import Mapping, Sequence
 from math import prod
@@ -8,31 +8,31 @@ from math import prod
 import onnx
 
 from quant.common.silence import silence
-from quant.export.atlas.check.view import Found, View, found
+from quant.export.atlas.check.view import Findings, View, found
 from quant.export.atlas.graph.deploy_model import ASCEND_OPS
 
 AGAIN = "Export the model again."
 
 
-INPUTS = {"AscendQuant": 1, "AscendDequant": 1, "AscendAntiQuant": 1, "AscendWeightQuant": 2}
+MIN_INPUTS = {"AscendQuant": 1, "AscendDequant": 1, "AscendAntiQuant": 1, "AscendWeightQuant": 2}
 
 
-LEAST_AXES = {"Conv": 3, "ConvTranspose": 3, "Gemm": 1, "MatMul": 1}
+MIN_AXES = {"Conv": 3, "ConvTranspose": 3, "Gemm": 1, "MatMul": 1}
 
 
-NUMBERS: dict[int, int] = {onnx.TensorProto.UINT64: 10, onnx.TensorProto.INT32: 15}
-"""The rule that a type of initializer is about; 14, of weights, for the others."""
+RULE_OF_TYPE: dict[int, int] = {onnx.TensorProto.UINT64: 10, onnx.TensorProto.INT32: 15}
+"""Initializer type to its rule; other types belong to rule 14, about weights."""
 
 
-def unsound_findings(view: View) -> Found:
-    """Yield errors of rules 2, 10, 14, 15, 18 and 25 after which nothing else can be asked."""
+def integrity_findings(view: View) -> Findings:
+    """Yield errors of rules 2, 10, 14, 15, 18 and 25 after which no other rule can be checked."""
     for node in view.nodes:
         yield from _counts(view, node)
         yield from _types(view, node)
     for tensor in view.constants.values():
         yield from _bytes(tensor)
     for node in view.integer:
-        weight, least = view.constant(node, 1), LEAST_AXES.get(node.op_type, 0)
+        weight, least = view.constant(node, 1), MIN_AXES.get(node.op_type, 0)
         if weight is not None and len(weight.dims) < least:
             saw = f"a weight of shape {list(weight.dims)}"
             yield found(14, "error", node, saw, f"{least} axes or more", AGAIN)
@@ -47,9 +47,9 @@ def _schema(view: View, op: str) -> onnx.defs.OpSchema | None:
         return None  # rule 2 speaks of it
 
 
-def _counts(view: View, node: onnx.NodeProto) -> Found:
+def _counts(view: View, node: onnx.NodeProto) -> Findings:
     schema = _schema(view, node.op_type)
-    least = INPUTS.get(node.op_type, schema.min_input if schema is not None else 0)
+    least = MIN_INPUTS.get(node.op_type, schema.min_input if schema is not None else 0)
     if len(node.input) < least:
         saw = f"{len(node.input)} inputs of {node.op_type}"
         yield found(25, "error", node, saw, f"{least} or more", AGAIN)
@@ -57,7 +57,7 @@ def _counts(view: View, node: onnx.NodeProto) -> Found:
         yield found(25, "error", node, f"no output of {node.op_type}", "one", AGAIN)
 
 
-def _types(view: View, node: onnx.NodeProto) -> Found:
+def _types(view: View, node: onnx.NodeProto) -> Findings:
     kinds = {a.name: a.type for a in node.attribute}
     if node.op_type == "AscendAntiQuant":
         for name in ("scale", "offset"):
@@ -66,23 +66,23 @@ def _types(view: View, node: onnx.NodeProto) -> Found:
     schema = _schema(view, node.op_type)
     if node.op_type in ASCEND_OPS or schema is None:
         return
-    for name, known in schema.attributes.items():
-        wanted = int(known.type.value)  # type: ignore[attr-defined]
+    for name, formal in schema.attributes.items():
+        wanted = int(formal.type.value)  # type: ignore[attr-defined]
         if name in kinds and kinds[name] != wanted:
-            said = onnx.AttributeProto.AttributeType.Name(wanted)
+            wanted_name = onnx.AttributeProto.AttributeType.Name(wanted)
             saw = f"attribute {name} of type "
             saw += onnx.AttributeProto.AttributeType.Name(kinds[name])
-            yield found(2, "error", node, saw, said, AGAIN)
+            yield found(2, "error", node, saw, wanted_name, AGAIN)
 
 
-def _bytes(tensor: onnx.TensorProto) -> Found:
+def _bytes(tensor: onnx.TensorProto) -> Findings:
     if tensor.data_location == onnx.TensorProto.EXTERNAL:
         return
     try:
         onnx.numpy_helper.to_array(tensor)
     except (ValueError, TypeError) as error:
         saw = f"an initializer that cannot be read: {error}"
-        rule = NUMBERS.get(tensor.data_type, 14)
+        rule = RULE_OF_TYPE.get(tensor.data_type, 14)
         place = f"tensor '{tensor.name}'"
         yield found(rule, "error", place, saw, "as many numbers as its shape says", AGAIN)
 
@@ -90,14 +90,14 @@ def _bytes(tensor: onnx.TensorProto) -> Found:
 FLOAT = onnx.TensorProto.FLOAT
 
 
-SMALL = 64
-"""Elements up to which an initializer may be a shape that inference wants to read."""
+MAX_SHAPE_ELEMENTS = 64
+"""Elements up to which an initializer may be a shape that inference reads."""
 
 
 def shapes_of(model: onnx.ModelProto) -> Mapping[str, Sequence[int | None]]:
     """Return the shapes that onnx infers when the quantizers are Identity and integers float.
 
-    A length that is not known is None, a tensor that inference does not reach is missing.
+    An unknown length is None; a tensor that inference does not reach is missing.
     """
     shadow = onnx.ModelProto(ir_version=model.ir_version)
     shadow.opset_import.extend(model.opset_import)
@@ -105,7 +105,7 @@ def shapes_of(model: onnx.ModelProto) -> Mapping[str, Sequence[int | None]]:
     shadow.graph.input.extend(model.graph.input)
     for tensor in model.graph.initializer:
         integer = tensor.data_type in (onnx.TensorProto.INT8, onnx.TensorProto.INT32)
-        if integer or prod(tensor.dims) > SMALL:
+        if integer or prod(tensor.dims) > MAX_SHAPE_ELEMENTS:
             kind = FLOAT if integer else tensor.data_type
             info = onnx.helper.make_tensor_value_info(tensor.name, kind, tensor.dims)
             shadow.graph.input.append(info)
