@@ -1,4 +1,4 @@
-"""Exact integer convolutions and products in numpy, as an int8 cube with int32 sums computes them."""
+"""Exact integer convolutions and products in numpy, as a cube of int8 with int32 sums."""
 
 __all__ = ["convolve", "integer_sum", "multiply", "transpose_convolve"]
 

@@ -45,7 +45,7 @@ def interpret(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> dict[str, A
 
 
 class _Interpreter:
-    """Tensors computed so far, the offsets of the integer ones, and float nodes that are pending."""
+    """Tensors computed so far, the offsets of the integer ones, and pending float nodes."""
 
     def __init__(self, model: onnx.ModelProto, feeds: dict[str, Array]) -> None:
         self._model = model

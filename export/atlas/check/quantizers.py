@@ -155,7 +155,7 @@ def _mirrored(view: View, node: onnx.NodeProto) -> Findings:
 
 
 def _float16_range(view: View, soc_version: str) -> Findings:
-    """Check the range of deq_scale: Ascend310 holds it in float16, or as a square outside its range."""
+    """Check the range of deq_scale: Ascend310 holds it in float16, or as a square beyond."""
     every = list(view.of_type("AscendDequant"))
     arrays = [view.array(node, 1) for node in every]
     small = 0

@@ -63,7 +63,7 @@ class View:
 
     @cached_property
     def integer(self) -> Sequence[onnx.NodeProto]:
-        """The INT8 layers: operators with an INT8 kernel behind AscendQuant or with an int8 weight."""
+        """The INT8 layers: operators with an INT8 kernel, behind AscendQuant or of int8 weight."""
         return [
             n
             for n in self.nodes
