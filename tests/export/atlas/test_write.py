@@ -97,7 +97,7 @@ def test_a_lowered_graph_that_says_something_else_is_refused(
         next(n for n in made.graph if n.op_type == "Add").op_type = "Sub"
         return made
 
-    monkeypatch.setattr(atlas_write, "lowered", wrong)
+    monkeypatch.setattr(atlas_write, "in_lowest_opset", wrong)
     with pytest.raises(UnsupportedError) as caught:
         write(graph, plan, tmp_path, Deployment())
 
