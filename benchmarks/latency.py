@@ -28,13 +28,12 @@ from turns import Took, timed
 
 from quant.calibration.profiling.run_profile import profile
 from quant.common.errors import QuantError
-from quant.gate.candidate import RUNTIMES
 from quant.graph.layers import layers
 from quant.graph.prepared_graph import Graph, weight_of
 from quant.latency.measure import MeasuredCost, exported, measure_cost, plan_with
 from quant.plan.tensor_plans import Plan
 from quant.profile.statistics import Profile
-from quant.target.table import TARGETS
+from quant.target.table import TARGETS, every_runtime
 
 COLUMNS = (
     *("plan", "float layers", "predicted ms", "measured ms", "ratio", "ratio of ratios", "spread"),
@@ -111,7 +110,7 @@ def print_runtime(
     names = ([str(v.name) for v in graph.inputs], [str(v.name) for v in graph.outputs])
     often = {"runtime": runtime, "threads": given.threads, "rounds": given.rounds}
     before = timed(paths, names, feeds, **often)
-    cost = measure_cost(graph, seen, target, feeds, **often)
+    cost = measure_cost(graph, seen, target, feeds, threads=given.threads, rounds=given.rounds)
     after = timed(paths, names, feeds, **often)
     told = {name: min(before[name], after[name]) for name in models}
     print(f"\n{Path(given.model).name}, {cost.table.device}")
@@ -136,7 +135,9 @@ def main() -> int:
     parser.add_argument("model")
     parser.add_argument("--data", required=True)
     parser.add_argument("--samples", type=int, default=8, help="to profile; ranges cost no time")
-    parser.add_argument("--runtime", action="append", choices=RUNTIMES, help="repeat for several")
+    parser.add_argument(
+        "--runtime", action="append", choices=list(every_runtime()), help="repeat for several"
+    )
     parser.add_argument("--threads", type=int, default=1, help="0 for all cores")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)

@@ -39,10 +39,10 @@ from quant.calibration.profiling.run_profile import profile
 from quant.choose.bias_correction import correct_bias
 from quant.choose.planner import choose
 from quant.common.errors import InputError, QuantError
-from quant.graph.session import open_session
+from quant.graph.session import open_session, open_simulation
 from quant.observers import OBSERVERS
 from quant.profile.statistics import Profile
-from quant.simulate.simulated_graph import open_simulation, quantize_graph
+from quant.simulate.simulated_graph import quantize_graph
 from quant.target.table import TARGETS
 
 TARGET_NAMES = ("onnxruntime", "tensorrt")

@@ -17,7 +17,6 @@ import sys
 sys.path.append(sys.path.pop(0))  # see profile.py beside this file
 
 import argparse
-import importlib.util
 import json
 import resource
 import subprocess
@@ -37,13 +36,13 @@ from quant.calibration import batches
 from quant.common.errors import QuantError
 from quant.common.progress import Progress
 from quant.compare.comparison import compare
-from quant.gate.candidate import RUNTIMES
 from quant.graph.session import open_session
 from quant.job.settings import EFFORTS, Job
 from quant.metrics.metric import METRICS
 from quant.preprocess.image_to_tensor import Preprocess
 from quant.run.calibrate import calibrate
 from quant.run.material import open_material
+from quant.target.table import every_runtime
 
 COLUMNS = (
     *("tool", "SQNR dB", "agreement %", "top-1", "seconds", "MiB"),
@@ -125,7 +124,9 @@ def ours(given: argparse.Namespace, folder: Path) -> list[Row]:
     for effort in given.effort or EFFORTS:
         row: Row = {"tool": f"quant, {effort}"}
         for target in installed():
-            out = folder / (effort if target == RUNTIMES[0] else f"{effort}-{target}")
+            out = folder / (
+                effort if target == next(iter(every_runtime())) else f"{effort}-{target}"
+            )
             command = [sys.executable, __file__, *sys.argv[1:], "--only-ours", effort]
             command += ["--into", str(out), "--only-target", target]
             run = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -139,7 +140,7 @@ def ours(given: argparse.Namespace, folder: Path) -> list[Row]:
 
 def installed() -> list[str]:
     """Return the runtimes at hand, ONNX Runtime first."""
-    return [r for r in RUNTIMES if importlib.util.find_spec(r) is not None]
+    return [name for name, r in every_runtime().items() if r.version is not None]
 
 
 def only_ours(given: argparse.Namespace) -> None:
@@ -207,7 +208,7 @@ def cells(row: Row) -> tuple[str, ...]:
         say(top1, ".4f"),
         say(row["seconds"], ".1f"),
         say(row["peak_mib"], ".0f"),
-        *(row.get(f"{runtime} ms", "-") for runtime in RUNTIMES),
+        *(row.get(f"{runtime} ms", "-") for runtime in every_runtime()),
         ", ".join(f"{k} {v}" for k, v in row["versions"].items()),
     )
 

@@ -38,10 +38,10 @@ from quant.calibration.selection.pool import Pool, screened
 from quant.choose.bias_correction import correct_bias
 from quant.choose.planner import choose
 from quant.common.errors import InputError, QuantError
-from quant.graph.session import open_session
+from quant.graph.session import open_session, open_simulation
 from quant.preprocess.image_to_tensor import Preprocess
 from quant.profile.statistics import Profile
-from quant.simulate.simulated_graph import open_simulation, quantize_graph
+from quant.simulate.simulated_graph import quantize_graph
 from quant.target.table import TARGETS
 
 KEYS = {"model", "data", "pool", "holdout", *FLAGS}

@@ -11,6 +11,7 @@ from typing import Any
 
 from quant.common.errors import QuantError
 from quant.gate.candidate import open_candidate
+from quant.target.table import find_runtime
 
 WARM = 3
 """Rounds that do not count."""
@@ -53,7 +54,7 @@ def timed(
     opened = {}
     for name, path in models.items():
         try:
-            opened[name] = open_candidate(path, *names, runtime, threads)
+            opened[name] = open_candidate(path, *names, find_runtime(runtime), threads)
             opened[name].run(names[1], feeds)
         except QuantError:
             opened.pop(name, None)

@@ -24,12 +24,11 @@ from quant.calibration.profiling.statistics_graph import micro_batch, profiled_t
 from quant.choose.planner import choose
 from quant.compare.batch import Batch
 from quant.graph.prepared_graph import Graph
-from quant.graph.session import open_session
+from quant.graph.session import FLOAT_KERNELS, open_session
 from quant.load.prepare import prepare
 from quant.plan.recipe import NOTHING, Recipe
 from quant.plan.tensor_plans import Plan
 from quant.profile.statistics import Profile
-from quant.simulate.simulated_graph import FLOAT_KERNELS
 from quant.target.table import TARGETS
 
 SAMPLES = 8

@@ -19,6 +19,7 @@ ROOMS = (
     "quant/metrics",
     "quant/compare",
     "quant/load",
+    "quant/runtimes",
     "quant/plan",
     "quant/job",
     "quant/target",

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from quant.formats.number_format import INT32, UINT8, Integer
 from quant.formats.precision import Precision
+from quant.runtimes.onnxruntime import ORT_CPU
+from quant.runtimes.openvino import OPENVINO_CPU
 from quant.target.table import TARGETS, Exported, Target
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ ONNXRUNTIME = Target(
         "and out of MaxPool and the shape operators"
     ),
     write=_write,
-    runs_in_onnxruntime=True,
+    runtimes=(ORT_CPU, OPENVINO_CPU),
 )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from quant.export.openvino.check.rules import RULES
 from quant.formats.number_format import UINT8, Integer
 from quant.formats.precision import Precision
+from quant.runtimes.openvino import OPENVINO_CPU
 from quant.target.finding import Finding
 from quant.target.table import TARGETS, Exported, Target
 
@@ -63,6 +64,7 @@ OPENVINO = Target(
     check_model=_check_model,
     check_export=_check_export,
     rules=RULES,
+    runtimes=(OPENVINO_CPU,),
 )
 
 

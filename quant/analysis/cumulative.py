@@ -17,9 +17,9 @@ from quant.compare.error_sums import ErrorSums, append_node, append_sums
 from quant.graph.layers import Layer
 from quant.graph.opset import level_with
 from quant.graph.prepared_graph import Graph, named_values
+from quant.graph.session import open_simulation
 from quant.metrics.squared_error import SquaredError
 from quant.simulate.quantizer_nodes import behind_grid
-from quant.simulate.simulated_graph import open_simulation
 
 PREFIX = "quantized/"
 

@@ -18,9 +18,9 @@ from quant.compare.error_sums import ErrorSums, append_node, append_sums
 from quant.graph.layers import Layer
 from quant.graph.opset import level_with
 from quant.graph.prepared_graph import Graph, named_values
+from quant.graph.session import open_simulation
 from quant.simulate.layer_switch import copied_chain, copied_node, outer_twin, producer_of
 from quant.simulate.quantizer_nodes import grid_chain
-from quant.simulate.simulated_graph import open_simulation
 
 FORMS = ("both", "weight", "activations")
 

@@ -144,14 +144,9 @@ def _run(run: Path, options: Mapping[str, Any]) -> "Verdict | None":
 
 def _models(options: dict[str, Any], quiet: bool) -> "Verdict":
     from quant.common.progress import Progress
-    from quant.gate.candidate import RUNTIMES
     from quant.gate.compare_models import gate_models
     from quant.gate.two_models import TwoModels
 
-    if options["runtime"] not in RUNTIMES:
-        raise InputError(
-            f"--runtime: it is {' or '.join(RUNTIMES)}, saw '{options['runtime']}'. Choose one."
-        )
     limits = _gate(options)
     preprocess = preprocess_of(options)
     names = [*CONTEST, "runtime", "labels", "samples", "calibrated"]

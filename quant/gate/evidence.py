@@ -130,8 +130,8 @@ def _numbers(
     folder: Path, name: str, facts: Mapping[str, Any], timing: Mapping[str, Any]
 ) -> dict[str, float]:
     """Return the numbers of the run as a whole, by measure; what was not measured is left out."""
-    files = facts.get("files") or ["model.onnx"]
-    size, float_size = _size(folder / name / files[0]), _size(folder / "prepared.onnx")
+    sizes = [_size(folder / name / file) for file in facts.get("files", ())[:1]]
+    size, float_size = sizes[0] if sizes else math.nan, _size(folder / "prepared.onnx")
     speed = timing.get("milliseconds_per_sample", {}).get(name, {})
     check = facts.get("check", {})
     numbers = {

@@ -21,10 +21,13 @@ from quant.compare.sample_table import SampleTable
 from quant.gate.candidate import Candidate, open_candidate
 from quant.graph.prepared_graph import Graph
 from quant.graph.session import open_session
+from quant.load.onnx_file import read_model
 from quant.load.open_graph import load
 from quant.load.prepare import prepare
 from quant.metrics.metric import find_metric
 from quant.preprocess.image_to_tensor import Preprocess
+from quant.runtimes.onnxruntime import ORT_CPU
+from quant.target.table import find_runtime
 
 BATCH = 16
 """Samples in one inference, where both models take any number."""
@@ -41,7 +44,7 @@ class TwoModels:
         candidate: Quantized ONNX file, or OpenVINO's IR.
         data: Folder, list, array file or `module:function`.
         preprocess: Image to tensor.
-        runtime: Runtime of the candidate: "onnxruntime" or "openvino".
+        runtime: Name of a runtime, of any target, that executes the candidate.
         labels: CSV file, "folders", or None.
         metrics: Names of metrics.
         samples: Greatest number of samples; None for all.
@@ -115,8 +118,9 @@ class OpenModels:
             model = load(settings.reference)
             graph = Graph(model, "reference", settings.reference)
             inputs, outputs = ([str(v.name) for v in vs] for vs in (graph.inputs, graph.outputs))
+            runtime = find_runtime(settings.runtime)
             candidate = open_candidate(
-                settings.candidate, inputs, outputs, settings.runtime, settings.threads
+                settings.candidate, inputs, outputs, runtime, settings.threads
             )
             reference = open_session(model, threads=settings.threads)
         specs = input_specs(graph)
@@ -194,9 +198,9 @@ class OpenModels:
 
     def faulty_layers(self) -> tuple[tuple[str, str], ...]:
         """Return the layers that go wrong, where both graphs share the names of tensors."""
-        quantized = self.candidate.model
-        if quantized is None:
+        if self.candidate.runtime is not ORT_CPU:  # only there can inner tensors be asked for
             return ()
+        quantized = read_model(self.candidate.path)
         samples = list(self._stream(0, TRACED_SAMPLES))
         threads = self.settings.threads
         with suppress(QuantError):  # layers of our own exports are named after the prepared graph

@@ -18,9 +18,7 @@ __all__ = [
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, fields
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +34,12 @@ from quant.gate.candidate import open_candidate
 from quant.gate.evidence import AGAIN, read_run
 from quant.graph.layers import layers
 from quant.graph.prepared_graph import Graph, named_values
+from quant.graph.session import open_simulation
 from quant.metrics.squared_error import SquaredError
 from quant.plan.file import load_plan
 from quant.plan.tensor_plans import Plan
 from quant.preprocess.image_to_tensor import Preprocess
-from quant.simulate.simulated_graph import open_simulation
+from quant.runtimes.runtime import Runtime
 from quant.target.table import TARGETS
 
 Array = NDArray[Any]
@@ -115,18 +114,9 @@ ROWS = 16
 """Samples in one inference, where the graph takes any number."""
 
 
-def runtimes_of(target: str) -> list[tuple[str, str]]:
-    """Return the runtimes at hand that execute a target's `model.onnx`, each with its version.
-
-    ONNX Runtime for a target that it is itself; OpenVINO, where it is installed, for the same graphs
-    and for its own.
-    """
-    native = TARGETS[target].runs_in_onnxruntime
-    found = [("onnxruntime", version("onnxruntime"))] if native else []
-    if native or target == "openvino":
-        with suppress(PackageNotFoundError):
-            found.append(("openvino", version("openvino")))
-    return found
+def runtimes_of(target: str) -> list[Runtime]:
+    """Return the runtimes at hand that execute a target's main file, its own before others."""
+    return [r for r in TARGETS[target].runtimes if r.version is not None]
 
 
 def verify_run(
@@ -153,12 +143,20 @@ def verify_run(
     for name in run.targets:
         plan = load_plan(folder / name / "plan.json")
         made[name] = []
-        for runtime, number in runtimes_of(name):
-            rows, gap = _compared(graph, plan, folder / name, runtime, some, threads)
-            write_text(folder / name / f"verify_{runtime}.csv", parity_csv(rows))
+        written = facts["targets"][name].get("files")  # none of a plan that is only simulated
+        for runtime in runtimes_of(name) if written else ():
+            paths = (folder / name / "simulated.onnx", folder / name / written[0])
+            rows, gap = _compared(graph, plan, paths, runtime, some, threads)
+            write_text(folder / name / f"verify_{runtime.name}.csv", parity_csv(rows))
             count = sum(batch.count for batch in some)
             made[name].append(
-                {"runtime": runtime, "version": number, "samples": count, **_sum(rows), **gap}
+                {
+                    "runtime": runtime.name,
+                    "version": runtime.version,
+                    "samples": count,
+                    **_sum(rows),
+                    **gap,
+                }
             )
         facts["targets"][name]["verified"] = made[name]
     write_json(folder / "run.json", facts)
@@ -177,19 +175,28 @@ def _samples(graph: Graph, facts: Mapping[str, Any], data: str | None, count: in
 
 
 def _compared(
-    graph: Graph, plan: Plan, place: Path, runtime: str, some: Sequence[Batch], threads: int
+    graph: Graph,
+    plan: Plan,
+    paths: tuple[Path, Path],
+    runtime: Runtime,
+    some: Sequence[Batch],
+    threads: int,
 ) -> tuple[list[LayerParity], dict[str, float]]:
     """Return each layer's parity, and what reaches the outputs."""
-    models = [_loaded(place / name) for name in ("simulated.onnx", "model.onnx")]
+    outputs = [str(v.name) for v in graph.outputs]
+    inputs = [str(v.name) for v in graph.inputs]
+    alone = open_candidate(paths[1], inputs, outputs, runtime, threads)
+    if paths[1].suffix != ".onnx":  # only an ONNX graph can be asked for its quantizers' outputs
+        return [], _gap(open_simulation(_loaded(paths[0]), threads), alone, outputs, some)
+    models = [_loaded(path) for path in paths]
     taps = [quantizer_outputs(model, plan) for model in models]
     shared = [name for name in taps[0] if name in taps[1]]
-    outputs = [str(v.name) for v in graph.outputs]
     wanted = [[*outputs, *(tap[n] for n in shared)] for tap in taps]
     for model, names in zip(models, wanted, strict=True):
         _add_outputs(model, names)
-    inputs = [str(v.name) for v in graph.inputs]
     session = open_simulation(models[0], threads)
-    with atomic(place / ".verified.onnx") as scratch:  # a runtime reads a file; nothing of it stays
+    # a runtime reads a file; nothing of it stays
+    with atomic(paths[1].with_name(".verified.onnx")) as scratch:
         ir.save(models[1], scratch)
         rival = open_candidate(scratch, inputs, wanted[1], runtime, threads)
         scratch.unlink()
@@ -215,7 +222,6 @@ def _compared(
         )
         for name, (count, one, more, most) in zip(shared, total, strict=True)
     ]
-    alone = open_candidate(place / "model.onnx", inputs, outputs, runtime, threads)
     return rows, _gap(session, alone, outputs, some)
 
 

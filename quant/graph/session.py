@@ -1,6 +1,6 @@
 """Open a model in ONNX Runtime: silent, on the CPU, from memory or by reference when it is large."""
 
-__all__ = ["FAILURES", "open_session", "reason"]
+__all__ = ["FAILURES", "FLOAT_KERNELS", "open_session", "open_simulation", "reason"]
 
 import re
 import tempfile
@@ -16,6 +16,19 @@ from quant.common.errors import UnsupportedError
 from quant.graph.prepared_graph import PROTO_LIMIT, model_bytes
 
 NO_ENTRIES: Mapping[str, str] = MappingProxyType({})
+
+FLOAT_KERNELS: Mapping[str, str] = MappingProxyType({"session.disable_quant_qdq": "1"})
+"""Session entries that keep ONNX Runtime from fusing quantizers into integer kernels."""
+
+BROKEN_OPTIMIZERS = (
+    "TransposeOptimizer",
+    "TransposeOptimizer_CPUExecutionProvider",
+    "ReluQuantRewrite",
+    "ClipQuantRewrite",
+)
+"""Optimizers of ONNX Runtime 1.32.0 that break a simulation. With quantizers kept apart the first
+two move Transpose nodes wrongly ("Incompatible dimensions" in a transformer's residual Add); the
+others take the float8 zero point 0 for the least number and drop the Relu or Clip before it."""
 
 
 def open_session(
@@ -59,6 +72,14 @@ def open_session(
             f"it, and said '{reason(error)}'. Export the model again with opset 17 and standard "
             "operators."
         ) from error
+
+
+def open_simulation(model: ir.Model, threads: int = 0) -> Any:
+    """Return an ONNX Runtime session in which the operators compute in float32 between the grids.
+
+    ONNX Runtime's optimizers that break a simulation are left out: `BROKEN_OPTIMIZERS`.
+    """
+    return open_session(model, threads=threads, entries=FLOAT_KERNELS, disabled=BROKEN_OPTIMIZERS)
 
 
 def _options(threads: int, optimize: bool, entries: Mapping[str, str]) -> Any:

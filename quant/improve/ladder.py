@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from quant.compare.batch import Batch, joined_feeds
 from quant.graph.prepared_graph import Graph
+from quant.graph.session import open_simulation
 from quant.improve.equalize import equalize
 from quant.improve.held_out import HeldOutSqnr
 from quant.improve.input_grid import on_input_grid
@@ -32,7 +33,7 @@ from quant.improve.smooth_quant import kept_where_same, sites, smooth
 from quant.plan.recipe import Recipe
 from quant.plan.tensor_plans import Plan
 from quant.profile.statistics import Profile
-from quant.simulate.simulated_graph import open_simulation, quantize_graph
+from quant.simulate.simulated_graph import quantize_graph
 from quant.target.table import Target
 
 LEAST_DB = 0.05

@@ -16,10 +16,11 @@ from quant.choose.planner import choose
 from quant.compare.batch import Batch
 from quant.compare.comparison import compare
 from quant.graph.prepared_graph import Graph
+from quant.graph.session import open_simulation
 from quant.plan.recipe import Recipe
 from quant.plan.tensor_plans import Plan
 from quant.profile.statistics import Profile
-from quant.simulate.simulated_graph import open_simulation, quantize_graph
+from quant.simulate.simulated_graph import quantize_graph
 from quant.target.table import Target
 
 CANDIDATES = ("minmax", "mse", "percentile")

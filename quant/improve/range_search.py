@@ -23,8 +23,9 @@ from quant.compare.batch import Batch
 from quant.compare.comparison import float_outputs
 from quant.formats.number_format import Integer, Params
 from quant.graph.prepared_graph import Graph
+from quant.graph.session import open_simulation
 from quant.plan.tensor_plans import Plan, TensorPlan
-from quant.simulate.simulated_graph import open_simulation, quantize_graph
+from quant.simulate.simulated_graph import quantize_graph
 from quant.target.table import Target
 
 SHRINK = 0.93

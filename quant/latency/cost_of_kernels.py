@@ -12,9 +12,9 @@ from quant.cost.work import Work, batch_of, elements_of, works
 from quant.formats.precision import Precision
 from quant.graph.layers import Layer, layers, source_of
 from quant.graph.prepared_graph import Graph
-from quant.latency.kernel import KernelTime
 from quant.latency.kernel_layers import SpentTime, mapped_share, with_lost_kernels
 from quant.latency.numbered_nodes import NodeNumber
+from quant.runtimes.kernel import KernelTime
 
 COLUMNS = (Precision.FLOAT32, Precision.INT8)
 """The models whose layers are the table's; others only add conversions."""

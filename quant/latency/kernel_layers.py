@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 
 from quant.graph.layers import Layer, layers
 from quant.graph.prepared_graph import Graph, weight_of
-from quant.latency.kernel import KernelTime
 from quant.latency.numbered_nodes import NodeNumber, marked
+from quant.runtimes.kernel import KernelTime
 
 FORMS = frozenset(
     {

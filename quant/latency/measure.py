@@ -14,7 +14,6 @@ import platform
 import tempfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +33,7 @@ from quant.latency.numbered_nodes import numbered
 from quant.plan.recipe import Recipe, Rule
 from quant.plan.tensor_plans import Plan
 from quant.profile.statistics import Profile
+from quant.runtimes.runtime import Runtime
 from quant.target.deployment import Deployment
 from quant.target.table import Target
 
@@ -62,24 +62,25 @@ def measure_cost(
     target: Target,
     feeds: Mapping[str, Array],
     *,
-    runtime: str = "onnxruntime",
+    runtime: Runtime | None = None,
     threads: int = 1,
-    rounds: int = 15,
+    rounds: int = 18,
 ) -> MeasuredCost:
     """Measure each layer in float32 and in the target's int8, and what conversions cost.
 
     Args:
         graph: The prepared graph.
         profile: Of it; its ranges only decide where a quantizer rounds, not what it costs.
-        target: One whose `model.onnx` the runtime executes.
+        target: One whose main file is ONNX that the runtime executes.
         feeds: By input name the tensors of one inference.
-        runtime: "onnxruntime" or "openvino".
+        runtime: None for the first of the target.
         threads: Threads inside one operator; 0 for all cores.
         rounds: How often each model runs.
 
     Raises:
         UnsupportedError: The runtime is not installed.
     """
+    runtime = runtime or target.runtimes[0]
     weighted = [x.name for x in layers(graph) if weight_of(x.node) is not None]
     plans = {
         "int8": plan_with(graph, profile, target, ()),
@@ -98,7 +99,7 @@ def measure_cost(
     table = cost_table(
         sized(graph, {name: tuple(x.shape) for name, x in feeds.items()}),
         target.name,
-        f"{runtime} {version(runtime)}, {_cpu()}, {threads or os.cpu_count()} threads",
+        f"{runtime.name} {runtime.version}, {_cpu()}, {threads or os.cpu_count()} threads",
         times,
         {
             "float32": {x.name: Precision.FLOAT32 for x in layers(graph)},
@@ -126,10 +127,10 @@ def plan_with(graph: Graph, profile: Profile, target: Target, floats: Collection
 
 
 def exported(graph: Graph, plan: Plan, target: Target) -> ir.Model:
-    """Return the `model.onnx` that a target's writer makes of a plan."""
+    """Return the main file that a target's writer makes of a plan."""
     with tempfile.TemporaryDirectory() as folder:
-        target.write(graph, plan, Path(folder), Deployment())
-        model = ir.load(Path(folder) / "model.onnx")
+        written = target.write(graph, plan, Path(folder), Deployment())
+        model = ir.load(Path(folder) / written.files[0])
         return ir.external_data.load_to_model(model)
 
 

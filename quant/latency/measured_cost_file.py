@@ -1,12 +1,10 @@
 """Cost here: layer times measured on this machine, kept so that a search that goes on has the same."""
 
-__all__ = ["RUNTIMES", "measured_here"]
+__all__ = ["measured_here"]
 
 from collections.abc import Mapping
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from numpy.typing import NDArray
@@ -18,11 +16,6 @@ from quant.formats.precision import Precision
 from quant.graph.prepared_graph import Graph
 from quant.profile.statistics import Profile
 from quant.target.table import Target
-
-RUNTIMES: Mapping[str, str] = MappingProxyType(
-    {"onnxruntime": "onnxruntime", "openvino": "openvino"}
-)
-"""By target the package that runs its `model.onnx` on a machine like this."""
 
 FORMAT = "quant-latency-1"
 
@@ -45,18 +38,18 @@ def measured_here(
     Args:
         graph: The prepared graph.
         profile: Of it.
-        target: One of RUNTIMES, or another.
+        target: Measured in the first of its runtimes.
         feeds: By input name the tensors of one inference.
         base: Bytes and operations at every precision; its times are not used. What has no kernel of
             its own takes the time of the one that runs it: int8 for integers.
         threads: Threads inside one operator; 0 for all cores.
         path: The file.
     """
-    runtime = RUNTIMES.get(target.name)
-    if runtime is None or find_spec(runtime) is None:
+    runtime = next(iter(target.runtimes), None)
+    if runtime is None or runtime.profile is None or runtime.version is None:
         return None
     shapes = [f"{name}{list(x.shape)}" for name, x in sorted(feeds.items())]
-    key = digest(graph.fingerprint, runtime, str(threads), *shapes)
+    key = digest(graph.fingerprint, runtime.name, str(threads), *shapes)
     file = KeyedFile(path=path, format=FORMAT, key=key)
     known = file.read()
     if known is None:

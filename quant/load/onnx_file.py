@@ -1,6 +1,6 @@
 """Read an ONNX file as a proto whose weights stay on disk, or say why it is not one."""
 
-__all__ = ["check_external", "check_proto", "read_proto"]
+__all__ = ["check_external", "check_proto", "read_model", "read_proto"]
 
 from collections.abc import Iterator
 from difflib import get_close_matches
@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
 from quant.common.errors import InputError, UnsupportedError, few
@@ -75,6 +76,17 @@ def read_proto(path: Path) -> onnx.ModelProto:
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             check_external(path, tensor)
     return proto
+
+
+def read_model(path: Path) -> ir.Model:
+    """Return the graph of an ONNX file as it stands there; external weights stay in their files.
+
+    Raises:
+        InputError: As `read_proto`.
+    """
+    model = ir.from_proto(read_proto(path))
+    ir.external_data.set_base_dir(model.graph, path.resolve().parent)
+    return model
 
 
 def check_proto(proto: onnx.ModelProto, place: str) -> None:

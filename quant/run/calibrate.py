@@ -30,7 +30,7 @@ from quant.cost.network_cost import predicted
 from quant.deploy.fallback import refused_layers, wanted_floats, with_fallback
 from quant.deploy.target_folder import WrittenTarget, write_target_folder
 from quant.graph.prepared_graph import Graph
-from quant.graph.session import open_session
+from quant.graph.session import open_session, open_simulation
 from quant.improve.ladder import LadderInputs, LadderState, Rung, affordable, recover_accuracy
 from quant.improve.pick_observer import TRIAL_BATCHES, best_of, pick_plan
 from quant.job.settings import Job
@@ -43,11 +43,12 @@ from quant.run.material import Material, deployment_of, open_material
 from quant.run.profile_samples import max_bad_of, profile_samples
 from quant.run.report import write_overview
 from quant.run.summary import summary
+from quant.runtimes.onnxruntime import ORT_CPU
 from quant.search.cost_source import cost_table
 from quant.search.run import search_run
 from quant.search.summary import search_warnings
 from quant.search.target_search import TargetSearch
-from quant.simulate.simulated_graph import open_simulation, quantize_graph
+from quant.simulate.simulated_graph import quantize_graph
 from quant.target.deployment import Deployment
 from quant.target.finding import errors
 from quant.target.table import TARGETS, Target
@@ -280,8 +281,8 @@ def _measure(
         for name, outcome in outcomes.items():
             model = ir.load(job.out / name / "simulated.onnx")
             sessions[name] = open_simulation(model, job.threads)
-            if outcome.target.runs_in_onnxruntime and outcome.shipped.exported.files:
-                model = ir.load(job.out / name / "model.onnx")
+            if ORT_CPU in outcome.target.runtimes and outcome.shipped.exported.files:
+                model = ir.load(job.out / name / outcome.shipped.exported.files[0])
                 sessions[f"{name} integer"] = open_session(model, threads=job.threads)
         stream = _stream(job, material, material.measured)
         total = -(-len(material.measured) // material.batch)

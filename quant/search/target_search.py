@@ -27,6 +27,7 @@ from quant.cost.layer_costs import CostTable
 from quant.formats.precision import Precision
 from quant.graph.layers import layers
 from quant.graph.prepared_graph import Graph
+from quant.graph.session import open_simulation
 from quant.job.search_goal import AXES, SearchGoal
 from quant.metrics.metric import Metric
 from quant.plan.file import plan_text
@@ -40,7 +41,7 @@ from quant.search.knapsack import Assignment
 from quant.search.measured_plans import MeasuredPlans, PlanLimits, PlanScore
 from quant.search.sensitivity import Sensitivity, group_errors, sensitivity_of
 from quant.search.sensitivity_file import load_group_errors, save_group_errors
-from quant.simulate.simulated_graph import open_simulation, quantize_graph
+from quant.simulate.simulated_graph import quantize_graph
 from quant.target.table import Target
 
 AROUND = 1.0

@@ -20,9 +20,8 @@ from numpy.typing import NDArray
 from quant.graph.layers import Layer
 from quant.graph.opset import at_opset, level_with
 from quant.graph.prepared_graph import Graph, named_values
-from quant.graph.session import open_session
+from quant.graph.session import open_session, open_simulation
 from quant.simulate.layer_switch import Switch, TensorSwitch, add_switches
-from quant.simulate.simulated_graph import open_simulation
 
 SEGMENTS = 6, 24
 """Least and most: more segments skip more of the prefix and have fewer switches in each, which keep

@@ -6,7 +6,7 @@ operator for it; weights are stored as their integers, and a bias lies on the gr
 ONNX Runtime fuses it to integer kernels.
 """
 
-__all__ = ["FLOAT_KERNELS", "open_simulation", "quantize_graph"]
+__all__ = ["quantize_graph"]
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -24,23 +24,9 @@ from quant.formats.number_format import DOMAIN, INT32, SMALLEST_SCALE, OnnxNode,
 from quant.formats.short_floats import float16_function
 from quant.graph.opset import at_opset
 from quant.graph.prepared_graph import WEIGHTED, Graph, weight_of
-from quant.graph.session import open_session
 from quant.plan.tensor_plans import Plan, TensorPlan
 from quant.target.check_plan import check_plan
 from quant.target.table import Target
-
-FLOAT_KERNELS: Mapping[str, str] = MappingProxyType({"session.disable_quant_qdq": "1"})
-"""Session entries that keep ONNX Runtime from fusing quantizers into integer kernels."""
-
-WRONG = (
-    "TransposeOptimizer",
-    "TransposeOptimizer_CPUExecutionProvider",
-    "ReluQuantRewrite",
-    "ClipQuantRewrite",
-)
-"""Optimizers of ONNX Runtime 1.32.0 that break a simulation. With quantizers kept apart the first
-two move Transpose nodes wrongly ("Incompatible dimensions" in a transformer's residual Add); the
-others take the float8 zero point 0 for the least number and drop the Relu or Clip before it."""
 
 FUNCTIONS: Mapping[str, Callable[[int], ir.Function]] = MappingProxyType(
     {
@@ -52,14 +38,6 @@ FUNCTIONS: Mapping[str, Callable[[int], ir.Function]] = MappingProxyType(
     }
 )
 """Bodies of the operators that ONNX lacks, by name in our domain, for a model of an opset."""
-
-
-def open_simulation(model: ir.Model, threads: int = 0) -> Any:
-    """Return an ONNX Runtime session in which the operators compute in float32 between the grids.
-
-    What it gets wrong is left out, see WRONG.
-    """
-    return open_session(model, threads=threads, entries=FLOAT_KERNELS, disabled=WRONG)
 
 
 def quantize_graph(

@@ -4,7 +4,7 @@ To add one: a package `export/NAME/` whose `target.py` adds a `Target` to `TARGE
 writes and checks inside functions, so that a list of targets stays quick. `tests/contracts` tries it.
 """
 
-__all__ = ["TARGETS", "Exported", "Target", "checked_versions"]
+__all__ = ["TARGETS", "Exported", "Target", "checked_versions", "every_runtime", "find_runtime"]
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -17,6 +17,7 @@ from quant.common.registry import Registry
 from quant.formats.emulated_integers import EMULATED
 from quant.formats.number_format import Integer, NumberFormat
 from quant.formats.precision import Precision
+from quant.runtimes.runtime import Runtime
 from quant.target.device import Device
 from quant.target.finding import Finding
 from quant.target.version_flag import VersionFlag
@@ -85,7 +86,7 @@ class Target:
         rules: The rules of the checks: name and one line each.
         version: The flag that names the version or the chip that files are for; None: there is one.
         devices: Chips whose public figures predict times, the default first.
-        runs_in_onnxruntime: The ONNX Runtime at hand is the target itself, so that `model.onnx` can be run.
+        runtimes: Programs that execute its main file on a machine like this, its own before others.
     """
 
     name: str
@@ -120,7 +121,7 @@ class Target:
     rules: Mapping[str, str] = field(default_factory=dict)
     version: VersionFlag | None = None
     devices: tuple[Device, ...] = ()
-    runs_in_onnxruntime: bool = False
+    runtimes: tuple[Runtime, ...] = ()
 
     def __post_init__(self) -> None:
         """Read names such as "int8" as precisions, refusing what is none."""
@@ -171,6 +172,23 @@ class Target:
 
 
 TARGETS: Registry[Target] = Registry("target", "quant.export", member="target")
+
+
+def every_runtime() -> dict[str, Runtime]:
+    """Return the runtimes of all targets, by name."""
+    return {r.name: r for target in TARGETS for r in TARGETS[target].runtimes}
+
+
+def find_runtime(name: str) -> Runtime:
+    """Return the runtime of this name that a target's table has.
+
+    Raises:
+        InputError: No target has one of this name.
+    """
+    known = every_runtime()
+    if name not in known:
+        raise InputError(f"--runtime: it is {' or '.join(known)}, saw '{name}'. Choose one.")
+    return known[name]
 
 
 def checked_versions(versions: Mapping[str, str]) -> dict[str, str]:

@@ -10,10 +10,10 @@ import pytest
 from quant.choose.planner import choose
 from quant.deploy.target_folder import WrittenTarget, write_target_folder
 from quant.graph.prepared_graph import Graph, weight_of
+from quant.graph.session import open_simulation
 from quant.plan.file import load_plan
 from quant.plan.recipe import Recipe, Rule
 from quant.preprocess.image_to_tensor import Preprocess
-from quant.simulate.simulated_graph import open_simulation
 from quant.target.deployment import Deployment
 from quant.target.finding import errors
 from quant.target.table import TARGETS

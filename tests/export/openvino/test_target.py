@@ -20,9 +20,11 @@ from quant.export.openvino.target import OPENVINO
 from quant.export.openvino.write import write
 from quant.export.qdq.quantize_once import quantize_once
 from quant.gate.candidate import open_candidate
+from quant.graph.session import open_simulation
 from quant.preprocess.image_to_tensor import Preprocess
-from quant.simulate.simulated_graph import open_simulation, quantize_graph
+from quant.simulate.simulated_graph import quantize_graph
 from quant.target.deployment import Deployment
+from quant.target.table import find_runtime
 from tests.chosen import chosen, inputs, prepared, profiled, run
 from tests.export.openvino.nets import every_net, executed
 from tests.models import concat_net, depthwise_net, gemm_net, model, residual_net, weights
@@ -197,7 +199,9 @@ def test_openvino_computes_what_the_simulation_computes(name: str, tmp_path: Pat
     graph, plan = chosen(NETS[name](), "openvino")
     ir.save(exported(name)[0], tmp_path / "model.onnx")
     feeds = inputs(graph, seed=9)
-    rival = open_candidate(tmp_path / "model.onnx", ["input"], ["output"], "openvino", threads=1)
+    rival = open_candidate(
+        tmp_path / "model.onnx", ["input"], ["output"], find_runtime("openvino"), threads=1
+    )
     wanted = open_simulation(quantize_graph(graph, plan, OPENVINO), threads=1).run(None, feeds)[0]
     made = rival.run(["output"], feeds)[0]
 

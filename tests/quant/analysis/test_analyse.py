@@ -18,8 +18,9 @@ from quant.common.errors import InputError
 from quant.compare.error_sums import ErrorSums
 from quant.graph.layers import layers
 from quant.graph.prepared_graph import Graph, named_values, weight_of
+from quant.graph.session import open_simulation
 from quant.plan.tensor_plans import Plan
-from quant.simulate.simulated_graph import open_simulation, quantize_graph
+from quant.simulate.simulated_graph import quantize_graph
 from quant.target.table import TARGETS
 from tests import models
 from tests.chosen import batch_of, chosen, inputs, prepared, profiled

@@ -11,9 +11,9 @@ from quant.analysis.layer_table import measured_layers
 from quant.calibration import Batch
 from quant.graph.layers import Layer
 from quant.graph.prepared_graph import Graph, weight_of
-from quant.graph.session import open_session
+from quant.graph.session import open_session, open_simulation
 from quant.plan.tensor_plans import Plan
-from quant.simulate.simulated_graph import open_simulation, quantize_graph
+from quant.simulate.simulated_graph import quantize_graph
 from quant.target.table import TARGETS
 from tests.chosen import chosen
 from tests.models import concat_net, conv_relu_net, depthwise_net, image, residual_net

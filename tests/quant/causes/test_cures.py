@@ -13,12 +13,12 @@ from quant.causes.cause import Cause
 from quant.causes.find_causes import find_causes
 from quant.choose.planner import choose
 from quant.graph.prepared_graph import Graph
-from quant.graph.session import open_session
+from quant.graph.session import open_session, open_simulation
 from quant.observers import OBSERVERS
 from quant.plan.recipe import NOTHING, Recipe, Rule, load_recipe
 from quant.plan.tensor_plans import Plan
 from quant.profile.statistics import Profile
-from quant.simulate.simulated_graph import open_simulation, quantize_graph
+from quant.simulate.simulated_graph import quantize_graph
 from quant.target.table import TARGETS
 from tests import models
 from tests.chosen import batch_of, prepared, profiled

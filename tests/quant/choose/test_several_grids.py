@@ -10,10 +10,11 @@ import pytest
 from quant.choose.planner import choose
 from quant.common.errors import InputError
 from quant.formats.gfpq import GFPQ8, GFPQ16, Gfpq, GfpqParams
+from quant.graph.session import open_simulation
 from quant.plan.file import load_plan, save_plan
 from quant.plan.recipe import Recipe, Rule
 from quant.plan.tensor_plans import Plan, TensorPlan
-from quant.simulate.simulated_graph import open_simulation, quantize_graph
+from quant.simulate.simulated_graph import quantize_graph
 from quant.target.check_plan import check_plan
 from quant.target.table import TARGETS
 from tests.chosen import inputs, prepared, profiled

@@ -12,10 +12,10 @@ from quant.choose.planner import choose
 from quant.formats.number_format import Params
 from quant.formats.short_floats import FLOAT8, FLOAT16, Float8
 from quant.graph.prepared_graph import Graph
-from quant.graph.session import open_session
+from quant.graph.session import open_session, open_simulation
 from quant.plan.recipe import Recipe, Rule
 from quant.plan.tensor_plans import Plan
-from quant.simulate.simulated_graph import open_simulation, quantize_graph
+from quant.simulate.simulated_graph import quantize_graph
 from quant.target.deployment import Deployment
 from quant.target.table import TARGETS
 from tests.chosen import chosen, inputs, prepared, profiled, run

@@ -13,6 +13,7 @@ from quant.common.progress import Progress
 from quant.gate.candidate import open_candidate
 from quant.gate.two_models import OpenModels, TwoModels
 from quant.preprocess.image_to_tensor import Preprocess
+from quant.target.table import find_runtime
 from tests import models
 
 openvino = pytest.mark.skipif(
@@ -56,10 +57,12 @@ def opened(*models_: Path, **rest: object) -> OpenModels:
 def test_a_candidate_answers_to_the_references_names(net: Path, runtime: str) -> None:
     """By order, where it has names of its own."""
     known = ends(net)
-    candidate = open_candidate(net, ["picture"], ["classes"], runtime, 1)
+    candidate = open_candidate(net, ["picture"], ["classes"], find_runtime(runtime), 1)
     x = models.image(batch=2)
     (made,) = candidate.run(["classes"], {"picture": x})
-    (same,) = open_candidate(net, [known[0]], [known[1]], runtime, 1).run([known[1]], {known[0]: x})
+    (same,) = open_candidate(net, [known[0]], [known[1]], find_runtime(runtime), 1).run(
+        [known[1]], {known[0]: x}
+    )
 
     np.testing.assert_array_equal(made, same)
     assert candidate.batch in (None, 2)
@@ -67,7 +70,7 @@ def test_a_candidate_answers_to_the_references_names(net: Path, runtime: str) ->
 
 def test_what_the_runtime_refuses_is_said_with_the_shapes(net: Path) -> None:
     name, output = ends(net)
-    candidate = open_candidate(net, [name], [output], "onnxruntime", 1)
+    candidate = open_candidate(net, [name], [output], find_runtime("onnxruntime"), 1)
     with pytest.raises(InputError) as caught:
         candidate.run([output], {name: np.zeros((1, 9, 4, 4), np.float32)})
 
@@ -80,20 +83,20 @@ def test_what_the_runtime_refuses_is_said_with_the_shapes(net: Path) -> None:
 @openvino
 def test_what_openvino_cannot_open_costs_one_sentence(net: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
-        open_candidate(tmp_path / "none.xml", ["a"], ["b"], "openvino")
+        open_candidate(tmp_path / "none.xml", ["a"], ["b"], find_runtime("openvino"))
     assert str(caught.value) == (
         f"{tmp_path / 'none.xml'}: OpenVINO takes an .onnx or .xml file, saw none. Name one."
     )
     other = net.rename(tmp_path / "net.bin")
     with pytest.raises(InputError) as caught:
-        open_candidate(other, ["a"], ["b"], "openvino")
+        open_candidate(other, ["a"], ["b"], find_runtime("openvino"))
     assert (
         str(caught.value) == f"{other}: OpenVINO takes an .onnx or .xml file, saw '.bin'. Name one."
     )
     broken = tmp_path / "broken.xml"
     broken.write_text("<net/>")
     with pytest.raises(UnsupportedError) as refused:
-        open_candidate(broken, ["a"], ["b"], "openvino")
+        open_candidate(broken, ["a"], ["b"], find_runtime("openvino"))
     said = str(refused.value)
     assert "must be able to load it, and said '" in said
     assert said.endswith("'. Export it again, or give --runtime onnxruntime.")

@@ -285,8 +285,8 @@ def test_without_openvino_its_mend_is_said(
         gate_models(rival, limits(max_drop=0.02))
 
     assert str(caught.value) == (
-        "--runtime openvino: OpenVINO is not installed here. Run pip install "
-        "'boardquant[openvino]', or give --runtime onnxruntime."
+        "runtime openvino: OpenVINO is not installed here. Run pip install "
+        "'boardquant[openvino]', or take the runtime onnxruntime."
     )
 
 

@@ -139,7 +139,8 @@ def test_steps_are_counted() -> None:
 
 
 def test_runtimes_at_hand_are_those_that_execute_the_target() -> None:
-    assert runtimes_of("onnxruntime")[0] == ("onnxruntime", ort.__version__)
+    first = runtimes_of("onnxruntime")[0]
+    assert (first.name, first.version) == ("onnxruntime", ort.__version__)
     assert runtimes_of("tensorrt") == []
 
 

@@ -19,14 +19,14 @@ from quant.formats.precision import Precision
 from quant.graph.layers import layers
 from quant.graph.session import open_session
 from quant.latency.cost_of_kernels import cost_table
-from quant.latency.kernel import KernelTime
 from quant.latency.kernel_layers import SpentTime, mapped_share, placed, with_lost_kernels
 from quant.latency.kernel_times import kernel_times
 from quant.latency.measure import exported, measure_cost, plan_with
 from quant.latency.numbered_nodes import NodeNumber, marked, numbered
-from quant.latency.onnxruntime_profiler import profiling_overhead
-from quant.latency.openvino_profiler import COUNTED, OpenVinoCounters
-from quant.target.table import TARGETS
+from quant.runtimes.kernel import KernelTime
+from quant.runtimes.onnxruntime_profiler import profiling_overhead
+from quant.runtimes.openvino_profiler import COUNTED, OpenVinoCounters
+from quant.target.table import TARGETS, find_runtime
 from tests.chosen import chosen, inputs, prepared, profiled
 from tests.export.openvino.nets import every_net
 from tests.models import concat_net, conv_relu_net, depthwise_net, model, residual_net, weights
@@ -48,7 +48,7 @@ def test_nearly_all_of_the_time_belongs_to_a_layer_or_a_conversion(net: Net, run
     """What belongs to nobody is missing in every prediction: 5 % at most."""
     graph = prepared(net())
     feeds = inputs(graph, samples=1)
-    found = measure_cost(graph, profiled(graph), TARGETS[runtime], feeds, runtime=runtime, rounds=3)
+    found = measure_cost(graph, profiled(graph), TARGETS[runtime], feeds, rounds=3)
     told = {x.name: Precision.FLOAT32 for x in layers(graph)}
 
     assert min(found.mapped.values()) >= 0.95
@@ -278,9 +278,9 @@ def test_without_openvino_its_mend_is_said(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "openvino", None)
     model = ir.from_proto(conv_relu_net())
     with pytest.raises(UnsupportedError) as caught:
-        kernel_times({"a": model}, {"a": {}}, runtime="openvino")
+        kernel_times({"a": model}, {"a": {}}, runtime=find_runtime("openvino"))
 
     assert str(caught.value) == (
         "runtime openvino: OpenVINO is not installed here. Run pip install "
-        "'boardquant[openvino]', or measure in onnxruntime."
+        "'boardquant[openvino]', or take the runtime onnxruntime."
     )

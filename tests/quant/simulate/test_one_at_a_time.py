@@ -11,13 +11,13 @@ from scipy.special import rel_entr, softmax
 from quant.common.errors import InputError
 from quant.graph.layers import layers
 from quant.graph.prepared_graph import Graph
-from quant.graph.session import open_session
+from quant.graph.session import open_session, open_simulation
 from quant.plan.recipe import Recipe, Rule
 from quant.plan.tensor_plans import Plan
 from quant.search.groups import Group, SharedTensor, groups_of, shared_tensors
 from quant.search.sensitivity import GroupErrors, group_errors, sensitivity_of
 from quant.simulate.one_at_a_time import OneAtATime, QuantizedSet
-from quant.simulate.simulated_graph import open_simulation, quantize_graph
+from quant.simulate.simulated_graph import quantize_graph
 from quant.target.table import TARGETS
 from tests.chosen import batch_of, chosen
 from tests.models import concat_net, conv_relu_net, depthwise_net, image, residual_net

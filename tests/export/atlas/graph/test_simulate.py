@@ -16,8 +16,8 @@ from quant.export.atlas.graph.exact_sums import MAX_EXACT, pieces
 from quant.export.atlas.graph.integer_layers import integer_layers
 from quant.export.atlas.graph.simulate import simulated
 from quant.graph.prepared_graph import Graph
+from quant.graph.session import open_simulation
 from quant.plan.tensor_plans import Plan
-from quant.simulate.simulated_graph import open_simulation
 from tests.atlas import atlas_plan, by_hand, run_simulated, sqnr_db
 from tests.chosen import inputs, prepared, run
 from tests.export.tensorrt.test_target import mixed_net

@@ -11,7 +11,7 @@ from typing import Any
 import onnx
 import onnxruntime as ort
 
-from quant.latency.kernel import Feeds, KernelTime, least
+from quant.runtimes.kernel import Feeds, KernelTime, least
 
 
 class OrtProfile:
@@ -21,9 +21,10 @@ class OrtProfile:
     them take together beyond a run without profiler is taken from each in equal parts.
     """
 
-    def __init__(self, folder: Path, threads: int) -> None:
+    def __init__(self, path: Path, threads: int) -> None:
+        folder = path.parent
         self._clock = time.process_time if threads == 1 else time.perf_counter
-        self._plain = _session(folder, _options(threads))
+        self._plain = _session(path, _options(threads))
         self._runs: list[float] = []
         options = _options(threads)
         options.enable_profiling = True
@@ -33,7 +34,7 @@ class OrtProfile:
         for key, value in (("file_name", "optimized.data"), ("min_size_in_bytes", "1024")):
             entry = f"session.optimized_model_external_initializers_{key}"
             options.add_session_config_entry(entry, value)
-        self._session = _session(folder, options)
+        self._session = _session(path, options)
 
     def run(self, feeds: Feeds) -> None:
         """Run both once."""
@@ -71,7 +72,7 @@ def profiling_overhead(kernels: Sequence[float], whole: float) -> float:
 
     A kernel gives no more than it has: where small ones have less, the others give more.
 
-    >>> looking_time([1.0, 0.5, 0.125], 1.0)
+    >>> profiling_overhead([1.0, 0.5, 0.125], 1.0)
     0.25
     """
     excess, left = sum(kernels) - whole, sorted(kernels)
@@ -88,6 +89,5 @@ def _options(threads: int) -> Any:
     return options
 
 
-def _session(folder: Path, options: Any) -> Any:
-    path = str(folder / "model.onnx")
-    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+def _session(path: Path, options: Any) -> Any:
+    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from quant.latency.kernel import Feeds, KernelTime, least
+from quant.runtimes.kernel import Feeds, KernelTime, least
 
 COUNTED = 5
 """Runs between two readings of the counters, which are whole microseconds."""
