@@ -69,7 +69,7 @@ def rows(case: dict[str, Any], folder: Path, flags: argparse.Namespace) -> Itera
                 recipe = Path(flags.recipe) if flags.recipe else None
                 job = replace(job, goal=goal, effort=flags.effort, layer_samples=0, recipe=recipe)
                 run = calibrate(job, Progress(quiet=True))
-                made = run.outcomes[target].searched
+                made = run.results[target].planned.search
                 assert made is not None
                 yield row(run.facts, target, limit, made)
             if made is not None:
@@ -104,34 +104,34 @@ def told(made: TargetSearch, flags: argparse.Namespace) -> str:
     ]
     if flags.enumerate:
         words.append(enumerated(made, flags.enumerate))
-    return f"{made.ground.target.name}: " + "; ".join(words)
+    return f"{made.inputs.target.name}: " + "; ".join(words)
 
 
 def ratio(made: TargetSearch) -> float:
     """Return the seconds of all sensitivities by groups * candidates * float inference."""
-    ground, groups = made.ground, list(made.costs.groups)
+    search_inputs, groups = made.inputs, list(made.costs.groups)
     names = made.costs.precisions[: made.costs.candidates]
     with tempfile.TemporaryDirectory() as scratch:
-        fresh = replace(ground, folder=Path(scratch))
+        fresh = replace(search_inputs, folder=Path(scratch))
         start = time.perf_counter()
         measured_sensitivity(fresh, groups, names, Progress(quiet=True))
         spent = time.perf_counter() - start
-    some = list(ground.samples)
-    while sum(b.count for b in some[:-1]) >= ground.goal.samples:
+    some = list(search_inputs.reference.batches)
+    while sum(b.count for b in some[:-1]) >= search_inputs.goal.samples:
         some.pop()
-    ground.plain.run(None, dict(some[0].feeds))
+    search_inputs.reference.session.run(None, dict(some[0].feeds))
     start = time.perf_counter()
     for batch in some:
-        ground.plain.run(None, dict(batch.feeds))
+        search_inputs.reference.session.run(None, dict(batch.feeds))
     plain = time.perf_counter() - start
     return spent / (len(groups) * len(names) * plain)
 
 
 def enumerated(made: TargetSearch, most: int) -> str:
     """Return how many points of the front are the optimum of every assignment of few groups."""
-    goal = replace(made.ground.goal, groups=most)
-    ground = replace(made.ground, goal=goal, folder=made.ground.folder / "few")
-    problem = additive_model(ground, Progress(quiet=True)).space.problem
+    goal = replace(made.inputs.goal, groups=most)
+    search_inputs = replace(made.inputs, goal=goal, folder=made.inputs.folder / "few")
+    problem = additive_model(search_inputs, Progress(quiet=True)).space.problem
     free = len(problem.errors) - problem.fixed
     rest = tuple(int(k) for k in problem.errors[free:].argmin(axis=1))
     able = [

@@ -9,16 +9,15 @@ from typing import Any
 
 import onnx
 
-from quant.choose.planner import choose, usable_tensors
+from quant.choose.planner import Planner
 from quant.common.files import write_json
 from quant.common.progress import Progress
 from quant.compare.batch import Batch
+from quant.compare.float_reference import FloatReference
 from quant.graph.prepared_graph import Graph
 from quant.graph.session import open_session
 from quant.job.search_goal import SearchGoal
 from quant.job.settings import Job
-from quant.plan.recipe import NOTHING, Recipe
-from quant.plan.tensor_plans import Plan
 from quant.preprocess.image_to_tensor import Preprocess
 from quant.profile.statistics import Profile
 from quant.results.saved_run import load_run
@@ -36,27 +35,20 @@ def searched(folder: Path, name: str, graph: Graph, profile: Profile, batch: Bat
     goal = SearchGoal(min_sqnr=44.0, samples=4)
     job = Job(model="", data="", out=folder, preprocess=Preprocess(), goal=goal)
 
-    def make(rules: Recipe) -> tuple[Graph, Plan]:
-        every = choose(graph, profile, target, recipe=rules, observer="minmax", all_float=True)
-        return graph, every
-
-    ground = SearchInputs(
+    search_inputs = SearchInputs(
         graph=graph,
-        target=target,
-        recipe=NOTHING,
+        profile=profile,
+        planner=Planner(target=target, observer="minmax"),
+        effort="fast",
         table=cost_table(graph, target, job, [batch]),
         goal=goal,
-        samples=[batch],
-        plain=open_session(graph.model, threads=1),
+        reference=FloatReference(
+            session=open_session(graph.model, threads=1), batches=[batch], threads=1
+        ),
         metrics=(),
-        seen=frozenset(usable_tensors(graph, profile)),
-        make=make,
-        rough=make,
         folder=folder,
-        key="k",
-        threads=1,
     )
-    found = search_target(ground, Progress(quiet=True))
+    found = search_target(search_inputs, Progress(quiet=True))
     write_search(found, folder)
     return found
 

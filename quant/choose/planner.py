@@ -1,8 +1,11 @@
-"""Choose: put numbers on a placement, every tensor's grid with a reason."""
+"""From a graph and its profile to a plan: every tensor's grid with its reason, biases corrected."""
 
-__all__ = ["OBSERVER", "choose", "node_types", "usable_tensors"]
+__all__ = ["OBSERVER", "Planner", "choose", "node_types", "usable_tensors"]
+
+from dataclasses import dataclass
 
 from quant.choose.activation_grids import activation_grids
+from quant.choose.bias_correction import correct_bias
 from quant.choose.float16_grids import float16_grids, float16_scales
 from quant.choose.placement import Placement, place
 from quant.choose.weight_grids import weight_grids
@@ -62,6 +65,37 @@ def choose(
         tensors = float16_scales(tensors)
         tensors |= float16_grids(graph, placed, tensors)
     return Plan(target=target.name, graph=graph.fingerprint, layers=placed.layers, tensors=tensors)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planner:
+    """Makes the plans of one target, by one recipe.
+
+    Attributes:
+        target: The table.
+        recipe: The user's rules.
+        observer: For what no rule decides; it takes precedence over the recipe's own default.
+    """
+
+    target: Target
+    recipe: Recipe = NOTHING
+    observer: str | None = None
+
+    def plan(self, graph: Graph, profile: Profile, *, all_float: bool = False) -> Plan:
+        """Return the plan of a graph: grids chosen from its profile, and biases corrected.
+
+        Raises:
+            InputError: As `choose`.
+        """
+        plan = choose(
+            graph,
+            profile,
+            self.target,
+            recipe=self.recipe,
+            observer=self.observer,
+            all_float=all_float,
+        )
+        return correct_bias(plan, graph, profile, self.recipe)
 
 
 def node_types(graph: Graph) -> list[tuple[str, str]]:

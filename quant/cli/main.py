@@ -148,16 +148,16 @@ def _calibrate(job: Any, quiet: bool, as_json: bool) -> None:
         click.echo((run.out / "run.json").read_text(encoding="utf-8"), nl=False)
         _breached(breaches)
         return
-    timing = json.loads((run.out / "timing.json").read_text(encoding="utf-8"))
-    for name, outcome in run.outcomes.items():
-        graph, plan, profile = outcome.graph, outcome.plan, outcome.profile
-        known = outcome.analysis.layers if outcome.analysis is not None else {}
+    for name, result in run.results.items():
+        planned, layers = result.planned, result.layers
+        graph, plan, profile = planned.graph, planned.plan, planned.profile
+        known = layers.analysis.layers if layers.analysis is not None else {}
         causes = {
-            r.layer: likely_cause(graph, plan, profile, r, known.get(r.layer)) for r in outcome.rows
+            r.layer: likely_cause(graph, plan, profile, r, known.get(r.layer)) for r in layers.rows
         }
         click.echo(f"\nworst layers for {name}, each quantized alone:")
-        click.echo(worst_layers(outcome.rows, causes))
-    click.echo("\n" + summary_text(run.facts, timing))
+        click.echo(worst_layers(layers.rows, causes))
+    click.echo("\n" + summary_text(run.facts, run.timing))
     spent = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in progress.seconds.items())
     click.echo(f"time: {spent}")
     click.echo(f"look: {run.out / 'report.html'}; numbers: {run.out / 'run.json'}")
@@ -193,7 +193,7 @@ def profile(out: Path, quiet: bool, **options: Any) -> None:
     job = job_of({**options, "out": out.parent, "holdout": 0})
     progress = Progress(quiet=quiet)
     material = open_material(job, progress)
-    found = profile_samples(job, material, progress, out)
+    found = profile_samples(job, material, progress, out).whole
     click.echo(f"{out}: {found.provenance.samples} samples, {len(found.tensors)} tensors")
     for key, reason in material.bad:
         progress.warn(f"sample '{key}' was skipped: {reason}")
@@ -274,11 +274,11 @@ def simulate(model: str, plan_path: Path, out: Path) -> None:
     \b
     quant simulate --model net.onnx --plan plan.json --out simulated.onnx
     """
-    from quant.deploy.target_folder import simulation_of
     from quant.graph.prepared_graph import save_model
     from quant.load.open_graph import open_graph
     from quant.plan.file import load_plan
     from quant.plan.fitted_graph import graph_for
+    from quant.simulate.open_plan import simulation_of
     from quant.target.table import TARGETS
 
     plan = load_plan(plan_path)

@@ -1,13 +1,11 @@
-"""Ship: everything that a target's folder holds, whole or not at all."""
+"""Everything that a target's folder holds, written whole or not at all."""
 
-__all__ = ["WrittenTarget", "refuse_unexportable", "simulation_of", "write_target_folder"]
+__all__ = ["TargetFolder", "WrittenTarget", "refuse_unexportable"]
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import onnx_ir as ir
 
 from quant.common.errors import InputError
 from quant.common.files import staged, write_json
@@ -19,8 +17,8 @@ from quant.plan.file import save_plan
 from quant.plan.fitted_graph import GRAPH_FILE, save_graph
 from quant.plan.tensor_plans import Plan
 from quant.profile.file import save_profile
-from quant.simulate.simulated_graph import quantize_graph
-from quant.target.check_plan import check_plan, check_whole
+from quant.simulate.open_plan import simulation_of
+from quant.target.check_plan import check_whole
 from quant.target.deployment import Deployment
 from quant.target.finding import Finding, findings_json
 from quant.target.table import Exported, Target
@@ -41,54 +39,63 @@ class WrittenTarget:
     findings: tuple[Finding, ...]
 
 
-def simulation_of(graph: Graph, plan: Plan, target: Target) -> ir.Model:
-    """Return the graph that computes in ONNX Runtime what the target will compute.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetFolder:
+    """Where one target's files go, and what their writer must know.
 
-    Raises:
-        InputError: The plan does not fit the graph.
+    Attributes:
+        path: The folder.
+        target: The table.
+        deployment: Preprocessing, profile and versions.
     """
-    check_plan(plan, graph, target)
-    if target.simulate is not None:
-        return target.simulate(graph, plan)
-    return quantize_graph(graph, plan, target, weight_form="integer")
 
+    path: Path
+    target: Target
+    deployment: Deployment
 
-def write_target_folder(
-    graph: Graph,
-    plan: Plan,
-    target: Target,
-    folder: Path,
-    deployment: Deployment,
-    prepared: Graph | None = None,
-) -> WrittenTarget:
-    """Write plan, simulation, the target's own files and what the checks find in them.
+    def write(self, graph: Graph, plan: Plan, prepared: Graph | None = None) -> WrittenTarget:
+        """Write plan, simulation, the target's own files and what the checks find in them.
 
-    Everything is written into a scratch folder beside `folder` and moved when it is complete. Where
-    `graph` has other weights than `prepared`, it is written too, with the deployment's profile, so
-    that the plan can be exported again. What the target has no kernels for is only simulated.
+        Everything is written into a scratch folder beside `path` and moved when it is complete. Where
+        `graph` has other weights than `prepared`, it is written too, with the deployment's profile, so
+        that the plan can be exported again. What the target has no kernels for is only simulated.
 
-    Raises:
-        InputError: The plan does not fit, or the folder cannot be written to.
-    """
-    check_whole(plan, graph, target)
-    with staged(folder) as scratch:
+        Raises:
+            InputError: The plan does not fit, or the folder cannot be written to.
+        """
+        target, deployment = self.target, self.deployment
+        check_whole(plan, graph, target)
+        with staged(self.path) as scratch:
+            narrow = _narrow(plan, target)
+            exported = (
+                Exported(files=()) if narrow else target.write(graph, plan, scratch, deployment)
+            )
+            if prepared is not None and prepared.fingerprint != graph.fingerprint:
+                save_graph(graph, prepared.fingerprint, scratch / GRAPH_FILE)
+                if deployment.profile is not None:
+                    save_profile(deployment.profile, scratch / "profile.safetensors")
+            if deployment.allow_fallback and target.finalize_plan is not None:
+                plan = target.finalize_plan(graph, plan)
+            save_plan(plan, scratch / "plan.json")
+            save_model(simulation_of(graph, plan, target), scratch / "simulated.onnx")
+            findings = self._findings(graph, plan, scratch)
+            listing = findings_json(target.name, findings) | {"files": sorted(exported.files)}
+            write_json(scratch / "check.json", listing)
+            before = _earlier(self.path)
+        for name in before - set(exported.files):
+            (self.path / name).unlink(missing_ok=True)
+        return WrittenTarget(plan=plan, exported=exported, findings=tuple(findings))
+
+    def _findings(self, graph: Graph, plan: Plan, scratch: Path) -> list[Finding]:
+        """Return what the checks find in the files, and of the model what the files do not show."""
+        target, deployment = self.target, self.deployment
         narrow = _narrow(plan, target)
-        exported = Exported(files=()) if narrow else target.write(graph, plan, scratch, deployment)
-        if prepared is not None and prepared.fingerprint != graph.fingerprint:
-            save_graph(graph, prepared.fingerprint, scratch / GRAPH_FILE)
-            if deployment.profile is not None:
-                save_profile(deployment.profile, scratch / "profile.safetensors")
-        if deployment.allow_fallback and target.finalize_plan is not None:
-            plan = target.finalize_plan(graph, plan)
-        save_plan(plan, scratch / "plan.json")
-        save_model(simulation_of(graph, plan, target), scratch / "simulated.onnx")
-        found = _findings(graph, plan, target, scratch, deployment)
-        told = findings_json(target.name, found) | {"files": sorted(exported.files)}
-        write_json(scratch / "check.json", told)
-        before = _earlier(folder)
-    for name in before - set(exported.files):
-        (folder / name).unlink(missing_ok=True)
-    return WrittenTarget(plan=plan, exported=exported, findings=tuple(found))
+        of_files = [_simulated_only(narrow, target)] if narrow else []
+        if target.check_export is not None and not narrow:
+            of_files = target.check_export(scratch, deployment)
+        of_model = model_findings(graph, target, deployment, planned_floats(plan))
+        shown = {(f.rule, f.layer, f.saw) for f in of_files}
+        return [*(f for f in of_model if (f.rule, f.layer, f.saw) not in shown), *of_files]
 
 
 def _narrow(plan: Plan, target: Target) -> list[Precision]:
@@ -126,23 +133,10 @@ def _earlier(folder: Path) -> set[str]:
     part of the new export. What the list names outside the folder is not ours.
     """
     try:
-        told = json.loads((folder / "check.json").read_text(encoding="utf-8"))
-        names = [str(name) for name in told["files"]]
+        listing = json.loads((folder / "check.json").read_text(encoding="utf-8"))
+        names = [str(name) for name in listing["files"]]
     except (OSError, ValueError, KeyError, TypeError):
         return set()
     root = folder.resolve()
     inside = (name for name in names if (folder / name).resolve().is_relative_to(root))
     return {name for name in inside if (folder / name).is_file()}
-
-
-def _findings(
-    graph: Graph, plan: Plan, target: Target, folder: Path, deployment: Deployment
-) -> list[Finding]:
-    """Return what the checks find in the files, and of the model what the files do not show."""
-    narrow = _narrow(plan, target)
-    after = [_simulated_only(narrow, target)] if narrow else []
-    if target.check_export is not None and not narrow:
-        after = target.check_export(folder, deployment)
-    before = model_findings(graph, target, deployment, planned_floats(plan))
-    shown = {(f.rule, f.layer, f.saw) for f in after}
-    return [*(f for f in before if (f.rule, f.layer, f.saw) not in shown), *after]

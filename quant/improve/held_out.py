@@ -1,7 +1,7 @@
-"""Judge: one number for a simulated network on samples held aside, steady enough to decide by.
+"""Mean SQNR of a held-out sample: the score that decides whether an accuracy step is kept.
 
-The SQNR of all samples together is ruled by the few with the greatest error; on some dozen samples
-it moves by more than a step buys. The mean over the samples of each one's own SQNR in dB does not.
+The SQNR of all samples together is dominated by the few with the largest error; on some dozen samples
+it moves by more than a step gains. The mean over the samples of each one's own SQNR in dB does not.
 """
 
 __all__ = ["HeldOutSqnr"]
@@ -22,20 +22,20 @@ Array = NDArray[Any]
 
 
 class HeldOutSqnr:
-    """The float outputs of the samples held aside.
+    """The score of simulated networks on held-out samples, against the float network's outputs.
 
     Args:
-        plain: ONNX Runtime session of the float network.
-        samples: The samples.
+        float_session: ONNX Runtime session of the float network.
+        batches: The held-out samples, at least one batch.
     """
 
-    def __init__(self, plain: Any, samples: Sequence[Batch]) -> None:
-        self._batches = list(samples)
-        names = [o.name for o in plain.get_outputs()]
-        outputs = [plain.run(names, dict(b.feeds)) for b in self._batches]
-        kept = float_outputs(outputs[0])
-        self._names = [names[i] for i in kept]
-        self._wanted = [[made[i] for i in kept] for made in outputs]
+    def __init__(self, float_session: Any, batches: Sequence[Batch]) -> None:
+        self._batches = list(batches)
+        names = [o.name for o in float_session.get_outputs()]
+        outputs = [float_session.run(names, dict(b.feeds)) for b in self._batches]
+        compared = float_outputs(outputs[0])
+        self._names = [names[i] for i in compared]
+        self._expected = [[arrays[i] for i in compared] for arrays in outputs]
 
     def db(self, session: Any) -> float:
         """Return the mean SQNR of a sample in dB, of the worst output; nan when none can be compared.
@@ -43,12 +43,12 @@ class HeldOutSqnr:
         A sample's SQNR is 10 log10(sum x^2 / sum (x - y)^2) over what is finite in x, at most 100.
         An output whose first axis is not the samples counts a batch as one sample.
         """
-        found: list[list[float]] = [[] for _ in self._names]
-        for batch, wanted in zip(self._batches, self._wanted, strict=True):
+        by_output: list[list[float]] = [[] for _ in self._names]
+        for batch, expected in zip(self._batches, self._expected, strict=True):
             answers = session.run(self._names, dict(batch.feeds))
-            for rows, x, y in zip(found, wanted, answers, strict=True):
+            for rows, x, y in zip(by_output, expected, answers, strict=True):
                 rows += _each(batch.samples(x), batch.samples(y), batch.count)
-        means = [float(np.mean(rows)) for rows in found if rows and not np.any(np.isnan(rows))]
+        means = [float(np.mean(rows)) for rows in by_output if rows and not np.any(np.isnan(rows))]
         return min(means, default=float("nan"))
 
 

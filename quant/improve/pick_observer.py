@@ -1,30 +1,26 @@
-"""Pick: which observer suits a network, decided by measuring instead of by taste.
+"""The observer that suits a network best, decided by measuring whole plans.
 
 No observer is best everywhere: cutting tails helps a network whose outliers are noise, and ruins
-one whose outliers are its signal (gates, hard-swish). So each is tried as a whole plan, on a few
-of the calibration samples, by the error at the network's outputs.
+one whose outliers are its signal (gates, hard-swish). So each candidate is tried as a whole plan, on
+a few of the calibration samples, by the error at the network's outputs.
 """
 
-__all__ = ["CANDIDATES", "TRIAL_BATCHES", "best_of", "pick_plan"]
+__all__ = ["CANDIDATES", "TRIAL_BATCHES", "ObserverTrial", "pick_observer"]
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
-from quant.choose.bias_correction import correct_bias
-from quant.choose.planner import choose
-from quant.compare.batch import Batch
+from quant.choose.planner import Planner
 from quant.compare.comparison import compare
+from quant.compare.float_reference import FloatReference
 from quant.graph.prepared_graph import Graph
-from quant.graph.session import open_simulation
-from quant.plan.recipe import Recipe
 from quant.plan.tensor_plans import Plan
 from quant.profile.statistics import Profile
-from quant.simulate.simulated_graph import quantize_graph
-from quant.target.table import Target
+from quant.simulate.open_plan import open_plan
 
 CANDIDATES = ("minmax", "mse", "percentile")
 """In this order; a later one must be better by MARGIN_DB."""
+
 TRIAL_BATCHES = 16
 """Batches on which observers are tried: what saturates is rare, and few samples would miss it."""
 
@@ -33,57 +29,58 @@ MARGIN_DB = 0.5
 on held-out samples about 0.5 dB of their lead was gone (docs/observers.md)."""
 
 
-def pick_plan(
-    graph: Graph,
-    profile: Profile,
-    target: Target,
-    recipe: Recipe,
-    samples: Sequence[Batch],
-    plain: Any,
-    threads: int = 0,
-) -> tuple[Plan, dict[str, float]]:
-    """Return the plan of the best observer, and every candidate's SQNR in dB at the worst output.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObserverTrial:
+    """Observers tried as whole plans.
+
+    Attributes:
+        best: Name of the observer that is taken.
+        plan: Its plan.
+        sqnr_db: By observer the SQNR in dB at the worst output.
+    """
+
+    best: str
+    plan: Plan
+    sqnr_db: Mapping[str, float]
+
+
+def pick_observer(
+    planner: Planner, graph: Graph, profile: Profile, reference: FloatReference
+) -> ObserverTrial:
+    """Return the plan of the best observer, and the SQNR of every candidate.
 
     Args:
+        planner: Of the target; what its recipe says of an observer stays in every candidate.
         graph: The prepared graph.
         profile: Of it.
-        target: The table.
-        recipe: The user's rules; what they say of an observer stays as it is in every candidate.
-        samples: Some of the calibration samples.
-        plain: ONNX Runtime session of the graph.
-        threads: Threads inside one operator; 0 for all cores.
+        reference: The first TRIAL_BATCHES batches are used.
     """
-    plans = {
-        name: correct_bias(
-            choose(graph, profile, target, recipe=recipe, observer=name), graph, profile, recipe
-        )
-        for name in CANDIDATES
-    }
+    plans = {name: replace(planner, observer=name).plan(graph, profile) for name in CANDIDATES}
     sessions = {
-        name: open_simulation(quantize_graph(graph, plan, target, weight_form="integer"), threads)
+        name: open_plan(graph, plan, planner.target, reference.threads)
         for name, plan in plans.items()
     }
-    found = compare(plain, sessions, samples)
-    score = {name: found[name].sqnr_db for name in CANDIDATES}
-    best = best_of(score)
-    return _with_reason(plans[best], score, best), score
+    comparisons = compare(reference.session, sessions, reference.batches[:TRIAL_BATCHES])
+    sqnr_db = {name: comparisons[name].sqnr_db for name in CANDIDATES}
+    best = _best_of(sqnr_db)
+    return ObserverTrial(best=best, plan=_with_reason(plans[best], sqnr_db, best), sqnr_db=sqnr_db)
 
 
-def best_of(score: Mapping[str, float]) -> str:
-    """Return the observer of the highest score; a later candidate must lead by MARGIN_DB."""
+def _best_of(sqnr_db: Mapping[str, float]) -> str:
+    """Return the observer of the highest SQNR; a later candidate must lead by MARGIN_DB."""
     best = CANDIDATES[0]
     for name in CANDIDATES[1:]:
-        if score[name] > score[best] + MARGIN_DB:
+        if sqnr_db[name] > sqnr_db[best] + MARGIN_DB:
             best = name
     return best
 
 
-def _with_reason(plan: Plan, score: Mapping[str, float], best: str) -> Plan:
+def _with_reason(plan: Plan, sqnr_db: Mapping[str, float], best: str) -> Plan:
     """Say in each activation's reason why its observer was taken."""
-    others = ", ".join(f"{name} {value:.1f}" for name, value in score.items() if name != best)
-    said = f"{best} was best at the outputs ({score[best]:.1f} dB; {others})"
+    others = ", ".join(f"{name} {value:.1f}" for name, value in sqnr_db.items() if name != best)
+    reason = f"{best} was best at the outputs ({sqnr_db[best]:.1f} dB; {others})"
     tensors = {
-        name: replace(t, because=f"{t.because}; {said}")
+        name: replace(t, because=f"{t.because}; {reason}")
         if t.kind == "activation" and f"; {best} keeps" in t.because
         else t
         for name, t in plan.tensors.items()

@@ -9,7 +9,7 @@ import onnx
 from quant.common.errors import InputError
 from quant.common.progress import Progress
 from quant.deploy.fallback import fallen_back, planned_floats, refused_layers
-from quant.deploy.target_folder import WrittenTarget, refuse_unexportable, write_target_folder
+from quant.deploy.target_folder import TargetFolder, WrittenTarget, refuse_unexportable
 from quant.job.settings import Job
 from quant.load.onnx_file import read_proto
 from quant.load.open_graph import open_graph
@@ -56,7 +56,8 @@ def export_plan(plan_path: Path, profile_path: Path | None, job: Job) -> Written
     refused = refused_layers(graph, target, deployment, planned_floats(plan))
     plan = fallen_back(graph, plan, refused, target)
     refuse_unexportable(plan, target)
-    return write_target_folder(graph, plan, target, job.out, deployment, prepared)
+    folder = TargetFolder(path=job.out, target=target, deployment=deployment)
+    return folder.write(graph, plan, prepared)
 
 
 def check_file(path: Path, name: str, deployment: Deployment) -> list[Finding]:

@@ -1,4 +1,4 @@
-"""Stages: reading what a run needs, and profiling it; shared by the main job and the commands."""
+"""What a run reads: the prepared graph, and the samples that calibrate and measure."""
 
 __all__ = ["Material", "deployment_of", "open_material"]
 
@@ -27,7 +27,7 @@ from quant.target.deployment import Deployment
 from quant.target.table import checked_versions
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Material:
     """The graph and the samples of a run.
 
@@ -40,7 +40,6 @@ class Material:
         measured: Indices of the held-out ones, or of the same.
         held_out: Whether the measured samples took no part in calibration.
         bad: `(key, reason)` of samples that could not be read.
-        half: Profile of half of the calibration samples, drawn by lot; None where they are few.
     """
 
     graph: Graph
@@ -51,7 +50,6 @@ class Material:
     measured: list[int]
     held_out: bool
     bad: list[tuple[str, str]] = field(default_factory=list)
-    half: Profile | None = None
 
 
 def open_material(job: Job, progress: Progress) -> Material:

@@ -1,8 +1,9 @@
 """Profile a run's calibration samples, resuming from its checkpoint."""
 
-__all__ = ["max_bad_of", "profile_samples", "value_range"]
+__all__ = ["SampleProfiles", "max_bad_of", "profile_samples", "value_range"]
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -25,6 +26,19 @@ LEAST_HALF = 8
 """Samples below which half of them says nothing of the whole."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleProfiles:
+    """The profiles of a run's calibration samples.
+
+    Attributes:
+        whole: Of all of them.
+        half: Of half of them, drawn at random; None where that was not asked for or they are few.
+    """
+
+    whole: Profile
+    half: Profile | None = None
+
+
 def profile_samples(
     job: Job,
     material: Material,
@@ -32,7 +46,7 @@ def profile_samples(
     path: Path | None = None,
     *,
     halve: bool = False,
-) -> Profile:
+) -> SampleProfiles:
     """Profile the calibration samples, resuming an interrupted run, and write the profile.
 
     Args:
@@ -40,7 +54,7 @@ def profile_samples(
         material: The graph and the samples.
         progress: Shows the progress.
         path: Where the profile goes; `profile.safetensors` of the run if None.
-        halve: Note the profile of half of the samples in the material.
+        halve: Also give the profile of half of the samples.
     """
     path = path or job.out / "profile.safetensors"
     graph, data = material.graph, material.data
@@ -55,8 +69,8 @@ def profile_samples(
     if finished is not None and _holds(finished, job, material, material.calibrated):
         progress.line(f"profile: {path} is of these samples already, {finished.provenance.samples}")
         _warn_of(finished, graph, progress)
-        material.half = _half_again(job, material, progress) if halve else None
-        return finished
+        half = _half_again(job, material, progress) if halve else None
+        return SampleProfiles(whole=finished, half=half)
     checkpoint = Checkpoint(path.with_name(f"{path.stem}.unfinished.safetensors"))
     before, done = checkpoint.resume(like)
     known = set(done)
@@ -68,8 +82,8 @@ def profile_samples(
         )
     else:
         before, done, left = None, [], shuffled(material.calibrated, job.seed)
-    half = _half_of(material) if halve else 0
-    mark = Snapshot(half) if half and before is None else None
+    half_count = _half_of(material) if halve else 0
+    snapshot = Snapshot(half_count) if half_count and before is None else None
     with progress.stage("profile"):
         allowed = max_bad_of(job, material, left)
         stream = batches(data, left, material.batch, bad=material.bad, max_bad=allowed)
@@ -82,14 +96,15 @@ def profile_samples(
             checkpoint=checkpoint,
             before=before,
             done=done,
-            mark=mark,
+            mark=snapshot,
         )
-    if half:
-        material.half = mark.first if mark is not None else _half_again(job, material, progress)
+    half = None
+    if half_count:
+        half = snapshot.first if snapshot is not None else _half_again(job, material, progress)
     save_profile(found, path)
     checkpoint.path.unlink(missing_ok=True)
     _warn_of(found, graph, progress)
-    return found
+    return SampleProfiles(whole=found, half=half)
 
 
 def _half_of(material: Material) -> int:
@@ -125,7 +140,7 @@ def _holds(found: Profile, job: Job, material: Material, indices: Sequence[int])
     origin = found.provenance
     same = (origin.data, origin.samples) == (total, samples)
     if same:
-        material.bad += bad
+        material.bad.extend(bad)
     return same
 
 

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from quant.calibration.selection.sufficiency import Sufficiency
-from quant.common.progress import Progress
 from quant.common.version import VERSION
 from quant.compare.comparison import Comparison
 from quant.cost.network_cost import predicted_text
 from quant.graph.prepared_graph import weight_of
-from quant.job.settings import Job
 from quant.profile.statistics import Profile
+from quant.run.context import RunContext
 from quant.run.material import Material
 from quant.search.summary import held_out_facts, search_summary, search_text
 from quant.search.write_files import search_facts
@@ -27,11 +26,9 @@ SCHEMA = 1
 
 
 def summary(
-    job: Job,
-    material: Material,
+    context: RunContext,
     profile: Profile,
-    outcomes: Mapping[str, Any],
-    progress: Progress,
+    results: Mapping[str, Any],
     enough: Sufficiency | None = None,
 ) -> dict[str, Any]:
     """Return the content of `run.json`.
@@ -41,6 +38,7 @@ def summary(
     layers, output errors, `observers_db` (SQNR of each observer tried), agreement, scores, integer
     run, parity, files, `check`: findings by severity, `search`: what a search found) and `warnings`.
     """
+    job, material, progress = context.job, context.material, context.progress
     graph = material.graph
     unreadable = dict(material.bad)
     return {
@@ -56,7 +54,7 @@ def summary(
         "data": {
             "source": material.data.name,
             "samples": profile.provenance.samples,
-            "measured": _measured(outcomes),
+            "measured": _measured(results),
             "held_out": material.held_out,
             "digest": f"{profile.provenance.data:064x}",
             "unreadable": [{"sample": k, "reason": r} for k, r in sorted(unreadable.items())],
@@ -73,18 +71,19 @@ def summary(
             "layer_samples": job.layer_samples,
         },
         "targets": {
-            name: _target(outcome, material, job.out / name) for name, outcome in outcomes.items()
+            name: _target(result, material, job.out / name) for name, result in results.items()
         },
         "warnings": progress.warnings,
     }
 
 
-def _measured(outcomes: Mapping[str, Any]) -> int:
-    return next((o.simulated.samples for o in outcomes.values() if o.simulated), 0)
+def _measured(results: Mapping[str, Any]) -> int:
+    return next((r.measured.simulated.samples for r in results.values()), 0)
 
 
-def _target(outcome: Any, material: Material, folder: Path) -> dict[str, Any]:
-    plan = outcome.plan
+def _target(result: Any, material: Material, folder: Path) -> dict[str, Any]:
+    planned, measured = result.planned, result.measured
+    plan, written = planned.plan, planned.written
     weighted = {str(n.name) for n in material.graph.nodes if weight_of(n) is not None}
     integer = [p for p in plan.layers.values() if p.quantized]
     found: dict[str, Any] = {
@@ -97,31 +96,31 @@ def _target(outcome: Any, material: Material, folder: Path) -> dict[str, Any]:
                 Counter(p.precision for p in plan.layers.values() if p.layer in weighted)
             ),
         },
-        "simulated": _comparison(outcome.simulated),
-        "observers_db": outcome.observers,
+        "simulated": _comparison(measured.simulated),
+        "observers_db": planned.observers_db,
         "effort": [
             {"step": r.step, "aside_db": r.sqnr_db, "kept": r.kept, "judged": r.judged}
-            for r in outcome.rungs
+            for r in planned.rungs
         ],
-        "files": list(outcome.shipped.exported.files),
+        "files": list(written.exported.files),
         "plan_sha256": hashlib.sha256((folder / "plan.json").read_bytes()).hexdigest(),
         "check": {
-            name: sum(f.severity == name for f in outcome.shipped.findings)
+            name: sum(f.severity == name for f in written.findings)
             for name in ("error", "warning", "info")
         },
-        **outcome.shipped.exported.facts,
-        **outcome.predicted,
+        **written.exported.facts,
+        **result.layers.predicted,
     }
-    if outcome.searched is not None:
-        found["search"] = search_summary(search_facts(outcome.searched)) | {
-            "held_out": held_out_facts(outcome.searched.limits, outcome.simulated)
+    if planned.search is not None:
+        found["search"] = search_summary(search_facts(planned.search)) | {
+            "held_out": held_out_facts(planned.search.limits, measured.simulated)
             if material.held_out
             else {}
         }
-    if outcome.integer is not None:
-        found["integer"] = _comparison(outcome.integer)
-    if outcome.parity is not None:
-        found["parity"] = _comparison(outcome.parity)
+    if measured.integer is not None:
+        found["integer"] = _comparison(measured.integer)
+    if measured.parity is not None:
+        found["parity"] = _comparison(measured.parity)
     return found
 
 

@@ -1,4 +1,4 @@
-"""Searching: a mixed-precision search on one target of a run, from its samples to its recipe."""
+"""The search for mixed precision on one target, from sensitivities to the recipe of the best plan."""
 
 __all__ = [
     "SearchInputs",
@@ -12,27 +12,31 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import onnx_ir as ir
+from numpy.typing import NDArray
 
+from quant.choose.planner import Planner, usable_tensors
 from quant.choose.precisions import precisions
 from quant.common.errors import InputError
 from quant.common.fingerprint import digest
 from quant.common.progress import Progress
-from quant.compare.batch import Batch
+from quant.compare.batch import Batch, joined_feeds
 from quant.compare.comparison import compare
+from quant.compare.float_reference import FloatReference
 from quant.cost.layer_costs import CostTable
 from quant.formats.precision import Precision
 from quant.graph.layers import layers
 from quant.graph.prepared_graph import Graph
-from quant.graph.session import open_simulation
 from quant.job.search_goal import AXES, SearchGoal
 from quant.metrics.metric import Metric
 from quant.plan.file import plan_text
 from quant.plan.recipe import Recipe
 from quant.plan.tensor_plans import LayerPlan, Plan
+from quant.profile.statistics import Profile
 from quant.search.assignment import with_assignment
 from quant.search.bisection import BestPlan, SearchSpace, find_cheapest, most_asked, space_of
 from quant.search.group_costs import Costs, costs_of
@@ -41,74 +45,103 @@ from quant.search.knapsack import Assignment
 from quant.search.measured_plans import MeasuredPlans, PlanLimits, PlanScore
 from quant.search.sensitivity import Sensitivity, group_errors, sensitivity_of
 from quant.search.sensitivity_file import load_group_errors, save_group_errors
+from quant.simulate.open_plan import open_plan
 from quant.simulate.simulated_graph import quantize_graph
 from quant.target.table import Target
 
-AROUND = 1.0
-"""Drop in percent, and noise in percent, that is looked for where nothing is said."""
+DEFAULT_DROP, DEFAULT_SQNR_DB = 0.01, 20.0
+"""The limits where the goal names none: one point of the metric, or 1 % of noise power."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchInputs:
-    """What a search stands on.
+    """What a search for mixed precision on one target needs.
 
     Attributes:
         graph: The prepared graph.
-        target: The table.
-        recipe: The user's rules; layers whose precision they decide keep it.
+        profile: Of it.
+        planner: Of the target; layers whose precision its recipe decides keep it.
+        effort: "fast" for plans with nearest rounding; else integers are fitted to the batches, as
+            they will be in the plan that is written.
         table: What layers cost.
-        goal: What is looked for.
-        samples: Those that decide, in memory.
-        plain: ONNX Runtime session of the graph.
+        goal: How accurate or cheap the plan must be.
+        reference: Float session and the batches that decide.
         metrics: The first one is limited by `max_drop`.
-        seen: Names of the tensors that hold finite numbers in the profile.
-        make: From a recipe to its graph and plan, the one that would be shipped.
-        rough: From a recipe to its plan with nearest rounding; it takes one without integers too.
-        folder: Where the search keeps what it has.
-        key: Fingerprint of what `make` depends on beside the recipe.
-        threads: Threads inside one operator; 0 for all cores.
+        folder: Where the search keeps what it has measured.
     """
 
     graph: Graph
-    target: Target
-    recipe: Recipe
+    profile: Profile
+    planner: Planner
+    effort: str
     table: CostTable
     goal: SearchGoal
-    samples: Sequence[Batch]
-    plain: Any
+    reference: FloatReference
     metrics: Sequence[Metric]
-    seen: frozenset[str]
-    make: Callable[[Recipe], tuple[Graph, Plan]]
-    rough: Callable[[Recipe], tuple[Graph, Plan]]
     folder: Path
-    key: str
-    threads: int = 0
+
+    @property
+    def target(self) -> Target:
+        """The table of the target."""
+        return self.planner.target
+
+    @cached_property
+    def _feeds(self) -> Mapping[str, NDArray[Any]]:
+        return joined_feeds(self.reference.batches)
+
+    def nearest_plan(self, recipe: Recipe) -> Plan:
+        """Return the plan of a recipe with nearest rounding; it may have no integers at all."""
+        planner = replace(self.planner, recipe=recipe)
+        return planner.plan(self.graph, self.profile, all_float=True)
+
+    def plan(self, recipe: Recipe) -> tuple[Graph, Plan]:
+        """Return the graph and plan of a recipe, as they would be written."""
+        plan = self.nearest_plan(recipe)
+        if self.effort == "fast":
+            return self.graph, plan
+        from quant.improve.fit.layer_fit import fit_layers  # here, for it imports torch
+
+        rules = recipe.of(self.target.name)
+        return fit_layers(self.graph, plan, self._feeds, rules, threads=self.reference.threads)
+
+    @property
+    def key(self) -> str:
+        """Fingerprint of all that a plan depends on besides the precisions of its groups."""
+        origin = self.profile.provenance
+        return digest(
+            self.graph.fingerprint,
+            f"{origin.data:x}",
+            origin.settings,
+            self.target.name,
+            self.effort,
+            repr(self.planner.recipe),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class TargetSearch:
-    """What a search found for one target.
+    """A search for mixed precision on one target, and its result.
 
     Attributes:
-        ground: What it stood on.
-        axis: What was paid with.
-        limits: How good the plan had to be.
+        inputs: What it was made from.
+        axis: The cost that is minimised: "latency", "size" or "ops".
+        limits: How accurate the plan had to be.
         most_cost: The budget on the axis; inf for none.
         costs: Of the groups.
         sensitivity: Of the groups.
         space: The additive model, its front and the rival paths.
-        found: The winner and all that was measured.
+        best: The winner and all that was measured.
         answers: Measures further assignments; None before the search.
     """
 
-    ground: SearchInputs
+    inputs: SearchInputs
     axis: str
     limits: PlanLimits
     most_cost: float
     costs: Costs
     sensitivity: Sensitivity
     space: SearchSpace
-    found: BestPlan
+    best: BestPlan
     answers: MeasuredPlans | None = field(default=None, repr=False, compare=False)
 
     def precisions(self, chosen: Assignment) -> tuple[Precision, ...]:
@@ -120,7 +153,7 @@ class TargetSearch:
         names = self.precisions(chosen)
         told = self.reasons(chosen)
         return with_assignment(
-            self.ground.recipe, self.costs.groups, names, self.ground.target.name, told
+            self.inputs.planner.recipe, self.costs.groups, names, self.inputs.target.name, told
         )
 
     def reasons(self, chosen: Assignment) -> dict[str, str]:
@@ -154,22 +187,24 @@ def _percent(share: float) -> str:
 
 
 def search_target(
-    ground: SearchInputs, progress: Progress, keep: Callable[[Recipe], None] | None = None
+    inputs: SearchInputs,
+    progress: Progress,
+    on_better: Callable[[Recipe], None] | None = None,
 ) -> TargetSearch:
     """Look for the cheapest plan that is good enough, and leave what was measured in the folder.
 
     A killed search that is begun again reads what it had, and ends in the same bytes.
 
     Args:
-        ground: All that it needs.
-        progress: Shows how far it is.
-        keep: Called with the recipe of each better plan as it is found: to write it.
+        inputs: Graph, planner, costs, goal and batches.
+        progress: Shows the progress.
+        on_better: Called with the recipe of each better plan as it is found: to write it.
 
     Raises:
         InputError: An unknown precision, nothing to choose, or a goal that nothing judges.
     """
-    end = time.monotonic() + ground.goal.seconds
-    made = additive_model(ground, progress, end)
+    end = time.monotonic() + inputs.goal.seconds
+    made = additive_model(inputs, progress, end)
     answers = _answers(made, progress)
     found = find_cheapest(
         made.space,
@@ -177,28 +212,28 @@ def search_target(
         made.limits,
         most_cost=made.most_cost,
         seconds=end - time.monotonic(),
-        better=None if keep is None else lambda p: keep(made.recipe(p.chosen)),
+        better=None if on_better is None else lambda p: on_better(made.recipe(p.chosen)),
     )
-    return replace(made, found=found, answers=answers)
+    return replace(made, best=found, answers=answers)
 
 
-def additive_model(ground: SearchInputs, progress: Progress, end: float = math.inf) -> TargetSearch:
+def additive_model(inputs: SearchInputs, progress: Progress, end: float = math.inf) -> TargetSearch:
     """Return a search before anything but sensitivities is measured: costs, errors and the front.
 
     Args:
-        ground: All that it needs.
-        progress: Shows how far it is.
+        inputs: Graph, planner, costs, goal and batches.
+        progress: Shows the progress.
         end: Of the monotonic clock: sensitivities are then taken from the samples seen so far.
 
     Raises:
         InputError: As `search_target`.
     """
-    goal, target = ground.goal, ground.target
+    goal, target = inputs.goal, inputs.target
     candidates = _candidates(goal, target)
-    axis, most = _axis(goal, ground.table)
-    groups, others = _groups(ground)
-    costs = costs_of(ground.graph, ground.table, groups, candidates, others)
-    sensitivity = measured_sensitivity(ground, groups, candidates, progress, end)
+    axis, most = _axis(goal, inputs.table)
+    groups, others = _groups(inputs)
+    costs = costs_of(inputs.graph, inputs.table, groups, candidates, others)
+    sensitivity = measured_sensitivity(inputs, groups, candidates, progress, end)
     problem = costs.problem(sensitivity.error, axis, goal.budgets, sensitivity.between)
     plain = [k for k, name in enumerate(costs.precisions) if name in target.float_precisions]
     space = space_of(problem, plain)
@@ -208,14 +243,14 @@ def additive_model(ground: SearchInputs, progress: Progress, end: float = math.i
             "precision with --precisions."
         )
     return TargetSearch(
-        ground=ground,
+        inputs=inputs,
         axis=axis,
-        limits=_limits(goal, ground),
+        limits=_limits(goal, inputs),
         most_cost=next((b.limit(_dearest(space)) for b in goal.budgets if b.axis == axis), most),
         costs=costs,
         sensitivity=sensitivity,
         space=space,
-        found=BestPlan(),
+        best=BestPlan(),
     )
 
 
@@ -260,12 +295,14 @@ def _axis(goal: SearchGoal, table: CostTable) -> tuple[str, float]:
     return goal.axis or (asked[0] if asked else "latency" if timed else "ops"), math.inf
 
 
-def _groups(ground: SearchInputs) -> tuple[list[Group], dict[str, Precision]]:
+def _groups(inputs: SearchInputs) -> tuple[list[Group], dict[str, Precision]]:
     """Return the groups that choose, and the precision of every other layer."""
-    target, graph = ground.target, ground.graph
-    rules = ground.recipe.of(target.name)
+    target, graph = inputs.target, inputs.graph
+    rules = inputs.planner.recipe.of(target.name)
     every = layers(graph)
-    plans: Mapping[str, LayerPlan] = precisions(every, target, ground.recipe, ground.seen)
+    plans: Mapping[str, LayerPlan] = precisions(
+        every, target, inputs.planner.recipe, set(usable_tensors(graph, inputs.profile))
+    )
     free = {x.name: plans[x.name] for x in every if rules.wants(x.name, x.op, "precision") is None}
     found = groups_of(graph, free)
     if not found:
@@ -273,24 +310,29 @@ def _groups(ground: SearchInputs) -> tuple[list[Group], dict[str, Precision]]:
             f"{graph.source}: no layer is left to search for {target.name}: what its table can "
             "quantize, the recipe decides. Take rules on precision out of the recipe."
         )
-    if ground.goal.groups:
-        found = merged(found, ground.goal.groups, graph)
+    if inputs.goal.groups:
+        found = merged(found, inputs.goal.groups, graph)
     inside = {name for group in found for name in group.layers}
     return found, {name: p.precision for name, p in plans.items() if name not in inside}
 
 
-def _limits(goal: SearchGoal, ground: SearchInputs) -> PlanLimits:
+def _limits(goal: SearchGoal, inputs: SearchInputs) -> PlanLimits:
     """Return how good a plan must be; a point of the metric or 20 dB where nothing is said."""
     if goal.limited:
         return PlanLimits(max_drop=goal.max_drop, min_sqnr=goal.min_sqnr)
-    first = compare(ground.plain, {"float": ground.plain}, ground.samples[:1], ground.metrics)
+    first = compare(
+        inputs.reference.session,
+        {"float": inputs.reference.session},
+        inputs.reference.batches[:1],
+        inputs.metrics,
+    )
     if PlanScore.of(first["float"]).drop is not None:
-        return PlanLimits(max_drop=AROUND / 100, min_sqnr=None)
-    return PlanLimits(max_drop=None, min_sqnr=20.0)
+        return PlanLimits(max_drop=DEFAULT_DROP, min_sqnr=None)
+    return PlanLimits(max_drop=None, min_sqnr=DEFAULT_SQNR_DB)
 
 
 def measured_sensitivity(
-    ground: SearchInputs,
+    inputs: SearchInputs,
     groups: Sequence[Group],
     candidates: Sequence[Precision],
     progress: Progress,
@@ -299,44 +341,46 @@ def measured_sensitivity(
     """Measure each group at each precision alone, or read what an earlier run measured.
 
     Args:
-        ground: All that it needs.
+        inputs: Graph, planner, costs, goal and batches.
         groups: The groups.
         candidates: The precisions.
-        progress: Shows how far it is.
+        progress: Shows the progress.
         end: Of the monotonic clock: no batch but the first is begun after it.
     """
-    goal = ground.goal
+    goal = inputs.goal
     versions: dict[int, ir.Model] = {}
     texts, plans = [], []
     for k, name in enumerate(candidates):
-        recipe = with_assignment(ground.recipe, groups, [name] * len(groups), ground.target.name)
-        graph, plan = ground.rough(recipe)
-        texts += [graph.fingerprint, plan_text(plan)]
+        recipe = with_assignment(
+            inputs.planner.recipe, groups, [name] * len(groups), inputs.target.name
+        )
+        plan = inputs.nearest_plan(recipe)
+        texts += [inputs.graph.fingerprint, plan_text(plan)]
         plans.append(plan)
         if plan.quantized:
-            versions[k] = quantize_graph(graph, plan, ground.target, weight_form="integer")
-    batches = _first(ground.samples, goal.samples)
-    tensors = shared_tensors(ground.graph, ground.target, groups, plans)
+            versions[k] = quantize_graph(inputs.graph, plan, inputs.target, weight_form="integer")
+    batches = _first(inputs.reference.batches, goal.samples)
+    tensors = shared_tensors(inputs.graph, inputs.target, groups, plans)
     key = digest(
-        ground.graph.fingerprint,
+        inputs.graph.fingerprint,
         goal.sensitivity,
         *(x for tensor in tensors for x in (*tensor.tensors, repr(tensor.groups))),
         *texts,
         *(layer for group in groups for layer in (*group.layers, "")),
         *(f"{d:x}" for batch in batches for d in batch.digests),
     )
-    path = ground.folder / "probes.safetensors"
+    path = inputs.folder / "probes.safetensors"
     done = load_group_errors(path, key)
-    shown = progress.bar(batches, len(batches), f"sensitivity for {ground.target.name}")
+    shown = progress.bar(batches, len(batches), f"sensitivity for {inputs.target.name}")
     found = group_errors(
-        ground.graph,
+        inputs.graph,
         versions,
         groups,
         len(candidates),
         _until(end, shown),
         between=tensors,
         name=goal.sensitivity,
-        threads=ground.threads,
+        threads=inputs.reference.threads,
         done=done,
         keep=lambda probes: save_group_errors(probes, path, key),
     )
@@ -361,29 +405,32 @@ def _first(samples: Sequence[Batch], count: int) -> list[Batch]:
 
 def _answers(made: TargetSearch, progress: Progress) -> MeasuredPlans:
     """Return what measures an assignment on the samples that decide."""
-    ground = made.ground
-    names = [m.name for m in ground.metrics]
+    inputs = made.inputs
+    names = [m.name for m in inputs.metrics]
     key = digest(
-        ground.key,
+        inputs.key,
         *made.costs.precisions,
         *(layer for group in made.costs.groups for layer in (*group.layers, "")),
         *names,
-        *(f"{d:x}" for batch in ground.samples for d in batch.digests),
+        *(f"{d:x}" for batch in inputs.reference.batches for d in batch.digests),
     )
 
     def ask(chosen: Assignment) -> PlanScore:
         begun = time.monotonic()
-        graph, plan = ground.make(made.recipe(chosen))
-        model = quantize_graph(graph, plan, ground.target, weight_form="integer")
-        session = open_simulation(model, ground.threads)
-        shown = progress.bar(ground.samples, len(ground.samples), f"plan for {ground.target.name}")
+        graph, plan = inputs.plan(made.recipe(chosen))
+        session = open_plan(graph, plan, inputs.target, inputs.reference.threads)
+        shown = progress.bar(
+            inputs.reference.batches,
+            len(inputs.reference.batches),
+            f"plan for {inputs.target.name}",
+        )
         found = PlanScore.of(
-            compare(ground.plain, {"plan": session}, shown, ground.metrics)["plan"]
+            compare(inputs.reference.session, {"plan": session}, shown, inputs.metrics)["plan"]
         )
         _say(made, chosen, found, time.monotonic() - begun, progress)
         return found
 
-    return MeasuredPlans(ground.folder / "answers.json", key, ask)
+    return MeasuredPlans(inputs.folder / "answers.json", key, ask)
 
 
 def _say(
@@ -397,6 +444,6 @@ def _say(
         else ""
     )
     progress.line(
-        f"search for {made.ground.target.name}: {cost:.4g} {AXES[made.axis]} has "
+        f"search for {made.inputs.target.name}: {cost:.4g} {AXES[made.axis]} has "
         f"{answer.sqnr_db:.1f} dB{lost}; {seconds:.1f} s a plan, {most_asked(made.space)} plans at most"
     )

@@ -44,13 +44,13 @@ def write_search(made: TargetSearch, folder: Path) -> None:
     for row in rows:
         names = made.precisions(row.point.chosen)
         head = [
-            f"A point of quant search for {made.ground.target.name}: {_counts(made, row.point)}",
+            f"A point of quant search for {made.inputs.target.name}: {_counts(made, row.point)}",
             (
                 f"predicted {_db(made, row.point)} at the worst output, "
                 f"{row.point.cost:.6g} {AXES[made.axis]}"
             ),
         ]
-        text = recipe_text(made.costs.groups, names, made.ground.target.name, head)
+        text = recipe_text(made.costs.groups, names, made.inputs.target.name, head)
         write_text(folder / "front" / f"{row.number:0{width}}.toml", text)
     write_text(folder / "pareto.csv", _csv(made, rows, width))
     write_json(folder / "search.json", search_facts(made) | {"points": _points(made, rows)})
@@ -63,12 +63,12 @@ def _db(made: TargetSearch, point: Point) -> str:
 
 def _rows(made: TargetSearch) -> Iterator[_Row]:
     """Yield the front, and behind it what else was measured."""
-    answers = {p.chosen: a for p, a in made.found.asked}
+    answers = {p.chosen: a for p, a in made.best.asked}
     number = 0
     seen = set()
     sources = [("front", made.space.front), ("uniform", made.space.uniform)]
     sources += [("greedy", path) for path in made.space.greedy]
-    sources += [("neighbour", tuple(p for p, _ in made.found.asked))]
+    sources += [("neighbour", tuple(p for p, _ in made.best.asked))]
     for source, points in sources:
         for point in points:
             wanted = source in ("front", "uniform") or point.chosen in answers
@@ -99,7 +99,7 @@ def _axis(made: TargetSearch, point: Point, axis: str) -> float | None:
 
 
 def _points(made: TargetSearch, rows: list[_Row]) -> list[dict[str, Any]]:
-    best = made.found.point
+    best = made.best.point
     found = []
     for row in rows:
         answer = row.answer
@@ -145,12 +145,12 @@ def additivity(made: TargetSearch) -> dict[str, Any]:
     1 where the sum of the groups' own errors is the error of the plan; over 1 where they help each
     other to grow.
     """
-    ratios = noise_ratios(made, {p.chosen: a for p, a in made.found.asked})
-    best = made.found.point
+    ratios = noise_ratios(made, {p.chosen: a for p, a in made.best.asked})
+    best = made.best.point
     told: dict[str, Any] = {"plans": len(ratios), "noise_ratios": sorted(ratios)}
-    if best is not None and made.found.answer is not None:
+    if best is not None and made.best.answer is not None:
         told["predicted_sqnr_db"] = made.sensitivity.predicted_db(best.chosen)
-        told["measured_sqnr_db"] = made.found.answer.sqnr_db
+        told["measured_sqnr_db"] = made.best.answer.sqnr_db
     return told
 
 
@@ -163,9 +163,9 @@ def noise_ratios(made: TargetSearch, answers: Mapping[Assignment, PlanScore]) ->
 
 def search_facts(made: TargetSearch) -> dict[str, Any]:
     """Return a search as JSON values, without its points."""
-    found, goal, table = made.found, made.ground.goal, made.ground.table
+    found, goal, table = made.best, made.inputs.goal, made.inputs.table
     return {
-        "target": made.ground.target.name,
+        "target": made.inputs.target.name,
         "device": table.device,
         "axis": made.axis,
         "unit": AXES[made.axis],

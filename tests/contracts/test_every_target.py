@@ -8,7 +8,7 @@ import onnx_ir as ir
 import pytest
 
 from quant.choose.planner import choose
-from quant.deploy.target_folder import WrittenTarget, write_target_folder
+from quant.deploy.target_folder import TargetFolder, WrittenTarget
 from quant.graph.prepared_graph import Graph, weight_of
 from quant.graph.session import open_simulation
 from quant.plan.file import load_plan
@@ -33,7 +33,9 @@ def sqnr_db(wanted: np.ndarray, made: np.ndarray) -> float:  # type: ignore[type
 def shipped(target: str, net: object, folder: Path) -> tuple[Graph, WrittenTarget]:
     assert callable(net)
     graph, plan = chosen(net(), target)
-    return graph, write_target_folder(graph, plan, TARGETS[target], folder, told(graph))
+    return graph, TargetFolder(path=folder, target=TARGETS[target], deployment=told(graph)).write(
+        graph, plan
+    )
 
 
 def told(graph: Graph) -> Deployment:
@@ -107,7 +109,7 @@ def test_a_plan_of_every_precision_passes_its_own_check_and_simulates(
     )
     held = profiled(graph)
     plan = choose(graph, held, table, recipe=Recipe(rules=rules), observer="minmax")
-    left = write_target_folder(graph, plan, table, tmp_path, told(graph))
+    left = TargetFolder(path=tmp_path, target=table, deployment=told(graph)).write(graph, plan)
     feeds = inputs(graph, seed=9)
     session = open_simulation(ir.load(tmp_path / "simulated.onnx"), threads=1)
 

@@ -9,7 +9,7 @@ import onnx_ir as ir
 import pytest
 
 from quant.choose.planner import choose
-from quant.deploy.target_folder import write_target_folder
+from quant.deploy.target_folder import TargetFolder
 from quant.job.settings import Job
 from quant.plan.file import save_plan
 from quant.preprocess.image_to_tensor import Preprocess
@@ -131,7 +131,7 @@ def test_a_rule_that_keeps_a_refused_layer_float_is_heard(tmp_path: Path) -> Non
     )
     run = calibrate(job)
 
-    assert run.outcomes["atlas"].plan.layers["up"].precision == "float16"
+    assert run.results["atlas"].planned.plan.layers["up"].precision == "float16"
 
 
 @pytest.mark.parametrize("allowed", [False, True])
@@ -153,12 +153,14 @@ def test_numbers_that_the_chip_cannot_hold_fall_back_in_every_file(
     plan = choose(graph, profiled(graph), atlas)
     if not allowed:
         with pytest.raises(Exception, match=r"'conv2'.*saw an input scale of"):
-            write_target_folder(graph, plan, atlas, tmp_path / "out", Deployment())
+            TargetFolder(path=tmp_path / "out", target=atlas, deployment=Deployment()).write(
+                graph, plan
+            )
         assert not (tmp_path / "out").exists()
         return
-    left = write_target_folder(
-        graph, plan, atlas, tmp_path / "out", Deployment(allow_fallback=True)
-    )
+    left = TargetFolder(
+        path=tmp_path / "out", target=atlas, deployment=Deployment(allow_fallback=True)
+    ).write(graph, plan)
 
     assert left.plan.layers["conv2"].precision == "float16"
     assert left.exported.facts["refused_layers"] == ["conv2"]

@@ -10,7 +10,7 @@ import pytest
 from quant.choose.placement import place
 from quant.common.errors import InputError
 from quant.deploy.fallback import refused_layers, with_fallback
-from quant.deploy.target_folder import write_target_folder
+from quant.deploy.target_folder import TargetFolder
 from quant.export.tensorrt.check.run_rules import check_export
 from quant.graph.prepared_graph import Graph
 from quant.plan.recipe import NOTHING, Recipe, Rule
@@ -99,9 +99,9 @@ def test_a_writer_that_fails_leaves_nothing_and_touches_nothing(tmp_path: Path) 
     folder.mkdir()
     (folder / "model.onnx").write_text("old")
     with pytest.raises(InputError, match="disk full"):
-        write_target_folder(
-            GRAPH, PLAN, replace(TARGETS["tensorrt"], write=write), folder, Deployment()
-        )
+        TargetFolder(
+            path=folder, target=replace(TARGETS["tensorrt"], write=write), deployment=Deployment()
+        ).write(GRAPH, PLAN)
 
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
     assert (folder / "model.onnx").read_text() == "old"
@@ -111,7 +111,9 @@ def test_a_writer_that_fails_leaves_nothing_and_touches_nothing(tmp_path: Path) 
 def test_a_second_export_replaces_its_files_and_leaves_others(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     for _ in range(2):
-        write_target_folder(GRAPH, PLAN, TARGETS["tensorrt"], tmp_path, Deployment())
+        TargetFolder(path=tmp_path, target=TARGETS["tensorrt"], deployment=Deployment()).write(
+            GRAPH, PLAN
+        )
 
     assert (tmp_path / "notes.txt").read_text() == "mine"
     assert (tmp_path / "check.json").exists()
@@ -121,7 +123,7 @@ def test_what_an_export_before_this_one_left_is_gone(tmp_path: Path) -> None:
     """A calibration cache beside a graph for TensorRT 11 is an error by our own rules."""
     told = Deployment(profile=profiled(GRAPH), versions={"tensorrt": "10"})
     out = tmp_path / "out"
-    write_target_folder(GRAPH, PLAN, TARGETS["tensorrt"], out, told)
+    TargetFolder(path=out, target=TARGETS["tensorrt"], deployment=told).write(GRAPH, PLAN)
     assert (out / "implicit" / "calibration.cache").exists()
     (out / "notes.txt").write_text("mine")
     (tmp_path / "theirs.txt").write_text("theirs")
@@ -129,7 +131,7 @@ def test_what_an_export_before_this_one_left_is_gone(tmp_path: Path) -> None:
     listed["files"] += ["../theirs.txt", "../out/../theirs.txt"]
     (out / "check.json").write_text(json.dumps(listed))
     newer = replace(told, versions={"tensorrt": "11"})
-    write_target_folder(GRAPH, PLAN, TARGETS["tensorrt"], out, newer)
+    TargetFolder(path=out, target=TARGETS["tensorrt"], deployment=newer).write(GRAPH, PLAN)
 
     assert not (out / "implicit" / "calibration.cache").exists()
     assert [str(f) for f in errors(check_export(out, newer))] == []
@@ -140,7 +142,9 @@ def test_what_an_export_before_this_one_left_is_gone(tmp_path: Path) -> None:
 def test_a_file_where_the_folder_should_be_is_named(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("")
     with pytest.raises(InputError) as caught:
-        write_target_folder(GRAPH, PLAN, TARGETS["tensorrt"], tmp_path / "out", Deployment())
+        TargetFolder(
+            path=tmp_path / "out", target=TARGETS["tensorrt"], deployment=Deployment()
+        ).write(GRAPH, PLAN)
 
     assert str(caught.value) == (
         f"{tmp_path / 'out'}: a folder is wanted, and this is a file. Choose another --out."

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from quant.common.errors import InputError
-from quant.deploy.target_folder import refuse_unexportable, write_target_folder
+from quant.deploy.target_folder import TargetFolder, refuse_unexportable
 from quant.plan.recipe import Recipe, Rule
 from quant.simulate.simulated_graph import quantize_graph
 from quant.target.deployment import Deployment
@@ -45,7 +45,9 @@ def test_a_layer_computes_on_the_grids_of_its_bits(precision: str, target: str) 
 def test_four_bit_weights_run_on_integer_kernels(tmp_path: Path) -> None:
     """They are 8-bit integers that use few of their numbers, so every int8 target takes them."""
     graph, plan = chosen(conv_relu_net(), recipe=Recipe(defaults=Rule(precision="w4a8")))
-    shipped = write_target_folder(graph, plan, TARGETS["onnxruntime"], tmp_path / "o", Deployment())
+    shipped = TargetFolder(
+        path=tmp_path / "o", target=TARGETS["onnxruntime"], deployment=Deployment()
+    ).write(graph, plan)
 
     assert shipped.exported.facts["integer_kernels"]["by_op"]["Conv"] == [2, 2]
     refuse_unexportable(plan, TARGETS["onnxruntime"])
@@ -54,7 +56,9 @@ def test_four_bit_weights_run_on_integer_kernels(tmp_path: Path) -> None:
 def test_four_bit_activations_are_simulated_and_not_exported(tmp_path: Path) -> None:
     graph, plan = chosen(conv_relu_net(), recipe=Recipe(defaults=Rule(precision="w4a4")))
     target = TARGETS["onnxruntime"]
-    shipped = write_target_folder(graph, plan, target, tmp_path / "o", Deployment())
+    shipped = TargetFolder(path=tmp_path / "o", target=target, deployment=Deployment()).write(
+        graph, plan
+    )
 
     files = {p.name for p in (tmp_path / "o").iterdir()}
     assert files == {"plan.json", "simulated.onnx", "check.json"}

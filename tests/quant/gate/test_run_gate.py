@@ -81,9 +81,9 @@ def limits(**flags: float) -> Gate:
 
 def planted(run: Path, tensor: str, factor: float, out: Path) -> Path:
     """Return a simulation in which the scale of one tensor is wrong."""
-    from quant.deploy.target_folder import simulation_of
     from quant.graph.prepared_graph import Graph, save_model
     from quant.plan.fitted_graph import graph_for
+    from quant.simulate.open_plan import simulation_of
     from quant.target.table import TARGETS
 
     path = run / "onnxruntime" / "plan.json"

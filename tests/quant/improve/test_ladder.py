@@ -11,7 +11,7 @@ from quant.common.errors import InputError
 from quant.common.progress import Progress
 from quant.demo import unpack
 from quant.improve.held_out import HeldOutSqnr
-from quant.improve.ladder import held_aside
+from quant.improve.ladder import split_held_out
 from quant.job.settings import Job
 from quant.load.open_graph import open_graph
 from quant.plan.file import load_plan
@@ -95,10 +95,10 @@ def test_a_graph_of_another_model_is_refused(run: Run, job: Job, tmp_path: Path)
 
 def test_the_samples_that_decide_are_the_last_quarter() -> None:
     batches = [batch_of({"x": np.zeros((4, 1), np.float32)}, 4) for _ in range(8)]
-    learnt, aside = held_aside(batches)
+    learnt, aside = split_held_out(batches)
 
     assert (len(learnt), len(aside)) == (6, 2)
-    assert held_aside(batches[:1]) == ([], [])
+    assert split_held_out(batches[:1]) == ([], [])
 
 
 def test_best_effort_is_not_under_balanced_on_what_decides(run: Run, job: Job) -> None:

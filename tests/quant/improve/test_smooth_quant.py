@@ -9,8 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from quant.calibration.profiling.run_profile import profile
-from quant.choose.planner import choose
+from quant.choose.planner import Planner, choose
 from quant.compare.batch import Batch
+from quant.compare.float_reference import FloatReference
 from quant.graph.prepared_graph import Graph
 from quant.graph.session import open_session
 from quant.improve.ladder import LadderInputs, recover_accuracy
@@ -18,7 +19,6 @@ from quant.improve.smooth_factors import ALPHAS, reader_statistics
 from quant.improve.smooth_quant import kept_where_same, sites, smooth
 from quant.plan.recipe import Recipe, Rule
 from quant.plan.tensor_plans import Plan
-from quant.profile.statistics import Profile
 from quant.simulate.simulated_graph import quantize_graph
 from quant.target.table import TARGETS
 from tests import transformer_nets
@@ -191,25 +191,21 @@ def test_the_ladder_smooths_and_the_recipe_switches_it_off() -> None:
     feeds = inputs(graph, samples=48)["input"]
     batches = [batch_of({"input": feeds[i : i + 16]}, 16) for i in (0, 16, 32)]
 
-    def plan_of(made: Graph, seen: Profile) -> Plan:
-        return choose(made, seen, ORT, observer="minmax")
-
     steps = []
     for said in ("on", "off"):
         defaults = Rule(smoothing=said, rounding="nearest", bias_correction="off")
-        ground = LadderInputs(
-            target=ORT,
-            recipe=Recipe(defaults=defaults),
+        planner = Planner(target=ORT, recipe=Recipe(defaults=defaults), observer="minmax")
+        session = open_session(graph.model, threads=1)
+        ladder_inputs = LadderInputs(
+            planner=planner,
             profile=profiled(graph, {"input": feeds}),
-            samples=batches,
-            plain=open_session(graph.model, threads=1),
+            reference=FloatReference(session=session, batches=batches, threads=1),
             pixels=None,
-            choose=plan_of,
-            watch=lambda made, some: profile(made, some, threads=1),
-            threads=1,
+            profile_again=lambda edited, some: profile(edited, some, threads=1),
         )
-        climbed = recover_accuracy("balanced", graph, plan_of(graph, ground.profile), ground)
-        steps.append({rung.step: rung.kept for rung in climbed.rungs})
+        start = planner.plan(graph, ladder_inputs.profile)
+        *_, last = recover_accuracy("balanced", graph, start, ladder_inputs)
+        steps.append({rung.step: rung.kept for rung in last.rungs})
 
     assert steps[0]["smoothed"]
     assert set(steps[1]) == {"fast"}

@@ -59,6 +59,6 @@ def test_a_transformer_is_measured_layer_by_layer(
 
     assert len(found["simulated"]["outputs"]) == 1, "class numbers have no SQNR"
     assert found["simulated"]["sqnr_db"] > 20
-    integer = [r for r in run.outcomes["onnxruntime"].rows if r.precision == "int8"]
+    integer = [r for r in run.results["onnxruntime"].layers.rows if r.precision == "int8"]
     assert {r.op for r in integer} >= {"Conv", "Gemm"}
     assert all(np.isfinite(r.cumulative_sqnr_db) and r.isolated_sqnr_db > 10 for r in integer)

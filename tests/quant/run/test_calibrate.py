@@ -73,10 +73,10 @@ def test_what_steps_learn_from_is_in_no_folders_order(
 ) -> None:
     """A folder goes class by class: the quarter held aside would be its last classes alone."""
 
-    def climb(effort: str, graph: object, plan: object, ground: LadderInputs) -> None:
-        raise Seen([key for batch in ground.samples for key in batch.keys])
+    def recover(effort: str, graph: object, plan: object, inputs: LadderInputs) -> None:
+        raise Seen([key for batch in inputs.reference.batches for key in batch.keys])
 
-    monkeypatch.setattr("quant.run.calibrate.recover_accuracy", climb)
+    monkeypatch.setattr("quant.run.plan_target.recover_accuracy", recover)
     with pytest.raises(Seen) as caught:
         calibrate(replace(job, out=tmp_path), Progress(quiet=True))
     (keys,) = caught.value.args
@@ -147,7 +147,9 @@ def test_layer_table_has_a_row_for_each_layer(run: Run, job: Job) -> None:
         rows = list(csv.DictReader(file))
 
     assert tuple(rows[0]) == COLUMNS
-    assert len({row["layer"] for row in rows}) == len(rows) == len(run.outcomes["tensorrt"].rows)
+    assert (
+        len({row["layer"] for row in rows}) == len(rows) == len(run.results["tensorrt"].layers.rows)
+    )
     assert all(float(row["isolated_sqnr_db"]) > 20 for row in rows if row["precision"] == "int8")
     assert all(row["because"] for row in rows)
 

@@ -58,7 +58,7 @@ def test_a_split_between_integer_layers_is_measured(tmp_path: Path) -> None:
         weights(0, w1=(8, 3, 1, 1), w2=(4, 4, 1, 1), w3=(4, 8, 1, 1)),
     )
     found = run(tmp_path, proto, images())
-    rows = {r.layer: r for r in found.outcomes["onnxruntime"].rows}
+    rows = {r.layer: r for r in found.results["onnxruntime"].layers.rows}
 
     assert rows["split"].precision == "int8"
     assert all(np.isfinite(r.isolated_sqnr_db) for r in rows.values() if r.precision == "int8")
@@ -231,4 +231,4 @@ def test_macs_are_counted_where_the_model_leaves_its_size_open(tmp_path: Path) -
     )
     found = run(tmp_path, proto, images())
 
-    assert [r.macs for r in found.outcomes["onnxruntime"].rows] == [1536, 2048]
+    assert [r.macs for r in found.results["onnxruntime"].layers.rows] == [1536, 2048]

@@ -98,9 +98,9 @@ def test_the_front_is_monotone_and_holds_the_uniform_plan(run: Run) -> None:
 def test_each_plan_is_told_with_what_may_follow(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    searched = run.outcomes["tensorrt"].searched
+    searched = run.results["tensorrt"].planned.search
     assert searched is not None
-    found = searching.search_target(replace(searched.ground, folder=tmp_path), Progress()).found
+    found = searching.search_target(replace(searched.inputs, folder=tmp_path), Progress()).best
     lines = [
         x for x in capsys.readouterr().err.splitlines() if x.startswith("search for tensorrt: ")
     ]
@@ -117,10 +117,10 @@ def test_with_eight_groups_the_front_is_the_optimum_of_every_assignment(
     run: Run, tmp_path: Path
 ) -> None:
     """On measured errors and costs; 3 ** 8 assignments added up here by their definition."""
-    searched = run.outcomes["tensorrt"].searched
+    searched = run.results["tensorrt"].planned.search
     assert searched is not None
-    ground = replace(searched.ground, goal=replace(GOAL, groups=8), folder=tmp_path)
-    space = searching.additive_model(ground, Progress(quiet=True)).space
+    search_inputs = replace(searched.inputs, goal=replace(GOAL, groups=8), folder=tmp_path)
+    space = searching.additive_model(search_inputs, Progress(quiet=True)).space
     made = space.problem
     free = len(made.errors) - made.fixed
     rest = tuple(int(k) for k in made.errors[free:].argmin(axis=1))
@@ -278,7 +278,7 @@ def test_a_planted_bad_layer_is_the_first_to_be_kept_in_higher_precision(
         ),
         Progress(quiet=True),
     )
-    assert set(made.outcomes) == set(targets)
+    assert set(made.results) == set(targets)
     for target in targets:
         told = json.loads((tmp_path / "out" / target / "search" / "search.json").read_text())
         groups = told["groups"]
