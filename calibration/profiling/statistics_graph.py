@@ -22,6 +22,7 @@ import numpy as np
 import onnx_ir as ir
 
 from quant.common.errors import UnsupportedError
+from quant.graph.edit import add_constant, append_node
 from quant.graph.layers import VIEWS, absorbed
 from quant.graph.prepared_graph import Graph, weight_of
 
@@ -230,7 +231,7 @@ def with_statistics(graph: Graph, tensors: Sequence[str] | None = None) -> Stati
     names = list(tensors) if tensors is not None else profiled_tensors(graph)
     batch = micro_batch(graph, names)
     model = graph.clone()
-    edit = _Edit(model)
+    edit = _Statistics(model)
     values = {str(v.name): v for v in model.graph.inputs}
     for node in model.graph:
         values.update({str(v.name): v for v in node.outputs})
@@ -260,7 +261,7 @@ def with_statistics(graph: Graph, tensors: Sequence[str] | None = None) -> Stati
     )
 
 
-class _Edit:
+class _Statistics:
     """Appends nodes to one model, with constants shared and spelt for its opset."""
 
     def __init__(self, model: ir.Model) -> None:
@@ -271,17 +272,14 @@ class _Edit:
     def node(
         self, op: str, inputs: Sequence[ir.Value], attributes: Mapping[str, object]
     ) -> ir.Value:
-        made = ir.node(op, list(inputs), attributes)  # type: ignore[arg-type]
-        self._graph.append(made)
-        return made.outputs[0]
+        return append_node(self._graph, op, inputs, attributes)
 
     def constant(self, numbers: Sequence[int]) -> ir.Value:
         key = tuple(numbers)
         if key not in self._constants:
             name = f"quant.tap.constant.{len(self._constants)}"
-            value = ir.Value(name=name, const_value=ir.tensor(np.array(key, np.int64), name=name))
-            self._graph.register_initializer(value)
-            self._constants[key] = value
+            array = np.array(key, np.int64)
+            self._constants[key] = add_constant(self._graph, name, array, typed=False)
         return self._constants[key]
 
     def reduce(

@@ -17,8 +17,8 @@ from quant.export.atlas.files.amct_config import keep_dtype_text, quant_cfg_text
 from quant.export.atlas.files.build_scripts import atc_script, input_shape
 from quant.export.atlas.files.deploy_page import Page, page_text
 from quant.export.atlas.files.record import record_text
+from quant.export.atlas.graph.bias_shifts import with_bias_shifts
 from quant.export.atlas.graph.deploy_model import deploy_model
-from quant.export.atlas.graph.edit import with_bias_shifts
 from quant.export.atlas.graph.integer_layers import integer_layers
 from quant.export.atlas.graph.lower_opset import in_lowest_opset, lowest_opset
 from quant.export.atlas.graph.prepared import fixed_graph, fixed_plan, without_refused

@@ -24,6 +24,7 @@ from quant.export.tensorrt.version import Version, version_of
 from quant.formats.number_format import Params
 from quant.formats.precision import Precision
 from quant.formats.short_floats import Float16
+from quant.graph.edit import add_constant, free_name
 from quant.graph.prepared_graph import Graph
 from quant.plan.tensor_plans import Plan
 from quant.simulate.simulated_graph import quantize_graph
@@ -73,12 +74,8 @@ def _put(model: ir.Model, node: ir.Node, array: NDArray[np.float32]) -> None:
     if len(value.uses()) == 1 and not value.is_graph_output():
         value.const_value = ir.tensor(array, name=name)
         return
-    name += "_clipped"
-    while name in model.graph.initializers:
-        name += "_"
-    made = ir.Value(name=name, const_value=ir.tensor(array, name=name))
-    model.graph.register_initializer(made)
-    node.replace_input_with(0, made)
+    name = free_name(f"{name}_clipped", model.graph.initializers)
+    node.replace_input_with(0, add_constant(model.graph, name, array, typed=False))
 
 
 FP8 = ir.DataType.FLOAT8E4M3FN

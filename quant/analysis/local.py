@@ -14,7 +14,8 @@ from typing import Any
 import onnx_ir as ir
 
 from quant.compare.batch import Batch
-from quant.compare.error_sums import ErrorSums, append_node, append_sums
+from quant.compare.error_sums import ErrorSums, append_sums
+from quant.graph.edit import append_node
 from quant.graph.layers import Layer
 from quant.graph.opset import level_with
 from quant.graph.prepared_graph import Graph, named_values

@@ -4,9 +4,9 @@ A layer's tensor is `[images, channels, ...]` (rank 3: `[images, tokens, channel
 ONNX Runtime is `[images, channels]`, whatever its size.
 """
 
-__all__ = ["ErrorSums", "append_node", "append_sums"]
+__all__ = ["ErrorSums", "append_sums"]
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quant.compare.batch import Batch
+from quant.graph.edit import add_constant, append_node
 from quant.metrics.squared_error import SquaredError
 
 F64 = NDArray[np.float64]
@@ -94,21 +95,7 @@ def _reduced(model: ir.Model, value: ir.Value, axes: Sequence[int]) -> ir.Value:
             model.graph, "ReduceSumSquare", [value], {"axes": list(axes), "keepdims": 0}
         )
     name = "quant.axes." + ".".join(map(str, axes))
-    known = model.graph.initializers.get(name)
-    if known is None:
-        array = np.array(axes, np.int64)
-        known = ir.Value(name=name, const_value=ir.tensor(array, name=name))
-        model.graph.register_initializer(known)
-    return append_node(model.graph, "ReduceSumSquare", [value, known], {"keepdims": 0})
-
-
-def append_node(
-    graph: ir.Graph,
-    op: str,
-    inputs: Sequence[ir.Value],
-    attributes: Mapping[str, Any] | None = None,
-) -> ir.Value:
-    """Append a node of one output, and return that."""
-    node = ir.node(op, list(inputs), dict(attributes or {}))
-    graph.append(node)
-    return node.outputs[0]
+    held = model.graph.initializers.get(name)
+    if held is None:
+        held = add_constant(model.graph, name, np.array(axes, np.int64), typed=False)
+    return append_node(model.graph, "ReduceSumSquare", [value, held], {"keepdims": 0})

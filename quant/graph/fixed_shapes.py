@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
 from quant.common.errors import InputError
+from quant.graph.edit import add_constant, free_name
 from quant.graph.prepared_graph import Graph
 from quant.graph.shapes import infer_shapes
 
@@ -118,15 +119,5 @@ def _known(node: ir.Node) -> dict[str, NDArray[Any]] | None:
 
 def _make_constant(model: ir.Model, value: ir.Value, array: NDArray[Any]) -> None:
     """Register the array, and let the value's readers read it."""
-    name = f"{value.name}.fixed"
-    while name in model.graph.initializers:
-        name += "_"
-    tensor = ir.tensor(array, name=name)
-    made = ir.Value(
-        name=name,
-        type=ir.TensorType(tensor.dtype),
-        shape=ir.Shape(array.shape),
-        const_value=tensor,
-    )
-    model.graph.register_initializer(made)
-    value.replace_all_uses_with(made)
+    name = free_name(f"{value.name}.fixed", model.graph.initializers)
+    value.replace_all_uses_with(add_constant(model.graph, name, array))

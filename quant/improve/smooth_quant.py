@@ -24,6 +24,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quant.compare.batch import Batch
+from quant.graph.edit import add_constant
 from quant.graph.layers import source_of
 from quant.graph.prepared_graph import Graph, weight_of
 from quant.improve.channel_routes import Edits, Reader, Route, follow
@@ -218,14 +219,11 @@ def _written(graph: Graph, arrays: dict[tuple[str, int], F64]) -> Graph:
             if len(old.uses()) > 1 or old.is_graph_output():
                 while name in held:
                     name = f"{name}_smoothed"
-            tensor = ir.tensor(np.ascontiguousarray(array, np.float32), name=name)
+            fresh = np.ascontiguousarray(array, np.float32)
             if name == old.name:
-                old.const_value, old.shape = tensor, ir.Shape(array.shape)
+                old.const_value, old.shape = ir.tensor(fresh, name=name), ir.Shape(array.shape)
                 continue
-            value = ir.Value(name=name, const_value=tensor)
-            value.shape, value.dtype = ir.Shape(array.shape), ir.DataType.FLOAT
-            model.graph.register_initializer(value)
-            node.replace_input_with(index, value)
+            node.replace_input_with(index, add_constant(model.graph, name, fresh))
     return replace(graph, model=model)
 
 

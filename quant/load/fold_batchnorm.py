@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from quant.graph.edit import add_constant, free_name
 from quant.graph.prepared_graph import weight_of
 
 F64 = NDArray[np.float64]
@@ -101,18 +102,13 @@ def _spread(layer: ir.Node, shape: tuple[int, ...], factor: F64) -> F64:
 def _store(graph: ir.Graph, layer: ir.Node, index: int, numbers: NDArray[Any]) -> None:
     """Give the layer float32 numbers of its own as input `index`."""
     old = layer.inputs[index] if len(layer.inputs) > index else None
-    name = f"{layer.name}.{'weight' if index == 1 else 'bias'}"
-    if old is not None and len(old.uses()) == 1:
-        name = str(old.name)
-    while name in graph.initializers and graph.initializers[name] is not old:
-        name += "_"
     array = np.ascontiguousarray(numbers, dtype=np.float32)
-    if old is not None and name == old.name:
-        old.const_value, old.shape = ir.tensor(array, name=name), ir.Shape(array.shape)
+    if old is not None and len(old.uses()) == 1:
+        old.const_value = ir.tensor(array, name=str(old.name))
+        old.shape = ir.Shape(array.shape)
         return
-    value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
-    value.shape, value.dtype = ir.Shape(array.shape), ir.DataType.FLOAT
-    graph.register_initializer(value)
+    kind = "weight" if index == 1 else "bias"
+    name = free_name(f"{layer.name}.{kind}", graph.initializers)
     if len(layer.inputs) <= index:
         layer.resize_inputs(index + 1)
-    layer.replace_input_with(index, value)
+    layer.replace_input_with(index, add_constant(graph, name, array))

@@ -2,11 +2,10 @@
 
 __all__ = ["fold_alpha", "join_gemm"]
 
-from typing import Any
-
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
+
+from quant.graph.edit import add_constant
 
 
 def fold_alpha(model: ir.Model) -> int:
@@ -25,7 +24,7 @@ def fold_alpha(model: ir.Model) -> int:
                 continue
             array = (value.const_value.numpy().astype(np.float64) * factor).astype(np.float32)
             fresh = f"{value.name}.{name}_of_{node.name}"
-            node.replace_input_with(index, _constant(model, fresh, array))
+            node.replace_input_with(index, add_constant(model.graph, fresh, array))
             del node.attributes[name]
             folded += 1
     return folded
@@ -86,13 +85,6 @@ def _flat(model: ir.Model, bias: ir.Value) -> ir.Value:
         return bias
     name = f"{bias.name}.flat"
     known = model.graph.initializers.get(name)
-    return known if known is not None else _constant(model, name, tensor.numpy().reshape(-1))
-
-
-def _constant(model: ir.Model, name: str, array: NDArray[Any]) -> ir.Value:
-    """Register an initializer, its shape and dtype known."""
-    tensor = ir.tensor(array, name=name)
-    kind, shape = ir.TensorType(tensor.dtype), ir.Shape(array.shape)
-    value = ir.Value(name=name, type=kind, shape=shape, const_value=tensor)
-    model.graph.register_initializer(value)
-    return value
+    return (
+        known if known is not None else add_constant(model.graph, name, tensor.numpy().reshape(-1))
+    )

@@ -19,6 +19,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from quant.graph.edit import add_constant
 from quant.graph.layers import Layer
 from quant.graph.prepared_graph import named_values
 from quant.simulate.quantizer_nodes import grid_chain, grid_of
@@ -184,8 +185,7 @@ def _constant(graph: ir.Graph, name: str, array: NDArray[Any]) -> ir.Value:
     """Return an initializer, the one of that name where there is one."""
     known = graph.initializers.get(name)
     if known is None:
-        known = ir.Value(name=name, const_value=ir.tensor(array, name=name))
-        graph.register_initializer(known)
+        known = add_constant(graph, name, array, typed=False)
     return known
 
 

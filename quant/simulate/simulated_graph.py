@@ -22,6 +22,7 @@ from quant.formats.emulated_integers import bound_function, uniform_function
 from quant.formats.gfpq import gfpq_function
 from quant.formats.number_format import DOMAIN, INT32, SMALLEST_SCALE, OnnxNode, Params
 from quant.formats.short_floats import float16_function
+from quant.graph.edit import GraphEditor
 from quant.graph.opset import at_opset
 from quant.graph.prepared_graph import WEIGHTED, Graph, weight_of
 from quant.plan.tensor_plans import Plan, TensorPlan
@@ -65,7 +66,9 @@ def quantize_graph(
     form = weight_form or target.weight_form
     chosen = [t for t in plan.quantized if only is None or t.tensor in only]
     needed = max((t.format.opset for t in chosen if t.format is not None), default=0)
-    edit = _Edit(at_opset(graph.clone(), needed, f"plan for '{plan.target}'"))
+    edit = _QuantizerEditor(
+        at_opset(graph.clone(), needed, f"plan for '{plan.target}'"), typed=False
+    )
     for node in list(edit.model.graph):
         shift = plan.bias_shifts.get(str(node.name))
         weight = weight_of(node)
@@ -80,29 +83,8 @@ def quantize_graph(
     return edit.model
 
 
-class _Edit:
-    """Quantizer nodes put into one model."""
-
-    def __init__(self, model: ir.Model) -> None:
-        self.model = model
-        graph = model.graph
-        self.values = {str(v.name): v for v in [*graph.inputs, *graph.initializers.values()]}
-        for node in graph:
-            self.values.update({str(v.name): v for v in node.outputs if v.name})
-        self._nodes = {str(n.name) for n in graph}
-        self._names = set(self.values)
-
-    def _free(self, name: str, taken: set[str]) -> str:
-        while name in taken:
-            name += "_"
-        taken.add(name)
-        return name
-
-    def _constant(self, name: str, array: NDArray[Any]) -> ir.Value:
-        name = self._free(name, self._names)
-        value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
-        self.model.graph.register_initializer(value)
-        return value
+class _QuantizerEditor(GraphEditor):
+    """Puts quantizer nodes into one model."""
 
     def quantize(self, tensor: TensorPlan, form: str) -> None:
         """Put the quantizers of one tensor in."""
@@ -116,16 +98,17 @@ class _Edit:
         if array is not None and (form == "integer" or len(steps) == 1):
             stored = number.quantized_array(array, params)
             kept = number.fake_quantize(array, params) if stored is None else stored
-            source = self._constant(f"{tensor.tensor}_quantized", kept)
+            source = self.constant(f"{tensor.tensor}_quantized", kept)
             steps = [] if stored is None else steps[-1:]
         elif array is not None and len(steps) > 2:  # what is on the grid needs no bound
             on_grid = number.fake_quantize(array, params)
-            source = self._constant(f"{tensor.tensor}_on_grid", on_grid)
+            source = self.constant(f"{tensor.tensor}_on_grid", on_grid)
             steps = steps[1:]
         made = self._steps(steps, source, tensor.tensor)
         seen = made[-1].outputs[0] if made else source
         self._redirect(value, tensor, seen, {id(n) for n in made})
-        self._insert(value, made)
+        if made:
+            self.after_value(value, made)
 
     def _steps(self, steps: Sequence[OnnxNode], value: ir.Value, name: str) -> list[ir.Node]:
         """Return the nodes of fake quantization, one behind the other, sharing their constants."""
@@ -134,26 +117,15 @@ class _Edit:
         for step in steps:
             for key, array in step.constants.items():
                 if key not in grid:
-                    grid[key] = self._constant(f"{name}_{key}", array)
+                    grid[key] = self.constant(f"{name}_{key}", array)
             inputs = [value, *(grid[key] for key in step.constants)]
-            label = self._free(f"{name}_{step.op}", self._nodes)
-            node = ir.node(step.op, inputs, dict(step.attributes), domain=step.domain, name=label)
+            names = f"{name}_{step.op}", f"{name}_{step.op}_Output"
+            node = self.node(step.op, inputs, step.attributes, names, step.domain)
             output = node.outputs[0]
-            output.name = self._free(f"{name}_{step.op}_Output", self._names)
             output.shape, output.dtype = value.shape, ir.DataType[step.dtype]
             made.append(node)
             value = output
         return made
-
-    def _insert(self, value: ir.Value, made: list[ir.Node]) -> None:
-        producer = value.producer()
-        graph = self.model.graph
-        if not made:
-            return
-        if producer is not None:
-            graph.insert_after(producer, made)
-        elif len(graph):
-            graph.insert_before(graph[0], made)
 
     def _redirect(
         self, value: ir.Value, tensor: TensorPlan, dequantized: ir.Value, own: set[int]
@@ -177,7 +149,7 @@ class _Edit:
         made = value.producer() is not None  # an input or a weight keeps its name
         if tensor.readers is None and made and value in outputs:
             name = str(value.name)
-            value.name = self._free(f"{name}_float", self._names)
+            self.rename(value, f"{name}_float")
             dequantized.name = name
             for index, output in enumerate(outputs):
                 if output is value:
@@ -189,7 +161,7 @@ class _Edit:
         known = old.const_value if old is not None else None
         total = np.asarray(shift if known is None else known.numpy() + shift, np.float32)
         name = str(old.name) if old is not None else f"{node.name}_bias"
-        value = self._constant(f"{name}_corrected", total)
+        value = self.constant(f"{name}_corrected", total)
         if len(node.inputs) < 3:
             node.resize_inputs(3)
         node.replace_input_with(2, value)
@@ -215,19 +187,15 @@ class _Edit:
             return  # a bias that is broadcast has no scale per channel
         params = Params(scale=scale, zero_point=np.zeros(scale.shape, np.int32))
         name = f"{bias.name}_of_{node.name}"
-        stored = self._constant(f"{name}_quantized", number.quantize(array, params))
+        stored = self.constant(f"{name}_quantized", number.quantize(array, params))
         (made,) = self._steps(number.onnx_nodes(params, 1)[-1:], stored, name)
-        self.model.graph.insert_before(node, made)
+        self.before(node, [made])
         node.replace_input_with(2, made.outputs[0])
 
     def finish(self) -> None:
-        """Drop what is no longer read and put the nodes in order."""
-        graph = self.model.graph
-        for name in [n for n, v in graph.initializers.items() if not v.uses()]:
-            if graph.initializers[name] not in graph.outputs:
-                del graph.initializers[name]
-        graph.sort()
-        for op in sorted({n.op_type for n in graph if n.domain == DOMAIN}):
+        """Drop what is no longer read, order the nodes, and add the functions that they call."""
+        super().finish()
+        for op in sorted({n.op_type for n in self.model.graph if n.domain == DOMAIN}):
             function = FUNCTIONS[op](self.model.opset_imports[""])
             self.model.functions[function.identifier()] = function
             self.model.opset_imports[DOMAIN] = 1

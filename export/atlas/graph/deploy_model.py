@@ -12,10 +12,11 @@ import onnx
 import onnx_ir as ir
 
 from quant.common.version import VERSION
-from quant.export.atlas.graph.edit import Edit, with_bias_shifts
+from quant.export.atlas.graph.bias_shifts import with_bias_shifts
 from quant.export.atlas.graph.integer_layer import IntegerLayer, pack_scales
 from quant.export.atlas.graph.integer_layers import integer_layers
 from quant.export.atlas.graph.lower_opset import in_lowest_opset
+from quant.graph.edit import GraphEditor
 from quant.graph.prepared_graph import Graph
 from quant.plan.tensor_plans import Plan
 
@@ -32,7 +33,7 @@ def deploy_model(graph: Graph, plan: Plan) -> onnx.ModelProto:
     Raises:
         UnsupportedError: Atlas cannot run a layer in int8, or an operator is in no opset up to 18.
     """
-    edit = Edit(in_lowest_opset(with_bias_shifts(graph, plan), graph.source or graph.name))
+    edit = GraphEditor(in_lowest_opset(with_bias_shifts(graph, plan), graph.source or graph.name))
     layers = integer_layers(edit.model, plan)
     quantizers: dict[tuple[str, np.float32, int], ir.Value] = {}
     weights: dict[tuple[object, ...], ir.Value] = {}
@@ -46,7 +47,7 @@ def deploy_model(graph: Graph, plan: Plan) -> onnx.ModelProto:
     return _proto(edit.model)
 
 
-def _insert_quantizer(edit: Edit, layer: IntegerLayer) -> ir.Value:
+def _insert_quantizer(edit: GraphEditor, layer: IntegerLayer) -> ir.Value:
     """Put an AscendQuant before a layer; `scale` is 1 / step, and both attributes are floats."""
     attributes = {
         "scale": layer.reciprocal,
@@ -60,7 +61,10 @@ def _insert_quantizer(edit: Edit, layer: IntegerLayer) -> ir.Value:
 
 
 def _write_integers(
-    edit: Edit, layer: IntegerLayer, data: ir.Value, weights: dict[tuple[object, ...], ir.Value]
+    edit: GraphEditor,
+    layer: IntegerLayer,
+    data: ir.Value,
+    weights: dict[tuple[object, ...], ir.Value],
 ) -> None:
     """Give a layer its int8 input and weight and its int32 bias."""
     node = layer.node
@@ -83,7 +87,7 @@ def _bias_index(layer: IntegerLayer) -> int:
     return 1 if layer.last_node.inputs[0] is layer.node.outputs[0] else 0
 
 
-def _insert_dequantizer(edit: Edit, layer: IntegerLayer) -> None:
+def _insert_dequantizer(edit: GraphEditor, layer: IntegerLayer) -> None:
     """Put an AscendDequant behind a layer; a graph output keeps its name, on the new node."""
     end = layer.last_node
     old, name = end.outputs[0], f"{layer.name}.dequant"

@@ -6,8 +6,8 @@ import onnx
 import onnx_ir as ir
 
 from quant.common.errors import UnsupportedError
-from quant.export.atlas.graph.edit import Edit
 from quant.export.atlas.graph.lower_opset_rules import CONVERTED, convert, convertible
+from quant.graph.edit import GraphEditor
 
 MIN_OPSET, MAX_OPSET = 11, 18
 """Opsets that ATC reads: 11 since the first AMCT for ONNX, up to 18 in the documents of CANN 8."""
@@ -52,7 +52,7 @@ def in_lowest_opset(model: ir.Model, place: str) -> ir.Model:
     """
     version, _ = lowest_opset(model, place)
     origin = model.opset_imports.get("", MIN_OPSET)
-    edit = Edit(model.clone())
+    edit = GraphEditor(model.clone())
     for node in list(edit.model.graph):
         convert(edit, node, origin, version)
     edit.finish()

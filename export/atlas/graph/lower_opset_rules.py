@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from quant.export.atlas.graph.edit import Edit
+from quant.graph.edit import GraphEditor
 
 REDUCTIONS = tuple(
     f"Reduce{n}"
@@ -55,7 +55,7 @@ def convertible(node: ir.Node, origin: int, version: int) -> bool:
     return True
 
 
-def convert(edit: Edit, node: ir.Node, origin: int, version: int) -> None:
+def convert(edit: GraphEditor, node: ir.Node, origin: int, version: int) -> None:
     """Rewrite a node of opset `origin` for `version`, in place.
 
     Other operators only lose the attributes at their default that the older opset lacks.
@@ -114,7 +114,7 @@ def _rank(node: ir.Node) -> int | None:
     return len(value.shape) if value is not None and value.shape is not None else None
 
 
-def _softmax(edit: Edit, node: ir.Node) -> None:
+def _softmax(edit: GraphEditor, node: ir.Node) -> None:
     """Move the axis of a Softmax to the end: before opset 13 it joined all axes from `axis` on."""
     rank = _rank(node) or 1
     axis = node.attributes.get_int("axis", -1) % rank
@@ -132,7 +132,7 @@ def _softmax(edit: Edit, node: ir.Node) -> None:
     edit.behind(node, edit.node("Transpose", [node.outputs[0]], perm, back))
 
 
-def _hard_swish(edit: Edit, node: ir.Node) -> None:
+def _hard_swish(edit: GraphEditor, node: ir.Node) -> None:
     """HardSwish(x) = x * HardSigmoid(x) with alpha 1/6 and beta 1/2 (ONNX, HardSwish-14)."""
     data = node.inputs[0]
     attributes = {"alpha": 1.0 / 6.0, "beta": 0.5}
@@ -154,7 +154,7 @@ def _is_old_resize(node: ir.Node) -> bool:
     return "axes" not in node.attributes and mode in RESIZE_MODES
 
 
-def _resize(edit: Edit, node: ir.Node) -> None:
+def _resize(edit: GraphEditor, node: ir.Node) -> None:
     """Add the inputs roi and scales, which opset 11 requires; they may be empty."""
     node.resize_inputs(max(3, len(node.inputs)))
     for index, name in ((1, "roi"), (2, "scales")):

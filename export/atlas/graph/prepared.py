@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from quant.common.errors import UnsupportedError
 from quant.deploy.fallback import kept_float
-from quant.export.atlas.graph.edit import with_bias_shifts
+from quant.export.atlas.graph.bias_shifts import with_bias_shifts
 from quant.export.atlas.graph.integer_layers import integer_layer
 from quant.export.atlas.graph.limits import INTEGER_OPS
 from quant.formats.precision import Precision

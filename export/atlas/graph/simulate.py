@@ -13,10 +13,11 @@ import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from quant.export.atlas.graph.edit import Edit, with_bias_shifts
+from quant.export.atlas.graph.bias_shifts import with_bias_shifts
 from quant.export.atlas.graph.exact_sums import MAX_EXACT, Piece, pieces
 from quant.export.atlas.graph.integer_layer import IntegerLayer
 from quant.export.atlas.graph.integer_layers import integer_layers
+from quant.graph.edit import GraphEditor
 from quant.graph.prepared_graph import Graph
 from quant.plan.tensor_plans import Plan
 
@@ -75,7 +76,7 @@ def simulated(graph: Graph, plan: Plan) -> ir.Model:
     Raises:
         UnsupportedError: Atlas cannot run a layer that the plan computes in int8.
     """
-    edit = Edit(with_bias_shifts(graph, plan))
+    edit = GraphEditor(with_bias_shifts(graph, plan))
     quantizers: dict[tuple[str, np.float32, int], ir.Value] = {}
     for layer in integer_layers(edit.model, plan):
         key = (layer.data, layer.scale_d, layer.offset)
@@ -93,7 +94,7 @@ def simulated(graph: Graph, plan: Plan) -> ir.Model:
     return edit.model
 
 
-def _quantizer(edit: Edit, layer: IntegerLayer) -> ir.Value:
+def _quantizer(edit: GraphEditor, layer: IntegerLayer) -> ir.Value:
     """Return `q - offset` in float32: AscendQuant, and an AscendAntiQuant of step 1."""
     name, data = layer.name, layer.node.inputs[0]
     offset = float(layer.offset)
@@ -115,7 +116,7 @@ def _quantizer(edit: Edit, layer: IntegerLayer) -> ir.Value:
     return centre.outputs[0]
 
 
-def _rewrite_pool(edit: Edit, layer: IntegerLayer, data: ir.Value) -> None:
+def _rewrite_pool(edit: GraphEditor, layer: IntegerLayer, data: ir.Value) -> None:
     """Give an AveragePool integers, and AscendDequant its means, which are float32."""
     layer.node.replace_input_with(0, data)
     edit.behind(
@@ -123,7 +124,7 @@ def _rewrite_pool(edit: Edit, layer: IntegerLayer, data: ir.Value) -> None:
     )
 
 
-def _rewrite_weighted(edit: Edit, layer: IntegerLayer, data: ir.Value) -> None:
+def _rewrite_weighted(edit: GraphEditor, layer: IntegerLayer, data: ir.Value) -> None:
     """Replace a weighted layer by its pieces, their sum in int32 and an AscendDequant."""
     nodes: list[ir.Node] = []
     total: ir.Value | None = None
@@ -143,7 +144,7 @@ def _adds_bias_in_int32(layer: IntegerLayer) -> bool:
 
 
 def _piece_nodes(
-    edit: Edit, layer: IntegerLayer, data: ir.Value, piece: Piece, name: str
+    edit: GraphEditor, layer: IntegerLayer, data: ir.Value, piece: Piece, name: str
 ) -> list[ir.Node]:
     """Return the nodes of a piece: its input channels, the operator in float32, a Cast to int32."""
     nodes = []
@@ -164,7 +165,7 @@ def _piece_nodes(
 
 
 def _slice(
-    edit: Edit, layer: IntegerLayer, data: ir.Value, channels: tuple[int, int], name: str
+    edit: GraphEditor, layer: IntegerLayer, data: ir.Value, channels: tuple[int, int], name: str
 ) -> ir.Node:
     """Return a Slice of the input channels from the first number to before the second."""
     axis = 1 if layer.node.op_type in ("Conv", "ConvTranspose") else -1
@@ -176,7 +177,9 @@ def _slice(
     return edit.node("Slice", [data, *constants], {}, _node_names(name))
 
 
-def _replace_layer(edit: Edit, layer: IntegerLayer, total: ir.Value, nodes: list[ir.Node]) -> None:
+def _replace_layer(
+    edit: GraphEditor, layer: IntegerLayer, total: ir.Value, nodes: list[ir.Node]
+) -> None:
     """Put these nodes, the bias and an AscendDequant in a layer's place, under its tensor names."""
     node, last = layer.node, layer.last_node
     nodes = list(nodes)
@@ -195,7 +198,7 @@ def _replace_layer(edit: Edit, layer: IntegerLayer, total: ir.Value, nodes: list
     edit.model.graph.remove([last] if last is node else [last, node], safe=True)
 
 
-def _dequantizer(edit: Edit, layer: IntegerLayer, total: ir.Value, name: str) -> ir.Node:
+def _dequantizer(edit: GraphEditor, layer: IntegerLayer, total: ir.Value, name: str) -> ir.Node:
     """Return an AscendDequant whose `deq_scale` broadcasts against the sums."""
     scales = edit.constant(f"{name}.param", _broadcastable(layer, layer.scales))
     return edit.node("AscendDequant", [total, scales], {}, _node_names(name), DOMAIN)

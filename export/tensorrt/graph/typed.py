@@ -27,6 +27,7 @@ from quant.export.tensorrt.graph.float16_nodes import (
     node_types,
 )
 from quant.formats.precision import Precision
+from quant.graph.edit import GraphEditor
 from quant.graph.names import name_nodes
 from quant.graph.prepared_graph import Graph
 from quant.graph.shapes import infer_shapes
@@ -46,11 +47,8 @@ class Retype:
 
     def __init__(self, model: ir.Model, types: Mapping[ir.Node, ir.DataType]) -> None:
         self.model, self.types = model, types
+        self.edit = GraphEditor(model)
         self.version = model.graph.opset_imports.get("", 0)
-        graph = model.graph
-        self._nodes = {str(n.name) for n in graph.all_nodes()}
-        self._names = {str(v.name) for v in [*graph.inputs, *graph.initializers.values()]}
-        self._names |= {str(v.name) for n in graph.all_nodes() for v in n.outputs if v.name}
         self._made: dict[tuple[ir.Value, ir.DataType], ir.Value] = {}
 
     def run(self) -> None:
@@ -65,12 +63,6 @@ class Retype:
             if value.dtype == F16 and value.producer() is not None:
                 self._output(index, value)
         self._sweep()
-
-    def _free(self, name: str, taken: set[str]) -> str:
-        while name in taken:
-            name += "_"
-        taken.add(name)
-        return name
 
     def _round_scales(self) -> None:
         """Round the scales of activations to float16 where that is close: equal ones stay equal."""
@@ -132,14 +124,7 @@ class Retype:
                 f"plan: layer '{reader.name}' is float16, and its constant '{value.name}' holds "
                 f"{np.abs(array).max():.6g}, beyond float16's 65504. Give the layer float32."
             )
-        return self._initializer(f"{value.name}_float16", small)
-
-    def _initializer(self, name: str, array: NDArray[Any]) -> ir.Value:
-        name = self._free(name, self._names)
-        made = ir.Value(name=name, const_value=ir.tensor(array, name=name))
-        made.dtype, made.shape = ir.DataType.from_numpy(array.dtype), ir.Shape(array.shape)
-        self.model.graph.register_initializer(made)
-        return made
+        return self.edit.constant(f"{value.name}_float16", small)
 
     def _twin(self, node: ir.Node) -> NDArray[Any] | None:
         """Return the float16 scale of a quantizer, or None where float16 cannot hold it."""
@@ -152,7 +137,7 @@ class Retype:
         small = self._twin(node)
         assert small is not None
         if (value, F16) not in self._made:
-            self._made[value, F16] = self._initializer(f"{value.name}_float16", small)
+            self._made[value, F16] = self.edit.constant(f"{value.name}_float16", small)
             if any(use.node.op_type == Q for use in value.uses()):  # the two of a pair stay equal
                 value.const_value = ir.tensor(small.astype(np.float32), name=str(value.name))
         return self._made[value, F16]
@@ -160,26 +145,19 @@ class Retype:
     def _dequantized(self, node: ir.Node) -> ir.Value:
         """Return the float16 numbers of a DequantizeLinear: a twin with a float16 scale."""
         inputs = [node.inputs[0], self._scale(node), *node.inputs[2:]]
-        name = self._free(f"{node.name}_float16", self._nodes)
-        made = ir.node(DQ, inputs, dict(node.attributes), name=name)
+        names = f"{node.name}_float16", f"{node.outputs[0].name}_float16"
+        made = self.edit.node(DQ, inputs, node.attributes, names)
         result = made.outputs[0]
-        result.name = self._free(f"{node.outputs[0].name}_float16", self._names)
         result.dtype, result.shape = F16, node.outputs[0].shape
-        self.model.graph.insert_after(node, [made])
+        self.edit.after(node, [made])
         return result
 
     def _cast(self, value: ir.Value, kind: ir.DataType) -> ir.Value:
-        graph = self.model.graph
-        name = self._free(f"{value.name}_Cast_{WORD[kind]}", self._nodes)
-        node = ir.node("Cast", [value], {"to": int(kind)}, name=name)
+        names = f"{value.name}_Cast_{WORD[kind]}", f"{value.name}_{WORD[kind]}"
+        node = self.edit.node("Cast", [value], {"to": int(kind)}, names)
         result = node.outputs[0]
-        result.name = self._free(f"{value.name}_{WORD[kind]}", self._names)
         result.dtype, result.shape = kind, value.shape
-        maker = value.producer()
-        if maker is not None:
-            graph.insert_after(maker, [node])
-        else:
-            graph.insert_before(graph[0], [node])
+        self.edit.after_value(value, [node])
         return result
 
     def _quantize(self, node: ir.Node) -> None:
@@ -195,7 +173,7 @@ class Retype:
     def _output(self, index: int, value: ir.Value) -> None:
         """Put a Cast behind a float16 output; the network's output keeps its name and float32."""
         outputs, name = self.model.graph.outputs, value.name
-        value.name = self._free(f"{name}_float16", self._names)
+        self.edit.rename(value, f"{name}_float16")
         made = self._as(value, F32, value.producer())  # type: ignore[arg-type]
         made.name = name
         outputs[index] = made
@@ -207,10 +185,7 @@ class Retype:
             output = node.outputs[0]
             if not output.uses() and not output.is_graph_output():
                 graph.remove(node, safe=True)
-        for name in [n for n, v in graph.initializers.items() if not v.uses()]:
-            if graph.initializers[name] not in graph.outputs:
-                del graph.initializers[name]
-        graph.sort()
+        self.edit.finish()
 
 
 OPSET = 19

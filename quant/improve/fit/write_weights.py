@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 import torch
 
+from quant.graph.edit import add_constant, free_name
 from quant.graph.prepared_graph import Graph
 from quant.plan.tensor_plans import Plan, TensorPlan
 
@@ -56,11 +57,8 @@ def _set_bias(model: ir.Model, node: ir.Node, index: int, bias: torch.Tensor) ->
     if old is not None and len(old.uses()) == 1 and not old.is_graph_output():
         old.const_value = _stored(name, bias)
         return
-    while name in model.graph.initializers:
-        name += "_"
-    fresh = ir.Value(name=name, const_value=_stored(name, bias))
-    fresh.shape, fresh.dtype = ir.Shape(list(bias.shape)), ir.DataType.FLOAT
-    model.graph.register_initializer(fresh)
+    name = free_name(name, model.graph.initializers)
+    fresh = add_constant(model.graph, name, np.ascontiguousarray(bias.numpy()))
     if len(node.inputs) < 3:
         node.resize_inputs(3)
     node.replace_input_with(index, fresh)
