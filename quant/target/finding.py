@@ -1,12 +1,14 @@
 """Finding: one thing that a target will not take, or will take badly, and what to do about it."""
 
-__all__ = ["Finding", "Severity", "errors", "findings_json", "findings_text"]
+__all__ = ["Finding", "Rules", "Severity", "errors", "findings_json", "findings_text"]
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 Severity = Literal["error", "warning", "info"]
+
+Node = TypeVar("Node")
 
 ORDER: dict[str, int] = {"error": 0, "warning": 1, "info": 2}
 
@@ -39,6 +41,64 @@ class Finding:
         said = f"saw {self.saw}, wanted {self.wanted}".rstrip(".")
         text = f"{self.rule} {self.severity}, {self.place}: {said}. {self.mend}"
         return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+@dataclass(frozen=True)
+class Rules(Generic[Node]):
+    """The numbered rules of a target's checks, which every finding of these checks names.
+
+    Attributes:
+        target: Name of the target: rule 9 of "tensorrt" is "tensorrt-9".
+        lines: By name of the rule one line about it.
+        locate: Returns the place and the layer of a node, of whatever class the checks read; None
+            where they name every place in words.
+    """
+
+    target: str
+    lines: Mapping[str, str]
+    locate: Callable[[Node], tuple[str, str | None]] | None = None
+
+    def finding(
+        self,
+        number: int,
+        severity: Severity,
+        place: str | Node,
+        *,
+        saw: str,
+        wanted: str,
+        mend: str,
+        layer: str | None = None,
+    ) -> Finding:
+        """Return what a rule saw, with the fields of a `Finding`.
+
+        Args:
+            number: Number of the rule.
+            severity: As in `Finding`.
+            place: In words, or a node: then its layer is the finding's, where none is given.
+            saw: As in `Finding`.
+            wanted: As in `Finding`.
+            mend: As in `Finding`.
+            layer: As in `Finding`.
+
+        Raises:
+            KeyError: The target lists no rule of this number.
+        """
+        rule = f"{self.target}-{number}"
+        if rule not in self.lines:
+            raise KeyError(rule)
+        if not isinstance(place, str):
+            assert self.locate is not None
+            place, its_layer = self.locate(place)
+            layer = layer or its_layer
+        return Finding(
+            rule=rule,
+            severity=severity,
+            place=place,
+            saw=saw,
+            wanted=wanted,
+            mend=mend,
+            layer=layer,
+        )
 
 
 def errors(findings: Iterable[Finding]) -> list[Finding]:

@@ -11,7 +11,8 @@ from pathlib import Path
 import onnx
 
 from quant.export.atlas.check.graph import external_files
-from quant.export.atlas.check.view import Findings, View, found
+from quant.export.atlas.check.view import Findings, View, finding
+from quant.target.finding import Severity
 
 AGAIN = "Export the model again."
 SCRIPT, AIPP = "file 'atc.sh'", "file 'aipp.cfg'"
@@ -33,15 +34,19 @@ def io_findings(view: View, floats: onnx.ModelProto | None, *, script: bool) -> 
         if kind != onnx.TensorProto.FLOAT:
             saw = f"a graph {'input' if value in inputs else 'output'} of type "
             saw += onnx.TensorProto.DataType.Name(kind)
-            severity = "error" if value in inputs else "warning"
+            severity: Severity = "error" if value in inputs else "warning"
             mend = "Cast it inside the network."
-            yield found(24, severity, f"tensor '{value.name}'", saw, "FLOAT", mend)  # type: ignore[arg-type]
+            yield finding(
+                24, severity, f"tensor '{value.name}'", saw=saw, wanted="FLOAT", mend=mend
+            )
     for value in inputs:
         dims = value.type.tensor_type.shape.dim
         if not script and not all(d.HasField("dim_value") and d.dim_value > 0 for d in dims):
             saw = f"sizes {[d.dim_value or d.dim_param or '?' for d in dims]}"
             mend = "Give ATC --input_shape, as atc.sh of an export does."
-            yield found(24, "error", f"tensor '{value.name}'", saw, "fixed sizes", mend)
+            yield finding(
+                24, "error", f"tensor '{value.name}'", saw=saw, wanted="fixed sizes", mend=mend
+            )
     if floats is not None:
         for kind_, mine, theirs in (
             ("input", inputs, floats.graph.input),
@@ -54,7 +59,7 @@ def io_findings(view: View, floats: onnx.ModelProto | None, *, script: bool) -> 
             )
             if names != wanted:
                 saw, want = f"graph {kind_}s {names}", f"those of float_model.onnx, {wanted}"
-                yield found(24, "error", view.file, saw, want, AGAIN)
+                yield finding(24, "error", view.file, saw=saw, wanted=want, mend=AGAIN)
 
 
 def _atc_arguments(text: str) -> dict[str, str]:
@@ -76,10 +81,14 @@ def script_findings(view: View, text: str) -> Findings:
     options = _atc_arguments(text)
     if options.get("framework") != "5":
         saw = f"--framework={options.get('framework', '')}"
-        yield found(26, "error", SCRIPT, saw, "--framework=5, which is ONNX", AGAIN)
+        yield finding(
+            26, "error", SCRIPT, saw=saw, wanted="--framework=5, which is ONNX", mend=AGAIN
+        )
     if not options.get("soc_version", "").strip():
         saw, wanted = "no --soc_version", "the chip, such as Ascend310"
-        yield found(26, "error", SCRIPT, saw, wanted, "Export with --soc-version.")
+        yield finding(
+            26, "error", SCRIPT, saw=saw, wanted=wanted, mend="Export with --soc-version."
+        )
     shapes: dict[str, list[str]] = {}
     for part in options.get("input_shape", "").split(";"):
         name, _, listed = part.rpartition(":")
@@ -87,7 +96,9 @@ def script_findings(view: View, text: str) -> Findings:
     wanted_names = [v.name for v in view.model.graph.input if v.name not in view.constants]
     if sorted(shapes) != sorted(wanted_names):
         saw = f"--input_shape of {sorted(shapes)}"
-        yield found(26, "error", SCRIPT, saw, f"the inputs {sorted(wanted_names)}", AGAIN)
+        yield finding(
+            26, "error", SCRIPT, saw=saw, wanted=f"the inputs {sorted(wanted_names)}", mend=AGAIN
+        )
         return
     for value in view.model.graph.input:
         sizes, dims = shapes.get(value.name, []), value.type.tensor_type.shape.dim
@@ -98,7 +109,7 @@ def script_findings(view: View, text: str) -> Findings:
         if value.name in shapes and not fits:
             saw = f"--input_shape {','.join(sizes)} for '{value.name}'"
             wanted = str([d.dim_value or d.dim_param or "?" for d in dims])
-            yield found(26, "error", SCRIPT, saw, f"the sizes {wanted}", AGAIN)
+            yield finding(26, "error", SCRIPT, saw=saw, wanted=f"the sizes {wanted}", mend=AGAIN)
 
 
 def aipp_findings(view: View, text: str, script: str | None) -> Findings:
@@ -107,12 +118,23 @@ def aipp_findings(view: View, text: str, script: str | None) -> Findings:
     for name, value in settings.items():
         if name.startswith("mean_chn") and not (value.isdigit() and int(value) <= 255):
             mend = "Put the fraction into min_chn."
-            yield found(27, "error", AIPP, f"{name} {value}", "an integer, 0 to 255", mend)
+            yield finding(
+                27, "error", AIPP, saw=f"{name} {value}", wanted="an integer, 0 to 255", mend=mend
+            )
         if name.startswith("var_reci") and not 0 < _number(value) < math.inf:
-            yield found(27, "error", AIPP, f"{name} {value}", "1 / std, above 0", AGAIN)
+            yield finding(
+                27, "error", AIPP, saw=f"{name} {value}", wanted="1 / std, above 0", mend=AGAIN
+            )
     if script is not None and "input_fp16_nodes" in _atc_arguments(script):
         saw = "--input_fp16_nodes with AIPP"
-        yield found(27, "error", SCRIPT, saw, "one of them (ATC's E10034)", "Remove the flag.")
+        yield finding(
+            27,
+            "error",
+            SCRIPT,
+            saw=saw,
+            wanted="one of them (ATC's E10034)",
+            mend="Remove the flag.",
+        )
     if _changes(settings):
         yield from _normalized_twice(view)
 
@@ -131,7 +153,7 @@ def _normalized_twice(view: View) -> Findings:
             if node.op_type in NORMALIZING and view.constant(node, 1 - min(index, 1)) is not None:
                 saw = f"a {node.op_type} of the input behind an AIPP that normalizes"
                 mend = "Check that mean and std are not applied twice."
-                yield found(27, "warning", node, saw, "normalization once", mend)
+                yield finding(27, "warning", node, saw=saw, wanted="normalization once", mend=mend)
 
 
 def _number(text: str) -> float:
@@ -147,4 +169,11 @@ def external_findings(model: onnx.ModelProto, path: Path) -> Findings:
         if not name or not (path.parent / name).is_file():
             saw = "weights in a file elsewhere" if not name else f"no file '{name}'"
             mend = "Keep the files of an export together."
-            yield found(30, "error", f"tensor '{tensor}'", saw, "a file in the same folder", mend)
+            yield finding(
+                30,
+                "error",
+                f"tensor '{tensor}'",
+                saw=saw,
+                wanted="a file in the same folder",
+                mend=mend,
+            )

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 import onnx
 
 from quant.common.errors import few
-from quant.export.atlas.check.view import Findings, View, found
+from quant.export.atlas.check.view import Findings, View, finding
 from quant.export.atlas.graph.deploy_model import ASCEND_OPS
 from quant.export.atlas.graph.limits import ARITHMETIC, INDEX_OUTPUTS, ONNX_QUANTIZERS
 from quant.export.atlas.graph.lower_opset import MAX_OPSET, MIN_OPSET
@@ -36,28 +36,49 @@ def _opset(view: View, soc_version: str) -> Findings:
     if len(imports) != 1 or len(versions) != 1:
         listed = ", ".join(f"'{domain}' {version}" for domain, version in imports) or "none"
         wanted = "one, of ONNX's own domain"
-        yield found(1, "error", view.file, f"opset_import {listed}", wanted, AGAIN)
+        yield finding(
+            1, "error", view.file, saw=f"opset_import {listed}", wanted=wanted, mend=AGAIN
+        )
     elif not MIN_OPSET <= versions[0] <= MAX_OPSET:
-        yield found(
-            1, "error", view.file, f"opset {versions[0]}", f"{MIN_OPSET} to {MAX_OPSET}", AGAIN
+        yield finding(
+            1,
+            "error",
+            view.file,
+            saw=f"opset {versions[0]}",
+            wanted=f"{MIN_OPSET} to {MAX_OPSET}",
+            mend=AGAIN,
         )
     elif versions[0] > MIN_OPSET and soc_version == OLD_CHIP:
         mend = "Use CANN 7 or newer, or replace the operators that need the opset."
-        yield found(1, "info", view.file, f"opset {versions[0]}", "11 for CANN 5 and 6", mend)
+        yield finding(
+            1,
+            "info",
+            view.file,
+            saw=f"opset {versions[0]}",
+            wanted="11 for CANN 5 and 6",
+            mend=mend,
+        )
 
 
 def _operator(view: View, node: onnx.NodeProto) -> Findings:
     kind = node.op_type
     if kind in ONNX_QUANTIZERS or kind.startswith("QLinear"):
         mend = "Export with the target atlas, whose quantizers are AscendQuant and AscendDequant."
-        yield found(3, "error", node, kind, "no quantizer of ONNX", mend)
+        yield finding(3, "error", node, saw=kind, wanted="no quantizer of ONNX", mend=mend)
     elif node.domain not in ("", "ai.onnx"):
         saw = f"operator '{kind}' of domain '{node.domain}'"
-        yield found(2, "error", node, saw, "ONNX's own domain", "Export with standard operators.")
+        yield finding(
+            2,
+            "error",
+            node,
+            saw=saw,
+            wanted="ONNX's own domain",
+            mend="Export with standard operators.",
+        )
     elif kind not in ASCEND_OPS and not _known(view, kind):
         wanted = f"ONNX or one of {', '.join(ASCEND_OPS)}"
         mend = "Export with standard operators."
-        yield found(2, "error", node, f"operator '{kind}'", wanted, mend)
+        yield finding(2, "error", node, saw=f"operator '{kind}'", wanted=wanted, mend=mend)
 
 
 def _known(view: View, op: str) -> bool:
@@ -71,7 +92,14 @@ def _known(view: View, op: str) -> bool:
 
 def _attributes(node: onnx.NodeProto) -> Findings:
     if any(a.name == "op_data_type" for a in node.attribute):
-        yield found(23, "error", node, "attribute op_data_type", "none", "Remove the attribute.")
+        yield finding(
+            23,
+            "error",
+            node,
+            saw="attribute op_data_type",
+            wanted="none",
+            mend="Remove the attribute.",
+        )
 
 
 def _indices(view: View, node: onnx.NodeProto) -> Findings:
@@ -82,20 +110,27 @@ def _indices(view: View, node: onnx.NodeProto) -> Findings:
         if reader.op_type in ARITHMETIC:
             saw = f"int64 indices of {node.op_type} in arithmetic"
             mend = "Cast the indices to int32 before it."
-            yield found(29, "warning", reader, saw, "int32", mend)
+            yield finding(29, "warning", reader, saw=saw, wanted="int32", mend=mend)
 
 
 def _names(view: View) -> Findings:
     names = Counter(node.name for node in view.nodes)
     if names[""]:
-        yield found(21, "error", view.file, f"{names['']} nodes without a name", "names", AGAIN)
+        yield finding(
+            21,
+            "error",
+            view.file,
+            saw=f"{names['']} nodes without a name",
+            wanted="names",
+            mend=AGAIN,
+        )
     twice = sorted(name for name, count in names.items() if name and count > 1)
     if twice:
         saw = f"node names that stand there twice: {few(twice)}"
-        yield found(21, "error", view.file, saw, "one node a name", AGAIN)
+        yield finding(21, "error", view.file, saw=saw, wanted="one node a name", mend=AGAIN)
     if view.repeated:
         saw = f"tensors that are made twice: {few(view.repeated)}"
-        yield found(21, "error", view.file, saw, "one maker", AGAIN)
+        yield finding(21, "error", view.file, saw=saw, wanted="one maker", mend=AGAIN)
 
 
 def _order(view: View) -> Findings:
@@ -104,7 +139,9 @@ def _order(view: View) -> Findings:
         missing = [name for name in node.input if name not in available]
         if missing:
             saw = f"input {few(missing)} before anything makes it"
-            yield found(25, "error", node, saw, "nodes in topological order", AGAIN)
+            yield finding(
+                25, "error", node, saw=saw, wanted="nodes in topological order", mend=AGAIN
+            )
         available.update(node.output)
 
 
@@ -114,14 +151,21 @@ def _outputs(view: View) -> Findings:
         place = f"tensor '{name}'"
         if producer is None:
             saw = "a graph output that no node makes"
-            yield found(25, "error", place, saw, "a node that makes it", AGAIN)
+            yield finding(25, "error", place, saw=saw, wanted="a node that makes it", mend=AGAIN)
         elif producer in view.integer or producer.op_type == "AscendQuant":
             saw, wanted = f"a graph output of integers, of '{producer.name}'", "an AscendDequant's"
-            yield found(25, "error", place, saw, wanted, AGAIN)
+            yield finding(25, "error", place, saw=saw, wanted=wanted, mend=AGAIN)
     for node in view.of_type("AscendQuant"):
         if not any(view.readers.get(name) for name in node.output):
             mend = "Remove the node."
-            yield found(25, "error", node, "an AscendQuant that nobody reads", "a reader", mend)
+            yield finding(
+                25,
+                "error",
+                node,
+                saw="an AscendQuant that nobody reads",
+                wanted="a reader",
+                mend=mend,
+            )
 
 
 def external_files(model: onnx.ModelProto) -> Iterator[tuple[str, str]]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from quant.common.errors import QuantError
 from quant.export.atlas.check.integrity import shapes_of
 from quant.export.atlas.check.interpret import interpret
-from quant.export.atlas.check.view import Findings, View, found
+from quant.export.atlas.check.view import Findings, View, finding
 from quant.graph.session import FAILURES, open_session
 from quant.metrics.squared_error import sqnr
 from quant.target.deployment import SampleReader
@@ -61,7 +61,9 @@ def run_findings(
     if count > MAX_MACS:
         saw = f"{count / 1e9:.1f} GMAC, which the interpreter would take minutes for"
         mend = "Run the export's simulated.onnx on samples of yours."
-        yield found(28, "info", view.file, saw, f"{MAX_MACS / 1e9:g} GMAC or less", mend)
+        yield finding(
+            28, "info", view.file, saw=saw, wanted=f"{MAX_MACS / 1e9:g} GMAC or less", mend=mend
+        )
         return
     try:
         if simulation is not None:
@@ -73,7 +75,9 @@ def run_findings(
             yield from _float_findings(view, floats, samples)
     except RUN_ERRORS as error:
         saw = f"a model that does not run: {' '.join(str(error).split())}"
-        yield found(28, "warning", view.file, saw, "a run on seeded inputs", AGAIN)
+        yield finding(
+            28, "warning", view.file, saw=saw, wanted="a run on seeded inputs", mend=AGAIN
+        )
 
 
 def _macs(view: View) -> int:
@@ -131,7 +135,7 @@ def _simulation_findings(
             np.inf if expected is None or expected.shape != array.shape else _gap(array, expected)
         )
         saw = f"a difference of {difference:.3g} between deploy_model.onnx and simulated.onnx"
-        yield found(28, "error", f"tensor '{name}'", saw, "equal bits", AGAIN)
+        yield finding(28, "error", f"tensor '{name}'", saw=saw, wanted="equal bits", mend=AGAIN)
 
 
 def _float_findings(view: View, floats: onnx.ModelProto, samples: SampleReader) -> Findings:
@@ -152,7 +156,14 @@ def _float_findings(view: View, floats: onnx.ModelProto, samples: SampleReader) 
         if not ratio >= LIMIT_DB:
             saw = f"{ratio:.1f} dB against float_model.onnx on {len(parts)} samples"
             mend = "The table of layers says which of them lose it."
-            yield found(28, "warning", f"tensor '{name}'", saw, f"{LIMIT_DB:g} dB or more", mend)
+            yield finding(
+                28,
+                "warning",
+                f"tensor '{name}'",
+                saw=saw,
+                wanted=f"{LIMIT_DB:g} dB or more",
+                mend=mend,
+            )
 
 
 def _gap(a: NDArray[Any], b: NDArray[Any]) -> float:

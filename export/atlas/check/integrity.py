@@ -8,7 +8,7 @@ from math import prod
 import onnx
 
 from quant.common.silence import silence
-from quant.export.atlas.check.view import Findings, View, found
+from quant.export.atlas.check.view import Findings, View, finding
 from quant.export.atlas.graph.deploy_model import ASCEND_OPS
 
 AGAIN = "Export the model again."
@@ -35,7 +35,7 @@ def integrity_findings(view: View) -> Findings:
         weight, least = view.constant(node, 1), MIN_AXES.get(node.op_type, 0)
         if weight is not None and len(weight.dims) < least:
             saw = f"a weight of shape {list(weight.dims)}"
-            yield found(14, "error", node, saw, f"{least} axes or more", AGAIN)
+            yield finding(14, "error", node, saw=saw, wanted=f"{least} axes or more", mend=AGAIN)
 
 
 def _schema(view: View, op: str) -> onnx.defs.OpSchema | None:
@@ -52,9 +52,11 @@ def _counts(view: View, node: onnx.NodeProto) -> Findings:
     least = MIN_INPUTS.get(node.op_type, schema.min_input if schema is not None else 0)
     if len(node.input) < least:
         saw = f"{len(node.input)} inputs of {node.op_type}"
-        yield found(25, "error", node, saw, f"{least} or more", AGAIN)
+        yield finding(25, "error", node, saw=saw, wanted=f"{least} or more", mend=AGAIN)
     if not node.output:
-        yield found(25, "error", node, f"no output of {node.op_type}", "one", AGAIN)
+        yield finding(
+            25, "error", node, saw=f"no output of {node.op_type}", wanted="one", mend=AGAIN
+        )
 
 
 def _types(view: View, node: onnx.NodeProto) -> Findings:
@@ -62,7 +64,14 @@ def _types(view: View, node: onnx.NodeProto) -> Findings:
     if node.op_type == "AscendAntiQuant":
         for name in ("scale", "offset"):
             if kinds.get(name) != onnx.AttributeProto.FLOAT:
-                yield found(18, "error", node, f"no {name}, or one of another type", "FLOAT", AGAIN)
+                yield finding(
+                    18,
+                    "error",
+                    node,
+                    saw=f"no {name}, or one of another type",
+                    wanted="FLOAT",
+                    mend=AGAIN,
+                )
     schema = _schema(view, node.op_type)
     if node.op_type in ASCEND_OPS or schema is None:
         return
@@ -72,7 +81,7 @@ def _types(view: View, node: onnx.NodeProto) -> Findings:
             wanted_name = onnx.AttributeProto.AttributeType.Name(wanted)
             saw = f"attribute {name} of type "
             saw += onnx.AttributeProto.AttributeType.Name(kinds[name])
-            yield found(2, "error", node, saw, wanted_name, AGAIN)
+            yield finding(2, "error", node, saw=saw, wanted=wanted_name, mend=AGAIN)
 
 
 def _bytes(tensor: onnx.TensorProto) -> Findings:
@@ -84,7 +93,9 @@ def _bytes(tensor: onnx.TensorProto) -> Findings:
         saw = f"an initializer that cannot be read: {error}"
         rule = RULE_OF_TYPE.get(tensor.data_type, 14)
         place = f"tensor '{tensor.name}'"
-        yield found(rule, "error", place, saw, "as many numbers as its shape says", AGAIN)
+        yield finding(
+            rule, "error", place, saw=saw, wanted="as many numbers as its shape says", mend=AGAIN
+        )
 
 
 FLOAT = onnx.TensorProto.FLOAT

@@ -10,7 +10,7 @@ import onnx
 from numpy.typing import NDArray
 
 from quant.export.atlas.check.integrity import shapes_of
-from quant.export.atlas.check.view import Findings, View, found
+from quant.export.atlas.check.view import Findings, View, finding
 from quant.export.atlas.graph.limits import NARROW_CHANNELS
 
 AGAIN = "Export the model again."
@@ -41,22 +41,34 @@ def _weight(view: View, node: onnx.NodeProto) -> Findings:
         return
     tensor, attributes = view.constant(node, 1), view.attributes_of(node)
     if tensor is None:
-        yield found(14, "error", node, "a weight that is no initializer", "int8", AGAIN)
+        yield finding(
+            14, "error", node, saw="a weight that is no initializer", wanted="int8", mend=AGAIN
+        )
         return
     if tensor.data_type in FLOATING:
-        yield found(17, "error", node, f"a {_name(tensor.data_type)} weight", "INT8", AGAIN)
+        yield finding(
+            17, "error", node, saw=f"a {_name(tensor.data_type)} weight", wanted="INT8", mend=AGAIN
+        )
     elif tensor.data_type != INT8:
-        yield found(14, "error", node, f"a {_name(tensor.data_type)} weight", "INT8", AGAIN)
+        yield finding(
+            14, "error", node, saw=f"a {_name(tensor.data_type)} weight", wanted="INT8", mend=AGAIN
+        )
     dims = list(tensor.dims)
     if node.op_type == "Gemm" and (attributes.get("transA", 0) or attributes.get("transB", 0)):
         mend = "Transpose the weight itself."
-        yield found(14, "error", node, "transA or transB", "both 0, a weight [K, N]", mend)
+        yield finding(
+            14, "error", node, saw="transA or transB", wanted="both 0, a weight [K, N]", mend=mend
+        )
     if node.op_type in ("Gemm", "MatMul") and len(dims) != 2:
-        yield found(14, "error", node, f"a weight of shape {dims}", "two axes", AGAIN)
+        yield finding(
+            14, "error", node, saw=f"a weight of shape {dims}", wanted="two axes", mend=AGAIN
+        )
     kernel = attributes.get("kernel_shape")
     if kernel is not None and list(kernel) != dims[2:]:
         saw = f"a weight of shape {dims} with kernel_shape {list(kernel)}"
-        yield found(14, "error", node, saw, "the shape of the float weight", AGAIN)
+        yield finding(
+            14, "error", node, saw=saw, wanted="the shape of the float weight", mend=AGAIN
+        )
 
 
 def _channels(node: onnx.NodeProto, attributes: dict[str, Any], dims: Sequence[int]) -> int:
@@ -75,22 +87,30 @@ def _bias(view: View, node: onnx.NodeProto) -> Findings:
         index, tensor = 2, view.constant(node, 2)
     if tensor is None or weight is None:
         if end is not node or (len(node.input) > 2 and node.input[2]):
-            yield found(15, "error", node, "a bias that is no initializer", "int32", AGAIN)
+            yield finding(
+                15, "error", node, saw="a bias that is no initializer", wanted="int32", mend=AGAIN
+            )
         return
     if tensor.data_type in FLOATING:
-        yield found(17, "error", node, f"a {_name(tensor.data_type)} bias", "INT32", AGAIN)
+        yield finding(
+            17, "error", node, saw=f"a {_name(tensor.data_type)} bias", wanted="INT32", mend=AGAIN
+        )
         return
     if tensor.data_type != INT32:
-        yield found(15, "error", node, f"a {_name(tensor.data_type)} bias", "INT32", AGAIN)
+        yield finding(
+            15, "error", node, saw=f"a {_name(tensor.data_type)} bias", wanted="INT32", mend=AGAIN
+        )
         return
     channels = _channels(node, view.attributes_of(node), list(weight.dims))
     if list(tensor.dims) != [channels]:
         saw = f"a bias of shape {list(tensor.dims)}"
-        yield found(15, "error", node, saw, f"[{channels}]", AGAIN)
+        yield finding(15, "error", node, saw=saw, wanted=f"[{channels}]", mend=AGAIN)
     largest = np.abs(onnx.numpy_helper.to_array(tensor).astype(np.int64)).max(initial=0)
     if largest > 2**30:
         mend = "Give the weight a greater scale, or keep the layer float."
-        yield found(15, "warning", node, f"a bias of {largest}", "at most 2**30", mend)
+        yield finding(
+            15, "warning", node, saw=f"a bias of {largest}", wanted="at most 2**30", mend=mend
+        )
 
 
 def _scales(view: View, node: onnx.NodeProto) -> Findings:
@@ -104,7 +124,7 @@ def _scales(view: View, node: onnx.NodeProto) -> Findings:
         allowed.append(_channels(node, view.attributes_of(node), list(weight.dims)))
     if stored.size not in allowed:
         wanted = " or ".join(map(str, allowed))
-        yield found(12, "error", node, f"{stored.size} deq_scales", wanted, AGAIN)
+        yield finding(12, "error", node, saw=f"{stored.size} deq_scales", wanted=wanted, mend=AGAIN)
 
 
 def _rows(
@@ -137,7 +157,9 @@ def _sums(view: View, node: onnx.NodeProto) -> Findings:
     if worst.max() >= 2**31:
         saw = f"sums of up to {worst.max():.6g}"
         mend = "Keep the layer float in the recipe."
-        yield found(16, "error", node, saw, "less than 2**31, for they are int32", mend)
+        yield finding(
+            16, "error", node, saw=saw, wanted="less than 2**31, for they are int32", mend=mend
+        )
 
 
 def _form(view: View, node: onnx.NodeProto, shape: Sequence[int | None] | None) -> Findings:
@@ -147,21 +169,28 @@ def _form(view: View, node: onnx.NodeProto, shape: Sequence[int | None] | None) 
     mend = "Keep the layer float in the recipe."
     if node.op_type == "Conv" and len(dims) == 5 and dilations[:1] not in ([], [1]):
         saw = f"a 3-D convolution with dilations {dilations}"
-        yield found(19, "error", node, saw, "1 along the depth", mend)
+        yield finding(19, "error", node, saw=saw, wanted="1 along the depth", mend=mend)
     if node.op_type == "ConvTranspose" and (len(dims) != 4 or any(d != 1 for d in dilations)):
         saw = f"a filter of {len(dims)} axes with dilations {dilations or 1}"
-        yield found(19, "error", node, saw, "4 axes and dilations of 1", mend)
+        yield finding(19, "error", node, saw=saw, wanted="4 axes and dilations of 1", mend=mend)
     if node.op_type == "AveragePool" and shape is not None:
         kernel = attributes.get("kernel_shape", [])
         sizes = zip(shape[2:], kernel, strict=False)
         if len(kernel) != 2 or all(s is not None and s <= k for s, k in sizes):
             saw = f"an AveragePool {list(kernel)} of a map {list(shape[2:])}"
-            yield found(19, "error", node, saw, "2-D and smaller than the map", mend)
+            yield finding(
+                19, "error", node, saw=saw, wanted="2-D and smaller than the map", mend=mend
+            )
     if node.op_type == "Conv" and dims and dims[1] * attributes.get("group", 1) <= NARROW_CHANNELS:
         saw = f"{dims[1] * attributes.get('group', 1)} input channels"
         narrow = "Keep it float in the recipe, which costs no time and saves its error."
-        yield found(
-            20, "warning", node, saw, f"more than {NARROW_CHANNELS} for INT8 to be faster", narrow
+        yield finding(
+            20,
+            "warning",
+            node,
+            saw=saw,
+            wanted=f"more than {NARROW_CHANNELS} for INT8 to be faster",
+            mend=narrow,
         )
 
 
@@ -171,4 +200,6 @@ def _int8_readers(view: View, name: str) -> Findings:
         quantizer = reader.op_type in ("AscendAntiQuant", "AscendWeightQuant")
         if not quantizer and (index != 1 or reader not in view.integer):
             saw = f"the int8 initializer '{name}'"
-            yield found(17, "error", reader, saw, "float for a float operator", AGAIN)
+            yield finding(
+                17, "error", reader, saw=saw, wanted="float for a float operator", mend=AGAIN
+            )

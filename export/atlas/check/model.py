@@ -7,7 +7,7 @@ from typing import Any
 import onnx_ir as ir
 
 from quant.common.errors import UnsupportedError
-from quant.export.atlas.check.view import Findings, found
+from quant.export.atlas.check.view import Findings, finding
 from quant.export.atlas.graph.limits import (
     ARITHMETIC,
     INDEX_OUTPUTS,
@@ -34,7 +34,7 @@ def model_findings(graph: Graph, deployment: Deployment) -> Findings:
     if model_bytes(graph.model) > PROTO_LIMIT:
         saw = f"{model_bytes(graph.model)} bytes of weights"
         mend = "Keep the .data files beside the models."
-        yield found(30, "info", "the model", saw, "2 GB in one file", mend)
+        yield finding(30, "info", "the model", saw=saw, wanted="2 GB in one file", mend=mend)
 
 
 def _opset(graph: Graph, deployment: Deployment) -> Findings:
@@ -45,23 +45,33 @@ def _opset(graph: Graph, deployment: Deployment) -> Findings:
     except UnsupportedError as error:
         saw = str(error).split("saw ", 1)[1].rsplit(", which", 1)[0]
         mend = "Export the model again with opset 17."
-        yield found(1, "error", "the model", saw, f"{MIN_OPSET} to {MAX_OPSET}", mend)
+        yield finding(
+            1, "error", "the model", saw=saw, wanted=f"{MIN_OPSET} to {MAX_OPSET}", mend=mend
+        )
         return
     if version > MIN_OPSET and SOC_VERSION.of(deployment.versions) == OLD_CHIP:
         mend = "Use CANN 7 or newer, or replace the operator."
         saw = f"{above}, which needs opset {version}"
-        yield found(1, "info", "the model", saw, "11 for CANN 5 and 6", mend)
+        yield finding(1, "info", "the model", saw=saw, wanted="11 for CANN 5 and 6", mend=mend)
 
 
 def _operator(node: ir.Node) -> Findings:
     place, name = f"node '{node.name}'", str(node.name)
     if node.op_type in ONNX_QUANTIZERS or node.op_type.startswith("QLinear"):
         mend = "Start from the float model."
-        yield found(3, "error", place, node.op_type, "no quantizer of ONNX", mend, layer=name)
+        yield finding(
+            3,
+            "error",
+            place,
+            saw=node.op_type,
+            wanted="no quantizer of ONNX",
+            mend=mend,
+            layer=name,
+        )
     elif node.domain not in ("", "ai.onnx"):
         saw = f"operator '{node.op_type}' of domain '{node.domain}'"
         mend = "Export with standard operators."
-        yield found(2, "error", place, saw, "ONNX's own domain", mend, layer=name)
+        yield finding(2, "error", place, saw=saw, wanted="ONNX's own domain", mend=mend, layer=name)
 
 
 def _layer(node: ir.Node, deployment: Deployment) -> Findings:
@@ -75,7 +85,15 @@ def _layer(node: ir.Node, deployment: Deployment) -> Findings:
         if node.op_type == "AveragePool":
             severity = "info"  # it stays float, which costs next to nothing
         mend = "It stays float." if severity != "error" else "Keep it float, or allow fallback."
-        yield found(refused.rule, severity, place, refused.saw, refused.wanted, mend, layer=name)
+        yield finding(
+            refused.rule,
+            severity,
+            place,
+            saw=refused.saw,
+            wanted=refused.wanted,
+            mend=mend,
+            layer=name,
+        )
     elif node.op_type == "Conv" and weight is not None and weight.shape is not None:
         channels = weight.shape[1]
         count = channels * node.attributes.get_int("group", 1) if isinstance(channels, int) else 0
@@ -83,7 +101,7 @@ def _layer(node: ir.Node, deployment: Deployment) -> Findings:
             wanted = f"more than {NARROW_CHANNELS} for INT8 to be faster"
             mend = "Keep it float in the recipe, which costs no time and saves its error."
             saw = f"{count} input channels"
-            yield found(20, "warning", place, saw, wanted, mend, layer=name)
+            yield finding(20, "warning", place, saw=saw, wanted=wanted, mend=mend, layer=name)
 
 
 def _indices(node: ir.Node) -> Findings:
@@ -94,24 +112,42 @@ def _indices(node: ir.Node) -> Findings:
         if reader.op_type in ARITHMETIC:
             saw = f"int64 indices of {node.op_type} in arithmetic"
             place, mend = f"node '{reader.name}'", "Cast the indices to int32 before it."
-            yield found(29, "warning", place, saw, "int32", mend, layer=str(reader.name))
+            yield finding(
+                29, "warning", place, saw=saw, wanted="int32", mend=mend, layer=str(reader.name)
+            )
 
 
 def _input(value: ir.Value) -> Findings:
     place = f"tensor '{value.name}'"
     if value.dtype not in (None, ir.DataType.FLOAT):
         saw = f"a graph input of type {value.dtype.name}"
-        yield found(24, "error", place, saw, "FLOAT", "Cast it inside the network.")
+        yield finding(
+            24, "error", place, saw=saw, wanted="FLOAT", mend="Cast it inside the network."
+        )
     sizes: list[Any] = list(value.shape) if value.shape is not None else []
     shown_sizes = [s if isinstance(s, int) else str(s) for s in sizes]
     if not sizes or not all(isinstance(s, int) for s in sizes[1:]):
         mend = "Give --size, or export the model with fixed sizes behind the batch."
-        yield found(
-            24, "error", place, f"sizes {shown_sizes}", "fixed sizes behind the batch", mend
+        yield finding(
+            24,
+            "error",
+            place,
+            saw=f"sizes {shown_sizes}",
+            wanted="fixed sizes behind the batch",
+            mend=mend,
         )
     elif not isinstance(sizes[0], int):
         mend = "atc.sh compiles for batch 1; edit its --input_shape for another."
-        yield found(24, "info", place, f"sizes {shown_sizes}", "a fixed batch", mend)
+        yield finding(
+            24, "info", place, saw=f"sizes {shown_sizes}", wanted="a fixed batch", mend=mend
+        )
     if ";" in str(value.name) or str(value.name).splitlines() != [str(value.name)]:
         mend = "Rename the input."
-        yield found(26, "error", place, "a name with a semicolon or a line break", "none", mend)
+        yield finding(
+            26,
+            "error",
+            place,
+            saw="a name with a semicolon or a line break",
+            wanted="none",
+            mend=mend,
+        )

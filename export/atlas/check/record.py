@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from quant.common.errors import InputError, few
-from quant.export.atlas.check.view import Findings, View, found
+from quant.export.atlas.check.view import Findings, View, finding
 from quant.export.atlas.files.record import Record, parse_record
 from quant.export.atlas.graph.integer_layer import MAX_SCALE, MIN_SCALE, unpack_scales
 
@@ -22,7 +22,9 @@ def record_findings(view: View, text: str) -> Findings:
         records = parse_record(text, "record.txt")
     except InputError as error:
         saw = str(error).split("saw ", 1)[1].removesuffix(f". {AGAIN}")
-        yield found(22, "error", FILE, saw, "protobuf text of ScaleOffsetRecord", AGAIN)
+        yield finding(
+            22, "error", FILE, saw=saw, wanted="protobuf text of ScaleOffsetRecord", mend=AGAIN
+        )
         return
     yield from _keys(view, records)
     by_layer = {record.key: record for record in records}
@@ -45,7 +47,9 @@ def _keys(view: View, records: list[Record]) -> Findings:
     ):
         if names:
             text = f"{saw}: {few(names)}"
-            yield found(21, "error", FILE, text, "one record for each int8 layer", AGAIN)
+            yield finding(
+                21, "error", FILE, saw=text, wanted="one record for each int8 layer", mend=AGAIN
+            )
 
 
 def _entry(record: Record) -> Findings:
@@ -53,21 +57,27 @@ def _entry(record: Record) -> Findings:
     count = len(record.scale_w)
     if not count or len(record.offset_w) != count:
         saw = f"{count} scale_w and {len(record.offset_w)} offset_w"
-        yield found(22, "error", place, saw, "as many of both", AGAIN, layer=record.key)
+        yield finding(
+            22, "error", place, saw=saw, wanted="as many of both", mend=AGAIN, layer=record.key
+        )
     if any(record.offset_w):
         saw = f"offset_w {max(record.offset_w, key=abs)}"
-        yield found(22, "error", place, saw, "0", AGAIN, layer=record.key)
+        yield finding(22, "error", place, saw=saw, wanted="0", mend=AGAIN, layer=record.key)
     if any(record.shift_bit):
         saw = f"shift_bit {max(record.shift_bit)}"
-        yield found(22, "error", place, saw, "none, or 0", AGAIN, layer=record.key)
+        yield finding(
+            22, "error", place, saw=saw, wanted="none, or 0", mend=AGAIN, layer=record.key
+        )
     scales = np.array([record.scale_d, *record.scale_w])
     good = (scales >= MIN_SCALE) & (scales <= MAX_SCALE)
     if not good.all():
         saw, wanted = f"a scale of {scales[~good][0]:.6g}", "1.19e-07 to 8.39e+06"
-        yield found(22, "error", place, saw, wanted, AGAIN, layer=record.key)
+        yield finding(22, "error", place, saw=saw, wanted=wanted, mend=AGAIN, layer=record.key)
     if not -128 <= record.offset_d <= 127:
         saw = f"offset_d {record.offset_d}"
-        yield found(22, "error", place, saw, "-128 to 127", AGAIN, layer=record.key)
+        yield finding(
+            22, "error", place, saw=saw, wanted="-128 to 127", mend=AGAIN, layer=record.key
+        )
 
 
 def _models(view: View, by_layer: Mapping[str, Record]) -> Findings:
@@ -82,10 +92,10 @@ def _models(view: View, by_layer: Mapping[str, Record]) -> Findings:
         product = np.float32(attributes["scale"]) * np.float32(record.scale_d)
         if abs(float(product) - 1) > 2 * float(np.finfo(np.float32).eps):
             saw = f"scale {attributes.get('scale', 0.0):.9g} with scale_d {record.scale_d:.9g} in record.txt"
-            yield found(7, "error", quantizer, saw, "a product of 1", AGAIN)
+            yield finding(7, "error", quantizer, saw=saw, wanted="a product of 1", mend=AGAIN)
         if attributes.get("offset") != record.offset_d:
             saw = f"offset {attributes.get('offset')} with offset_d {record.offset_d} in record.txt"
-            yield found(7, "error", quantizer, saw, "the same number", AGAIN)
+            yield finding(7, "error", quantizer, saw=saw, wanted="the same number", mend=AGAIN)
         dequantizer = view.dequantizer(node)
         stored = view.array(dequantizer, 1) if dequantizer is not None else None
         if dequantizer is None or stored is None or stored.dtype != np.uint64:
@@ -93,4 +103,6 @@ def _models(view: View, by_layer: Mapping[str, Record]) -> Findings:
         scales = np.float32(record.scale_d) * np.array(record.scale_w, np.float32)
         if stored.size != scales.size or not np.array_equal(unpack_scales(stored), scales):
             saw = "deq_scale other than scale_d * scale_w of record.txt"
-            yield found(11, "error", dequantizer, saw, "the float32 product", AGAIN)
+            yield finding(
+                11, "error", dequantizer, saw=saw, wanted="the float32 product", mend=AGAIN
+            )

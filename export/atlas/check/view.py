@@ -1,6 +1,6 @@
 """A deploy model as the rules read it: the producer and the readers of each tensor."""
 
-__all__ = ["Findings", "View", "found"]
+__all__ = ["Findings", "View", "finding"]
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,8 +12,9 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from quant.export.atlas.check.rules import RULES
 from quant.export.atlas.graph.limits import INTEGER_OPS
-from quant.target.finding import Finding, Severity
+from quant.target.finding import Finding, Rules
 
 Findings: TypeAlias = Iterator[Finding]
 
@@ -129,27 +130,11 @@ class View:
         return sorted(name for name, count in Counter(names).items() if count > 1)
 
 
-def found(
-    rule: int,
-    severity: Severity,
-    where: onnx.NodeProto | str,
-    saw: str,
-    wanted: str,
-    mend: str,
-    *,
-    layer: str | None = None,
-) -> Finding:
-    """Return a finding of rule `atlas-<rule>` about a node, or about a place in words."""
-    if not isinstance(where, str):
-        name = str(where.name)
-        layer = layer or name.removesuffix(".quant").removesuffix(".dequant")
-        where = f"node '{name}'"
-    return Finding(
-        rule=f"atlas-{rule}",
-        severity=severity,
-        place=where,
-        saw=saw,
-        wanted=wanted,
-        mend=mend,
-        layer=layer,
-    )
+def _located(node: onnx.NodeProto) -> tuple[str, str]:
+    """Return a node's place and its layer: a quantizer is named after the layer that it serves."""
+    name = str(node.name)
+    return f"node '{name}'", name.removesuffix(".quant").removesuffix(".dequant")
+
+
+finding = Rules("atlas", RULES, _located).finding
+"""A finding of a rule of Atlas: see `Rules.finding`."""

@@ -12,9 +12,10 @@ from typing import TypeAlias
 import numpy as np
 import onnx_ir as ir
 
+from quant.export.openvino.check.rules import RULES
 from quant.export.qdq.nodes import input_of, is_quantizer, is_standard, place_of
 from quant.export.qdq.walk import constant_array
-from quant.target.finding import Finding, Severity
+from quant.target.finding import Finding, Rules
 
 Rule: TypeAlias = Callable[[ir.Model], Iterator[Finding]]
 
@@ -42,16 +43,13 @@ KNOWN = frozenset(
 DYNAMIC = ("ConvInteger", "MatMulInteger", "DynamicQuantizeLinear", "DynamicQuantizeMatMul")
 
 
-def finding(
-    number: int, severity: Severity, place: str | ir.Node, saw: str, wanted: str, mend: str
-) -> Finding:
-    """Return a finding of OpenVINO's rule `number`; a node as place is its own layer."""
-    layer = place.name or None if isinstance(place, ir.Node) else None
-    place = place_of(place) if isinstance(place, ir.Node) else place
-    rule = f"openvino-{number}"
-    return Finding(
-        rule=rule, severity=severity, place=place, saw=saw, wanted=wanted, mend=mend, layer=layer
-    )
+def _located(node: ir.Node) -> tuple[str, str | None]:
+    """Return a node's place and its layer, which is the node itself."""
+    return place_of(node), node.name or None
+
+
+finding = Rules("openvino", RULES, _located).finding
+"""A finding of a rule of OpenVINO: see `Rules.finding`."""
 
 
 def operators(model: ir.Model) -> Iterator[Finding]:
@@ -62,7 +60,7 @@ def operators(model: ir.Model) -> Iterator[Finding]:
         if unread:
             saw = node.op_type if is_standard(node) else f"{node.domain}.{node.op_type}"
             mend = "Export with standard operators: the reader inlines no function of a model."
-            yield finding(1, "error", node, saw, wanted, mend)
+            yield finding(1, "error", node, saw=saw, wanted=wanted, mend=mend)
 
 
 def _foreign(node: ir.Node) -> bool:
@@ -77,15 +75,15 @@ def _integer_operators(model: ir.Model) -> Iterator[Finding]:
         microsoft = node.domain == "com.microsoft"
         if microsoft and node.op_type.startswith("QLinear"):
             saw = f"{node.op_type}, which it converts to floats that do not saturate"
-            yield finding(2, "error", node, saw, wanted, mend)
+            yield finding(2, "error", node, saw=saw, wanted=wanted, mend=mend)
         elif is_standard(node) and node.op_type == "QLinearConv":
             scale = constant_array(input_of(node, 4))
             if scale is None or scale.size > 1:
                 saw = "QLinearConv with a scale per channel, which it refuses or takes for input channels"
-                yield finding(2, "error", node, saw, wanted, mend)
+                yield finding(2, "error", node, saw=saw, wanted=wanted, mend=mend)
         elif (is_standard(node) or microsoft) and node.op_type in DYNAMIC:
             saw = f"{node.op_type}, which it computes in float"
-            yield finding(2, "warning", node, saw, wanted, mend)
+            yield finding(2, "warning", node, saw=saw, wanted=wanted, mend=mend)
 
 
 def scales(model: ir.Model) -> Iterator[Finding]:
@@ -98,14 +96,19 @@ def scales(model: ir.Model) -> Iterator[Finding]:
         if numbers is None:
             saw = "a scale that is computed, so that its readers run in float"
             mend = "Quantize with static scales and fold the graph's constants."
-            yield finding(3, "warning", node, saw, wanted, mend)
+            yield finding(3, "warning", node, saw=saw, wanted=wanted, mend=mend)
             continue
         flat = numbers.astype(np.float64).ravel()
         bad = flat[~(np.isfinite(flat) & (flat > 0))]
         if bad.size or not flat.size:
             saw = f"a scale of {bad[0]:g}" if bad.size else "no scale"
             yield finding(
-                3, "error", node, saw, wanted, "Give a dead tensor or channel the scale 1."
+                3,
+                "error",
+                node,
+                saw=saw,
+                wanted=wanted,
+                mend="Give a dead tensor or channel the scale 1.",
             )
 
 

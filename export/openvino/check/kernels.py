@@ -67,7 +67,9 @@ def _half(model: ir.Model) -> Iterator[Finding]:
         if (data is None) != (weight is None):
             which = "data" if data is None else "weight"
             saw, wanted = f"a float {which} beside integers", "both dequantized, or neither"
-            yield finding(4, "warning", node, saw, wanted, f"Quantize its {which} too.")
+            yield finding(
+                4, "warning", node, saw=saw, wanted=wanted, mend=f"Quantize its {which} too."
+            )
 
 
 def _types(model: ir.Model) -> Iterator[Finding]:
@@ -76,7 +78,9 @@ def _types(model: ir.Model) -> Iterator[Finding]:
         if kinds:
             name = min(k.name.lower() for k in kinds if k is not None)
             mend = "Quantize it to 8 bits, or leave it float."
-            yield finding(5, "warning", node, f"integers of {name}", "int8 or uint8", mend)
+            yield finding(
+                5, "warning", node, saw=f"integers of {name}", wanted="int8 or uint8", mend=mend
+            )
 
 
 def _data(model: ir.Model) -> Iterator[Finding]:
@@ -84,12 +88,14 @@ def _data(model: ir.Model) -> Iterator[Finding]:
         scale, zero = constant_array(input_of(data, 1)), constant_array(input_of(data, 2))
         if scale is not None and np.unique(scale).size > 1:
             saw, mend = f"{scale.size} scales for its data", "Give the activation one scale."
-            yield finding(6, "warning", node, saw, "one scale: several run in float", mend)
+            yield finding(
+                6, "warning", node, saw=saw, wanted="one scale: several run in float", mend=mend
+            )
         elif _kind(data) == ir.DataType.INT8 and zero is not None and np.any(zero):
             saw = f"int8 data with zero point {int(zero.ravel()[0])}"
             mend = "Store it as uint8 with the zero point 128 higher: the same numbers."
             wanted = "uint8, or zero point 0: AMX has no such kernel and computes in float"
-            yield finding(7, "warning", node, saw, wanted, mend)
+            yield finding(7, "warning", node, saw=saw, wanted=wanted, mend=mend)
 
 
 def _weights(model: ir.Model) -> Iterator[Finding]:
@@ -98,12 +104,14 @@ def _weights(model: ir.Model) -> Iterator[Finding]:
         if zero is not None and np.any(zero):
             saw = f"a weight with zero point {int(zero.ravel()[np.flatnonzero(zero)[0]])}"
             mend = "Quantize weights symmetrically."
-            yield finding(8, "warning", node, saw, "0: others are computed in float", mend)
+            yield finding(
+                8, "warning", node, saw=saw, wanted="0: others are computed in float", mend=mend
+            )
         axis = _axis(weight)
         if scale is not None and scale.size > 1 and axis is not None and axis != _output(node):
             saw, wanted = f"weight scales along axis {axis}", f"axis {_output(node)}"
             mend = "Give one scale for each output channel."
-            yield finding(9, "warning", node, saw, wanted, mend)
+            yield finding(9, "warning", node, saw=saw, wanted=wanted, mend=mend)
 
 
 def _transposed(model: ir.Model) -> Iterator[Finding]:
@@ -118,7 +126,7 @@ def _transposed(model: ir.Model) -> Iterator[Finding]:
         else:
             continue
         mend = "Nothing to do: it runs in float on the same numbers, at float's speed."
-        yield finding(10, "warning", node, saw, "no groups and zero point 0", mend)
+        yield finding(10, "warning", node, saw=saw, wanted="no groups and zero point 0", mend=mend)
 
 
 def _concats(model: ir.Model) -> Iterator[Finding]:
@@ -133,7 +141,7 @@ def _concats(model: ir.Model) -> Iterator[Finding]:
             saw = f"{len(grids)} grids at a Concat"
             mend = "Join its operands on one grid."
             wanted = "one: else the layer behind it runs in float"
-            yield finding(11, "warning", node, saw, wanted, mend)
+            yield finding(11, "warning", node, saw=saw, wanted=wanted, mend=mend)
 
 
 def _between(model: ir.Model) -> Iterator[Finding]:
@@ -147,7 +155,14 @@ def _between(model: ir.Model) -> Iterator[Finding]:
         if is_quantizer(fed, "DequantizeLinear") and made is not None and made.op_type in WEIGHTED:
             saw = f"a quantizer between {made.op_type} and {node.op_type}"
             mend = "Quantize behind the activation."
-            yield finding(12, "warning", node, saw, "none: the two are no longer one kernel", mend)
+            yield finding(
+                12,
+                "warning",
+                node,
+                saw=saw,
+                wanted="none: the two are no longer one kernel",
+                mend=mend,
+            )
 
 
 def _number(node: ir.Node) -> tuple[float, float]:
@@ -225,7 +240,7 @@ def _pairs(model: ir.Model) -> Iterator[Finding]:
             "Nothing to do on CPUs with VNNI, AVX-VNNI or AMX; on older ones compare the accuracy."
         )
         wanted = f"|a| + |b| <= {MOST} of two weights in a row, for CPUs without VNNI"
-        yield finding(13, "info", "the weights", saw, wanted, mend)
+        yield finding(13, "info", "the weights", saw=saw, wanted=wanted, mend=mend)
 
 
 def _openvino_check_saturation_transposed(node: ir.Node) -> bool:

@@ -54,7 +54,7 @@ def check_model(graph: Graph, deployment: Deployment) -> list[Finding]:
         if node.op_type == "ConvTranspose" and node.attributes.get_int("group", 1) > 1:
             saw, wanted = "a ConvTranspose with groups", "none: it is computed in float"
             mend = "Nothing to do: it runs at float's speed."
-            found.append(finding(10, "warning", node, saw, wanted, mend))
+            found.append(finding(10, "warning", node, saw=saw, wanted=wanted, mend=mend))
     return _ranked(found)
 
 

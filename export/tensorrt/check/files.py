@@ -44,7 +44,9 @@ def folder_rules(folder: Path, beside: dict[Path, ir.Model], version: int) -> It
         place = path.relative_to(folder).as_posix()
         if version == 11:
             mend = "Remove it: version 11 takes Q/DQ graphs only."
-            yield finding(30, "error", f"'{place}'", "a calibration cache", "none", mend)
+            yield finding(
+                30, "error", f"'{place}'", saw="a calibration cache", wanted="none", mend=mend
+            )
         else:
             yield from _cache(path, place, beside.get(path.parent))
     if version == 11:
@@ -56,7 +58,9 @@ def _cache(path: Path, place: str, model: ir.Model | None) -> Iterator[Finding]:
     lines = path.read_bytes().decode("utf-8", "replace").split("\n")
     if not HEAD.fullmatch(lines[0]):
         wanted = "TRT-<version>-EntropyCalibration2"
-        yield finding(29, "error", f"'{place}' line 1", f"{lines[0][:60]!r}", wanted, mend)
+        yield finding(
+            29, "error", f"'{place}' line 1", saw=f"{lines[0][:60]!r}", wanted=wanted, mend=mend
+        )
     if lines[-1] == "":
         lines.pop()
     names = set()
@@ -64,27 +68,33 @@ def _cache(path: Path, place: str, model: ir.Model | None) -> Iterator[Finding]:
         match = LINE.fullmatch(line)
         if match is None:
             saw, wanted = f"{line[:60]!r}", "'<tensor>: <8 lowercase hex digits>'"
-            yield finding(29, "error", f"'{place}' line {number}", saw, wanted, mend)
+            yield finding(
+                29, "error", f"'{place}' line {number}", saw=saw, wanted=wanted, mend=mend
+            )
         else:
             names.add(match[1])
     if model is None:
         saw, wanted = "no model.onnx beside it", "the float model whose tensors it names"
-        yield finding(29, "error", f"'{place}'", saw, wanted, mend)
+        yield finding(29, "error", f"'{place}'", saw=saw, wanted=wanted, mend=mend)
         return
     if any(is_quantizer(n) for n in model.graph):
         saw, wanted = "a model with Q/DQ beside it", "a float model"
         mend = "Use one of the two: ranges are refused where there are Q/DQ layers."
-        yield finding(29, "error", f"'{place}'", saw, wanted, mend)
+        yield finding(29, "error", f"'{place}'", saw=saw, wanted=wanted, mend=mend)
         return
     every = float_tensors(model)
     known = {str(v.name) for v in [*model.graph.inputs, *model.graph.initializers.values()]}
     known.update(str(v.name) for node in model.graph for v in node.outputs)
     if strange := sorted(names - known):
         saw = f"{few(strange)}, which the model does not have"
-        yield finding(29, "error", f"'{place}'", saw, "names of the model's tensors", mend)
+        yield finding(
+            29, "error", f"'{place}'", saw=saw, wanted="names of the model's tensors", mend=mend
+        )
     if missing := [n for n in every if n not in names]:
         saw = f"no scale for {few(missing)}"
-        yield finding(29, "error", f"'{place}'", saw, "one for every float tensor", mend)
+        yield finding(
+            29, "error", f"'{place}'", saw=saw, wanted="one for every float tensor", mend=mend
+        )
 
 
 def _scripts(folder: Path) -> Iterator[Finding]:
@@ -92,9 +102,13 @@ def _scripts(folder: Path) -> Iterator[Finding]:
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         place = f"'{path.relative_to(folder).as_posix()}'"
         if path.name == "layer_precisions.txt":
-            yield finding(30, "error", place, "a list of layer precisions", "none", mend)
+            yield finding(
+                30, "error", place, saw="a list of layer precisions", wanted="none", mend=mend
+            )
         elif path.suffix in (".sh", ".py"):
             text = path.read_text(encoding="utf-8", errors="replace")
             gone = GONE.search(text) if path.suffix == ".sh" else GONE_IN_PYTHON.search(text)
             if gone:
-                yield finding(30, "error", place, f"{gone[0]}", "what version 11 knows", mend)
+                yield finding(
+                    30, "error", place, saw=f"{gone[0]}", wanted="what version 11 knows", mend=mend
+                )

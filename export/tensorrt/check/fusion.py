@@ -40,7 +40,7 @@ def _all_inputs(net: Network) -> Iterator[Finding]:
             which = "weight" if made[0] is None else "activation"
             saw = f"only the {which} dequantized"
             mend = "Quantize the other input as well, or neither."
-            yield finding(14, "error", node, saw, "both inputs or none", mend)
+            yield finding(14, "error", node, saw=saw, wanted="both inputs or none", mend=mend)
 
 
 def _residuals(net: Network) -> Iterator[Finding]:
@@ -59,11 +59,13 @@ def _residuals(net: Network) -> Iterator[Finding]:
         if all(integer) and any(b is not None for b in behind):
             saw = "both operands dequantized, one of them a convolution's"
             mend = "Take the quantizer of the convolution's output away."
-            yield finding(15, "error", node, saw, "the skip operand alone", mend)
+            yield finding(15, "error", node, saw=saw, wanted="the skip operand alone", mend=mend)
         elif not any(integer) and quantized and any(_branch(v) for v in node.inputs):
             saw = "a float skip operand and an integer result"
             mend = "Quantize the skip operand."
-            yield finding(15, "warning", node, saw, "the skip operand dequantized", mend)
+            yield finding(
+                15, "warning", node, saw=saw, wanted="the skip operand dequantized", mend=mend
+            )
 
 
 def _after_residuals(net: Network) -> Iterator[Finding]:
@@ -76,7 +78,9 @@ def _after_residuals(net: Network) -> Iterator[Finding]:
         if bare:
             saw = f"the float sum read by {place_of(bare[0])}, which is integer"
             mend = "Put Q and DQ behind the Add (and its Relu)."
-            yield finding(16, "warning", node, saw, "a quantizer behind the sum", mend)
+            yield finding(
+                16, "warning", node, saw=saw, wanted="a quantizer behind the sum", mend=mend
+            )
 
 
 def _epilogues(net: Network) -> Iterator[Finding]:
@@ -94,7 +98,7 @@ def _epilogues(net: Network) -> Iterator[Finding]:
         ):
             saw = f"Q and DQ between it and {place_of(before)}"
             mend = f"Put the quantizer behind the {node.op_type}."
-            yield finding(17, "warning", node, saw, "nothing between the two", mend)
+            yield finding(17, "warning", node, saw=saw, wanted="nothing between the two", mend=mend)
 
 
 FUSION: tuple[Rule, ...] = (_all_inputs, _residuals, _after_residuals, _epilogues)

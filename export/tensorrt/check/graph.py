@@ -48,12 +48,12 @@ def _operators(net: Network) -> Iterator[Finding]:
         if node.op_type in REFUSED or (not is_standard(node) and node.op_type not in OWN):
             domain = "" if is_standard(node) else f"{node.domain}."
             saw, wanted = f"{domain}{node.op_type}", "an operator that the parser imports"
-            yield finding(10, "error", node, saw, wanted, mend)
+            yield finding(10, "error", node, saw=saw, wanted=wanted, mend=mend)
     used = {n.domain for n in net.nodes}
     for domain in sorted(set(net.model.graph.opset_imports) - used - {"", "ai.onnx"}):
         saw, wanted = f"an unused opset of domain '{domain}'", "the standard domain alone"
         mend = "Remove the opset import."
-        yield finding(10, "warning", "opset_import", saw, wanted, mend)
+        yield finding(10, "warning", "opset_import", saw=saw, wanted=wanted, mend=mend)
 
 
 def _opset(net: Network) -> Iterator[Finding]:
@@ -61,14 +61,16 @@ def _opset(net: Network) -> Iterator[Finding]:
     need, why = _needed(net)
     if seen < need:
         mend = f"Raise the model to opset {need}."
-        yield finding(11, "error", "opset_import", f"opset {seen}", f"{need} for {why}", mend)
+        yield finding(
+            11, "error", "opset_import", saw=f"opset {seen}", wanted=f"{need} for {why}", mend=mend
+        )
     most, sure = MOST_OPSET[net.version], SURE_OPSET[net.version]
     if seen > sure:
         bad = seen > most
         wanted = f"at most {most if bad else sure} for TensorRT {net.version}"
         mend = f"Export the model with opset {sure}." if bad else "Use the newest minor version."
         severity: Severity = "error" if bad else "warning"
-        yield finding(11, severity, "opset_import", f"opset {seen}", wanted, mend)
+        yield finding(11, severity, "opset_import", saw=f"opset {seen}", wanted=wanted, mend=mend)
 
 
 def _needed(net: Network) -> tuple[int, str]:
@@ -98,13 +100,20 @@ def _typed(net: Network) -> Iterator[Finding]:
         if mine is not None and fed is not None and mine != fed:
             saw = f"a {mine} scale for a {fed} tensor"
             mend = "Store the scale in the tensor's type, or cast the tensor."
-            yield finding(13, "error", node, saw, f"a {fed} scale", mend)
+            yield finding(13, "error", node, saw=saw, wanted=f"a {fed} scale", mend=mend)
         kinds = _kinds(node, version)
         for variable, seen in kinds.items():
             if len(seen) > 1:
                 saw = f"inputs of {' and '.join(sorted(seen))} for type {variable}"
                 mend = "Put a Cast before one of them."
-                yield finding(13, "error", node, saw, "one type: strong typing casts nothing", mend)
+                yield finding(
+                    13,
+                    "error",
+                    node,
+                    saw=saw,
+                    wanted="one type: strong typing casts nothing",
+                    mend=mend,
+                )
 
 
 def _kind(value: ir.Value | None) -> str | None:
@@ -136,21 +145,32 @@ def _names(net: Network) -> Iterator[Finding]:
         mend = "Rename the node."
         wanted = "a name of its own without , : ' and line ends"
         if not node.name:
-            yield finding(27, severity, node, "no name", wanted, mend)
+            yield finding(27, severity, node, saw="no name", wanted=wanted, mend=mend)
         elif BAD_NODE.search(node.name):
-            yield finding(27, severity, node, "a name that trtexec's lists break at", wanted, mend)
+            yield finding(
+                27,
+                severity,
+                node,
+                saw="a name that trtexec's lists break at",
+                wanted=wanted,
+                mend=mend,
+            )
         elif count[node.name] > 1:
-            yield finding(27, severity, node, f"{count[node.name]} nodes of it", wanted, mend)
+            yield finding(
+                27, severity, node, saw=f"{count[node.name]} nodes of it", wanted=wanted, mend=mend
+            )
         elif "*" in node.name:
             saw = "a '*', which trtexec's lists take for any characters"
-            yield finding(27, "warning", node, saw, wanted, mend)
+            yield finding(27, "warning", node, saw=saw, wanted=wanted, mend=mend)
     graph = net.model.graph
     made = [v for n in net.nodes for v in n.outputs if v.name]
     for value in [*graph.inputs, *made]:
         if BAD_TENSOR.search(str(value.name)):
             wanted = "no ': ', line end or outer space, which calibration caches break at"
             saw = "a name that calibration caches break at"
-            yield finding(27, severity, place_of(value), saw, wanted, "Rename the tensor.")
+            yield finding(
+                27, severity, place_of(value), saw=saw, wanted=wanted, mend="Rename the tensor."
+            )
 
 
 def _chains(net: Network) -> Iterator[Finding]:
@@ -163,7 +183,7 @@ def _chains(net: Network) -> Iterator[Finding]:
                 saw = f"8-bit numbers that pass through {place_of(node)} ({node.op_type})"
                 mend = "Give each quantizer its own initializer."
                 wanted = "QuantizeLinear and DequantizeLinear as readers"
-                yield finding(28, "error", place_of(value), saw, wanted, mend)
+                yield finding(28, "error", place_of(value), saw=saw, wanted=wanted, mend=mend)
 
 
 IMPORT: tuple[Rule, ...] = (_operators, _opset, _typed, _names, _chains)

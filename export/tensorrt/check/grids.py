@@ -29,7 +29,9 @@ def _three_inputs(net: Network) -> Iterator[Finding]:
     for node in net.ops(*QUANTIZERS):
         if _zero(node) is None:
             mend = "Write an int8 zero point of 0: ONNX takes a missing one for uint8."
-            yield finding(1, "error", node, f"{len(node.inputs)} inputs", "a zero point", mend)
+            yield finding(
+                1, "error", node, saw=f"{len(node.inputs)} inputs", wanted="a zero point", mend=mend
+            )
 
 
 def _types(net: Network) -> Iterator[Finding]:
@@ -41,7 +43,7 @@ def _types(net: Network) -> Iterator[Finding]:
         wrong = [k for k in kinds if k not in TYPES]
         if wrong:
             saw, mend = f"integers of {wrong[0].name.lower()}", "Quantize it as symmetric int8."
-            yield finding(2, "error", node, saw, "int8, float8e4m3fn or int4", mend)
+            yield finding(2, "error", node, saw=saw, wanted="int8, float8e4m3fn or int4", mend=mend)
 
 
 def _zero_points(net: Network) -> Iterator[Finding]:
@@ -59,7 +61,14 @@ def _zero_points(net: Network) -> Iterator[Finding]:
             saw, wanted = f"{numbers.size} zero points for {scale.size} scales", "one for each"
         else:
             continue
-        yield finding(3, "error", node, saw, wanted, "Quantize symmetrically, zero points all 0.")
+        yield finding(
+            3,
+            "error",
+            node,
+            saw=saw,
+            wanted=wanted,
+            mend="Quantize symmetrically, zero points all 0.",
+        )
 
 
 def _scales(net: Network) -> Iterator[Finding]:
@@ -68,23 +77,27 @@ def _scales(net: Network) -> Iterator[Finding]:
         scale = constant_array(value)
         if value is None or scale is None:
             mend = "Fold the graph's constants, and keep the scale an initializer."
-            yield finding(4, "error", node, "a scale that is computed", "a constant", mend)
+            yield finding(
+                4, "error", node, saw="a scale that is computed", wanted="a constant", mend=mend
+            )
             continue
         if value.dtype is not None and value.dtype not in SCALES:
             saw = f"a scale of {value.dtype.name.lower()}"
             mend = "Store the scale as float32."
-            yield finding(4, "error", node, saw, "float32, float16 or bfloat16", mend)
+            yield finding(
+                4, "error", node, saw=saw, wanted="float32, float16 or bfloat16", mend=mend
+            )
         numbers = scale.astype(np.float64).ravel()
         bad = numbers[~(np.isfinite(numbers) & (numbers > 0))]
         odd = numbers[(numbers < LEAST) | (numbers > MOST)]
         if bad.size or not numbers.size:
             saw = f"a scale of {bad[0]:g}" if bad.size else "no scale"
             mend = "Give a dead tensor or channel scale 1."
-            yield finding(4, "error", node, saw, "finite and above 0", mend)
+            yield finding(4, "error", node, saw=saw, wanted="finite and above 0", mend=mend)
         elif odd.size:
             saw, wanted = f"a scale of {odd[0]:.3g}", f"{LEAST:g} to {MOST:g}"
             mend = "Look at the tensor's range: it is dead or diverges."
-            yield finding(4, "warning", node, saw, wanted, mend)
+            yield finding(4, "warning", node, saw=saw, wanted=wanted, mend=mend)
 
 
 def _per_channel_roots(net: Network) -> Iterator[Finding]:
@@ -93,7 +106,7 @@ def _per_channel_roots(net: Network) -> Iterator[Finding]:
         if scale is not None and scale.size > 1 and not is_constant(input_of(node, 0)):
             saw = f"{scale.size} scales for an activation"
             mend = "Give the activation one scale."
-            yield finding(5, "error", node, saw, "a scale per tensor", mend)
+            yield finding(5, "error", node, saw=saw, wanted="a scale per tensor", mend=mend)
 
 
 def _axes(net: Network) -> Iterator[Finding]:
@@ -103,7 +116,9 @@ def _axes(net: Network) -> Iterator[Finding]:
             continue
         if "axis" not in node.attributes:
             mend = "Write the axis: ONNX takes a missing one for 1, TensorRT for 0."
-            yield finding(6, "error", node, "no attribute axis", "axis with many scales", mend)
+            yield finding(
+                6, "error", node, saw="no attribute axis", wanted="axis with many scales", mend=mend
+            )
             continue
         axis = node.attributes.get_int("axis", 1)
         if shape is None or scale.ndim != 1:
@@ -111,7 +126,14 @@ def _axes(net: Network) -> Iterator[Finding]:
         length = shape[axis] if -len(shape) <= axis < len(shape) else None
         if length != scale.size:
             saw, wanted = f"{scale.size} scales along axis {axis}", f"{length} of them"
-            yield finding(6, "error", node, saw, wanted, "Give one scale for each output channel.")
+            yield finding(
+                6,
+                "error",
+                node,
+                saw=saw,
+                wanted=wanted,
+                mend="Give one scale for each output channel.",
+            )
 
 
 def _pairs(net: Network) -> Iterator[Finding]:
@@ -121,16 +143,27 @@ def _pairs(net: Network) -> Iterator[Finding]:
             continue
         if node.outputs[0] in outputs:
             mend = "End the graph behind a DequantizeLinear."
-            yield finding(8, "error", node, "integers as an output", "float outputs", mend)
+            yield finding(
+                8, "error", node, saw="integers as an output", wanted="float outputs", mend=mend
+            )
         for reader, _ in readers(node.outputs[0]):
             if not is_quantizer(reader, "DequantizeLinear"):
                 saw = f"integers read by {place_of(reader)} ({reader.op_type})"
                 mend = "Put a DequantizeLinear before the reader."
-                yield finding(8, "error", node, saw, "DequantizeLinear as only reader", mend)
+                yield finding(
+                    8, "error", node, saw=saw, wanted="DequantizeLinear as only reader", mend=mend
+                )
             elif not _same(node, reader):
                 saw = f"another scale, zero point or axis than {place_of(reader)}"
                 mend = "Let both use the same initializers and axis."
-                yield finding(8, "error", node, saw, "equal numbers in the two of a pair", mend)
+                yield finding(
+                    8,
+                    "error",
+                    node,
+                    saw=saw,
+                    wanted="equal numbers in the two of a pair",
+                    mend=mend,
+                )
 
 
 def _same(one: ir.Node, other: ir.Node) -> bool:

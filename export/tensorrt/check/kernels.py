@@ -121,7 +121,7 @@ def _convolutions(net: Network) -> Iterator[Finding]:
         if why is not None:
             wanted = "more than 16 of both and no groups" if fp8 else WANTED
             mend = "Keep it float16 (a recipe rule with precision float16) if the engine is slow."
-            yield finding(22, "warning", node, why, wanted, mend)
+            yield finding(22, "warning", node, saw=why, wanted=wanted, mend=mend)
 
 
 def _matrices(net: Network) -> Iterator[Finding]:
@@ -130,7 +130,7 @@ def _matrices(net: Network) -> Iterator[Finding]:
         if why is not None:
             wanted = f"K and N of {LEAST} or more, and more than one row"
             mend = "Keep it float16 if the engine is slow."
-            yield finding(23, "warning", node, why, wanted, mend)
+            yield finding(23, "warning", node, saw=why, wanted=wanted, mend=mend)
 
 
 def _ends(net: Network) -> Iterator[Finding]:
@@ -141,7 +141,9 @@ def _ends(net: Network) -> Iterator[Finding]:
         if fp8 and shape and within < LEAST and ends:
             saw = f"FP8 in the {ends} layer, {within} input channels"
             mend = "Keep it float16."
-            yield finding(24, "warning", node, saw, f"{LEAST} input channels or more", mend)
+            yield finding(
+                24, "warning", node, saw=saw, wanted=f"{LEAST} input channels or more", mend=mend
+            )
 
 
 KERNELS: tuple[Rule, ...] = (_convolutions, _matrices, _ends)

@@ -34,11 +34,20 @@ def before(graph: Graph, net: Network) -> Iterator[Finding]:
         if why is not None:
             number = 22 if node.op_type == "Conv" else 23
             mend = "Keep it float with a recipe rule if the engine is slow."
-            yield finding(number, "warning", node, why, "a shape with a fast integer kernel", mend)
+            yield finding(
+                number,
+                "warning",
+                node,
+                saw=why,
+                wanted="a shape with a fast integer kernel",
+                mend=mend,
+            )
         if node.op_type == "ConvTranspose" and weight_axis(node) is not None:
             saw = "a ConvTranspose that would get a scale per channel"
             mend = "If the builder finds no implementation, set weights = 'per-tensor' for it."
-            yield finding(7, "warning", node, saw, "what every 8.x and 10.x can build", mend)
+            yield finding(
+                7, "warning", node, saw=saw, wanted="what every 8.x and 10.x can build", mend=mend
+            )
     yield from _renames(graph)
 
 
@@ -48,11 +57,23 @@ def _types(graph: Graph, version: int) -> Iterator[Finding]:
         if value.dtype == ir.DataType.DOUBLE:
             mend = "Cast it to float32 in the model."
             yield finding(
-                10, "warning", place_of(value), "float64", "float32: the parser narrows it", mend
+                10,
+                "warning",
+                place_of(value),
+                saw="float64",
+                wanted="float32: the parser narrows it",
+                mend=mend,
             )
         elif value.dtype == ir.DataType.INT64 and version == 8 and value.is_graph_input():
             mend = "Feed int32."
-            yield finding(10, "warning", place_of(value), "int64", "int32: 8.x narrows it", mend)
+            yield finding(
+                10,
+                "warning",
+                place_of(value),
+                saw="int64",
+                wanted="int32: 8.x narrows it",
+                mend=mend,
+            )
 
 
 def _renames(graph: Graph) -> Iterator[Finding]:
@@ -60,9 +81,16 @@ def _renames(graph: Graph) -> Iterator[Finding]:
     mend = "Nothing to do: the export renames it and says so."
     for node in graph.nodes:
         if BAD_NODE.search(str(node.name)):
-            yield finding(27, "info", node, "a name with , : ' or a line end", wanted, mend)
+            yield finding(
+                27, "info", node, saw="a name with , : ' or a line end", wanted=wanted, mend=mend
+            )
     for value in [*graph.inputs, *(v for node in graph.nodes for v in node.outputs)]:
         if value.name and BAD_TENSOR.search(value.name):
             yield finding(
-                27, "info", place_of(value), "a name with ': ' or a line end", wanted, mend
+                27,
+                "info",
+                place_of(value),
+                saw="a name with ': ' or a line end",
+                wanted=wanted,
+                mend=mend,
             )

@@ -9,7 +9,8 @@ from typing import TypeAlias
 import onnx_ir as ir
 
 from quant.export.qdq.nodes import QUANTIZERS, is_quantizer, is_standard, place_of, readers
-from quant.target.finding import Finding, Severity
+from quant.export.tensorrt.check.rules import RULES
+from quant.target.finding import Finding, Rules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,29 +40,6 @@ class Network:
 Rule: TypeAlias = Callable[[Network], Iterator[Finding]]
 
 
-def finding(
-    number: int,
-    severity: Severity,
-    place: str | ir.Node,
-    saw: str,
-    wanted: str,
-    mend: str,
-) -> Finding:
-    """Return a finding of TensorRT's rule `number`; a node as place also names its layer."""
-    layer = None
-    if isinstance(place, ir.Node):
-        layer, place = _layer(place), place_of(place)
-    return Finding(
-        rule=f"tensorrt-{number}",
-        severity=severity,
-        place=place,
-        saw=saw,
-        wanted=wanted,
-        mend=mend,
-        layer=layer,
-    )
-
-
 def _layer(node: ir.Node) -> str | None:
     """Return the layer a node belongs to: of a quantizer the first one that reads its numbers."""
     while is_quantizer(node):
@@ -70,3 +48,12 @@ def _layer(node: ir.Node) -> str | None:
             return None
         node = uses[0][0]
     return node.name or None
+
+
+def _located(node: ir.Node) -> tuple[str, str | None]:
+    """Return a node's place and its layer."""
+    return place_of(node), _layer(node)
+
+
+finding = Rules("tensorrt", RULES, _located).finding
+"""A finding of a rule of TensorRT: see `Rules.finding`."""

@@ -39,7 +39,7 @@ def _once(net: Network) -> Iterator[Finding]:
         equal = all(s is not None and np.array_equal(s, scales[0]) for s in scales)  # type: ignore[arg-type]
         saw = f"{len(mine)} quantizers of {'equal' if equal else 'different'} scales"
         mend = "Let every reader share one pair."
-        yield finding(18, "warning", place_of(value), saw, "one quantizer", mend)
+        yield finding(18, "warning", place_of(value), saw=saw, wanted="one quantizer", mend=mend)
 
 
 def _concats(net: Network) -> Iterator[Finding]:
@@ -59,7 +59,9 @@ def _concats(net: Network) -> Iterator[Finding]:
             saw, wanted = "integers in and a float result", "a quantizer behind it"
         else:
             continue
-        yield finding(19, "warning", node, saw, wanted, "Join its tensors on one grid.")
+        yield finding(
+            19, "warning", node, saw=saw, wanted=wanted, mend="Join its tensors on one grid."
+        )
 
 
 def _moves_up(value: ir.Value | None) -> bool:
@@ -88,7 +90,7 @@ def _integer_results(net: Network) -> Iterator[Finding]:
             )
             saw = f"dequantized operands, and a {rest}"
             mend = "Quantize the result as well, or leave the operands float."
-            yield finding(20, "warning", node, saw, "a quantizer behind it", mend)
+            yield finding(20, "warning", node, saw=saw, wanted="a quantizer behind it", mend=mend)
 
 
 def _float_operators(net: Network) -> Iterator[Finding]:
@@ -96,7 +98,7 @@ def _float_operators(net: Network) -> Iterator[Finding]:
         if is_quantizer(producer_of(input_of(node, 0)), "DequantizeLinear"):
             wanted = f"a float input: {node.op_type} has no integer kernel"
             mend = "Take the quantizer before it away."
-            yield finding(21, "warning", node, "a dequantized input", wanted, mend)
+            yield finding(21, "warning", node, saw="a dequantized input", wanted=wanted, mend=mend)
 
 
 SHARING: tuple[Rule, ...] = (_once, _concats, _integer_results, _float_operators)

@@ -47,7 +47,7 @@ def _axes(net: Network) -> Iterator[Finding]:
         if axis != wanted:
             mend = "Give one scale for each output channel, or one for the whole weight."
             saw = f"weight scales along axis {axis} of {node.op_type}"
-            yield finding(7, "error", node, saw, f"axis {wanted}", mend)
+            yield finding(7, "error", node, saw=saw, wanted=f"axis {wanted}", mend=mend)
 
 
 def _output_axis(node: ir.Node, rank: int) -> int:
@@ -79,7 +79,9 @@ def _biases(net: Network) -> Iterator[Finding]:
             continue
         if is_quantizer(producer_of(bias)):
             mend = "Keep the bias a float initializer (QuantizeBias=False in ONNX Runtime's tool)."
-            yield finding(9, "error", node, "a quantized bias", "a float bias", mend)
+            yield finding(
+                9, "error", node, saw="a quantized bias", wanted="a float bias", mend=mend
+            )
         elif node.op_type != "Gemm":  # whose third input is a sum of its own
             numbers = constant_array(bias)
             if numbers is None:
@@ -91,7 +93,9 @@ def _biases(net: Network) -> Iterator[Finding]:
             else:
                 continue
             mend = "Fold the graph's constants."
-            yield finding(9, "error", node, saw, "a float initializer, one per channel", mend)
+            yield finding(
+                9, "error", node, saw=saw, wanted="a float initializer, one per channel", mend=mend
+            )
 
 
 def _outputs(node: ir.Node) -> int:
@@ -111,7 +115,14 @@ def _stored(net: Network) -> Iterator[Finding]:
         kind = value.dtype.name.lower() if value.dtype is not None else "unknown"
         if is_quantizer(node, "DequantizeLinear") or kind != "float":
             mend = "Store the float weight and put QuantizeLinear before (AddQDQPairToWeight)."
-            yield finding(12, "error", node, f"a weight stored as {kind}", "float32, Q, DQ", mend)
+            yield finding(
+                12,
+                "error",
+                node,
+                saw=f"a weight stored as {kind}",
+                wanted="float32, Q, DQ",
+                mend=mend,
+            )
 
 
 def _int4(net: Network) -> Iterator[Finding]:
@@ -123,14 +134,30 @@ def _int4(net: Network) -> Iterator[Finding]:
         fed = {r.op_type for r, _ in readers(node.outputs[0])} - {"DequantizeLinear", "Transpose"}
         mend = "Use INT4 only for weights of Gemm and MatMul; int8 elsewhere."
         if not is_constant(input_of(node, 0)) or fed - {"Gemm", "MatMul"}:
-            yield finding(25, "error", node, "INT4 here", "weights of Gemm and MatMul", mend)
+            yield finding(
+                25, "error", node, saw="INT4 here", wanted="weights of Gemm and MatMul", mend=mend
+            )
         if sizes and isinstance(sizes[-1], int) and sizes[-1] % 2:
-            yield finding(25, "error", node, f"a last axis of {sizes[-1]}", "an even one", mend)
+            yield finding(
+                25,
+                "error",
+                node,
+                saw=f"a last axis of {sizes[-1]}",
+                wanted="an even one",
+                mend=mend,
+            )
         if scale is not None and scale.ndim == len(sizes) > 1:
             blocked = sum(a != b for a, b in zip(scale.shape, sizes, strict=True))
             if blocked != 1:
                 mend = "Block along one axis."
-                yield finding(25, "error", node, f"{blocked} blocked axes", "exactly one", mend)
+                yield finding(
+                    25,
+                    "error",
+                    node,
+                    saw=f"{blocked} blocked axes",
+                    wanted="exactly one",
+                    mend=mend,
+                )
 
 
 def _clipped(net: Network) -> Iterator[Finding]:
@@ -150,7 +177,7 @@ def _clipped(net: Network) -> Iterator[Finding]:
             saw = f"{over} of {array.size} weights beyond {top:g} * scale"
             wanted = f"at most {100 * CLIPPED:g} % of them"
             mend = "Take the scale from the largest weight of each channel."
-            yield finding(26, severity, node, saw, wanted, mend)
+            yield finding(26, severity, node, saw=saw, wanted=wanted, mend=mend)
 
 
 def _beyond(array: NDArray[Any], scale: NDArray[Any], dequantize: ir.Node, top: float) -> int:

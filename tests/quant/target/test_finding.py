@@ -1,6 +1,8 @@
 """Findings: what a person reads of a check, and what a program reads."""
 
-from quant.target.finding import Finding, errors, findings_json, findings_text
+import pytest
+
+from quant.target.finding import Finding, Rules, errors, findings_json, findings_text
 
 GRIM = Finding(
     rule="chip-2",
@@ -41,3 +43,22 @@ def test_json_holds_every_field() -> None:
     assert (told["target"], told["errors"], told["warnings"]) == ("chip", 1, 1)
     assert told["findings"][0]["rule"] == "chip-2"
     assert told["findings"][0]["layer"] == "a\nb"
+
+
+def test_a_rule_makes_its_findings_and_refuses_a_number_that_nobody_listed() -> None:
+    """The rule is looked up by its users in `quant list rules`, so it must stand there."""
+    rules = Rules[tuple[str, ...]]("toy", {"toy-1": "names are short"}, lambda n: (n[0], n[1]))
+    made = rules.finding(1, "error", ("node 'a'", "a"), saw="9", wanted="3", mend="Rename it.")
+
+    assert made == Finding(
+        rule="toy-1",
+        severity="error",
+        place="node 'a'",
+        saw="9",
+        wanted="3",
+        mend="Rename it.",
+        layer="a",
+    )
+    assert rules.finding(1, "info", "a file", saw="9", wanted="3", mend="").layer is None
+    with pytest.raises(KeyError, match="toy-2"):
+        rules.finding(2, "error", "a file", saw="9", wanted="3", mend="")
