@@ -28,7 +28,6 @@ from turns import Took, timed
 
 from quant.calibration.profiling.run_profile import profile
 from quant.common.errors import QuantError
-from quant.graph.layers import layers
 from quant.graph.prepared_graph import Graph, weight_of
 from quant.latency.measure import MeasuredCost, exported, measure_cost, plan_with
 from quant.plan.tensor_plans import Plan
@@ -44,7 +43,7 @@ SHARES = (0.1, 0.3, 0.6)
 
 def plans_of(graph: Graph, seen: Profile, target: str, seed: int) -> dict[str, Plan]:
     """Return the plans: all in integers, the first and last layer in float, and random ones."""
-    weighted = [x.name for x in layers(graph) if weight_of(x.node) is not None]
+    weighted = [x.name for x in graph.layers if weight_of(x.node) is not None]
     rng = np.random.default_rng(seed)
     floats: dict[str, list[str]] = {"int8": [], "ends": [weighted[0], weighted[-1]]}
     for share in SHARES:
@@ -58,9 +57,9 @@ def rows_of(
     graph: Graph, cost: MeasuredCost, plans: Mapping[str, Plan], told: Mapping[str, Took], rows: int
 ) -> list[tuple[str, ...]]:
     """Return the rows of the table."""
-    chosen = {"float32": {x.name: "float32" for x in layers(graph)}}
+    chosen = {"float32": {x.name: "float32" for x in graph.layers}}
     chosen |= {n: {k: x.precision for k, x in plan.layers.items()} for n, plan in plans.items()}
-    weighted = {x.name for x in layers(graph) if weight_of(x.node) is not None}
+    weighted = {x.name for x in graph.layers if weight_of(x.node) is not None}
     found = []
     base = rows * cost.table.milliseconds(chosen["float32"], graph) / told["float32"].ms
     for name, precisions in chosen.items():

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from quant.choose.weight_grids import weight_range
 from quant.export.atlas.graph.limits import INTEGER_OPS
 from quant.formats.number_format import Integer, Params
-from quant.graph.layers import layers, weight_axis
+from quant.graph.layers import weight_axis
 from quant.graph.prepared_graph import Graph, weight_of
 from quant.plan.recipe import Recipe, Rule
 from quant.plan.tensor_plans import LayerPlan, Plan, TensorPlan
@@ -55,7 +55,7 @@ def by_hand(
     plans: dict[str, LayerPlan] = {}
     tensors: dict[str, TensorPlan] = {}
     readers: dict[str, list[tuple[str, int]]] = {}
-    for layer in layers(graph):
+    for layer in graph.layers:
         first = layer.node.inputs[0] if layer.node.inputs else None
         whole = layer.op in INTEGER_OPS and first is not None and first.name in grids
         precision = "int8" if whole else (precisions or {}).get(layer.name, "float16")

@@ -23,7 +23,8 @@ import onnx_ir as ir
 
 from quant.common.errors import UnsupportedError
 from quant.graph.edit import add_constant, append_node
-from quant.graph.layers import VIEWS, absorbed
+from quant.graph.layer import absorbed
+from quant.graph.layers import VIEWS
 from quant.graph.prepared_graph import Graph, weight_of
 
 

@@ -29,7 +29,8 @@ from quant.export.qdq.nodes import (
     producer_of,
     readers,
 )
-from quant.graph.layers import ABSORBED, VIEWS
+from quant.graph.layer import ABSORBED
+from quant.graph.layers import VIEWS
 from quant.graph.prepared_graph import WEIGHTED
 
 EPILOGUES = ABSORBED | {"BatchNormalization"}

@@ -17,7 +17,8 @@ from quant.analysis.cumulative import LayerSums
 from quant.analysis.isolated import IsolatedError
 from quant.analysis.local import LocalError
 from quant.choose.grid_fit import InputStats, WeightStats, input_stats, weight_stats
-from quant.graph.layers import Layer, source_of
+from quant.graph.layer import Layer
+from quant.graph.layers import source_of
 from quant.graph.prepared_graph import Graph, weight_of
 from quant.plan.tensor_plans import Plan
 from quant.profile.statistics import Profile

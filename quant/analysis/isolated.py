@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from quant.compare.batch import Batch
 from quant.compare.error_sums import ErrorSums
-from quant.graph.layers import Layer
+from quant.graph.layer import Layer
 from quant.graph.prepared_graph import Graph
 from quant.metrics.squared_error import row_errors
 from quant.simulate.one_at_a_time import OneAtATime, QuantizedSet

@@ -9,7 +9,8 @@ import onnx_ir as ir
 
 from quant.analysis.cumulative import LayerSums
 from quant.analysis.layer_error import LayerError
-from quant.graph.layers import Layer, layers, macs, source_of
+from quant.graph.layer import Layer
+from quant.graph.layers import macs, source_of
 from quant.graph.prepared_graph import Graph, weight_of
 from quant.graph.shapes import infer_shapes
 from quant.metrics.squared_error import sqnr
@@ -19,7 +20,7 @@ from quant.profile.statistics import Profile
 
 def measured_layers(graph: Graph, plan: Plan) -> list[Layer]:
     """Return the layers that compute on grids."""
-    return [x for x in layers(graph) if plan.layers[x.name].quantized]
+    return [x for x in graph.layers if plan.layers[x.name].quantized]
 
 
 def layer_table(
@@ -41,7 +42,7 @@ def layer_table(
         counts: Multiply-accumulates of one sample by node name.
     """
     rows = []
-    for layer in layers(graph):
+    for layer in graph.layers:
         choice = plan.layers[layer.name]
         weight = weight_of(layer.node)
         if not choice.quantized and weight is None:
@@ -80,7 +81,7 @@ def layer_macs(graph: Graph, sizes: Mapping[str, tuple[int, ...]]) -> dict[str, 
     for value in fixed.outputs:
         value.shape = None
     infer_shapes(fixed.model)
-    return {layer.name: macs(layer) for layer in layers(fixed)}
+    return {layer.name: macs(layer) for layer in fixed.layers}
 
 
 def _reason(layer: Layer, plan: Plan) -> str:

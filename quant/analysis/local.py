@@ -16,7 +16,7 @@ import onnx_ir as ir
 from quant.compare.batch import Batch
 from quant.compare.error_sums import ErrorSums, append_sums
 from quant.graph.edit import append_node
-from quant.graph.layers import Layer
+from quant.graph.layer import Layer
 from quant.graph.opset import level_with
 from quant.graph.prepared_graph import Graph, named_values
 from quant.graph.session import open_simulation

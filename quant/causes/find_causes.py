@@ -37,7 +37,8 @@ from quant.causes.input_causes import InputEvidence, input_causes, saturation_ca
 from quant.causes.place_causes import head_cause, neighbour_causes, place_cause
 from quant.causes.weight_causes import weight_causes
 from quant.choose.grid_fit import producer_name
-from quant.graph.layers import Layer, layers, source_of
+from quant.graph.layer import Layer
+from quant.graph.layers import source_of
 from quant.graph.prepared_graph import Graph
 from quant.plan.tensor_plans import Plan
 from quant.profile.statistics import Profile
@@ -67,7 +68,7 @@ def likely_cause(
     for a layer that stays float the plan's reason; "not in the graph" for a name that the graph
     does not have. Arguments as of `find_causes`.
     """
-    if all(layer.name != row.layer for layer in layers(graph)):
+    if all(layer.name != row.layer for layer in graph.layers):
         return "not in the graph"
     if not row.precision.quantized:
         kept = f"stays {row.precision}"
@@ -93,7 +94,7 @@ def find_causes(
 
     None for a layer that stays float or that the graph does not have.
     """
-    every = layers(graph)
+    every = graph.layers
     layer = next((x for x in every if x.name == row.layer), None)
     if layer is None or not row.precision.quantized:
         return []

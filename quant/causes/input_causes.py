@@ -10,7 +10,8 @@ import numpy as np
 from quant.analysis.layer_error import LayerError
 from quant.causes.cause import Cause, bits_left
 from quant.choose.grid_fit import TAIL, producer_name, width
-from quant.graph.layers import Layer, source_of
+from quant.graph.layer import Layer
+from quant.graph.layers import source_of
 from quant.graph.prepared_graph import Graph
 from quant.plan.tensor_plans import TensorPlan
 from quant.profile.statistics import TensorProfile

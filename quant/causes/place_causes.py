@@ -10,7 +10,8 @@ from quant.causes.cause import Cause, bits_left
 from quant.causes.input_causes import InputEvidence
 from quant.choose.grid_fit import producer_name, width
 from quant.common.errors import few
-from quant.graph.layers import Layer, heads, last_layers, source_of
+from quant.graph.layer import Layer
+from quant.graph.layers import heads, last_layers, source_of
 from quant.graph.prepared_graph import Graph, weight_of
 from quant.plan.tensor_plans import Plan, TensorPlan
 from quant.profile.statistics import Profile

@@ -9,7 +9,8 @@ from quant.causes.cause import Cause, bits_left
 from quant.choose.weight_grids import weight_range
 from quant.formats.number_format import Integer, Params
 from quant.formats.short_floats import Float8
-from quant.graph.layers import Layer, weight_axis
+from quant.graph.layer import Layer
+from quant.graph.layers import weight_axis
 from quant.graph.prepared_graph import Graph, weight_of
 from quant.metrics.squared_error import sqnr
 from quant.plan.tensor_plans import Plan, TensorPlan

@@ -10,7 +10,7 @@ import numpy as np
 
 from quant.choose.placement import Placement, Readers
 from quant.formats.number_format import NumberFormat
-from quant.graph.layers import layers, source_of
+from quant.graph.layers import source_of
 from quant.graph.prepared_graph import Graph
 from quant.observers import OBSERVERS
 from quant.plan.recipe import Recipe, Rule
@@ -86,7 +86,7 @@ def _shared(graph: Graph, placed: Placement, target: Target, tensor: str) -> Num
     if not made:
         made = [
             placed.layers[x.name]
-            for x in layers(graph)
+            for x in graph.layers
             if tensor in {str(v.name) for v in x.outputs} and placed.layers[x.name].quantized
         ]
     formats = [target.simulated_formats[x.precision][0] for x in made] or [target.activation]

@@ -11,7 +11,6 @@ from quant.choose.placement import Placement
 from quant.formats.number_format import Params
 from quant.formats.precision import Precision
 from quant.formats.short_floats import FLOAT16
-from quant.graph.layers import layers
 from quant.graph.prepared_graph import Graph, weight_of
 from quant.plan.tensor_plans import TensorPlan, tensor_key
 
@@ -53,7 +52,7 @@ def float16_grids(
     it, that rounding of 2**-11 is not simulated.
     """
     readers: dict[str, list[tuple[str, int]]] = {}
-    for layer in layers(graph):
+    for layer in graph.layers:
         if placed.layers[layer.name].precision is not Precision.FLOAT16:
             continue
         weight = weight_of(layer.node)

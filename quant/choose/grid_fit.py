@@ -19,7 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from quant.graph.layers import ABSORBED, Layer, weight_axis
+from quant.graph.layer import ABSORBED, Layer
+from quant.graph.layers import weight_axis
 from quant.graph.prepared_graph import Graph, weight_of
 from quant.plan.tensor_plans import TensorPlan
 from quant.profile.statistics import TensorProfile

@@ -12,7 +12,8 @@ from functools import cached_property
 import onnx_ir as ir
 
 from quant.choose.precisions import is_product, makers, precisions
-from quant.graph.layers import VIEWS, Layer, connected, layers
+from quant.graph.layer import Layer
+from quant.graph.layers import VIEWS, connected
 from quant.graph.prepared_graph import Graph, weight_of
 from quant.plan.recipe import Recipe
 from quant.plan.tensor_plans import LayerPlan
@@ -47,7 +48,7 @@ def place(graph: Graph, target: Target, recipe: Recipe, seen: Sequence[str]) -> 
         recipe: The user's rules.
         seen: Names of the tensors that hold finite numbers in the profile.
     """
-    every = layers(graph)
+    every = graph.layers
     plans = precisions(every, target, recipe, frozenset(seen))
     work = _QuantizerSets(graph=graph, target=target, every=every, plans=plans)
     if target.quantize_at == "producer":
@@ -65,7 +66,7 @@ class _QuantizerSets:
 
     graph: Graph
     target: Target
-    every: list[Layer]
+    every: Sequence[Layer]
     plans: dict[str, LayerPlan]
     readers: dict[str, Readers | None] = field(default_factory=dict)
     because: dict[str, str] = field(default_factory=dict)

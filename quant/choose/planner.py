@@ -2,6 +2,7 @@
 
 __all__ = ["OBSERVER", "Planner", "choose", "node_types", "usable_tensors"]
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from quant.choose.activation_grids import activation_grids
@@ -11,7 +12,8 @@ from quant.choose.placement import Placement, place
 from quant.choose.weight_grids import weight_grids
 from quant.common.errors import InputError
 from quant.formats.precision import Precision
-from quant.graph.layers import Layer, layers, source_of
+from quant.graph.layer import Layer
+from quant.graph.layers import source_of
 from quant.graph.prepared_graph import Graph, weight_of
 from quant.plan.recipe import NOTHING, Recipe
 from quant.plan.tensor_plans import Plan
@@ -46,7 +48,7 @@ def choose(
             or the recipe leaves no layer to quantize.
     """
     profile.must_match(graph=graph.fingerprint)
-    every = layers(graph)
+    every = graph.layers
     recipe.check(node_types(graph))
     placed = place(graph, target, recipe, usable_tensors(graph, profile))
     default = observer or recipe.defaults.observer or OBSERVER
@@ -101,7 +103,7 @@ class Planner:
 def node_types(graph: Graph) -> list[tuple[str, str]]:
     """Return the `(name, type)` that a recipe's rules may be about; inputs have type "Input"."""
     inputs = [(str(v.name), "Input") for v in graph.inputs]
-    return inputs + [(layer.name, layer.op) for layer in layers(graph)]
+    return inputs + [(layer.name, layer.op) for layer in graph.layers]
 
 
 def usable_tensors(graph: Graph, profile: Profile) -> list[str]:
@@ -115,6 +117,6 @@ def _usable(graph: Graph, profile: Profile, name: str) -> bool:
     return seen is not None and seen.low <= seen.high
 
 
-def _first_reason(every: list[Layer], placed: Placement) -> str:
+def _first_reason(every: Sequence[Layer], placed: Placement) -> str:
     weighted = (placed.layers[x.name] for x in every if weight_of(x.node) is not None)
     return next((plan.because for plan in weighted), "the graph has none")

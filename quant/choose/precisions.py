@@ -9,7 +9,8 @@ from dataclasses import replace
 from quant.choose.decomposed_operators import decomposed_operators
 from quant.common.errors import InputError
 from quant.formats.precision import Precision
-from quant.graph.layers import Layer, elements
+from quant.graph.layer import Layer
+from quant.graph.layers import elements
 from quant.graph.prepared_graph import weight_of
 from quant.plan.recipe import Recipe
 from quant.plan.tensor_plans import LayerPlan

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from quant.choose.placement import Placement
 from quant.formats.number_format import GridParams, Integer, NumberFormat, Params
 from quant.formats.precision import Precision
-from quant.graph.layers import Layer, layers, weight_axis
+from quant.graph.layer import Layer
+from quant.graph.layers import weight_axis
 from quant.graph.prepared_graph import Graph, weight_of
 from quant.plan.recipe import Recipe
 from quant.plan.tensor_plans import TensorPlan, tensor_key
@@ -41,7 +42,7 @@ def weight_grids(
         tensors: The grids of activations: a bias must fit int32 at input scale * weight scale.
     """
     sharing: dict[tuple[str, Precision], list[Layer]] = {}
-    for layer in layers(graph):
+    for layer in graph.layers:
         weight = weight_of(layer.node)
         precision = placed.layers[layer.name].precision
         if weight is not None and precision in target.simulated_formats:

@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from quant.cost.work import weights_of
 from quant.formats.precision import Precision
-from quant.graph.layers import VIEWS, layers, source_of
+from quant.graph.layers import VIEWS, source_of
 from quant.graph.prepared_graph import Graph
 
 
@@ -92,7 +92,7 @@ class CostTable:
         """Return the size of the weights in 10**6 bytes; one that layers share counts once."""
         total = 0
         seen: set[tuple[str, int]] = set()
-        for layer in layers(graph):
+        for layer in graph.layers:
             cost = self.layers[layer.name, precisions[layer.name]]
             names = {(str(v.name), cost.precision.weight_bits) for v in weights_of(layer.node)}
             total += cost.weight_bytes if not names or names - seen else 0
@@ -108,7 +108,7 @@ def conversions(
     Each tensor comes once for each precision that reads it. Views convert nothing: a reader sees
     the tensor behind them. The network's inputs and outputs are float32, as in the ONNX file.
     """
-    made = {str(v.name): x.name for x in layers(graph) for v in x.outputs if x.op not in VIEWS}
+    made = {str(v.name): x.name for x in graph.layers for v in x.outputs if x.op not in VIEWS}
     found: dict[tuple[str, Precision, Precision], None] = {}
 
     def add(tensor: str, read: Precision) -> None:
@@ -117,7 +117,7 @@ def conversions(
         if maker.activation_bits != read.activation_bits:
             found[source, maker, read] = None
 
-    for layer in layers(graph):
+    for layer in graph.layers:
         for value in layer.data if layer.op not in VIEWS else []:
             add(str(value.name), precisions[layer.name])
     for value in graph.outputs:

@@ -17,7 +17,6 @@ from pathlib import Path
 from quant.common.errors import InputError
 from quant.cost.layer_costs import CostTable
 from quant.formats.precision import Precision
-from quant.graph.layers import layers
 from quant.graph.prepared_graph import Graph
 
 JOINTS = re.compile(r" \+ | \|\| |, |\(|\)")
@@ -41,13 +40,13 @@ class LayerNames:
     @cached_property
     def layers(self) -> tuple[str, ...]:
         """Names of the layers, in topological order."""
-        return tuple(x.name for x in layers(self.graph))
+        return tuple(x.name for x in self.graph.layers)
 
     @cached_property
     def _by_node(self) -> dict[str, str]:
         """The layer by node name: its own, or that of the activation it absorbed."""
         found: dict[str, str] = {}
-        for layer in layers(self.graph):
+        for layer in self.graph.layers:
             found[layer.name] = layer.name
             if layer.activation is not None:
                 found[str(layer.activation.name)] = layer.name

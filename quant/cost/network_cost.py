@@ -20,7 +20,6 @@ from quant.common.csv_text import csv_lines
 from quant.cost.layer_costs import CostTable, LayerCost, conversions
 from quant.cost.measured_times import Latency
 from quant.formats.precision import Precision
-from quant.graph.layers import layers
 from quant.graph.prepared_graph import Graph
 from quant.plan.tensor_plans import Plan
 from quant.target.device import Device
@@ -213,7 +212,7 @@ def predicted(graph: Graph, plan: Plan, target: Target, table: CostTable) -> dic
     """
     if not any(cost.milliseconds > 0 for cost in table.layers.values()):
         return {}
-    chosen = {name: plan.layers[name].precision for name in (x.name for x in layers(graph))}
+    chosen = {name: plan.layers[name].precision for name in (x.name for x in graph.layers)}
     return {
         "predicted_ms": table.milliseconds(chosen, graph),
         "predicted": {

@@ -17,7 +17,6 @@ from quant.cost.network_cost import NetworkCost
 from quant.cost.open_sizes import chosen_sizes
 from quant.cost.roofline import roofline
 from quant.formats.precision import Precision
-from quant.graph.layers import layers
 from quant.graph.prepared_graph import Graph
 from quant.load.open_graph import open_graph
 from quant.plan.recipe import Recipe, Rule
@@ -93,7 +92,7 @@ def network_precisions(
     in a plan.
     """
     recipe = Recipe(defaults=Rule(precision=precision, float_precision=rest))
-    found = precisions(layers(graph), target, recipe, set(graph.activations))
+    found = precisions(graph.layers, target, recipe, set(graph.activations))
     return {name: plan.precision for name, plan in found.items()}
 
 

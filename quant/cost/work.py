@@ -18,7 +18,8 @@ from math import prod
 
 import onnx_ir as ir
 
-from quant.graph.layers import VIEWS, Layer, layers
+from quant.graph.layer import Layer
+from quant.graph.layers import VIEWS
 from quant.graph.prepared_graph import Graph
 from quant.graph.shapes import infer_shapes
 
@@ -206,7 +207,7 @@ def works(graph: Graph) -> list[Work]:
     A graph whose first input has a batch of B gives a B-th of its counts; the weights count whole.
     """
     batch = batch_of(graph)
-    return [_work(layer, batch) for layer in layers(graph)]
+    return [_work(layer, batch) for layer in graph.layers]
 
 
 def batch_of(graph: Graph) -> int:

@@ -16,7 +16,6 @@ from dataclasses import replace
 
 from quant.common.errors import InputError
 from quant.formats.precision import Precision
-from quant.graph.layers import layers
 from quant.graph.prepared_graph import Graph
 from quant.plan.recipe import Recipe, Rule
 from quant.plan.tensor_plans import Plan, TensorPlan
@@ -77,7 +76,7 @@ def wanted_floats(graph: Graph, target: Target, recipe: Recipe) -> frozenset[str
     """Return the layers that the user's rules keep float."""
     rules, words = recipe.of(target.name), ("float", *target.float_precisions)
     return frozenset(
-        x.name for x in layers(graph) if rules.wants(x.name, x.op, "precision") in words
+        x.name for x in graph.layers if rules.wants(x.name, x.op, "precision") in words
     )
 
 
@@ -105,7 +104,7 @@ def refused_layers(
         raise InputError(f"{graph.source}: {left[0]}{more if len(left) > 1 else ''}{hint}")
     seen = {f.layer: f.saw for f in strict if f.layer is not None}
     leaving = target.fallback(graph, deployment) if target.fallback is not None and seen else seen
-    names = {layer.name for layer in layers(graph)}
+    names = {layer.name for layer in graph.layers}
     return {n: seen.get(n, "it follows a refused layer") for n in leaving if n in names}
 
 

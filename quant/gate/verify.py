@@ -32,7 +32,6 @@ from quant.common.errors import InputError
 from quant.common.files import atomic, write_json, write_text
 from quant.gate.candidate import open_candidate
 from quant.gate.evidence import AGAIN, read_run
-from quant.graph.layers import layers
 from quant.graph.prepared_graph import Graph, named_values
 from quant.graph.session import open_simulation
 from quant.metrics.squared_error import SquaredError
@@ -210,7 +209,7 @@ def _compared(
             one, more, most = count_steps(a, b)
             total[i] += (a.size, one, more, 0)
             total[i, 3] = max(int(total[i, 3]), most)
-    named = {str(v.name): layer.name for layer in layers(graph) for v in layer.outputs}
+    named = {str(v.name): layer.name for layer in graph.layers for v in layer.outputs}
     rows = [
         LayerParity(
             layer=named.get(name, name),

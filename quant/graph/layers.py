@@ -1,99 +1,27 @@
-"""Layers: the nodes of a graph as a chip sees them, an operator with the Relu or Clip behind it."""
+"""What is asked of a layer: its multiply-accumulates, weight axis, bias, heads and views."""
 
 __all__ = [
-    "ABSORBED",
     "VIEWS",
-    "Layer",
-    "absorbed",
     "bias_place",
     "connected",
     "elements",
     "heads",
     "last_layers",
-    "layers",
     "macs",
     "source_of",
     "weight_axis",
 ]
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from math import prod
 
 import onnx_ir as ir
 
+from quant.graph.layer import Layer
 from quant.graph.prepared_graph import WEIGHTED, Graph, weight_of
-
-ABSORBED = frozenset({"Relu", "Clip"})
-"""Activations that every chip computes inside the operator before them."""
-
 
 VIEWS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity"})
 """Operators whose output holds exactly the numbers of their first input."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layer:
-    """One operator, and the activation it absorbs.
-
-    Attributes:
-        node: The operator.
-        activation: The Relu or Clip behind it, or None.
-    """
-
-    node: ir.Node
-    activation: ir.Node | None
-
-    @property
-    def name(self) -> str:
-        """The operator's node name."""
-        return str(self.node.name)
-
-    @property
-    def op(self) -> str:
-        """The operator's type."""
-        return self.node.op_type
-
-    @property
-    def output(self) -> ir.Value:
-        """The first output, behind the activation."""
-        return (self.activation or self.node).outputs[0]
-
-    @property
-    def outputs(self) -> list[ir.Value]:
-        """Every output that has a name, the first behind the activation."""
-        return [self.output, *(v for v in self.node.outputs[1:] if v.name)]
-
-    @property
-    def data(self) -> list[ir.Value]:
-        """The inputs that depend on the network's input, without weights and constants."""
-        found = [v for v in self.node.inputs if v is not None and not v.is_initializer()]
-        return [v for v in found if v.dtype in (None, ir.DataType.FLOAT)]
-
-
-def absorbed(value: ir.Value) -> ir.Node | None:
-    """Return the Relu or Clip that is the only reader of `value`, or None."""
-    uses = tuple(value.uses())
-    maker = value.producer()
-    if maker is None or len(uses) != 1 or value.is_graph_output() or maker.op_type in ABSORBED:
-        return None
-    reader, index = uses[0].node, uses[0].idx
-    beside = reader.graph is maker.graph  # and not in a branch of an If
-    return reader if reader.op_type in ABSORBED and index == 0 and beside else None
-
-
-def layers(graph: Graph) -> list[Layer]:
-    """Return the layers in topological order; an absorbed activation is no layer of its own."""
-    found = []
-    taken: set[int] = set()
-    for node in graph.nodes:
-        if id(node) in taken:
-            continue
-        behind = absorbed(node.outputs[0]) if node.outputs else None
-        if behind is not None:
-            taken.add(id(behind))
-        found.append(Layer(node=node, activation=behind))
-    return found
 
 
 def source_of(graph: Graph, name: str) -> str:
@@ -153,7 +81,7 @@ def heads(graph: Graph) -> dict[str, tuple[str, ...]]:
     """Return the names of the outputs that each head leads to, by node name, in graph order."""
     found = {}
     outputs = {id(v): str(v.name) for v in graph.outputs}
-    for layer in layers(graph):
+    for layer in graph.layers:
         if weight_of(layer.node) is not None:
             reached = _reached(layer.output)
             if reached is not None:

@@ -24,6 +24,7 @@ import numpy as np
 import onnx_ir as ir
 
 from quant.common.files import atomic
+from quant.graph.layer import Layer, layers_of
 
 PROTO_LIMIT = 1_900_000_000
 """Bytes above which weights leave the protobuf file, whose own limit is 2 GiB."""
@@ -66,6 +67,11 @@ class Graph:
     def nodes(self) -> list[ir.Node]:
         """Nodes of the main graph in topological order."""
         return list(self.model.graph)
+
+    @cached_property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers in topological order: an operator with the Relu or Clip that it absorbs."""
+        return layers_of(self.model.graph)
 
     @property
     def inputs(self) -> list[ir.Value]:

@@ -23,7 +23,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from quant.graph.layers import Layer, layers
+from quant.graph.layer import Layer
 from quant.graph.prepared_graph import Graph, weight_of
 from quant.profile.statistics import Profile
 
@@ -76,7 +76,7 @@ def equalize(
         off: Names of nodes whose weights stay as they are.
         clips: Take a graph with a Clip between layers too: it is the same on what was seen only.
     """
-    mine = [x for x in layers(graph) if x.name not in off and not _readers(x) & set(off)]
+    mine = [x for x in graph.layers if x.name not in off and not _readers(x) & set(off)]
     found = [p for p in (_pair(graph, profile, layer) for layer in mine) if p is not None]
     if not found or (not clips and any(p.high is not None for p in found)):
         return None

@@ -10,7 +10,8 @@ from scipy.optimize import nnls
 from quant.cost.layer_costs import CostTable, LayerCost, conversions
 from quant.cost.work import Work, batch_of, elements_of, works
 from quant.formats.precision import Precision
-from quant.graph.layers import Layer, layers, source_of
+from quant.graph.layer import Layer
+from quant.graph.layers import source_of
 from quant.graph.prepared_graph import Graph
 from quant.latency.kernel_layers import SpentTime, mapped_share, with_lost_kernels
 from quant.latency.numbered_nodes import NodeNumber
@@ -42,7 +43,7 @@ def cost_table(
     rows = batch_of(graph)
     counts = {name: elements_of(value) for name, value in graph.values.items()}
     elements = {name: count // rows for name, count in counts.items() if count is not None}
-    every = layers(graph)
+    every = graph.layers
     done = {w.layer: w for w in works(graph)}
     costs: dict[tuple[str, Precision], LayerCost] = {}
     samples: list[Sample] = []

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
-from quant.graph.layers import Layer, layers
+from quant.graph.layer import Layer
 from quant.graph.prepared_graph import Graph, weight_of
 from quant.latency.numbered_nodes import NodeNumber, marked
 from quant.runtimes.kernel import KernelTime
@@ -90,7 +90,7 @@ def with_lost_kernels(times: Sequence[KernelTime], graph: Graph) -> list[KernelT
         times: Of one model, names numbered after the graph.
         graph: Says which layers have weights.
     """
-    every = layers(graph)
+    every = graph.layers
     made = {str(v.name): i for i, x in enumerate(every) for v in (*x.node.outputs, *x.outputs)}
     matrix = {i for i, x in enumerate(every) if weight_of(x.node) is not None}
     marks = [placed(kernel) for kernel in times]

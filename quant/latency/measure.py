@@ -24,7 +24,6 @@ from quant.choose.planner import choose
 from quant.cost.layer_costs import CostTable
 from quant.cost.work import sized
 from quant.formats.precision import Precision
-from quant.graph.layers import layers
 from quant.graph.prepared_graph import Graph, weight_of
 from quant.latency.cost_of_kernels import cost_table
 from quant.latency.kernel_layers import mapped_share
@@ -81,7 +80,7 @@ def measure_cost(
         UnsupportedError: The runtime is not installed.
     """
     runtime = runtime or target.runtimes[0]
-    weighted = [x.name for x in layers(graph) if weight_of(x.node) is not None]
+    weighted = [x.name for x in graph.layers if weight_of(x.node) is not None]
     plans = {
         "int8": plan_with(graph, profile, target, ()),
         "mixed": plan_with(graph, profile, target, weighted[1::2]),
@@ -102,7 +101,7 @@ def measure_cost(
         f"{runtime.name} {runtime.version}, {_cpu()}, {threads or os.cpu_count()} threads",
         times,
         {
-            "float32": {x.name: Precision.FLOAT32 for x in layers(graph)},
+            "float32": {x.name: Precision.FLOAT32 for x in graph.layers},
             **{n: {k: x.precision for k, x in plan.layers.items()} for n, plan in plans.items()},
         },
     )

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from quant.graph.layers import layers
 from quant.graph.prepared_graph import Graph
 
 MARK = re.compile(r"(layer|tensor|input)(\d+)i")
@@ -26,7 +25,7 @@ class NodeNumber:
     Attributes:
         kind: "layer": the operator or its activation. "tensor": a quantizer of what the layer makes.
             "input": a quantizer of an input.
-        index: Of the layer in `layers(graph)`, or of the input.
+        index: Of the layer in `graph.layers`, or of the input.
     """
 
     kind: str
@@ -54,7 +53,7 @@ def numbered(model: ir.Model, graph: Graph) -> NumberedModel:
         graph: Says what the layers are.
     """
     names: dict[str, int] = {}
-    for number, layer in enumerate(layers(graph)):
+    for number, layer in enumerate(graph.layers):
         names[layer.name] = number
         if layer.activation is not None:
             names[str(layer.activation.name)] = number

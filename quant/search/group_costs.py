@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from quant.cost.layer_costs import CostTable
 from quant.formats.precision import Precision
-from quant.graph.layers import VIEWS, layers, source_of
+from quant.graph.layers import VIEWS, source_of
 from quant.graph.prepared_graph import Graph
 from quant.job.search_goal import Budget
 from quant.search.groups import Group, SharedTensor
@@ -105,14 +105,14 @@ def costs_of(
         others: By layer name the precision of layers that are in no group.
     """
     inside = {name: g for g, group in enumerate(groups) for name in group.layers}
-    fixed = {x.name: others[x.name] for x in layers(graph) if x.name not in inside}
+    fixed = {x.name: others[x.name] for x in graph.layers if x.name not in inside}
     extra = sorted(set(fixed.values()) | {IO})
     precisions = (*candidates, *(p for p in extra if p not in candidates))
     rows = {name: len(groups) + i for i, name in enumerate(extra)}
     owner = inside | {name: rows[precision] for name, precision in fixed.items()}
     shape = (len(groups) + len(extra), len(precisions))
     axes = {axis: np.zeros(shape) for axis in ("latency", "size", "ops")}
-    for layer in layers(graph):
+    for layer in graph.layers:
         for k, precision in enumerate(precisions):
             cost = table.layers.get((layer.name, precision))
             if cost is None or (layer.name in fixed and precision != fixed[layer.name]):
@@ -142,10 +142,10 @@ def _links(
 ) -> tuple[Link, ...]:
     """Return the tensors between rows of the knapsack; views are looked through."""
     made = {
-        str(v.name): owner[x.name] for x in layers(graph) if x.op not in VIEWS for v in x.outputs
+        str(v.name): owner[x.name] for x in graph.layers if x.op not in VIEWS for v in x.outputs
     }
     read: dict[str, dict[int, None]] = {}
-    for layer in layers(graph):
+    for layer in graph.layers:
         for value in layer.data if layer.op not in VIEWS else []:
             read.setdefault(source_of(graph, str(value.name)), {})[owner[layer.name]] = None
     for value in graph.outputs:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import TypeGuard
 
 from quant.choose.precisions import makers
-from quant.graph.layers import Layer, connected, layers, macs
+from quant.graph.layer import Layer
+from quant.graph.layers import connected, macs
 from quant.graph.prepared_graph import Graph, weight_of
 from quant.plan.tensor_plans import LayerPlan, Plan
 from quant.target.table import Target
@@ -63,7 +64,7 @@ def shared_tensors(
     if target.quantize_at != "producer":
         return []
     inside = {name: g for g, group in enumerate(groups) for name in group.layers}
-    every = layers(graph)
+    every = graph.layers
     made = makers(every)
     readers: dict[str, list[str]] = {}
     for layer in every:
@@ -108,7 +109,7 @@ def groups_of(graph: Graph, plans: Mapping[str, LayerPlan]) -> list[Group]:
         plans: Each layer's precision where all that may be quantized is; what is float here, or is
             not here at all, is in no group.
     """
-    every = [x for x in layers(graph) if x.name in plans and plans[x.name].quantized]
+    every = [x for x in graph.layers if x.name in plans and plans[x.name].quantized]
     made = makers(every)
     pairs = [
         (layer.name, made[str(value.name)].name)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from quant.common.errors import InputError
 from quant.compare.batch import Batch
-from quant.graph.layers import Layer, layers
+from quant.graph.layer import Layer
 from quant.graph.prepared_graph import Graph, named_values
 from quant.metrics.metric import METRICS
 from quant.metrics.squared_error import SquaredError
@@ -112,7 +112,7 @@ def group_errors(
     Raises:
         InputError: The outputs are no classes, or a metric needs labels that are not there.
     """
-    known = {layer.name: layer for layer in layers(graph)}
+    known = {layer.name: layer for layer in graph.layers}
     order = sorted(versions)
     spots = [_Spot(g, (k,)) for g in range(len(groups)) for k in order]
     turns = [

@@ -29,7 +29,6 @@ from quant.compare.comparison import compare
 from quant.compare.float_reference import FloatReference
 from quant.cost.layer_costs import CostTable
 from quant.formats.precision import Precision
-from quant.graph.layers import layers
 from quant.graph.prepared_graph import Graph
 from quant.job.search_goal import AXES, SearchGoal
 from quant.metrics.metric import Metric
@@ -299,7 +298,7 @@ def _groups(inputs: SearchInputs) -> tuple[list[Group], dict[str, Precision]]:
     """Return the groups that choose, and the precision of every other layer."""
     target, graph = inputs.target, inputs.graph
     rules = inputs.planner.recipe.of(target.name)
-    every = layers(graph)
+    every = graph.layers
     plans: Mapping[str, LayerPlan] = precisions(
         every, target, inputs.planner.recipe, set(usable_tensors(graph, inputs.profile))
     )

@@ -20,7 +20,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quant.graph.edit import add_constant
-from quant.graph.layers import Layer
+from quant.graph.layer import Layer
 from quant.graph.prepared_graph import named_values
 from quant.simulate.quantizer_nodes import grid_chain, grid_of
 

@@ -17,7 +17,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from quant.graph.layers import Layer
+from quant.graph.layer import Layer
 from quant.graph.opset import at_opset, level_with
 from quant.graph.prepared_graph import Graph, named_values
 from quant.graph.session import open_session, open_simulation

@@ -11,7 +11,6 @@ __all__ = ["quantize_graph"]
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 import onnx_ir as ir

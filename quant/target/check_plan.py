@@ -7,7 +7,8 @@ import numpy as np
 from quant.common.errors import InputError
 from quant.formats.number_format import Integer, NumberFormat
 from quant.formats.short_floats import FLOAT16, Float16
-from quant.graph.layers import Layer, layers, weight_axis
+from quant.graph.layer import Layer
+from quant.graph.layers import weight_axis
 from quant.graph.prepared_graph import Graph, weight_of
 from quant.plan.tensor_plans import Plan, TensorPlan
 from quant.target.table import Target
@@ -68,7 +69,7 @@ def check_whole(plan: Plan, graph: Graph, target: Target) -> None:
     """
     check_plan(plan, graph, target)
     place = f"plan for '{plan.target}'"
-    every = layers(graph)
+    every = graph.layers
     for name in sorted(plan.layers.keys() - {layer.name for layer in every}):
         raise InputError(
             f"{place}: it names layer '{name}', which the graph does not have. Remove the entry."

@@ -8,7 +8,8 @@ from typing import Any
 
 import onnx_ir as ir
 
-from quant.graph.layers import Layer, heads, layers
+from quant.graph.layer import Layer
+from quant.graph.layers import heads
 from quant.graph.prepared_graph import Graph
 from quant.results.advice import actions, noise_shares, verdict
 from quant.results.saved_run import SavedRun, SavedTarget
@@ -25,7 +26,7 @@ def report_data(run: SavedRun) -> dict[str, Any]:
     `names`, and `search` where there was one), `heads` (position and outputs) and `graph`.
     """
     rows = {r.layer: r for t in reversed(run.targets) for r in t.rows}
-    order = [layer.name for layer in layers(run.graph) if layer.name in rows]
+    order = [layer.name for layer in run.graph.layers if layer.name in rows]
     names = order + [name for name in rows if name not in set(order)]
     many = len(run.targets) > 1
     images = max((t.analysis.images for t in run.targets), key=len, default=())
@@ -92,7 +93,7 @@ def _plain(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 def _graph(graph: Graph, index: Mapping[str, int]) -> dict[str, Any]:
     """Return nodes `[name, op, x, rank, position in names or -1]` and edges between them."""
-    every = layers(graph)
+    every = graph.layers
     found: list[list[Any]] = [[str(v.name), "input"] for v in graph.inputs]
     maker = {id(v): i for i, v in enumerate(graph.inputs)}
     edges: list[tuple[int, int]] = []

@@ -10,7 +10,6 @@ from quant.common.errors import UnsupportedError
 from quant.export.atlas.graph.integer_layer import IntegerLayer
 from quant.export.atlas.graph.limits import INTEGER_OPS
 from quant.formats.precision import Precision
-from quant.graph.layers import layers
 from quant.graph.prepared_graph import Graph
 from quant.plan.tensor_plans import Plan
 
@@ -78,7 +77,7 @@ def keep_dtype_text(
     }
     names_kept = [
         str(node.name)
-        for layer in layers(graph)
+        for layer in graph.layers
         if layer.name in plan.layers and plan.layers[layer.name].precision is Precision.FLOAT32
         for node in (layer.node, layer.activation)
         if node is not None and node.name not in integer_names and node.name in names

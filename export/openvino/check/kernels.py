@@ -23,7 +23,7 @@ from quant.export.openvino.check.graph import Rule, finding
 from quant.export.qdq.nodes import input_of, is_quantizer, is_standard, producer_of
 from quant.export.qdq.quantize_once import PASSING
 from quant.export.qdq.walk import constant_array, is_constant, weight_source
-from quant.graph.layers import ABSORBED
+from quant.graph.layer import ABSORBED
 from quant.graph.prepared_graph import WEIGHTED
 from quant.target.finding import Finding
 

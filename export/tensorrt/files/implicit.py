@@ -13,7 +13,8 @@ from quant.export.tensorrt.graph.layer_types import layer_lists
 from quant.export.tensorrt.graph.names import clean_names
 from quant.export.tensorrt.version import Version
 from quant.formats.number_format import INT8, Params
-from quant.graph.layers import absorbed, source_of
+from quant.graph.layer import absorbed
+from quant.graph.layers import source_of
 from quant.graph.prepared_graph import Graph
 from quant.plan.tensor_plans import Plan
 from quant.profile.statistics import Profile

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from quant.common.errors import UnsupportedError
 from quant.formats.precision import Precision
-from quant.graph.layers import VIEWS, layers
+from quant.graph.layers import VIEWS
 from quant.graph.prepared_graph import Graph
 from quant.plan.tensor_plans import Plan
 
@@ -67,7 +67,7 @@ def node_types(model: ir.Model, plan: Plan, graph: Graph) -> dict[ir.Node, ir.Da
         UnsupportedError: A float16 layer's operator has no float16 form.
     """
     planned = {}
-    for layer in layers(graph):
+    for layer in graph.layers:
         known = plan.layers.get(layer.name)
         for node in (layer.node, layer.activation):
             if node is not None and known is not None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from quant.graph.layers import VIEWS, layers
+from quant.graph.layers import VIEWS
 from quant.graph.prepared_graph import Graph
 from quant.plan.tensor_plans import Plan
 
@@ -47,7 +47,7 @@ def layer_types(
         integer: Whether int8 layers are listed; a graph with Q/DQ says that itself.
     """
     found = []
-    for layer in layers(graph):
+    for layer in graph.layers:
         planned = plan.layers.get(layer.name)
         word = WORDS.get(planned.precision) if planned is not None else None
         if word is None or (word == "int8" and not integer):

@@ -14,7 +14,6 @@ from PIL import Image
 
 from quant.export.nnie.files.mapper_cfg import read_cfg
 from quant.export.nnie.write import write
-from quant.graph.layers import layers
 from quant.graph.prepared_graph import Graph
 from quant.plan.tensor_plans import LayerPlan, Plan
 from quant.preprocess.image_to_tensor import Preprocess
@@ -35,7 +34,7 @@ def plan_of(graph: Graph, high: tuple[str, ...] = (), floats: tuple[str, ...] = 
             x.name: LayerPlan(
                 layer=x.name, op=x.op, precision=told.get(x.name, "int8"), because="asked"
             )
-            for x in layers(graph)
+            for x in graph.layers
         },
         tensors={},
     )

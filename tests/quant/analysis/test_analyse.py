@@ -16,7 +16,6 @@ from quant.analysis.layer_table import measured_layers
 from quant.choose.planner import choose
 from quant.common.errors import InputError
 from quant.compare.error_sums import ErrorSums
-from quant.graph.layers import layers
 from quant.graph.prepared_graph import Graph, named_values, weight_of
 from quant.graph.session import open_simulation
 from quant.plan.tensor_plans import Plan
@@ -59,7 +58,7 @@ def test_weight_and_activation_error_are_those_of_graphs_with_one_of_them_quanti
     found = analysed(graph, plan).layers
     target = TARGETS["onnxruntime"]
     checked = 0
-    for layer in layers(graph):
+    for layer in graph.layers:
         weight = weight_of(layer.node)
         if weight is None or any(len(v.uses()) > 1 for v in layer.data):
             continue
@@ -109,7 +108,7 @@ def test_the_noise_of_each_channel_is_that_of_its_numbers() -> None:
     """By hand, over images and positions, in float64."""
     graph, plan = chosen(conv_relu_net())
     found = analysed(graph, plan).layers["conv2"]
-    layer = next(x for x in layers(graph) if x.name == "conv2")
+    layer = next(x for x in graph.layers if x.name == "conv2")
     want = tensor(graph.model, str(layer.output.name), X).astype(np.float64)
     names = {str(v.name) for v in layer.node.inputs if v is not None}
     model = quantize_graph(graph, plan, TARGETS["onnxruntime"], only=frozenset(names))

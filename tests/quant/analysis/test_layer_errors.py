@@ -9,7 +9,7 @@ from quant.analysis.cumulative import cumulative
 from quant.analysis.isolated import isolated_errors
 from quant.analysis.layer_table import measured_layers
 from quant.calibration import Batch
-from quant.graph.layers import Layer
+from quant.graph.layer import Layer
 from quant.graph.prepared_graph import Graph, weight_of
 from quant.graph.session import open_session, open_simulation
 from quant.plan.tensor_plans import Plan

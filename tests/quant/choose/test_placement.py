@@ -5,7 +5,6 @@ import onnx
 import pytest
 
 from quant.choose.placement import place
-from quant.graph.layers import layers
 from quant.plan.recipe import NOTHING, Recipe, Rule
 from quant.plan.tensor_plans import Plan
 from quant.target.table import TARGETS
@@ -285,7 +284,7 @@ def test_every_layer_has_a_plan_and_every_grid_one_group() -> None:
             placed = place(graph, TARGETS[target], NOTHING, graph.activations)
             members = [name for group in placed.groups for name in group]
 
-            assert list(placed.layers) == [x.name for x in layers(graph)]
+            assert list(placed.layers) == [x.name for x in graph.layers]
             assert sorted(members) == sorted(placed.readers) == sorted(placed.because)
 
 

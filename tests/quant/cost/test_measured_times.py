@@ -11,7 +11,6 @@ from quant.cost.layer_costs import CostTable
 from quant.cost.measured_table import with_measured
 from quant.cost.measured_times import Latency, LayerNames, read_latency
 from quant.cost.roofline import roofline
-from quant.graph.layers import layers
 from quant.graph.prepared_graph import Graph
 from quant.target.device import Device
 from quant.target.table import TARGETS
@@ -41,7 +40,7 @@ def read(
 ) -> Latency:
     path = folder / "times.csv"
     path.write_bytes(text.encode())
-    chosen = {x.name: precision for x in layers(graph)} if precision else None
+    chosen = {x.name: precision for x in graph.layers} if precision else None
     return read_latency(path, LayerNames(graph), table, chosen, batch)
 
 

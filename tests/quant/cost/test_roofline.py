@@ -6,7 +6,6 @@ import pytest
 
 from quant.cost.roofline import rate, roofline
 from quant.formats.precision import Precision
-from quant.graph.layers import layers
 from quant.graph.prepared_graph import Graph
 from quant.target.device import Device
 from quant.target.table import TARGETS
@@ -172,7 +171,7 @@ def test_every_layer_has_a_cost_at_every_precision(name: str, build: object) -> 
     found = roofline(graph, target, target.devices[0])
     wanted = {
         (x.name, p)
-        for x in layers(graph)
+        for x in graph.layers
         for p in (*target.simulated_formats, *target.float_precisions)
     }
 

@@ -3,17 +3,18 @@
 import numpy as np
 import pytest
 
-from quant.graph.layers import Layer, layers, macs, source_of, weight_axis
+from quant.graph.layer import Layer
+from quant.graph.layers import macs, source_of, weight_axis
 from tests.chosen import prepared
 from tests.models import depthwise_net, gemm_net, model, residual_net, weights
 
 
 def named(text: str, **shapes: tuple[int, ...]) -> dict[str, Layer]:
-    return {x.name: x for x in layers(prepared(model(text, weights(0, **shapes))))}
+    return {x.name: x for x in prepared(model(text, weights(0, **shapes))).layers}
 
 
 def test_a_relu_or_clip_belongs_to_the_layer_before_it() -> None:
-    found = layers(prepared(depthwise_net()))
+    found = prepared(depthwise_net()).layers
 
     assert [(x.name, str(x.output.name), x.activation is not None) for x in found] == [
         ("expand", "b", True),
@@ -26,7 +27,7 @@ def test_a_relu_or_clip_belongs_to_the_layer_before_it() -> None:
 
 
 def test_an_add_absorbs_too() -> None:
-    found = {x.name: str(x.output.name) for x in layers(prepared(residual_net()))}
+    found = {x.name: str(x.output.name) for x in prepared(residual_net()).layers}
 
     assert found["add"] == "h"
     assert "relu3" not in found
@@ -67,7 +68,7 @@ def test_a_clip_bound_is_not_the_clipped_number() -> None:
         "{ [conv] c = Conv(x, w)  m = ReduceMax<keepdims=0>(c)  y = Clip(k, m) }",
         weights(0, w=(2, 3, 1, 1), k=(1,)),
     )
-    found = {x.name: x.activation for x in layers(prepared(proto))}
+    found = {x.name: x.activation for x in prepared(proto).layers}
 
     assert not any(found.values())
 
@@ -119,11 +120,11 @@ def _one(value: str, call: str, shape: tuple[int, ...]) -> Layer:
     text = f"g ({value}) => (float y) {{ [n] y = {call} }}"
     proto = model(text, {"w": rng.normal(size=shape).astype(np.float32)})
     proto.graph.output[0].type.tensor_type.ClearField("shape")
-    return next(x for x in layers(prepared(proto)) if x.name == "n")
+    return next(x for x in prepared(proto).layers if x.name == "n")
 
 
 def test_an_operator_without_weight_costs_nothing() -> None:
-    found = {x.name: x for x in layers(prepared(residual_net()))}
+    found = {x.name: x for x in prepared(residual_net()).layers}
 
     assert macs(found["add"]) == macs(found["pool"]) == 0
 

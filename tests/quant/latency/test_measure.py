@@ -16,7 +16,6 @@ from quant.common.errors import UnsupportedError
 from quant.cost.layer_costs import conversions
 from quant.cost.work import sized
 from quant.formats.precision import Precision
-from quant.graph.layers import layers
 from quant.graph.session import open_session
 from quant.latency.cost_of_kernels import cost_table
 from quant.latency.kernel_layers import SpentTime, mapped_share, placed, with_lost_kernels
@@ -49,7 +48,7 @@ def test_nearly_all_of_the_time_belongs_to_a_layer_or_a_conversion(net: Net, run
     graph = prepared(net())
     feeds = inputs(graph, samples=1)
     found = measure_cost(graph, profiled(graph), TARGETS[runtime], feeds, rounds=3)
-    told = {x.name: Precision.FLOAT32 for x in layers(graph)}
+    told = {x.name: Precision.FLOAT32 for x in graph.layers}
 
     assert min(found.mapped.values()) >= 0.95
     assert {p for _, p in found.table.layers} == {"float32", "int8"}
@@ -128,7 +127,7 @@ def test_what_changes_the_form_of_numbers_is_told_from_what_computes() -> None:
 def test_the_table_is_what_the_kernels_took() -> None:
     """Times by hand: 2 us a conversion and 3 ns a byte come out as they went in."""
     graph = sized(prepared(conv_relu_net()), {"input": (1, 3, 16, 16)})
-    names = [x.name for x in layers(graph)]
+    names = [x.name for x in graph.layers]
     counts = {"input": 768, "b": 2048}
     byte, each = 3e-6, 2e-3
     precisions = {
@@ -163,9 +162,7 @@ def test_the_table_is_what_the_kernels_took() -> None:
 def test_forms_without_a_change_of_precision_belong_to_layers() -> None:
     """A layout that the float network needs is a part of running it in float."""
     graph = sized(prepared(conv_relu_net()), {"input": (1, 3, 16, 16)})
-    precisions = {
-        p: {x.name: Precision.FLOAT32 for x in layers(graph)} for p in ("float32", "int8")
-    }
+    precisions = {p: {x.name: Precision.FLOAT32 for x in graph.layers} for p in ("float32", "int8")}
     rows = [
         kernel("ReorderInput", "a", 0.5, "reorder_token", "input0i"),
         kernel("Conv", "layer0i_1", 3.0),
@@ -189,7 +186,7 @@ def test_a_convolution_that_lost_its_name_is_found_above_what_it_swallowed() -> 
         [last] y = Add(d, c)
     }"""
     graph = prepared(model(text, {**weights(0, w=(4, 4, 3, 3)), "two": np.float32([2.0])}))
-    index = {x.name: i for i, x in enumerate(layers(graph))}
+    index = {x.name: i for i, x in enumerate(graph.layers)}
     rows = [
         KernelTime(
             op="Convolution",
@@ -206,9 +203,7 @@ def test_a_convolution_that_lost_its_name_is_found_above_what_it_swallowed() -> 
 
 def test_a_batch_is_shared_out_among_its_samples() -> None:
     graph = sized(prepared(conv_relu_net()), {"input": (4, 3, 16, 16)})
-    precisions = {
-        p: {x.name: p for x in layers(graph)} for p in (Precision.FLOAT32, Precision.INT8)
-    }
+    precisions = {p: {x.name: p for x in graph.layers} for p in (Precision.FLOAT32, Precision.INT8)}
     times = {p: [kernel("Conv", "layer0i_1", 8.0)] for p in precisions}
     table = cost_table(graph, "onnxruntime", "by hand", times, precisions)
 
@@ -220,7 +215,9 @@ def test_a_batch_is_shared_out_among_its_samples() -> None:
 def test_a_plan_keeps_the_layers_that_it_was_asked_to_keep() -> None:
     graph = prepared(residual_net())
     plan = plan_with(graph, profiled(graph), TARGETS["openvino"], ["conv1", "fc"])
-    floats = [n for n in ("stem", "conv1", "conv2", "fc") if plan.layers[n].precision == "float32"]
+    floats = [
+        n for n in ("stem", "conv1", "conv2", "fc") if plan.layers[n].precision is Precision.FLOAT32
+    ]
 
     assert floats == ["conv1", "fc"]
 

@@ -4,7 +4,6 @@ import onnx
 import pytest
 
 from quant.choose.precisions import precisions
-from quant.graph.layers import layers
 from quant.graph.prepared_graph import Graph
 from quant.plan.recipe import NOTHING
 from quant.plan.tensor_plans import Plan
@@ -16,7 +15,7 @@ from tests.models import concat_net, depthwise_net, model, residual_net, weights
 
 def grouped(proto: onnx.ModelProto, target: str) -> list[set[str]]:
     graph = prepared(proto)
-    plans = precisions(layers(graph), TARGETS[target], NOTHING, frozenset(graph.activations))
+    plans = precisions(graph.layers, TARGETS[target], NOTHING, frozenset(graph.activations))
     return [set(group.layers) for group in groups_of(graph, plans)]
 
 
@@ -46,8 +45,8 @@ def test_a_chip_without_an_integer_concat_has_a_group_for_each_convolution() -> 
 
 def test_what_adds_up_in_a_residual_block_moves_together() -> None:
     graph = prepared(residual_net())
-    (adds,) = [x for x in layers(graph) if x.op == "Add"]
-    made = {str(v.name): x.name for x in layers(graph) for v in x.outputs}
+    (adds,) = [x for x in graph.layers if x.op == "Add"]
+    made = {str(v.name): x.name for x in graph.layers for v in x.outputs}
     feeding = {made[str(v.name)] for v in adds.data if str(v.name) in made}
     found = next(g for g in grouped(residual_net(), "onnxruntime") if adds.name in g)
 

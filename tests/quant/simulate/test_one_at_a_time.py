@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from scipy.special import rel_entr, softmax
 
 from quant.common.errors import InputError
-from quant.graph.layers import layers
 from quant.graph.prepared_graph import Graph
 from quant.graph.session import open_session, open_simulation
 from quant.plan.recipe import Recipe, Rule
@@ -79,7 +78,7 @@ def test_a_turn_of_everything_is_the_whole_simulation(net: object, target: str) 
     """Every layer and every tensor switched at once, at each of two precisions."""
     graph, some = plans(net, target)
     _, tensors = grouped(graph, some, target)
-    every = tuple(x for x in layers(graph) if some[0].layers[x.name].quantized)
+    every = tuple(x for x in graph.layers if some[0].layers[x.name].quantized)
     names = tuple(n for t in tensors for n in t.tensors)
     made = models(graph, some, target)
     turns = [QuantizedSet(layers=every, version=v, tensors=names) for v in (0, 1)]
@@ -98,7 +97,7 @@ def test_a_group_turn_of_each_version_quantizes_its_weights_and_its_own_inputs(
     graph, some = plans(net, target)
     groups, tensors = grouped(graph, some, target)
     apart = {n for t in tensors for n in t.tensors}
-    known = {x.name: x for x in layers(graph)}
+    known = {x.name: x for x in graph.layers}
     turns = [
         QuantizedSet(layers=tuple(known[n] for n in g.layers), version=v)
         for v in (0, 1)
@@ -125,7 +124,7 @@ def test_two_versions_with_other_numbers_under_one_name_stay_apart() -> None:
     graph, (plan, _) = plans(conv_relu_net, "tensorrt")
     name = next(n for n, p in plan.layers.items() if p.op == "Conv")
     shifted = replace(plan, bias_shifts={name: np.full(8, 3.0, np.float32)})
-    layer = next(x for x in layers(graph) if x.name == name)
+    layer = next(x for x in graph.layers if x.name == name)
     made = models(graph, [plan, shifted], "tensorrt")
     table = OneAtATime(
         graph,
@@ -151,7 +150,7 @@ def probed(graph: Graph, some: list[Plan], target: str, name: str = "nmse") -> G
 def test_nmse_and_divergence_are_those_of_float64_by_hand() -> None:
     graph, some = plans(conv_relu_net, "tensorrt")
     groups, _ = grouped(graph, some, "tensorrt")
-    known = {x.name: x for x in layers(graph)}
+    known = {x.name: x for x in graph.layers}
     found = sensitivity_of(probed(graph, some, "tensorrt"))
     kl = sensitivity_of(probed(graph, some, "tensorrt", "kl"), name="kl")
     want = plain(graph).astype(np.float64)

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from quant.common.errors import InputError
 from quant.formats.number_format import INT8, Params
-from quant.graph.layers import layers
 from quant.graph.prepared_graph import Graph
 from quant.graph.session import open_session
 from quant.plan.tensor_plans import Plan, TensorPlan
@@ -454,7 +453,7 @@ def test_a_branch_of_an_if_sees_the_grid_too() -> None:
     built = quantize_graph(graph, plan, TRT)
     made = run(built, feeds)[0]
 
-    assert next(x for x in layers(graph) if x.name == "conv").activation is None
+    assert next(x for x in graph.layers if x.name == "conv").activation is None
     assert np.array_equal(made, np.abs(fake(run(without_if(graph), {"x": x})[0], r)))
 
 
