@@ -1,4 +1,4 @@
-"""NNIE's devices: the peaks that are public; nobody published what their memory moves."""
+"""NNIE's devices: the published peak rates; no memory bandwidth is published."""
 
 __all__ = ["DEVICES"]
 
@@ -14,7 +14,7 @@ TWO = "two NNIE cores at 840 MHz together: mahxn0/Yolov5-Hisi3559a-Train, README
 
 
 def _device(name: str, tops: float, source: str, fits: tuple[str, ...] = ()) -> Device:
-    """Return a chip of so many 8-bit operations a second, in units of 10**12."""
+    """Return a chip with `tops` * 10**12 8-bit operations per second."""
     return Device(
         name=name.lower(),
         title=name,
@@ -31,4 +31,4 @@ DEVICES = (
     _device("Hi3559AV100", 4.0, TWO, ("1.1",)),
     _device("Hi3516CV500", 0.5, "inferred: OpenIPC/camerasrnd, compat.md"),
 )
-"""The first is the default. Of the Hi3519AV100 there is no public figure."""
+"""The first device is the default. No figure of the Hi3519AV100 is public."""

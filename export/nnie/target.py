@@ -40,13 +40,13 @@ def _check_export(path: Path, deployment: "Deployment") -> list[Finding]:
 
 def _on_the_host(graph: "Graph", deployment: "Deployment") -> Collection[str]:
     """Return the nodes that the host's CPU computes, behind NNIE or in between."""
-    from quant.export.nnie.graph.split import divide
+    from quant.export.nnie.graph.split import split_graph
     from quant.target.deployment import sample_shapes
 
     sizes = {name: shape for name, shape in sample_shapes(graph, deployment).items() if all(shape)}
-    split = divide(graph, sizes, fallback=True)
-    kept = {str(node.name) for node in split.head.nodes} - split.custom
-    return [str(node.name) for node in graph.nodes if str(node.name) not in kept]
+    split = split_graph(graph, sizes, fallback=True)
+    on_chip = {str(node.name) for node in split.head.nodes} - split.custom
+    return [str(node.name) for node in graph.nodes if str(node.name) not in on_chip]
 
 
 NNIE = Target(

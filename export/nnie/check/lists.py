@@ -1,4 +1,4 @@
-"""Rule 28: the calibration samples that a configuration names."""
+"""Check the calibration samples that a configuration lists: rule 28."""
 
 __all__ = ["check_lists"]
 
@@ -13,45 +13,45 @@ from PIL import Image
 from quant.common.errors import few
 from quant.export.caffe.network.shapes import Shape
 from quant.export.nnie.check.rules import finding
-from quant.export.nnie.files.feeds import FEWEST
-from quant.export.nnie.files.mapper_cfg import Cfg, is_file, named_file, why
-from quant.export.nnie.graph.mapper_net import Net
+from quant.export.nnie.files.feeds import MIN_SAMPLES
+from quant.export.nnie.files.mapper_cfg import Cfg, is_file, reason_of, resolved_file
+from quant.export.nnie.graph.mapper_net import MapperNet
 from quant.target.finding import Finding, Severity
 
 _SUFFIXES = ".bmp .dib .jpeg .jpg .jpe .jp2 .png .webp .pbm .pgm .ppm .sr .ras .tiff .tif"
 SUFFIXES = frozenset(_SUFFIXES.split())
-"""Kinds of pictures the mapper reads: HiSVP development guide, table 3-6."""
+"""Kinds of pictures that the mapper reads: HiSVP development guide, table 3-6."""
 
-TOO_FEW = 10
+MIN_SAMPLES_EVER = 10
 
 
-def check_lists(cfg: Cfg, folder: Path, net: Net) -> list[Finding]:
-    """Return what breaks rule 28; relative names are sought in `folder`, the cfg's."""
-    kinds, lists = ([x.value for x in cfg.every(key)] for key in ("image_type", "image_list"))
-    shapes = [one.shape for one in net.inputs]
-    found: list[Finding] = []
+def check_lists(cfg: Cfg, folder: Path, net: MapperNet) -> list[Finding]:
+    """Return the findings of rule 28; relative names are searched in `folder`, that of the cfg."""
+    kinds, lists = ([x.value for x in cfg.lines_of(key)] for key in ("image_type", "image_list"))
+    shapes = [network_input.shape for network_input in net.inputs]
+    findings: list[Finding] = []
     for kind, listed, shape in zip(kinds, lists, shapes, strict=False):
-        found += _list(folder, kind, listed, shape)
-    return found
+        findings += _list(folder, kind, listed, shape)
+    return findings
 
 
 def _list(folder: Path, kind: str, listed: str, shape: Shape | None) -> Iterator[Finding]:
     where = f"image_list '{listed}'"
-    path = named_file(folder, listed)
+    path = resolved_file(folder, listed)
     try:
         rows = [r for r in path.read_text(encoding="utf-8").splitlines() if r.strip()]
     except (OSError, ValueError) as error:
-        saw, mend = f"a file that cannot be read ({why(error)})", "Mend the path or the file."
+        saw, mend = f"a file that cannot be read ({reason_of(error)})", "Mend the path or the file."
         yield finding(28, "error", where, saw, "a readable list", mend)
         return
     if kind == "0":
         yield from _tensors(where, rows, shape)
     else:
         yield from _pictures(where, path.parent, folder, rows, shape)
-    if len(rows) < FEWEST:
+    if len(rows) < MIN_SAMPLES:
         severity: Severity = "warning" if rows else "error"
-        short = " at the very least" if len(rows) < TOO_FEW else ""
-        wanted = f"{TOO_FEW if short else FEWEST}{short}, of typical scenes"
+        short = " at the very least" if len(rows) < MIN_SAMPLES_EVER else ""
+        wanted = f"{MIN_SAMPLES_EVER if short else MIN_SAMPLES}{short}, of typical scenes"
         mend = "Calibrate on more samples."
         yield finding(28, severity, where, f"{len(rows)} samples", wanted, mend)
 
@@ -80,17 +80,17 @@ def _finite(text: str) -> bool:
 def _pictures(
     where: str, beside: Path, folder: Path, rows: list[str], shape: Shape | None
 ) -> Iterator[Finding]:
-    """Find what is wrong with each listed picture; one finding for all of a kind."""
-    wrong: dict[tuple[str, str], list[str]] = {}
+    """Yield the problems of the listed pictures, one finding for each kind of problem."""
+    problems: dict[tuple[str, str], list[str]] = {}
     for row in (r.strip() for r in rows):
-        path = named_file(folder, row)
-        path = path if is_file(path) else named_file(beside, row)
-        for said in _picture(path, row, shape):
-            wrong.setdefault(said, []).append(row)
-    for (saw, wanted), names in wrong.items():
-        told = f"{len(names)} of {len(rows)} {saw}: {few(names, 3)}"
+        path = resolved_file(folder, row)
+        path = path if is_file(path) else resolved_file(beside, row)
+        for problem in _picture(path, row, shape):
+            problems.setdefault(problem, []).append(row)
+    for (saw, wanted), names in problems.items():
+        summary = f"{len(names)} of {len(rows)} {saw}: {few(names, 3)}"
         mend = "Write the calibration pictures anew, at the network's size."
-        yield finding(28, "error", where, told, wanted, mend)
+        yield finding(28, "error", where, summary, wanted, mend)
 
 
 def _picture(path: Path, row: str, shape: Shape | None) -> Iterator[tuple[str, str]]:

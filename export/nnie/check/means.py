@@ -1,4 +1,4 @@
-"""Rule 26: the mean file fits the normalization, and the normalization the image type."""
+"""Check that mean file, normalization and image type agree: rule 26."""
 
 __all__ = ["check_means"]
 
@@ -10,27 +10,27 @@ from quant.common.errors import InputError
 from quant.export.caffe.network.files import parse_blob
 from quant.export.caffe.network.shapes import Shape
 from quant.export.nnie.check.rules import finding
-from quant.export.nnie.files.mapper_cfg import Cfg, named_file, why
-from quant.export.nnie.graph.mapper_net import Net
+from quant.export.nnie.files.mapper_cfg import Cfg, reason_of, resolved_file
+from quant.export.nnie.graph.mapper_net import MapperNet
 from quant.target.finding import Finding
 
 
-def check_means(cfg: Cfg, place: str, folder: Path, net: Net) -> list[Finding]:
-    """Return what breaks rule 26; relative names are sought in `folder`, the cfg's."""
+def check_means(cfg: Cfg, place: str, folder: Path, net: MapperNet) -> list[Finding]:
+    """Return the findings of rule 26; relative names are searched in `folder`, that of the cfg."""
     keys = ("image_type", "norm_type", "mean_file")
-    columns = [[line.value for line in cfg.every(key)] for key in keys]
-    shapes = [one.shape for one in net.inputs]
-    found: list[Finding] = []
+    columns = [[line.value for line in cfg.lines_of(key)] for key in keys]
+    shapes = [network_input.shape for network_input in net.inputs]
+    findings: list[Finding] = []
     for kind, norm, mean, shape in zip(*columns, shapes, strict=False):
         if kind == "0" and norm != "0":
             saw, mend = f"norm_type {norm} with image_type 0", "Set [norm_type] 0."
-            found.append(finding(26, "error", place, saw, "0: tensors go in as they are", mend))
-        found += _mean(place, folder, norm, mean, shape)
-    return found
+            findings.append(finding(26, "error", place, saw, "0: tensors go in as they are", mend))
+        findings += _mean(place, folder, norm, mean, shape)
+    return findings
 
 
 def _mean(place: str, folder: Path, norm: str, mean: str, shape: Shape | None) -> Iterator[Finding]:
-    path = named_file(folder, mean)
+    path = resolved_file(folder, mean)
     channels = shape[1] if shape is not None and len(shape) > 1 else None
     if norm in ("0", "3"):
         if mean != "null":
@@ -54,11 +54,11 @@ def _mean(place: str, folder: Path, norm: str, mean: str, shape: Shape | None) -
 
 
 def _numbers_of(path: Path, channels: int | None) -> str:
-    """Return what is wrong with a text of means, "" for nothing."""
+    """Return the problem of a text of means, or ""."""
     try:
         rows = path.read_text(encoding="utf-8").split("\n")
     except (OSError, ValueError) as error:
-        return f"a file that cannot be read ({why(error)})"
+        return f"a file that cannot be read ({reason_of(error)})"
     numbers = [row.strip() for row in rows if row.strip()]
     for row in numbers:
         try:
@@ -75,10 +75,10 @@ def _numbers_of(path: Path, channels: int | None) -> str:
 def _mean_image(path: Path, mean: str, wanted: str, shape: Shape | None) -> Iterator[Finding]:
     where, mend = f"mean_file '{mean}'", "Write the mean image anew."
     try:
-        found = parse_blob(path.read_bytes(), mean).shape
+        dims = parse_blob(path.read_bytes(), mean).shape
     except (OSError, InputError) as error:
-        yield finding(26, "error", where, f"no mean image ({why(error)})", wanted, mend)
+        yield finding(26, "error", where, f"no mean image ({reason_of(error)})", wanted, mend)
         return
-    bare = found[-3:]
+    bare = dims[-3:]
     if shape is not None and bare != shape[1:]:
         yield finding(26, "error", where, f"a mean of {list(bare)}", wanted, mend)

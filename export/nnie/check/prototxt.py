@@ -1,6 +1,6 @@
-"""Read a prototxt that somebody else may have written, and say all that NNIE's dialect lacks."""
+"""Read a prototxt of any exporter, and list the fields that NNIE's dialect lacks."""
 
-__all__ = ["Foreign", "Unknown", "read_prototxt"]
+__all__ = ["ParsedPrototxt", "UnknownField", "read_prototxt"]
 
 import re
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from google.protobuf import text_format
 
 from quant.export.caffe.network.messages import message
 
-MOST = 100
-"""Unknown fields after which reading stops: the file is of another kind."""
+MAX_UNKNOWN = 100
+"""Number of unknown fields at which reading stops, because the file is of another kind."""
 
 NO_FIELD = re.compile(r'Message type "caffe\.(\w+)" has no field named "([^"]+)"')
 QUOTED = r'"(?:[^"\\\n]|\\.)*"|' + r"'(?:[^'\\\n]|\\.)*'"
@@ -20,8 +20,8 @@ OPENING, CLOSING = "{<[", "}>]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unknown:
-    """A field that the dialect lacks: of which message, its name, and the line, from 1."""
+class UnknownField:
+    """A field that the dialect lacks: its message, its name, and its line, from 1."""
 
     message: str
     field: str
@@ -29,59 +29,59 @@ class Unknown:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Foreign:
-    """What could be read.
+class ParsedPrototxt:
+    """The result of reading a prototxt.
 
     Attributes:
         net: The NetParameter without the unknown fields; None where the text is broken.
-        unknown: In the order of the text.
-        broken: Why reading stopped, and the line; None where it did not.
+        unknown: The unknown fields in the order of the text.
+        broken: The line at which reading stopped, and the reason; None where it did not stop.
     """
 
     net: Any
-    unknown: tuple[Unknown, ...] = ()
+    unknown: tuple[UnknownField, ...] = ()
     broken: tuple[int, str] | None = None
 
 
-def read_prototxt(text: str) -> Foreign:
-    """Return the network that a prototxt says; it never raises."""
-    unknown: list[Unknown] = []
+def read_prototxt(text: str) -> ParsedPrototxt:
+    """Return the network of a prototxt; it never raises."""
+    unknown: list[UnknownField] = []
     while True:
         try:
             net = text_format.Parse(text, message("NetParameter"))
         except text_format.ParseError as error:
-            said = str(error).split(" : ", 1)[-1].rstrip(".")
+            reason = str(error).split(" : ", 1)[-1].rstrip(".")
             line, column = error.GetLine() or 1, error.GetColumn() or 1
-            found = NO_FIELD.search(said)
+            match = NO_FIELD.search(reason)
             start = _offset(text, line, column)
-            if found is None or len(unknown) == MOST or not text.startswith(found[2], start):
-                return Foreign(net=None, unknown=tuple(unknown), broken=(line, said))
-            unknown.append(Unknown(message=found[1], field=found[2], line=line))
-            text = _without(text, start, start + len(found[2]))
+            if match is None or len(unknown) == MAX_UNKNOWN or not text.startswith(match[2], start):
+                return ParsedPrototxt(net=None, unknown=tuple(unknown), broken=(line, reason))
+            unknown.append(UnknownField(message=match[1], field=match[2], line=line))
+            text = _blanked(text, start, start + len(match[2]))
         except (ValueError, RecursionError) as error:
-            return Foreign(net=None, unknown=tuple(unknown), broken=(1, str(error)))
+            return ParsedPrototxt(net=None, unknown=tuple(unknown), broken=(1, str(error)))
         else:
-            return Foreign(net=net, unknown=tuple(unknown))
+            return ParsedPrototxt(net=net, unknown=tuple(unknown))
 
 
 def _offset(text: str, line: int, column: int) -> int:
-    """Return where a line and a column, both from 1, are in the text."""
+    """Return the offset of a line and a column, both from 1, in the text."""
     start = 0
     for _ in range(line - 1):
         start = text.index("\n", start) + 1
     return start + column - 1
 
 
-def _without(text: str, start: int, behind: int) -> str:
-    """Blank out a field, its name and value; line breaks stay, so that places stay."""
+def _blanked(text: str, start: int, behind: int) -> str:
+    """Return the text with a field's name and value as spaces; line breaks and offsets stay."""
     depth, end = 0, behind
     for token in TOKEN.finditer(text, behind):
-        said = token[0]
-        if said == ":" or said.startswith("#"):
+        text_token = token[0]
+        if text_token == ":" or text_token.startswith("#"):
             continue
-        if said in CLOSING and depth == 0:  # of the message around a field without a value
+        if text_token in CLOSING and depth == 0:  # of the message around a field without a value
             break
-        depth += (said in OPENING) - (said in CLOSING)
+        depth += (text_token in OPENING) - (text_token in CLOSING)
         end = token.end()
         if depth == 0:
             break

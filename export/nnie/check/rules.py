@@ -38,7 +38,7 @@ SUMMARIES = (
 )
 
 RULES: dict[str, str] = {f"nnie-{i}": summary for i, summary in enumerate(SUMMARIES, 1)}
-"""Every rule and what it wants. None was tested against the mapper itself."""
+"""Rule to its requirement. No rule was tested with the mapper itself."""
 
 
 def finding(

@@ -1,4 +1,4 @@
-"""Will NNIE's mapper take this? Of an export, whoever made it, and of a model before there is one."""
+"""Run the rules of NNIE's mapper on an export, whoever made it."""
 
 __all__ = ["RULES", "check_export", "check_model"]
 
@@ -20,66 +20,68 @@ from quant.export.nnie.check.prototxt import read_prototxt
 from quant.export.nnie.check.rules import RULES, finding
 from quant.export.nnie.check.speed import check_speed, convolving_layers
 from quant.export.nnie.check.weights import check_weights
-from quant.export.nnie.files.mapper_cfg import Cfg, is_file, named_file, read_cfg
-from quant.export.nnie.files.record import RECORD, Row, read_record
-from quant.export.nnie.graph.mapper_net import Net, net_of
+from quant.export.nnie.files.mapper_cfg import Cfg, is_file, read_cfg, resolved_file
+from quant.export.nnie.files.record import RECORD, LayerRow, read_record
+from quant.export.nnie.graph.mapper_net import MapperNet, net_of
 from quant.target.deployment import Deployment
 from quant.target.finding import Finding
 
 
 def check_export(path: Path, deployment: Deployment) -> list[Finding]:
-    """Return what of the 30 rules an export breaks; nothing was tried on the mapper itself.
+    """Return the findings of the 30 rules on an export; the mapper itself was never run.
 
     Args:
         path: A folder with .cfg files, a .cfg, or a lone .prototxt, with its .caffemodel beside it.
-        deployment: Where it will run.
+        deployment: The chip that the export is for.
 
     Raises:
         InputError: There is no such file, or the folder has neither a .cfg nor a .prototxt.
     """
-    found: list[Finding] = []
-    seen: dict[Path, Net | None] = {}
+    findings: list[Finding] = []
+    networks: dict[Path, MapperNet | None] = {}
     for file in _files(path):
         if file.suffix == ".cfg":
-            found += _configuration(file, seen)
+            findings += _configuration(file, networks)
         else:
-            found += _network(file, file.with_suffix(".caffemodel"), seen, "")
-    return list(dict.fromkeys(found))  # two configurations share their lists
+            findings += _network(file, file.with_suffix(".caffemodel"), networks, "")
+    return list(dict.fromkeys(findings))  # two configurations share their lists
 
 
 def _files(path: Path) -> list[Path]:
-    """Return the configurations, or for want of any the prototxts."""
+    """Return the configurations, or the prototxts where there is none."""
     if path.is_file() and path.suffix in (".cfg", ".prototxt"):
         return [path]
     for suffix in (".cfg", ".prototxt") if path.is_dir() else ():
-        if found := sorted(p for p in path.iterdir() if p.suffix == suffix and p.is_file()):
-            return found
-    seen = "a folder without either" if path.is_dir() else "none of these"
+        if files := sorted(p for p in path.iterdir() if p.suffix == suffix and p.is_file()):
+            return files
+    saw = "a folder without either" if path.is_dir() else "none of these"
     raise InputError(
-        f"{path}: NNIE's export is a .cfg or a .prototxt, or a folder with one, saw {seen}. "
+        f"{path}: NNIE's export is a .cfg or a .prototxt, or a folder with one, saw {saw}. "
         "Give what quant export wrote."
     )
 
 
-def _configuration(file: Path, seen: dict[Path, Net | None]) -> list[Finding]:
+def _configuration(file: Path, networks: dict[Path, MapperNet | None]) -> list[Finding]:
     cfg = read_cfg(_text(file))
-    found = check_cfg(cfg, file.name)
-    paths = [named_file(file.parent, cfg.get(key)) for key in ("prototxt_file", "caffemodel_file")]
+    findings = check_cfg(cfg, file.name)
+    paths = [
+        resolved_file(file.parent, cfg.get(key)) for key in ("prototxt_file", "caffemodel_file")
+    ]
     for key, path in zip(("prototxt_file", "caffemodel_file"), paths, strict=True):
         if cfg.get(key) and not is_file(path):
             saw, mend = f"[{key}] '{cfg.get(key)}', which is no file", "Mend the path."
-            found.append(finding(25, "error", file.name, saw, "a file that exists", mend))
+            findings.append(finding(25, "error", file.name, saw, "a file that exists", mend))
     if not cfg.get("prototxt_file") or not is_file(paths[0]):
-        return found
+        return findings
     mode = cfg.get("compile_mode", "0")
-    found += _network(paths[0], paths[1] if cfg.get("caffemodel_file") else None, seen, mode)
-    net = seen[paths[0]]
+    findings += _network(paths[0], paths[1] if cfg.get("caffemodel_file") else None, networks, mode)
+    net = networks[paths[0]]
     if net is not None:
-        found += _together(cfg, file, net, mode)
-    return found
+        findings += _together(cfg, file, net, mode)
+    return findings
 
 
-def _together(cfg: Cfg, file: Path, net: Net, mode: str) -> list[Finding]:
+def _together(cfg: Cfg, file: Path, net: MapperNet, mode: str) -> list[Finding]:
     return [
         *check_inputs(cfg, file.name, net),
         *check_net_type(cfg, file.name, net),
@@ -90,20 +92,20 @@ def _together(cfg: Cfg, file: Path, net: Net, mode: str) -> list[Finding]:
 
 
 def _network(
-    file: Path, weights: Path | None, seen: dict[Path, Net | None], mode: str
+    file: Path, weights: Path | None, networks: dict[Path, MapperNet | None], mode: str
 ) -> list[Finding]:
-    """Check a prototxt, once, and its caffemodel; the network is left in `seen`."""
-    if file in seen:
+    """Check a prototxt, once, and its caffemodel; the network is stored in `networks`."""
+    if file in networks:
         return []
-    read = read_prototxt(_text(file))
-    found = check_text(file.name, read)
-    seen[file] = None if read.net is None else net_of(read.net)
-    net = seen[file]
+    prototxt = read_prototxt(_text(file))
+    findings = check_text(file.name, prototxt)
+    networks[file] = None if prototxt.net is None else net_of(prototxt.net)
+    net = networks[file]
     if net is None:
-        return found
+        return findings
     record = _record(file.parent / RECORD)
     nodes = {row.layer: row.node for row in record.values() if row.node}
-    found += [
+    findings += [
         *check_form(file.name, net),
         *check_pools(net, record),
         *check_sizes(net),
@@ -112,14 +114,14 @@ def _network(
         *_weights(net, weights),
         *check_speed(file.name, convolving_layers(net), mode == "1", nodes),
     ]
-    return found
+    return findings
 
 
-def _record(path: Path) -> Mapping[str, Row]:
+def _record(path: Path) -> Mapping[str, LayerRow]:
     return read_record(_text(path)) if path.is_file() else {}
 
 
-def _weights(net: Net, path: Path | None) -> list[Finding]:
+def _weights(net: MapperNet, path: Path | None) -> list[Finding]:
     if path is None or not is_file(path):
         return []
     try:
@@ -135,5 +137,5 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
-        said = error.strerror or str(error)
-        raise InputError(f"{path}: cannot be read: {said}. Mend its permissions.") from error
+        reason = error.strerror or str(error)
+        raise InputError(f"{path}: cannot be read: {reason}. Mend its permissions.") from error

@@ -1,6 +1,6 @@
-"""What stands in the mapper's configuration of one export."""
+"""The values of the mapper's configuration for one export."""
 
-__all__ = ["means", "settings"]
+__all__ = ["cfg_pairs", "mean_files"]
 
 from collections.abc import Sequence
 
@@ -9,19 +9,19 @@ from quant.export.nnie.files.feeds import Feed
 MEAN = "mean.txt"
 
 
-def settings(
+def cfg_pairs(
     name: str, compile_mode: int, feeds: Sequence[Feed], lists: Sequence[str], *, simulation: bool
 ) -> list[tuple[str, str]]:
-    """Return `[key] value` in the order of the mapper's own samples.
+    """Return (key, value) pairs in the order of the mapper's own samples.
 
     Args:
         name: Stem of the files, ASCII.
         compile_mode: 0: 8 bit; 1: 16 bit; 2: 16 bit in the layers that end in `_hp`.
-        feeds: In the order of the prototxt's inputs, a group of keys each.
+        feeds: The inputs in the order of the prototxt; each has a group of keys.
         lists: The list file of each feed.
-        simulation: For the functional simulator on a PC, else for the chip.
+        simulation: The configuration is for the functional simulator on a PC, else for the chip.
 
-    `gfpq_param_file` is left out: its contents are not public.
+    `gfpq_param_file` is left out, because its contents are not public.
     """
     pictures = [feed for feed in feeds if feed.picture]
     scale = pictures[0].norm.data_scale if pictures else 1.0
@@ -39,21 +39,21 @@ def settings(
         ("data_scale", repr(scale)),
         ("internal_stride", "16"),
     ]
-    for feed, place in zip(feeds, lists, strict=True):
-        moved = feed.norm.norm_type in (2, 5)
+    for feed, list_file in zip(feeds, lists, strict=True):
+        subtracts = feed.norm.norm_type in (2, 5)
         pairs += [
-            ("image_list", f"./{place}"),
+            ("image_list", f"./{list_file}"),
             ("image_type", "1" if feed.picture else "0"),
             ("norm_type", str(feed.norm.norm_type)),
-            ("mean_file", f"./{MEAN}" if moved else "null"),
+            ("mean_file", f"./{MEAN}" if subtracts else "null"),
         ]
     return pairs
 
 
-def means(feeds: Sequence[Feed]) -> dict[str, str]:
-    """Return the mean file by name, a number a line; {} where nothing is subtracted.
+def mean_files(feeds: Sequence[Feed]) -> dict[str, str]:
+    """Return the text of the mean file by name, a number per line; {} where nothing is subtracted.
 
-    One is enough for every picture: a model has one preprocessing.
+    One file serves every picture input, because a model has one preprocessing.
     """
-    moved = [feed for feed in feeds if feed.norm.norm_type in (2, 5)]
-    return {MEAN: "".join(f"{m!r}\n" for m in moved[0].means)} if moved else {}
+    subtracting = [feed for feed in feeds if feed.norm.norm_type in (2, 5)]
+    return {MEAN: "".join(f"{m!r}\n" for m in subtracting[0].means)} if subtracting else {}

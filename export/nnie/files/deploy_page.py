@@ -1,54 +1,54 @@
-"""DEPLOY.md of an NNIE export: what an engineer types, and what is only inferred."""
+"""DEPLOY.md of an NNIE export: its files, the steps, and what is only inferred."""
 
 __all__ = ["deploy_text"]
 
-from quant.export.nnie.files.deploy_facts import Story, code, listed
+from quant.export.nnie.files.deploy_facts import DeployFacts, code, listed
 from quant.export.nnie.files.deploy_steps import steps_text
-from quant.export.nnie.files.feeds import FEWEST, MOST
+from quant.export.nnie.files.feeds import MAX_SAMPLES, MIN_SAMPLES
 from quant.export.nnie.graph.precision import MODES
 from quant.target.deployment import Deployment
 
 
-def deploy_text(story: Story, deployment: Deployment) -> str:
-    """Return the page; names of the model stand in code spans, whatever they hold."""
+def deploy_text(facts: DeployFacts, deployment: Deployment) -> str:
+    """Return the page; names of the model are code spans, so that they are no markup."""
     parts = [
-        f"# Deploying {code(story.title)} on NNIE",
-        _files(story),
-        steps_text(story, deployment),
-        _preprocessing(story, deployment),
-        _precision(story),
-        _verified(story),
+        f"# Deploying {code(facts.title)} on NNIE",
+        _files(facts),
+        steps_text(facts, deployment),
+        _preprocessing(facts, deployment),
+        _precision(facts),
+        _verified(facts),
         INFERRED,
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _files(story: Story) -> str:
-    rows = [f"| `{name}` | {what} |" for name, what in story.files]
-    if any(feed.picture for feed in story.feeds):
+def _files(facts: DeployFacts) -> str:
+    rows = [f"| `{name}` | {description} |" for name, description in facts.files]
+    if any(feed.picture for feed in facts.feeds):
         rows.append("| `images` | the pictures, lossless |")
     return "\n".join(["## Files", "", "| file | what it is |", "|---|---|", *rows])
 
 
-def _preprocessing(story: Story, deployment: Deployment) -> str:
+def _preprocessing(facts: DeployFacts, deployment: Deployment) -> str:
     lines = ["## Preprocessing", ""]
-    picture = next((feed for feed in story.feeds if feed.picture), None)
+    picture = next((feed for feed in facts.feeds if feed.picture), None)
     if picture is None or deployment.preprocess is None:
         lines.append(
-            "None in the `.wk`: the tensors go in as the model takes them (image_type 0), for they "
-            "are not made of 8-bit pixels."
+            "None in the `.wk`: the inputs are float tensors (image_type 0), as the model takes them, "
+            "because they are not made of 8-bit pixels."
         )
         return "\n".join(lines)
-    told, norm = deployment.preprocess.describe(), picture.norm
-    rows, columns = picture.shape[:2] if told["layout"] == "NHWC" else picture.shape[1:]
+    steps, norm = deployment.preprocess.describe(), picture.norm
+    rows, columns = picture.shape[:2] if steps["layout"] == "NHWC" else picture.shape[1:]
     lines += [
         (
-            f"- On the host, to {columns}x{rows} (width x height): {_resize(told)}, "
-            f"{told['interpolation']}."
+            f"- On the host, to {columns}x{rows} (width x height): {_resize(steps)}, "
+            f"{steps['interpolation']}."
         ),
         (
-            f"- The model takes {told['channels']}, (pixel - mean) / std, mean {told['mean']}, std "
-            f"{told['std']}."
+            f"- The model takes {steps['channels']}, (pixel - mean) / std, mean {steps['mean']}, std "
+            f"{steps['std']}."
         ),
         (
             f"- In the `.wk`: norm_type {norm.norm_type}, mean {list(picture.means)} in the order of "
@@ -56,72 +56,76 @@ def _preprocessing(story: Story, deployment: Deployment) -> str:
         ),
     ]
     if picture.swapped:
-        lines.append("- In the first layer's weights: RGB turned to BGR.")
+        lines.append(
+            "- In the first layer's weights: the channels in reverse order, because the board feeds BGR."
+        )
     if norm.factors is not None:
         factors = ", ".join(f"{x:.9g}" for x in norm.factors)
         lines.append(
-            f"- In the first layer's weights: channels times {factors} ({told['channels']}), for "
-            "the mapper has one data_scale for all."
+            f"- In the first layer's weights: channels times {factors} ({steps['channels']}), "
+            "because the mapper has one data_scale for all channels."
         )
-    return "\n".join([*lines, *_samples(story)])
+    return "\n".join([*lines, *_samples_line(facts)])
 
 
-def _resize(told: dict[str, object]) -> str:
-    """Say how a picture gets its size, with the numbers that matter for that rule."""
-    if told["resize"] == "letterbox":
-        return f"letterbox, bars of {told['pad']}"
-    side = f", shorter side {told['short_side']}" if told["short_side"] else ""
-    return f"{told['resize']}{side}, crop {told['crop']}"
+def _resize(steps: dict[str, object]) -> str:
+    """Return how a picture gets its size, with the numbers of that resize rule."""
+    if steps["resize"] == "letterbox":
+        return f"letterbox, bars of {steps['pad']}"
+    side = f", shorter side {steps['short_side']}" if steps["short_side"] else ""
+    return f"{steps['resize']}{side}, crop {steps['crop']}"
 
 
-def _samples(story: Story) -> list[str]:
-    count = len(story.keys)
-    short = f"; {FEWEST} to {MOST} are asked for" if count < FEWEST else ""
+def _samples_line(facts: DeployFacts) -> list[str]:
+    count = len(facts.keys)
+    short = f"; the guide asks for {MIN_SAMPLES} to {MAX_SAMPLES}" if count < MIN_SAMPLES else ""
     return [f"- The mapper calibrates on {count} samples of the network's size{short}."]
 
 
-def _precision(story: Story) -> str:
-    chosen = story.precision
+def _precision(facts: DeployFacts) -> str:
+    precision = facts.precision
     lines = [
         "## Precision",
         "",
-        f"- compile_mode {chosen.compile_mode}: {MODES[chosen.compile_mode]}.",
+        f"- compile_mode {precision.compile_mode}: {MODES[precision.compile_mode]}.",
     ]
-    if chosen.high:
-        lines.append(f"- In 16 bit: {listed(sorted(chosen.high))}.")
-    if chosen.raised:
-        lines.append(f"- Planned in float, which NNIE lacks, so 16 bit: {listed(chosen.raised)}.")
-    away = [*story.custom, *story.tail]
-    if away:
-        lines.append(f"- In float on the CPU: {listed(away, len(away))}.")
+    if precision.high:
+        lines.append(f"- In 16 bit: {listed(sorted(precision.high))}.")
+    if precision.raised:
+        lines.append(
+            f"- In 16 bit, because they are float in the plan and NNIE has no floats: {listed(precision.raised)}."
+        )
+    on_host = [*facts.custom, *facts.tail]
+    if on_host:
+        lines.append(f"- In float on the CPU: {listed(on_host, len(on_host))}.")
     return "\n".join(lines)
 
 
-def _verified(story: Story) -> str:
+def _verified(facts: DeployFacts) -> str:
     lines = ["## Verified", ""]
-    if any(feed.picture for feed in story.feeds):
+    if any(feed.picture for feed in facts.feeds):
         lines.append(
-            "- Every picture, normalized again, gave the tensor that the calibration saw, to a "
-            "thousandth of a pixel's step."
+            "- Every picture, normalized again, gave the calibration tensor, to a thousandth of a "
+            "pixel's step."
         )
     lines += [
         (
-            "- Test networks of this exporter, run by OpenCV's Caffe reader from the picture on, give "
-            "the answers of ONNX Runtime. This network was not run there."
+            "- OpenCV's Caffe reader, from the picture on, gives the outputs of ONNX Runtime on the "
+            "exporter's test networks. It did not run this network."
         ),
-        "- `quant check` holds the folder against 30 rules that public sources tell of the mapper.",
+        "- `quant check` checks the folder against 30 rules, which come from public sources.",
     ]
     return "\n".join(lines)
 
 
 INFERRED = """## Inferred
 
-- Nothing of this was tried on a mapper or a board.
-- Confirmed by public sources: the keys of the configuration, the marks `_hp` and `_report`, the
-  grid of the numbers, outputs of int32 = value * 4096.
-- Inferred: where a layer rounds and how it sums, so that `simulated.onnx` is exact for each number
-  and a model for each layer; that the lines of `mean.txt` follow the network's channels; that
-  tensors go in as value * 4096.
-- Sources differ on what `RGB_order` means for pictures; with BGR both readings are the same.
-- `gfpq_param_file` is not written, for its contents are not public: the mapper finds its ranges
+- Neither a mapper nor a board ran this export.
+- Confirmed by public sources: the keys of the configuration, the suffixes `_hp` and `_report`, the
+  number grid, and that outputs are int32 = value * 4096.
+- Inferred: where a layer rounds and how it sums, so that `simulated.onnx` rounds each number exactly
+  but only approximates a layer; that the lines of `mean.txt` are in the order of the network's
+  channels; that input tensors are value * 4096.
+- Sources differ on the meaning of `RGB_order` for pictures; with BGR both readings agree.
+- `gfpq_param_file` is not written, because its contents are not public: the mapper finds the ranges
   itself, from the listed samples."""

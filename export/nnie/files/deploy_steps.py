@@ -1,10 +1,10 @@
-"""The steps of DEPLOY.md: from the folder to a network that answers on the board."""
+"""The steps of DEPLOY.md, from the folder to a network that runs on the board."""
 
 __all__ = ["steps_text"]
 
 import shlex
 
-from quant.export.nnie.files.deploy_facts import Story, code, dims, listed
+from quant.export.nnie.files.deploy_facts import DeployFacts, code, dims, listed
 from quant.export.nnie.version import CHIPS, MAPPERS, NNIE_VERSION
 from quant.target.deployment import Deployment
 
@@ -18,24 +18,25 @@ def blob_as_float(raw: bytes, shape: tuple[int, ...], stride: int) -> np.ndarray
 ```'''
 
 
-def steps_text(story: Story, deployment: Deployment) -> str:
-    """Return the section; every command runs in the folder itself."""
+def steps_text(facts: DeployFacts, deployment: Deployment) -> str:
+    """Return the section of steps; every command runs in the folder of the export."""
     steps = [
-        _map(story, deployment),
-        _feed(story),
-        _read(story),
-        *([_between(story)] if story.custom else []),
-        *([_behind(story)] if story.tail else []),
-        _compare(story),
+        _mapper_step(facts, deployment),
+        _input_step(facts),
+        _output_step(facts),
+        *([_custom_step(facts)] if facts.custom else []),
+        *([_tail_step(facts)] if facts.tail else []),
+        _compare_step(facts),
     ]
     return "\n\n".join(["## Steps", *(f"{i}. {text}" for i, text in enumerate(steps, 1))])
 
 
-def _map(story: Story, deployment: Deployment) -> str:
-    version, name = NNIE_VERSION.of(deployment.versions), shlex.quote(story.name)
+def _mapper_step(facts: DeployFacts, deployment: Deployment) -> str:
+    version, name = NNIE_VERSION.of(deployment.versions), shlex.quote(facts.name)
     mapper = MAPPERS[version]
-    return f"""Take the mapper for NNIE {version} ({CHIPS[version]}) from the SDK that is on the board: a `.wk` of
-another version does not load. Run it in this folder, for all paths are relative to it.
+    return f"""Take the mapper for NNIE {version} ({CHIPS[version]}) from the same SDK version as
+on the board: a `.wk` of another version does not load. Run it in this folder, because all paths are
+relative to it.
 
 ```sh
 {mapper} {name}_sim.cfg  # makes {name}_sim.wk, for the functional simulator on a PC
@@ -43,9 +44,9 @@ another version does not load. Run it in this folder, for all paths are relative
 ```"""
 
 
-def _feed(story: Story) -> str:
-    lines = ["Feed the board what the mapper was calibrated on."]
-    for feed, (name, shape) in zip(story.feeds, story.inputs, strict=True):
+def _input_step(facts: DeployFacts) -> str:
+    lines = ["Feed the board in the form of the calibration samples."]
+    for feed, (name, shape) in zip(facts.feeds, facts.inputs, strict=True):
         if not feed.picture:
             kind = "S32, value * 4096"
         else:
@@ -54,33 +55,35 @@ def _feed(story: Story) -> str:
     return "\n".join(lines)
 
 
-def _read(story: Story) -> str:
+def _output_step(facts: DeployFacts) -> str:
     lines = ["Read the outputs: int32 = value * 4096, and a stride (`u32Stride`) from row to row."]
-    for tensor, blob, shape, own in story.outputs:
+    for tensor, blob, shape, own in facts.outputs:
         as_tensor = f", the tensor's {dims(own)} in the same order" if own != shape else ""
         lines.append(f"- {code(tensor)}: blob `{blob}`, {dims(shape)}{as_tensor}.")
-    if story.unread:
-        lines.append(f"- Nobody needs {listed(story.unread)}, which the board gives as well.")
+    if facts.unread:
+        lines.append(
+            f"- Ignore {listed(facts.unread)}: the board returns them, and the model has no such output."
+        )
     return "\n".join([*lines, "", READER])
 
 
-def _between(story: Story) -> str:
-    return f"""NNIE stops in front of each Custom layer and gives out what it reads. Compute the node of that
-name on the CPU (in the run's `prepared.onnx`, one folder up, or the model's own ONNX file), and hand
-the result to the next segment:
-{listed(story.custom, len(story.custom))}."""
+def _custom_step(facts: DeployFacts) -> str:
+    return f"""NNIE stops before each Custom layer and returns the tensors that it reads. Compute the
+node of that name on the CPU (it is in the run's `prepared.onnx`, one folder up, and in the model's own
+ONNX file), and give the result to the next segment:
+{listed(facts.custom, len(facts.custom))}."""
 
 
-def _behind(story: Story) -> str:
-    """Give the tail its tensors, by name and in their own shapes."""
-    made = {tensor for tensor, _, _, _ in story.outputs}
+def _tail_step(facts: DeployFacts) -> str:
+    """Return the step that runs the tail, with its inputs by name and in their own shapes."""
+    given = {tensor for tensor, _, _, _ in facts.outputs}
     rows = [
         f"    {tensor!a}: ...,  # {dims(own)}"
-        f"{'' if tensor in made else ', an input of the model, preprocessed'}"
-        for tensor, own in story.tail_inputs
+        f"{'' if tensor in given else ', an input of the model, preprocessed'}"
+        for tensor, own in facts.tail_inputs
     ]
-    told = "\n".join(rows)
-    return f"""Run `tail.onnx` on the CPU for what NNIE does not compute: {listed(story.tail)}.
+    listed_rows = "\n".join(rows)
+    return f"""Run `tail.onnx` on the CPU for the nodes that NNIE does not compute: {listed(facts.tail)}.
 It takes outputs of step 3 by their names, as float32 in these shapes.
 
 ```python
@@ -88,15 +91,15 @@ import numpy as np
 import onnxruntime
 
 tensors = {{
-{told}
+{listed_rows}
 }}
 session = onnxruntime.InferenceSession("tail.onnx")
 answers = session.run(None, {{name: np.float32(x) for name, x in tensors.items()}})
 ```"""
 
 
-def _compare(story: Story) -> str:
-    return f"""Compare. The mapper keeps the dumps of the last listed sample only, {code(story.keys[-1])}, in
-`mapper_quant/`: `<layer>_output<id>_C_H_W_quant.linear.hex`, one int32 a line, value * 4096.
-`tensors.csv` says which tensor of `simulated.onnx` a layer is. Find the first layer whose cosine
-to it is below 0.99. Where dumps are missing, set `[log_level] 3`."""
+def _compare_step(facts: DeployFacts) -> str:
+    return f"""Compare. The mapper keeps the dumps of the last listed sample only, {code(facts.keys[-1])},
+in `mapper_quant/`: `<layer>_output<id>_C_H_W_quant.linear.hex`, one int32 per line, value * 4096.
+`tensors.csv` names the tensor of `simulated.onnx` for each layer. Find the first
+layer whose cosine similarity to it is below 0.99. Where dumps are missing, set `[log_level] 3`."""

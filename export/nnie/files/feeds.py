@@ -1,17 +1,17 @@
-"""What goes into each input of the network on the mapper's side: pictures, or tensors as they are."""
+"""How each input of the network is fed to the mapper: as pictures, or as tensors."""
 
 __all__ = [
-    "FEWEST",
-    "LARGEST",
-    "MOST",
-    "PLAIN",
-    "SMALLEST",
+    "MAX_SAMPLES",
+    "MAX_SIDE",
+    "MIN_SAMPLES",
+    "MIN_SIDE",
+    "NO_NORM",
     "Feed",
     "Norm",
     "choose_feeds",
     "choose_norm",
     "pixels_of",
-    "recovered",
+    "recover_pixels",
 ]
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,26 +22,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quant.common.errors import InputError
-from quant.export.nnie.files.mapper_cfg import SMALLEST_SCALE
+from quant.export.nnie.files.mapper_cfg import SCALE_ABOVE
 from quant.graph.prepared_graph import Graph
 from quant.target.deployment import Deployment
 
 TOLERANCE = 1e-3
-"""Of a pixel's step: float32 arithmetic errs by 1e-5 of one, a value between pixels by far more."""
+"""Largest error in steps of a pixel; float32 errs by 1e-5, values between pixels by far more."""
 
 
-def recovered(
+def recover_pixels(
     tensor: NDArray[Any], mean: Sequence[float], std: Sequence[float]
 ) -> NDArray[np.uint8] | None:
-    """Return the pixels that `(pixel - mean) / std` was made from, or None if there are none.
+    """Return the pixels from which `(pixel - mean) / std` was computed, or None if there are none.
 
     pixel = round(tensor * std + mean), accepted only where normalizing it again gives the tensor
     back: no value differs by more than a thousandth of a pixel's step.
 
     Args:
         tensor: float32 `[C, H, W]`.
-        mean: In 0..255 units, a number a channel, in the tensor's order.
-        std: As `mean`, greater than 0.
+        mean: One number per channel, in 0..255 units, in the tensor's order.
+        std: One number per channel, greater than 0, like `mean`.
 
     Returns:
         uint8 `[C, H, W]`; None also where a value is not finite or not in 0..255.
@@ -50,24 +50,24 @@ def recovered(
     if tensor.ndim != 3 or len(tensor) != len(mean) or not np.all(np.isfinite(tensor)):
         return None
     middle, spread = np.reshape(mean, shape), np.reshape(std, shape)
-    near = np.rint(tensor.astype(np.float64) * spread + middle)
-    if near.size == 0 or near.min() < 0 or near.max() > 255:
+    pixels = np.rint(tensor.astype(np.float64) * spread + middle)
+    if pixels.size == 0 or pixels.min() < 0 or pixels.max() > 255:
         return None
-    again = ((near - middle) / spread).astype(np.float32)
-    off = np.abs(again.astype(np.float64) - tensor) * spread
-    return near.astype(np.uint8) if off.max() <= TOLERANCE else None
+    normalized = ((pixels - middle) / spread).astype(np.float32)
+    error = np.abs(normalized.astype(np.float64) - tensor) * spread
+    return pixels.astype(np.uint8) if error.max() <= TOLERANCE else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Norm:
-    """`(x - mean) * data_scale` of the mapper, and what is left over for the first layer.
+    """`(x - mean) * data_scale` of the mapper, and the factors that remain for the first layer.
 
     Attributes:
         norm_type: 0: x; 2: x - mean; 3: x * data_scale; 5: (x - mean) * data_scale.
-        mean: A number a channel, in the order of the model's tensor.
+        mean: One number per channel, in the order of the model's tensor.
         data_scale: One number for all channels, above 1/4096; 1.0 for norm_type 0 and 2.
-        factors: float64 `[C]`, by which the tensor is what the mapper makes, in the order of the
-            model's tensor: tensor[c] = factors[c] * (x[c] - mean[c]) * data_scale. None: all 1.
+        factors: float64 `[C]`, in the order of the model's tensor, with
+            tensor[c] = factors[c] * (x[c] - mean[c]) * data_scale. None: all are 1.
     """
 
     norm_type: int
@@ -76,20 +76,20 @@ class Norm:
     factors: NDArray[np.float64] | None = None
 
 
-PLAIN = Norm(norm_type=0)
-"""For what is no image: the tensor goes in as it is."""
+NO_NORM = Norm(norm_type=0)
+"""The normalization of an input that is no image: none."""
 
 
 def choose_norm(mean: Sequence[float], std: Sequence[float]) -> Norm:
     """Return how `(x - mean) / std` is split between the mapper and the first layer.
 
-    `data_scale` is one number: std that differ by channel leave the quotient of each to the first
-    layer's weights, from the middle std, as does a scale of 1/4096 or less. The mean always stays
-    in the mean file: in the bias it would change the border that padding with zeros makes.
+    `data_scale` is one number: where the std differ by channel, it comes from the middle std, and
+    the quotients go into the first layer's weights; so does a scale of 1/4096 or less. The mean always
+    stays in the mean file: in the bias it would change the border that zero padding makes.
 
     Args:
-        mean: In 0..255 units, a number a channel.
-        std: As `mean`, greater than 0.
+        mean: One number per channel, in 0..255 units.
+        std: One number per channel, greater than 0, like `mean`.
 
     >>> choose_norm([127.5], [128.0])
     Norm(norm_type=5, mean=(127.5,), data_scale=0.0078125, factors=None)
@@ -99,18 +99,18 @@ def choose_norm(mean: Sequence[float], std: Sequence[float]) -> Norm:
     middle = float(np.sort(spread)[len(spread) // 2])
     scale = 1.0 / middle
     factors: NDArray[Any] | None = None if np.all(spread == middle) else middle / spread
-    if scale <= SMALLEST_SCALE:
+    if scale <= SCALE_ABOVE:
         scale, factors = 1.0, 1.0 / spread
-    moved, scaled = any(shift), scale != 1.0
-    norm_type = {(0, 0): 0, (1, 0): 2, (0, 1): 3, (1, 1): 5}[int(moved), int(scaled)]
+    subtracts, scaled = any(shift), scale != 1.0
+    norm_type = {(0, 0): 0, (1, 0): 2, (0, 1): 3, (1, 1): 5}[int(subtracts), int(scaled)]
     return Norm(norm_type=norm_type, mean=shift, data_scale=scale, factors=factors)
 
 
-FEWEST, MOST = 20, 50
-"""Calibration pictures that the HiSVP development guide asks for."""
+MIN_SAMPLES, MAX_SAMPLES = 20, 50
+"""Number of calibration samples that the HiSVP development guide asks for."""
 
 
-SMALLEST, LARGEST = 8, 4096
+MIN_SIDE, MAX_SIDE = 8, 4096
 """Rows and columns of an image input: HiSVP_API, section on blobs."""
 
 
@@ -119,10 +119,10 @@ class Feed:
     """One input of the network.
 
     Attributes:
-        input: Name in the graph.
-        shape: Of one sample of the model, without batch axis: (3, 224, 224).
-        picture: Fed as 8-bit pictures; else as float tensors.
-        norm: What the mapper does to a pixel.
+        input: Its name in the graph.
+        shape: Shape of one sample of the model, without batch axis: (3, 224, 224).
+        picture: The input is fed as 8-bit pictures; else as float tensors.
+        norm: How the mapper normalizes a pixel.
         swapped: The network sees the channels in the reverse order of the model's tensor.
     """
 
@@ -134,7 +134,7 @@ class Feed:
 
     @property
     def means(self) -> tuple[float, ...]:
-        """The lines of the mean file: a number a channel, in the order the network sees."""
+        """The lines of the mean file: one number per channel, in the order of the Caffe network."""
         return self.norm.mean[::-1] if self.swapped else self.norm.mean
 
 
@@ -142,22 +142,22 @@ def choose_feeds(graph: Graph, deployment: Deployment) -> list[Feed]:
     """Return how each input is fed, in the order of the graph.
 
     An input takes pictures when the preprocessing makes tensors of 1 or 3 channels, 8 to 4096 rows
-    and columns, and every calibration tensor is one of 8-bit pixels. A model trained on RGB
-    is fed BGR, and its first layer turned round: the two readings of `RGB_order` that are told
+    and columns, and every calibration tensor is one of 8-bit pixels. A model trained on RGB is fed
+    BGR, and the channels of its first layer are reversed: the two published readings of `RGB_order`
     agree only on BGR.
 
     Raises:
         InputError: There are no samples, or they differ in shape.
     """
-    shapes, pictures = _look(graph, deployment)
-    told = deployment.pixels
+    shapes, pictures = _shapes_and_pictures(graph, deployment)
+    pixels = deployment.pixels
     rgb = deployment.preprocess is not None and deployment.preprocess.channels == "RGB"
     feeds = []
     for value in graph.inputs:
         name = str(value.name)
-        norm = PLAIN
-        if name in pictures and told is not None:
-            norm = choose_norm(told[0].tolist(), told[1].tolist())
+        norm = NO_NORM
+        if name in pictures and pixels is not None:
+            norm = choose_norm(pixels[0].tolist(), pixels[1].tolist())
         feeds.append(
             Feed(
                 input=name,
@@ -170,15 +170,19 @@ def choose_feeds(graph: Graph, deployment: Deployment) -> list[Feed]:
     return feeds
 
 
-def _some(deployment: Deployment, count: int) -> Iterator[tuple[str, Mapping[str, NDArray[Any]]]]:
+def _samples(
+    deployment: Deployment, count: int
+) -> Iterator[tuple[str, Mapping[str, NDArray[Any]]]]:
     return deployment.samples(count) if deployment.samples is not None else iter(())
 
 
-def _look(graph: Graph, deployment: Deployment) -> tuple[dict[str, tuple[int, ...]], set[str]]:
-    """Return the shape of every input, and which of them are pictures, over all samples."""
-    told, shapes = deployment.pixels, dict[str, tuple[int, ...]]()
-    pictures = {str(v.name) for v in graph.inputs} if told is not None else set[str]()
-    for key, feeds in _some(deployment, MOST):
+def _shapes_and_pictures(
+    graph: Graph, deployment: Deployment
+) -> tuple[dict[str, tuple[int, ...]], set[str]]:
+    """Return the shape of every input, and the inputs whose samples are all pictures."""
+    pixels, shapes = deployment.pixels, dict[str, tuple[int, ...]]()
+    pictures = {str(v.name) for v in graph.inputs} if pixels is not None else set[str]()
+    for key, feeds in _samples(deployment, MAX_SAMPLES):
         for name, array in feeds.items():
             if shapes.setdefault(name, array.shape) != array.shape:
                 raise InputError(
@@ -190,8 +194,8 @@ def _look(graph: Graph, deployment: Deployment) -> tuple[dict[str, tuple[int, ..
                 pictures.discard(name)
     if not shapes:
         raise InputError(
-            f"{graph.source or graph.name}: the mapper calibrates on {FEWEST} to {MOST} samples of its own, saw "
-            "none. Give --data."
+            f"{graph.source or graph.name}: the mapper calibrates on {MIN_SAMPLES} to {MAX_SAMPLES} "
+            "samples of its own, saw none. Give --data."
         )
     return shapes, pictures
 
@@ -201,15 +205,15 @@ def pixels_of(array: NDArray[Any], deployment: Deployment) -> NDArray[np.uint8] 
 
     Args:
         array: float32, `[C, H, W]` or, with layout NHWC, `[H, W, C]`.
-        deployment: Its preprocessing made the tensor.
+        deployment: Holds the preprocessing that made the tensor.
     """
-    told, preprocess = deployment.pixels, deployment.preprocess
-    if told is None or preprocess is None or array.ndim != 3:
+    pixels, preprocess = deployment.pixels, deployment.preprocess
+    if pixels is None or preprocess is None or array.ndim != 3:
         return None
     planes = array.transpose(2, 0, 1) if preprocess.layout == "NHWC" else array
-    if not all(SMALLEST <= d <= LARGEST for d in planes.shape[1:]):
+    if not all(MIN_SIDE <= d <= MAX_SIDE for d in planes.shape[1:]):
         return None
-    return recovered(planes, told[0].tolist(), told[1].tolist())
+    return recover_pixels(planes, pixels[0].tolist(), pixels[1].tolist())
 
 
 def _dims(shape: tuple[int, ...]) -> str:

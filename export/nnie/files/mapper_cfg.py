@@ -1,16 +1,16 @@
-"""The mapper's configuration: lines of `[key] value`, written and read."""
+"""Write and read the mapper's configuration: lines of `[key] value`."""
 
 __all__ = [
     "CHOICES",
-    "MOST_NAME",
-    "SMALLEST_SCALE",
+    "MAX_NAME",
+    "SCALE_ABOVE",
     "Cfg",
     "Line",
     "cfg_text",
     "is_file",
-    "named_file",
     "read_cfg",
-    "why",
+    "reason_of",
+    "resolved_file",
 ]
 
 import re
@@ -30,15 +30,15 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "log_level": ("0", "1", "2", "3"),
     "is_check_prototxt": ("0", "1"),
 }
-"""Keys with a few legal values: HiSVP development guide, section 3.5.2, table 3-6."""
+"""Keys that have a fixed set of values: HiSVP development guide, section 3.5.2, table 3-6."""
 
 
-SMALLEST_SCALE = 1 / 4096
-"""`data_scale` must be above it: the same table."""
+SCALE_ABOVE = 1 / 4096
+"""`data_scale` must be above this number: the same table."""
 
 
-MOST_NAME = 119
-"""Characters of `instruction_name`: the same table wants fewer than 120."""
+MAX_NAME = 119
+"""Largest number of characters of `instruction_name`: the same table requires fewer than 120."""
 
 
 LINE = re.compile(r"\s*\[([^\]]*)\]\s*(.*?)\s*")
@@ -46,12 +46,12 @@ LINE = re.compile(r"\s*\[([^\]]*)\]\s*(.*?)\s*")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One key and what stands behind it.
+    """One key and its value.
 
     Attributes:
-        key: Without the brackets.
-        value: Without white space around it; "" where nothing stands there.
-        number: Of the line, from 1.
+        key: The key without its brackets.
+        value: The text behind the key, without white space around it.
+        number: Number of the line, from 1.
     """
 
     key: str
@@ -64,48 +64,48 @@ class Cfg:
     """A configuration as it was read.
 
     Attributes:
-        lines: In the order of the file. A key may come again: a group a network input.
-        strays: `(line number, text)` of what is neither `[key] value` nor empty.
+        lines: The keys in the order of the file. A key may come again, once for each network input.
+        unparsed: `(line number, text)` of lines that are neither `[key] value` nor empty.
     """
 
     lines: tuple[Line, ...]
-    strays: tuple[tuple[int, str], ...] = ()
+    unparsed: tuple[tuple[int, str], ...] = ()
 
-    def every(self, key: str) -> list[Line]:
+    def lines_of(self, key: str) -> list[Line]:
         """Return the lines of a key, in order."""
         return [line for line in self.lines if line.key == key]
 
     def get(self, key: str, default: str = "") -> str:
         """Return the first value of a key, `default` where it is missing."""
-        return next((line.value for line in self.every(key)), default)
+        return next((line.value for line in self.lines_of(key)), default)
 
 
 def cfg_text(pairs: Iterable[tuple[str, object]]) -> str:
-    """Return the file: one `[key] value` a line, LF, no comments.
+    """Return the text of the file: one `[key] value` per line, LF, no comments.
 
     Raises:
-        ValueError: A value holds a line break or ends in white space, so that it would read back
-            as something else.
+        ValueError: A value holds a line break or ends in white space, so that it would be read back
+            differently.
     """
-    wanted = [(key, str(value)) for key, value in pairs]
-    text = "".join(f"[{key}] {value}\n" for key, value in wanted)
-    if [(line.key, line.value) for line in read_cfg(text).lines] != wanted:
-        raise ValueError(f"A value of {wanted} would not read back.")
+    lines = [(key, str(value)) for key, value in pairs]
+    text = "".join(f"[{key}] {value}\n" for key, value in lines)
+    if [(line.key, line.value) for line in read_cfg(text).lines] != lines:
+        raise ValueError(f"A value of {lines} would not read back.")
     return text
 
 
 def read_cfg(text: str) -> Cfg:
-    """Return what a configuration says; it never raises, what is odd is in `strays`."""
-    lines, strays = [], []
+    """Return a parsed configuration; it never raises: unreadable lines are in `unparsed`."""
+    lines, unparsed = [], []
     for number, row in enumerate(text.removeprefix("\ufeff").splitlines(), 1):
-        if found := LINE.fullmatch(row):
-            lines.append(Line(key=found[1].strip(), value=found[2], number=number))
+        if match := LINE.fullmatch(row):
+            lines.append(Line(key=match[1].strip(), value=match[2], number=number))
         elif row.strip():
-            strays.append((number, row.strip()))
-    return Cfg(lines=tuple(lines), strays=tuple(strays))
+            unparsed.append((number, row.strip()))
+    return Cfg(lines=tuple(lines), unparsed=tuple(unparsed))
 
 
-def named_file(folder: Path, name: str) -> Path:
+def resolved_file(folder: Path, name: str) -> Path:
     """Return the file that a configuration or a list names; RuyiStudio writes backslashes."""
     path = folder / name
     try:
@@ -115,14 +115,14 @@ def named_file(folder: Path, name: str) -> Path:
 
 
 def is_file(path: Path) -> bool:
-    """Return whether a path, however odd, is a file."""
+    """Return whether a path is a file; False for a path that the system refuses."""
     try:
         return path.is_file()
     except OSError:
         return False
 
 
-def why(error: Exception) -> str:
-    """Return why a file could not be read, without a full stop."""
-    told = error.strerror if isinstance(error, OSError) else str(error)
-    return str(told or type(error).__name__).rstrip(".")
+def reason_of(error: Exception) -> str:
+    """Return the reason why a file could not be read, without a full stop."""
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    return str(reason or type(error).__name__).rstrip(".")

@@ -1,6 +1,6 @@
-"""The record of an export, `tensors.csv`: which Caffe blob is which tensor of the model."""
+"""`tensors.csv`, the record of an export: the tensor of the model for each Caffe layer."""
 
-__all__ = ["RECORD", "Row", "read_record", "record_rows", "record_text"]
+__all__ = ["RECORD", "LayerRow", "read_record", "record_rows", "record_text"]
 
 import csv
 import io
@@ -14,21 +14,21 @@ from quant.export.nnie.graph.mapper_net import net_of
 from quant.graph.prepared_graph import Graph
 
 RECORD = "tensors.csv"
-"""The file's name, beside the prototxt."""
+"""Name of the file beside the prototxt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class LayerRow:
     """One Caffe layer.
 
     Attributes:
-        layer: Its name: layer dumps begin with it.
+        layer: Its name, with which the names of layer dumps begin.
         type: Caffe's type.
         top: Its first top.
-        shape: Of the top, with batch axis; () where it is not known.
-        pads: Of a Pooling, "rows x columns"; the export has seen to what padding counts.
-        tensor: Name of the same numbers in the model; "" for a step in between.
-        node: Name of the node that makes them.
+        shape: Shape of the top, with batch axis; () where it is not known.
+        pads: Padding of a Pooling, "rows x columns", which the export has checked; else "".
+        tensor: Name of the model's tensor with the same numbers; "" for an intermediate layer.
+        node: Name of the node that computes it.
     """
 
     layer: str
@@ -40,45 +40,45 @@ class Row:
     node: str
 
 
-def record_text(rows: Iterable[Row]) -> str:
-    """Return the CSV, LF; a shape is written 1x8x16x16."""
+def record_text(rows: Iterable[LayerRow]) -> str:
+    """Return the CSV with LF line ends; a shape is written 1x8x16x16."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([field.name for field in fields(Row)])
+    writer.writerow([field.name for field in fields(LayerRow)])
     for row in rows:
         writer.writerow((asdict(row) | {"shape": "x".join(map(str, row.shape))}).values())
     return out.getvalue()
 
 
-def read_record(text: str) -> dict[str, Row]:
-    """Return the rows by layer; what is no such record gives none."""
-    found = {}
-    names = [field.name for field in fields(Row)]
+def read_record(text: str) -> dict[str, LayerRow]:
+    """Return the rows by layer; a text that is no record gives {}."""
+    rows = {}
+    names = [field.name for field in fields(LayerRow)]
     try:
         for row in csv.DictReader(io.StringIO(text)):
             values = {name: row[name] or "" for name in names}
             dims = tuple(int(d) for d in values["shape"].split("x") if d)
-            found[values["layer"]] = Row(**{**values, "shape": dims})  # type: ignore[arg-type]
+            rows[values["layer"]] = LayerRow(**{**values, "shape": dims})  # type: ignore[arg-type]
     except (KeyError, TypeError, ValueError, csv.Error):
         return {}
-    return found
+    return rows
 
 
-def record_rows(graph: Graph, caffe: CaffeNet) -> list[Row]:
+def record_rows(graph: Graph, caffe: CaffeNet) -> list[LayerRow]:
     """Return a row for each Caffe layer."""
-    makers = {layer: node for node, layer in caffe.layers.items()}
+    nodes = {name: node for node, name in caffe.layers.items()}
     tensors = {str(node.name): str(node.outputs[0].name) for node in graph.nodes}
     rows = []
-    for site in net_of(parse_prototxt(caffe.prototxt, graph.name)).sites:
-        node = makers.get(site.name, "")
-        pooling = site.type == "Pooling" and not site.layer.pooling_param.global_pooling
-        pads = height_and_width(site.layer.pooling_param, "pad", 0) if pooling else ()
+    for layer in net_of(parse_prototxt(caffe.prototxt, graph.name)).layers:
+        node = nodes.get(layer.name, "")
+        pooling = layer.type == "Pooling" and not layer.proto.pooling_param.global_pooling
+        pads = height_and_width(layer.proto.pooling_param, "pad", 0) if pooling else ()
         rows.append(
-            Row(
-                layer=site.name,
-                type=site.type,
-                top=str(site.layer.top[0]),
-                shape=site.tops[0] or (),
+            LayerRow(
+                layer=layer.name,
+                type=layer.type,
+                top=str(layer.proto.top[0]),
+                shape=layer.tops[0] or (),
                 pads=" x ".join(map(str, pads)),
                 tensor=tensors.get(node, ""),
                 node=node,

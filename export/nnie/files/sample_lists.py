@@ -1,4 +1,4 @@
-"""The calibration samples as the mapper reads them: pictures and their list, or lines of floats."""
+"""Write the calibration samples for the mapper: pictures and their list, or lines of floats."""
 
 __all__ = ["Lists", "write_lists"]
 
@@ -14,18 +14,18 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from quant.common.errors import InputError
-from quant.export.nnie.files.feeds import MOST, Feed, pixels_of
+from quant.export.nnie.files.feeds import MAX_SAMPLES, Feed, pixels_of
 from quant.target.deployment import Deployment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lists:
-    """What was written.
+    """The calibration samples that were written.
 
     Attributes:
         names: The list file of each feed, in their order.
-        pictures: Every picture, relative to the folder.
-        keys: Of the samples, in the order of the lists. The last is the one to compare.
+        pictures: Paths of the pictures, relative to the folder.
+        keys: Keys of the samples, in the order of the lists. The last sample is the one to compare.
     """
 
     names: tuple[str, ...]
@@ -38,15 +38,15 @@ def write_lists(
 ) -> Lists:
     """Write up to 50 samples for every feed; line i of each list belongs to sample i.
 
-    A picture is a PNG of the network's size, pixel for pixel what the calibration saw, in a folder
-    `images`; names are ASCII and numbered. A float tensor is one line of its C * H * W numbers,
-    turned to that order where the input is in `planar`: `[H, W, C]` in the model.
+    A picture is a PNG of the network's size with exactly the pixels of the calibration sample, in a
+    folder `images`; names are ASCII and numbered. A float tensor is one line of C * H * W numbers,
+    also for an input in `planar`, which is `[H, W, C]` in the model.
 
     Raises:
-        InputError: A float tensor holds what is not finite.
+        InputError: A float tensor holds a number that is not finite.
     """
-    marks = [f"_{i}" if len(feeds) > 1 else "" for i in range(1, len(feeds) + 1)]
-    names = [f"{_stem(feed)}{mark}.txt" for feed, mark in zip(feeds, marks, strict=True)]
+    suffixes = [f"_{i}" if len(feeds) > 1 else "" for i in range(1, len(feeds) + 1)]
+    names = [f"{_stem(feed)}{suffix}.txt" for feed, suffix in zip(feeds, suffixes, strict=True)]
     keys: list[str] = []
     pictures: list[str] = []
     with ExitStack() as stack:
@@ -56,17 +56,17 @@ def write_lists(
         ]
         for key, arrays in _samples(deployment):
             keys.append(key)
-            for feed, mark, file in zip(feeds, marks, files, strict=True):
+            for feed, suffix, file in zip(feeds, suffixes, files, strict=True):
                 array = arrays[feed.input]
                 if feed.picture:
-                    place = f"images{mark}/{len(keys):04}.png"
+                    place = f"images{suffix}/{len(keys):04}.png"
                     (folder / place).parent.mkdir(exist_ok=True)
                     _picture(array, deployment).save(folder / place, "PNG", compress_level=6)
                     pictures.append(place)
                     file.write(f"./{place}\n")
                 else:
-                    turned = array.transpose(2, 0, 1) if feed.input in planar else array
-                    file.write(f"{_numbers(turned, key, feed.input)}\n")
+                    ordered = array.transpose(2, 0, 1) if feed.input in planar else array
+                    file.write(f"{_numbers(ordered, key, feed.input)}\n")
     return Lists(names=tuple(names), pictures=tuple(pictures), keys=tuple(keys))
 
 
@@ -75,7 +75,7 @@ def _stem(feed: Feed) -> str:
 
 
 def _samples(deployment: Deployment) -> Any:
-    return deployment.samples(MOST) if deployment.samples is not None else ()
+    return deployment.samples(MAX_SAMPLES) if deployment.samples is not None else ()
 
 
 def _picture(array: NDArray[Any], deployment: Deployment) -> Image.Image:

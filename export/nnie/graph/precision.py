@@ -1,4 +1,4 @@
-"""Which layers NNIE computes in 16 bit, as a plan says, and the mapper's compile_mode for that."""
+"""Translate a plan's precisions to the mapper's compile_mode and its 16-bit layers."""
 
 __all__ = ["MODES", "MapperPrecision", "precision_of"]
 
@@ -21,12 +21,12 @@ HIGH = (Precision.INT16, Precision.FLOAT16)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MapperPrecision:
-    """What the mapper is told.
+    """The precisions that the mapper is given.
 
     Attributes:
         compile_mode: 0, 1 or 2, as in MODES.
         high: The nodes whose layers get the suffix _hp; none for modes 0 and 1.
-        raised: Weighted nodes that the plan leaves float: 16 bit is NNIE's nearest.
+        raised: Weighted nodes that the plan leaves float; they get 16 bit, NNIE's nearest.
     """
 
     compile_mode: int
@@ -37,19 +37,19 @@ class MapperPrecision:
 def precision_of(plan: Plan, nodes: AbstractSet[str]) -> MapperPrecision:
     """Return the plan's precisions in NNIE's terms; only `nodes` are computed there.
 
-    A layer of 16 bit is "int16", or a weighted one that the plan leaves "float32": NNIE has no
-    floats, and would compute it in 8 bit without a word. Other float layers (Softmax, Reshape)
-    have no grid in the plan and take no part in the choice.
+    A layer of 16 bit is "int16" in the plan, or a weighted layer that is "float32" there: NNIE has no
+    floats, and would silently compute it in 8 bit. Other float layers (Softmax, Reshape) have no
+    grid in the plan and do not affect the choice.
     """
-    told = {name: layer for name, layer in plan.layers.items() if name in nodes}
-    high = [name for name, layer in told.items() if layer.precision in HIGH]
-    low = [name for name, layer in told.items() if layer.precision in LOW]
+    layers = {name: layer for name, layer in plan.layers.items() if name in nodes}
+    high = [name for name, layer in layers.items() if layer.precision in HIGH]
+    low = [name for name, layer in layers.items() if layer.precision in LOW]
     raised = tuple(
         name
-        for name, layer in told.items()
+        for name, layer in layers.items()
         if layer.op in WEIGHTED and layer.precision not in LOW + HIGH
     )
     if not low and (high or raised):
         return MapperPrecision(compile_mode=1, high=frozenset(), raised=raised)
-    marked = frozenset([*high, *raised])
-    return MapperPrecision(compile_mode=2 if marked else 0, high=marked, raised=raised)
+    high_nodes = frozenset([*high, *raised])
+    return MapperPrecision(compile_mode=2 if high_nodes else 0, high=high_nodes, raised=raised)

@@ -1,6 +1,6 @@
-"""What of a graph NNIE computes, and what is left to the host."""
+"""Split a graph into the part for NNIE and the part for the host's CPU."""
 
-__all__ = ["Split", "divide", "refused_nodes"]
+__all__ = ["Split", "refused_nodes", "split_graph"]
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from quant.graph.prepared_graph import Graph
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
-    """A graph in two.
+    """The parts of a graph.
 
     Attributes:
-        head: What becomes the Caffe network.
-        custom: Nodes of it that become Custom layers, which the host computes in between.
-        tail: What the host computes behind it; None where there is nothing.
+        head: The graph that becomes the Caffe network.
+        custom: Its nodes that become Custom layers, which the host computes in between.
+        tail: The graph that the host computes behind it, or None.
     """
 
     head: Graph
@@ -27,10 +27,10 @@ class Split:
     tail: ir.Model | None = None
 
 
-def divide(graph: Graph, sizes: Mapping[str, tuple[int, ...]], fallback: bool) -> Split:
-    """Return the graph split in front of what NNIE cannot compute; whole without `fallback`.
+def split_graph(graph: Graph, sizes: Mapping[str, tuple[int, ...]], fallback: bool) -> Split:
+    """Return the graph split before the nodes that NNIE cannot compute; unsplit without `fallback`.
 
-    What cannot be cut off, for layers with weights come behind it, becomes Custom layers.
+    Where layers with weights follow, nothing can be cut off, and the nodes become Custom layers.
     """
     refused = refused_nodes(graph, sizes) if fallback else frozenset[str]()
     if not refused:
@@ -44,5 +44,5 @@ def divide(graph: Graph, sizes: Mapping[str, tuple[int, ...]], fallback: bool) -
 
 def refused_nodes(graph: Graph, sizes: Mapping[str, tuple[int, ...]]) -> frozenset[str]:
     """Return the nodes that have no form in NNIE's Caffe."""
-    found = refusals(graph, sizes)
-    return frozenset(f.layer for f in found if f.severity == "error" and f.layer is not None)
+    findings = refusals(graph, sizes)
+    return frozenset(f.layer for f in findings if f.severity == "error" and f.layer is not None)

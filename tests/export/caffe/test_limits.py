@@ -15,14 +15,14 @@ from quant.export.nnie.check.prototxt import read_prototxt
 from quant.export.nnie.check.weights import check_weights
 from quant.export.nnie.files.feeds import pixels_of
 from quant.export.nnie.files.mapper_cfg import read_cfg
-from quant.export.nnie.graph.mapper_net import Net, net_of
+from quant.export.nnie.graph.mapper_net import MapperNet, net_of
 from quant.export.nnie.graph.precision import precision_of
 from quant.plan.tensor_plans import Plan
 from quant.preprocess.image_to_tensor import Preprocess
 from quant.target.deployment import Deployment
 
 
-def net(layers: str, dims: str = "1 8 64 64", name: str = "x") -> Net:
+def net(layers: str, dims: str = "1 8 64 64", name: str = "x") -> MapperNet:
     shape = " ".join(f"dim: {d}" for d in dims.split())
     text = f'input: "{name}" input_shape {{ {shape} }}\n{layers}'
     read = read_prototxt(text)

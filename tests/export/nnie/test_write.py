@@ -163,11 +163,11 @@ def test_each_input_has_its_list_pictures_or_tensors(tmp_path: Path) -> None:
 
     graph, _, deployment = written(two_inputs(), tmp_path, SIZED, samples=samples)
     cfg = read_cfg((tmp_path / "net.cfg").read_text(encoding="ascii"))
-    assert [line.value for line in cfg.every("image_list")] == [
+    assert [line.value for line in cfg.lines_of("image_list")] == [
         "./image_list_1.txt",
         "./tensor_list_2.txt",
     ]
-    assert [line.value for line in cfg.every("mean_file")] == ["./mean.txt", "null"]
+    assert [line.value for line in cfg.lines_of("mean_file")] == ["./mean.txt", "null"]
     assert errors(check_export(tmp_path, deployment)) == []
 
     _, tensors = list(samples(4))[3]
@@ -553,10 +553,10 @@ def test_the_page_has_the_numbers_of_the_preprocessing(tmp_path: Path) -> None:
             "- In the `.wk`: norm_type 5, mean [3.0, 2.0, 1.0] in the order of the network's channels, "
             "then data_scale 0.2."
         ),
-        "- In the first layer's weights: RGB turned to BGR.",
+        "- In the first layer's weights: the channels in reverse order, because the board feeds BGR.",
         (
-            "- In the first layer's weights: channels times 1.25, 1, 0.625 (RGB), for the mapper has "
-            "one data_scale for all."
+            "- In the first layer's weights: channels times 1.25, 1, 0.625 (RGB), because the mapper "
+            "has one data_scale for all channels."
         ),
         "- The mapper calibrates on 20 samples of the network's size.",
         "",

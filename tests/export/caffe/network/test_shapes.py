@@ -9,7 +9,7 @@ import pytest
 from quant.export.caffe.network.files import blob_of, caffemodel_bytes, parse_prototxt
 from quant.export.caffe.network.messages import message
 from quant.export.caffe.network.shapes import pooled_length, tops_of
-from quant.export.nnie.check.weights import wanted_blobs
+from quant.export.nnie.check.weights import expected_blobs
 from quant.export.nnie.graph.mapper_net import net_of
 
 INPUT = 'layer { name: "x" type: "Input" top: "x" input_param { shape { %s } } }\n'
@@ -48,14 +48,14 @@ def run(text: str, dims: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, .
     rng = np.random.default_rng(0)
     model = message("NetParameter")
     model.CopyFrom(proto)
-    for shape in wanted_blobs(net.sites[0]) or []:
+    for shape in expected_blobs(net.layers[0]) or []:
         model.layer[1].blobs.append(blob_of(rng.uniform(0.5, 1, shape)))
     loaded: Any = cv2.dnn.readNetFromCaffe(
         np.frombuffer(str(proto).encode(), np.uint8),
         np.frombuffer(caffemodel_bytes(model), np.uint8),
     )
     loaded.setInput(rng.normal(size=dims).astype(np.float32), "x")
-    ours = net.sites[0].tops[0]
+    ours = net.layers[0].tops[0]
     assert ours is not None
     return ours, tuple(loaded.forward("y").shape)
 

@@ -8,7 +8,7 @@ import pytest
 
 from quant.export.nnie.check.prototxt import read_prototxt
 from quant.export.nnie.check.run_rules import check_model
-from quant.export.nnie.check.speed import Convolving, convolving_layers, convolving_nodes
+from quant.export.nnie.check.speed import Convolution, convolving_layers, convolving_nodes
 from quant.export.nnie.graph.mapper_net import net_of
 from quant.preprocess.image_to_tensor import Preprocess
 from quant.target.deployment import Deployment
@@ -162,15 +162,15 @@ def test_speed_is_judged_alike_before_and_after() -> None:
         [d] d = Conv<group=6>(y, w2)
     }"""
     graph = prepared(model(onnx_text, weights(0, w1=(6, 4, 3, 3), w2=(6, 1, 1, 1))))
-    first = Convolving(name="c", inputs=8, outputs=6, group=2, width=5, high=False)
+    first = Convolution(name="c", inputs=8, outputs=6, group=2, width=5, high=False)
     second: Any = {"inputs": 6, "outputs": 6, "group": 6, "width": 5, "high": True}
 
     assert convolving_layers(net_of(read_prototxt(text).net)) == [
         first,
-        Convolving(name="d_hp", **second),
+        Convolution(name="d_hp", **second),
     ]
     assert convolving_nodes(graph, frozenset({"d"})) == [
         first,
-        Convolving(name="d", **second),
+        Convolution(name="d", **second),
     ]
-    assert np.array_equal([first.depthwise, Convolving(name="d", **second).depthwise], [0, 1])
+    assert np.array_equal([first.depthwise, Convolution(name="d", **second).depthwise], [0, 1])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from quant.export.nnie.check.prototxt import Unknown, read_prototxt
+from quant.export.nnie.check.prototxt import UnknownField, read_prototxt
 
 
 def test_every_unknown_field_is_named_with_its_line_and_the_rest_is_read() -> None:
@@ -30,7 +30,7 @@ layer { name: "q" foo: "b } c" bar: [1, 2 , 3] baz: -1, qux < a: 3 > # } not thi
 def test_the_layers_of_old_are_an_unknown_field() -> None:
     read = read_prototxt('layers { name: "c" type: CONVOLUTION }')
 
-    assert read.unknown == (Unknown(message="NetParameter", field="layers", line=1),)
+    assert read.unknown == (UnknownField(message="NetParameter", field="layers", line=1),)
     assert len(read.net.layer) == 0
 
 

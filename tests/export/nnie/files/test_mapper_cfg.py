@@ -2,9 +2,9 @@
 
 import pytest
 
-from quant.export.nnie.check.cfg import FREE, check_cfg
-from quant.export.nnie.files.cfg_values import settings
-from quant.export.nnie.files.feeds import PLAIN, Feed, Norm
+from quant.export.nnie.check.cfg import KEYS, check_cfg
+from quant.export.nnie.files.cfg_values import cfg_pairs
+from quant.export.nnie.files.feeds import NO_NORM, Feed, Norm
 from quant.export.nnie.files.mapper_cfg import CHOICES, Cfg, cfg_text, read_cfg
 from tests.tree import ROOT
 
@@ -18,7 +18,7 @@ def feed(norm: Norm, *, picture: bool = True) -> Feed:
 
 def written(*feeds: Feed, compile_mode: int = 0, simulation: bool = False) -> Cfg:
     lists = [f"list_{i}.txt" for i, _ in enumerate(feeds)]
-    return read_cfg(cfg_text(settings("net", compile_mode, feeds, lists, simulation=simulation)))
+    return read_cfg(cfg_text(cfg_pairs("net", compile_mode, feeds, lists, simulation=simulation)))
 
 
 def keys(cfg: Cfg) -> list[str]:
@@ -31,9 +31,9 @@ def test_every_key_of_the_samples_is_known_and_legal(path: object) -> None:
     cfg = read_cfg(path.read_text(encoding="utf-8"))  # type: ignore[attr-defined]
     wrong = [f for f in check_cfg(cfg, "x.cfg") if f.rule == "nnie-27"]
 
-    assert not cfg.strays
+    assert not cfg.unparsed
     assert wrong == []
-    assert set(keys(cfg)) <= set(FREE)
+    assert set(keys(cfg)) <= set(KEYS)
 
 
 def test_a_picture_has_the_keys_of_the_sample_for_pictures_in_its_order() -> None:
@@ -72,7 +72,7 @@ def test_every_value_is_what_the_network_needs() -> None:
 def test_a_tensor_input_has_the_group_of_the_sample_for_tensors() -> None:
     """Sample (f): S32 input, no normalization, a mean file that is none."""
     sample = read_cfg((ROOT / "tests/golden/nnie/tensor.cfg").read_text(encoding="utf-8"))
-    cfg = written(feed(PLAIN, picture=False))
+    cfg = written(feed(NO_NORM, picture=False))
 
     for key in ("image_type", "norm_type", "mean_file", "net_type"):
         assert cfg.get(key) == sample.get(key)
@@ -80,15 +80,15 @@ def test_a_tensor_input_has_the_group_of_the_sample_for_tensors() -> None:
 
 def test_each_input_has_a_group_and_the_scale_stands_once() -> None:
     """Sample (e) has three groups."""
-    cfg = written(feed(PIXELS), feed(PLAIN, picture=False), feed(PIXELS))
+    cfg = written(feed(PIXELS), feed(NO_NORM, picture=False), feed(PIXELS))
 
-    assert [line.value for line in cfg.every("image_type")] == ["1", "0", "1"]
-    assert [line.value for line in cfg.every("image_list")] == [
+    assert [line.value for line in cfg.lines_of("image_type")] == ["1", "0", "1"]
+    assert [line.value for line in cfg.lines_of("image_list")] == [
         "./list_0.txt",
         "./list_1.txt",
         "./list_2.txt",
     ]
-    assert len(cfg.every("data_scale")) == len(cfg.every("RGB_order")) == 1
+    assert len(cfg.lines_of("data_scale")) == len(cfg.lines_of("RGB_order")) == 1
 
 
 def test_only_keys_with_a_legal_value_are_written_and_no_gfpq_file() -> None:
@@ -96,7 +96,7 @@ def test_only_keys_with_a_legal_value_are_written_and_no_gfpq_file() -> None:
     cfg = written(feed(PIXELS))
 
     assert not {"gfpq_param_file", "align_bytes"} & set(keys(cfg))
-    assert [k for k in CHOICES if cfg.every(k) and cfg.get(k) not in CHOICES[k]] == []
+    assert [k for k in CHOICES if cfg.lines_of(k) and cfg.get(k) not in CHOICES[k]] == []
     assert check_cfg(cfg, "net.cfg") == []
 
 
@@ -108,7 +108,7 @@ def test_odd_lines_are_kept_apart_and_numbered() -> None:
         ("b", "", 4),
         ("c", "x y", 5),
     ]
-    assert cfg.strays == ((2, "# note"),)
+    assert cfg.unparsed == ((2, "# note"),)
     assert cfg.get("d", "none") == "none"
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quant.export.nnie.files.feeds import choose_norm
-from quant.export.nnie.files.mapper_cfg import SMALLEST_SCALE
+from quant.export.nnie.files.mapper_cfg import SCALE_ABOVE
 
 MEANS = st.floats(0, 255) | st.just(0.0)
 STDS = st.floats(0.01, 1e5)
@@ -24,7 +24,7 @@ def test_mapper_and_first_layer_make_the_tensor(pairs: list[tuple[float, float]]
     norm = choose_norm(mean, std)
     factors = norm.factors if norm.factors is not None else np.ones(len(pairs))
 
-    assert norm.data_scale > SMALLEST_SCALE
+    assert norm.data_scale > SCALE_ABOVE
     for c, (m, s) in enumerate(pairs):
         made = factors[c] * mapped(x, norm.norm_type, norm.mean[c], norm.data_scale)
         assert made == pytest.approx((x - m) / s, rel=1e-12)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from quant.export.nnie.files.feeds import recovered
+from quant.export.nnie.files.feeds import recover_pixels
 from quant.preprocess.image_to_tensor import Preprocess
 
 EVERY = np.arange(256, dtype=np.uint8).reshape(16, 16)
@@ -21,7 +21,7 @@ def test_every_pixel_value_comes_back(mean: list[float], std: list[float], chann
     """All of 0..255 in every channel, under odd means and stds."""
     picture = np.stack([EVERY, EVERY[::-1], EVERY.T], axis=2)
     told = Preprocess(mean=tuple(mean), std=tuple(std), channels=channels)
-    found = recovered(told.apply(Image.fromarray(picture)), mean, std)
+    found = recover_pixels(told.apply(Image.fromarray(picture)), mean, std)
 
     assert found is not None
     assert found.dtype == np.uint8
@@ -33,7 +33,7 @@ def test_pixels_that_others_normalized_in_float32_are_pixels() -> None:
     """Torchvision divides by 255 first; the same numbers but for the last bits."""
     mean, std = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
     tensor = (np.stack([EVERY] * 3) / np.float32(255) - mean[:, None, None]) / std[:, None, None]
-    found = recovered(tensor, (255 * mean).tolist(), (255 * std).tolist())
+    found = recover_pixels(tensor, (255 * mean).tolist(), (255 * std).tolist())
 
     assert found is not None
     assert np.array_equal(found, np.stack([EVERY] * 3))
@@ -43,12 +43,12 @@ def test_pixels_that_others_normalized_in_float32_are_pixels() -> None:
 def test_one_value_that_is_no_pixel_is_enough(value: float) -> None:
     """Rounding it would calibrate on another picture."""
     tensor = EVERY.astype(np.float32)[None].copy()
-    assert recovered(tensor, [0.0], [1.0]) is not None
+    assert recover_pixels(tensor, [0.0], [1.0]) is not None
 
     tensor[0, 3, 4] = value
-    assert recovered(tensor, [0.0], [1.0]) is None
+    assert recover_pixels(tensor, [0.0], [1.0]) is None
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (3, 16, 16), (1, 0, 16), (1, 1, 16, 16)])
 def test_another_shape_has_no_pixels(shape: tuple[int, ...]) -> None:
-    assert recovered(np.zeros(shape, np.float32), [0.0], [1.0]) is None
+    assert recover_pixels(np.zeros(shape, np.float32), [0.0], [1.0]) is None
