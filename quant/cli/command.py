@@ -2,45 +2,64 @@
 
 __all__ = ["Command", "Group", "Option", "option"]
 
+import re
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
 
 SECTIONS = (
-    *("Input", "Preprocessing", "Targets", "Accuracy", "Search", "Selection", "Device", "Limits"),
-    *("Output", "Other"),
+    *("Input", "Device", "Selection", "Limits", "Preprocessing", "Targets", "Accuracy", "Search"),
+    "Output",
 )
 """The sections of options, in the order in which a help text shows them."""
 
 
+NAMES = "{names}"
+"""Stands in the help of an option for the names of the table that its type looks up."""
+
+
 class Option(click.Option):
-    """An option that knows the section of the help in which it stands."""
-
-    def __init__(self, *args: Any, section: str, **settings: Any) -> None:
-        super().__init__(*args, **settings)
-        self.section = section
-
-
-def option(
-    *names: str, section: str, help: str, default_text: str = "", **settings: Any
-) -> Callable[[Any], Any]:
-    """Return a decorator that adds an option with its default in the help.
+    """An option that knows its section of the help, and shows its default and its choices there.
 
     Args:
-        names: As of click.option.
+        names: As of click.Option.
         section: One of SECTIONS.
         help: One sentence: what the option says, with its unit.
-        default_text: Default in words, where it is not `settings["default"]`.
-        settings: The rest, as of click.option.
+        default_text: Default in words, where it is not `default`.
+        settings: The rest, as of click.Option.
     """
-    default = settings.get("default")
-    shown = default_text or _shown(default)
-    choices = getattr(settings.get("type"), "choices", ())
-    if choices and "metavar" not in settings:
-        settings["metavar"] = f"[{'|'.join(choices)}]"
-    text = f"{help}  [default: {shown}]" if shown else help
-    return click.option(*names, cls=Option, section=section, help=text, **settings)
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        *,
+        section: str,
+        help: str,
+        default_text: str = "",
+        **settings: Any,
+    ) -> None:
+        shown = default_text or _shown(settings.get("default"))
+        choices = getattr(settings.get("type"), "choices", ())
+        if choices and settings.get("metavar") is None:
+            settings["metavar"] = f"[{'|'.join(choices)}]"
+        text = f"{help}  [default: {shown}]" if shown else help
+        super().__init__(names, help=text, **settings)
+        self.section = section
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Return the option's line of the help, with the names of the table that it takes."""
+        record = super().get_help_record(ctx)
+        names = getattr(self.type, "names", None)
+        if record is None or names is None or NAMES not in record[1]:
+            return record
+        return record[0], record[1].replace(NAMES, ", ".join(names()))
+
+
+def option(*names: str, section: str, help: str, **settings: Any) -> Callable[[Any], Any]:
+    """Return a decorator that adds an Option with these names and settings."""
+    return click.option(*names, cls=Option, section=section, help=help, **settings)
 
 
 def _shown(default: Any) -> str:
@@ -54,13 +73,13 @@ class Command(click.Command):
 
     Args:
         args: As of click.Command.
-        examples: Whole command lines; a longer one goes on behind a backslash.
+        examples: Command lines, one a line; a longer one goes on behind a backslash.
         settings: As of click.Command.
     """
 
-    def __init__(self, *args: Any, examples: Sequence[str] = (), **settings: Any) -> None:
+    def __init__(self, *args: Any, examples: str = "", **settings: Any) -> None:
         super().__init__(*args, **settings)
-        self.examples = tuple(examples)
+        self.examples = _commands(examples)
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write usage, text, examples and options, in this order."""
@@ -91,12 +110,12 @@ class Group(click.Group):
         self,
         *args: Any,
         sections: Mapping[str, Sequence[str]],
-        examples: Sequence[str] = (),
+        examples: str = "",
         **settings: Any,
     ) -> None:
         super().__init__(*args, **settings)
         self.sections = sections
-        self.examples = tuple(examples)
+        self.examples = _commands(examples)
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write usage, text, examples, commands and options, in this order."""
@@ -116,12 +135,18 @@ class Group(click.Group):
         wide = max(map(len, self.commands))
         for section, names in self.sections.items():
             with formatter.section(section):
-                formatter.write_dl([(f"{n:{wide}}", first_line(self.commands[n])) for n in names])
+                formatter.write_dl([(f"{n:{wide}}", _first_line(self.commands[n])) for n in names])
 
 
-def first_line(command: click.Command) -> str:
+def _first_line(command: click.Command) -> str:
     """Return what a command does, in one line."""
     return (command.help or "").strip().split("\n")[0]
+
+
+def _commands(text: str) -> tuple[str, ...]:
+    """Return the command lines of a text, with the line breaks that stand behind a backslash."""
+    lines = textwrap.dedent(text).strip()
+    return tuple(re.split(r"(?<!\\)\n", lines)) if lines else ()
 
 
 def _write_examples(examples: Sequence[str], formatter: click.HelpFormatter) -> None:

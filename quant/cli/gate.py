@@ -11,59 +11,215 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from quant.cli.options import preprocess_of, preprocess_options
+from quant.cli.command import Command, option
+from quant.cli.options import (
+    METRIC,
+    json_option,
+    preprocess_of,
+    preprocess_options,
+    quiet_option,
+    threads_option,
+)
+from quant.cli.values import FILE, TEXT, OneOf, Share
 from quant.common.errors import InputError
 
 if TYPE_CHECKING:
     from quant.gate.config_file import Gate
     from quant.gate.limits import Verdict
 
-FILE = click.Path(path_type=Path)
-
 CONTEST = ("reference", "candidate", "data")
 ONLY_MODELS = (*CONTEST, "labels", "samples", "calibrated", "sequential", "metrics")
 ONLY_RUN = ("baseline", "update_baseline")
 
 
-@click.command()
-@click.option("--run", type=FILE, help="Folder of a run, the --out of quant calibrate.")
-@click.option("--reference", metavar="M", help="Float ONNX file, or module:factory.")
-@click.option("--candidate", type=FILE, help="Quantized ONNX file, or OpenVINO's .xml.")
-@click.option("--data", metavar="D", help="Folder, .txt list, .npy/.npz, or module:function.")
-@click.option("--labels", metavar="L", help="CSV with file,label; or `folders`: one a class.")
-@click.option("--runtime", default="onnxruntime", help="Of the candidate: onnxruntime or openvino.")
-@click.option("--config", type=FILE, help="TOML.  [default: gate.toml, or pyproject.toml]")
-@click.option("--max-drop", type=float, metavar="X", help="Of accuracy; 0.01 is 1 point.")
-@click.option("--min-agreement", type=float, metavar="X", help="0.98 for 98 % of the samples.")
-@click.option("--min-sqnr", type=float, metavar="DB", help="At the worst output.")
-@click.option("--confidence", type=float, metavar="C", help="Of each verdict.  [default: 0.95]")
-@click.option("--undecided", type=click.Choice(["fail", "pass"]), help="[default: fail]")
-@click.option("--baseline", type=FILE, help="Hold the run against the numbers kept there.")
-@click.option("--update-baseline", type=FILE, help="Keep the numbers of this run there.")
-@click.option("--junit", type=FILE, help="Write JUnit XML.")
-@click.option("--markdown", type=FILE, help="Write Markdown.")
-@click.option("--sequential", is_flag=True, help="Stop as soon as the answer is certain.")
-@click.option("--metric", "metrics", multiple=True, help="[default: top1]")
-@click.option("--samples", type=int, metavar="N", help="At most.  [default: all]")
-@click.option("--calibrated", type=int, default=0, metavar="N", help="Leave out calibrate's N.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of choice and order.")
-@click.option("--threads", type=int, default=0, help="In one operator; 0 for all cores.")
-@click.option("--max-bad", type=float, default=0.05, show_default=True, help="Broken files.")
+@click.command(
+    cls=Command,
+    examples=r"""
+    quant gate --run quant-out/net --max-drop 1% --undecided pass
+    quant gate --run quant-out/net --config gate.toml --junit gate.xml
+    quant gate --run quant-out/net --update-baseline baseline.json
+    quant gate --run quant-out/net --baseline baseline.json
+    quant gate --reference net.onnx --candidate net_int8.onnx --data photos/ \
+        --labels photos/labels.csv --size 224x224 --mean 127 --std 128 \
+        --max-drop 1% --sequential
+    """,
+)
+@option(
+    "--run",
+    section="Input",
+    type=FILE,
+    metavar="FOLDER",
+    help="Run to judge: the --out folder of `quant calibrate`.",
+)
+@option(
+    "--reference",
+    section="Input",
+    type=TEXT,
+    metavar="MODEL",
+    help="Without a run: ONNX file of the float model, or module:factory.",
+)
+@option(
+    "--candidate",
+    section="Input",
+    type=FILE,
+    metavar="FILE",
+    help="Without a run: quantized ONNX file, or OpenVINO's .xml.",
+)
+@option(
+    "--data",
+    section="Input",
+    type=TEXT,
+    metavar="DATA",
+    help="Without a run: folder of images, .txt list, .npy or .npz arrays, or module:function.",
+)
+@option(
+    "--labels",
+    section="Input",
+    type=TEXT,
+    metavar="LABELS",
+    help="CSV file with the columns file,label; or `folders`: one folder for each class.",
+)
+@option(
+    "--runtime",
+    section="Input",
+    default="onnxruntime",
+    metavar="NAME",
+    help="Runtime of the candidate: onnxruntime or openvino.",
+)
+@option(
+    "--config",
+    section="Limits",
+    type=FILE,
+    metavar="FILE",
+    default_text="gate.toml, or pyproject.toml",
+    help="TOML file of limits; docs/gate.md describes it.",
+)
+@option(
+    "--max-drop",
+    section="Limits",
+    type=Share(),
+    metavar="SHARE",
+    help="Largest drop of accuracy against float, as 1% or 0.01 for one point.",
+)
+@option(
+    "--min-agreement",
+    section="Limits",
+    type=Share(),
+    metavar="SHARE",
+    help="Least share of samples that get the float model's answer, as 98% or 0.98.",
+)
+@option(
+    "--min-sqnr",
+    section="Limits",
+    type=float,
+    metavar="DB",
+    help="Least signal-to-quantization-noise ratio of the worst output, in dB.",
+)
+@option(
+    "--confidence",
+    section="Limits",
+    type=Share(),
+    metavar="SHARE",
+    default_text="95%",
+    help="How certain a pass or a fail must be, as 95% or 0.95.",
+)
+@option(
+    "--undecided",
+    section="Limits",
+    type=OneOf("fail", "pass"),
+    default_text="fail",
+    help="What a limit counts as for which there are too few samples.",
+)
+@option(
+    "--baseline",
+    section="Limits",
+    type=FILE,
+    metavar="FILE",
+    help="Also compare the run with the numbers of an earlier one, kept in this file.",
+)
+@option(
+    "--update-baseline",
+    section="Output",
+    type=FILE,
+    metavar="FILE",
+    help="Keep the numbers of this run in this file, for --baseline.",
+)
+@option(
+    "--junit",
+    section="Output",
+    type=FILE,
+    metavar="FILE",
+    help="Write the result as JUnit XML, for a CI server.",
+)
+@option(
+    "--markdown",
+    section="Output",
+    type=FILE,
+    metavar="FILE",
+    help="Write the result as Markdown, for a pull request.",
+)
+@option(
+    "--sequential",
+    section="Input",
+    is_flag=True,
+    help="Without a run: stop as soon as the answer is certain.",
+)
+@option(
+    "--metric",
+    "metrics",
+    section="Limits",
+    type=METRIC,
+    multiple=True,
+    metavar="NAME",
+    default_text="top1",
+    help="Without a run: how outputs are judged; repeat for several: {names}.",
+)
+@option(
+    "--samples",
+    section="Input",
+    type=int,
+    metavar="N",
+    default_text="all",
+    help="Without a run: largest number of samples to judge on.",
+)
+@option(
+    "--calibrated",
+    section="Input",
+    type=int,
+    default=0,
+    metavar="N",
+    help="Leave out the N samples that `quant calibrate --samples N` took.",
+)
+@option(
+    "--seed",
+    section="Input",
+    type=int,
+    default=0,
+    metavar="N",
+    help="Seed of the random choice and order of samples.",
+)
+@threads_option
+@option(
+    "--max-bad",
+    section="Input",
+    type=Share(),
+    default=0.05,
+    metavar="SHARE",
+    default_text="5%",
+    help="Largest share of files that may be unreadable, as 5% or 0.05.",
+)
 @preprocess_options
-@click.option("--quiet", is_flag=True, help="No progress, only results.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@quiet_option
+@json_option
 def gate(quiet: bool, as_json: bool, **options: Any) -> None:
-    """Decide whether a quantized model is good enough: pass, fail, or too few samples to tell.
+    """Decide for CI: pass, fail, or too few samples to tell.
 
-    Exit code 0 when every limit holds, 1 when one is breached or (unless --undecided pass)
-    undecided, 2 when something must be mended first. docs/gate.md has the file of limits, and
+    It judges a run of `quant calibrate`, or two models of anybody's on data. Limits come from
+    options, from a TOML file, or from a baseline. docs/gate.md has the file of limits, and CI
     workflows to paste.
 
-    \b
-    quant gate --run quant-out/net --config gate.toml --junit gate.xml
-    quant gate --run quant-out/net --baseline baseline.json
-    quant gate --reference net.onnx --candidate net_int8.onnx --data photos/ --labels photos/labels.csv \\
-        --size 224x224 --mean 127 --std 128 --max-drop 0.01 --sequential
+    Exit code 0 when every limit holds; 1 when one is breached or, unless --undecided pass,
+    undecided; 2 when something must be mended first.
     """
     from quant.common.files import finite, write_json, write_text
     from quant.visualize.terminal.verdict import verdict_markdown, verdict_text
@@ -169,19 +325,39 @@ def _tell_github(verdict: "Verdict") -> None:
             file.write(verdict_markdown(verdict))
 
 
-@click.command()
-@click.option("--run", type=FILE, required=True, help="Folder of a run.")
-@click.option("--data", metavar="D", help="Where the run's data is now.  [default: as it was]")
-@click.option("--samples", type=int, default=32, show_default=True, help="How many to run.")
-@click.option("--threads", type=int, default=0, help="In one operator; 0 for all cores.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@click.command(cls=Command, examples="quant verify --run quant-out/net")
+@option(
+    "--run",
+    section="Input",
+    type=FILE,
+    required=True,
+    metavar="FOLDER",
+    help="Run to verify: the --out folder of `quant calibrate`.",
+)
+@option(
+    "--data",
+    section="Input",
+    type=TEXT,
+    metavar="DATA",
+    default_text="that of the run",
+    help="Where the samples of the run are now.",
+)
+@option(
+    "--samples",
+    section="Input",
+    type=int,
+    default=32,
+    metavar="N",
+    help="Number of samples to compare.",
+)
+@threads_option
+@json_option
 def verify(run: Path, data: str | None, samples: int, threads: int, as_json: bool) -> None:
-    """Hold the simulation against every runtime at hand, layer by layer, in integers.
+    """Compare the simulation with real runtimes, layer by layer.
 
-    Writes the certificate into run.json and the table into <target>/verify.csv.
-
-    \b
-    quant verify --run quant-out/net
+    Every runtime that is installed here and that one of the run's targets names computes the
+    deployed file, and its integers are compared with the simulation's. The certificate goes into
+    run.json, the table into <target>/verify_<runtime>.csv.
     """
     from quant.gate.verify import certificate_text, verify_run
 

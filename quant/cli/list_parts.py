@@ -1,48 +1,55 @@
-"""Listing: the registered parts of a kind, each with one line about it."""
+"""The command `quant list`: what is installed."""
 
-__all__ = ["parts"]
+__all__ = ["list_parts"]
 
+import textwrap
 from typing import Any
 
-from quant.common.registry import Registry
+import click
+
+from quant.cli.command import Command
+from quant.cli.options import json_option
+from quant.cli.parts import KINDS
+from quant.cli.values import OneOf
+
+WIDTH = 80
 
 
-def parts(kind: str) -> list[tuple[str, str]]:
-    """Return `(name, what it is)` of every part of a kind.
+@click.command(
+    "list",
+    cls=Command,
+    examples=r"""
+    quant list
+    quant list targets
+    quant list devices
+    quant list metrics --json
+    """,
+)
+@click.argument("kind", required=False, metavar="[KIND]", type=OneOf(*KINDS))
+@json_option
+def list_parts(kind: str | None, as_json: bool) -> None:
+    """Name what is installed: targets, devices, metrics, observers, ...
 
-    Args:
-        kind: "targets", "observers", "metrics", "sources", or "rules": those of all checks.
+    Without KIND it names the kinds that can be listed. Packages of your own that register parts
+    are listed too.
     """
-    table = _table("targets" if kind == "rules" else kind)
-    if kind == "rules":
-        return [row for name in table for row in table[name].rules.items()]
-    return [(name, _about(table[name])) for name in table]
+    from quant.cli.parts import parts
+    from quant.common.files import json_text
 
-
-def _table(kind: str) -> Registry[Any]:
-    """Return the registry of a kind; only its own modules are imported."""
-    if kind == "targets":
-        from quant.target.table import TARGETS
-
-        return TARGETS
-    if kind == "observers":
-        from quant.observers import OBSERVERS
-
-        return OBSERVERS
-    if kind == "metrics":
-        from quant.metrics.metric import METRICS
-
-        return METRICS
-    from quant.calibration.sources.data import SOURCES
-
-    return SOURCES
-
-
-def _about(part: Any) -> str:
-    """Return a part's own first sentence: its title, unit, or docstring."""
-    if hasattr(part, "title"):
-        number = part.activation
-        return f"{part.title}: {number.name} activations, {part.weight.name} weights"
-    if hasattr(part, "better"):
-        return f"{part.about}; {part.unit}, {part.better} is better"
-    return str(part.__doc__ or "").strip().split("\n")[0]
+    rows: list[dict[str, Any]]
+    if kind is None:
+        rows = [{"name": name, "about": about} for name, about in KINDS.items()]
+    else:
+        rows = parts(kind)
+    if as_json:
+        click.echo(json_text(rows))
+        return
+    wide = max(len(row["name"]) for row in rows)
+    for row in rows:
+        lines = textwrap.wrap(row["about"], WIDTH - wide - 2)
+        for source in dict.fromkeys(row.get("sources", {}).values()):
+            lines += textwrap.wrap(f"Source: {source}", WIDTH - wide - 2)
+        for at, line in enumerate(lines):
+            click.echo(f"{'' if at else row['name']:{wide}}  {line}")
+    if kind is None:
+        click.echo("\nquant list KIND lists one of them.")

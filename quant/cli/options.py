@@ -1,212 +1,379 @@
-"""The shared options of the command line, each spelt once, and what turns them into values."""
+"""The options that several commands share, each spelt once, and what turns them into values."""
 
 __all__ = [
-    "TargetCommand",
+    "budget_options",
     "chip_options",
     "data_options",
     "job_of",
+    "json_option",
     "main_options",
     "model_option",
     "observer_option",
     "preprocess_of",
     "preprocess_options",
+    "quiet_option",
     "recipe_option",
     "search_options",
     "target_option",
+    "threads_option",
 ]
 
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
+
+from quant.cli.command import option
+from quant.cli.parts import (
+    EFFORTS,
+    device_names,
+    metric_name,
+    metric_names,
+    observer_name,
+    observer_names,
+    target_name,
+    target_names,
+)
+from quant.cli.values import FILE, TEXT, CompletedText, FromTable, OneOf, Share
 
 if TYPE_CHECKING:
     from quant.job.search_goal import SearchGoal
     from quant.job.settings import Job
     from quant.preprocess.image_to_tensor import Preprocess
-    from quant.target.version_flag import VersionFlag
 
 Command = Callable[..., Any]
+Decorator = Callable[[Command], Command]
 
-model_option = click.option(
-    "--model", required=True, metavar="M", help="ONNX file, or module:factory of a torch module."
+TARGET = FromTable("target", target_name, target_names)
+OBSERVER = FromTable("observer", observer_name, observer_names)
+METRIC = FromTable("metric", metric_name, metric_names)
+SENSITIVITY = FromTable("sensitivity", metric_name, metric_names, more=("nmse", "kl"))
+
+
+class _Device(CompletedText):
+    """The name of a chip, or a .toml file; which names there are, the target says."""
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Complete the devices of the targets given so far, and paths."""
+        given = ctx.params.get("targets") or ctx.params.get("target") or ()
+        names = device_names((given,) if isinstance(given, str) else given)
+        found = [CompletionItem(name) for name in names if name.startswith(incomplete)]
+        return found or super().shell_complete(ctx, param, incomplete)
+
+
+DEVICE = _Device()
+
+model_option = option(
+    "--model",
+    section="Input",
+    type=TEXT,
+    required=True,
+    metavar="MODEL",
+    help="ONNX file of the float model, or module:factory for a torch module.",
 )
-target_option = click.option(
+target_option = option(
     "--target",
     "targets",
+    section="Targets",
+    type=TARGET,
     multiple=True,
     default=("onnxruntime",),
-    show_default=True,
     metavar="NAME",
-    help="Repeat for several; `quant list targets` names them.",
+    help="Runtime or chip to quantize for; repeat for several: {names}.",
 )
-
-observer_option = click.option("--observer", metavar="NAME", help="Of activations.")
-recipe_option = click.option(
-    "--recipe", type=click.Path(path_type=Path), help="TOML file with rules for layers."
+observer_option = option(
+    "--observer",
+    section="Accuracy",
+    type=OBSERVER,
+    metavar="NAME",
+    default_text="the one that measures best",
+    help="How the ranges of activations are chosen: {names}.",
+)
+recipe_option = option(
+    "--recipe",
+    section="Accuracy",
+    type=FILE,
+    metavar="FILE",
+    help="TOML file with rules for layers: precision, observer, ...",
+)
+threads_option = option(
+    "--threads",
+    section="Input",
+    type=int,
+    default=0,
+    metavar="N",
+    default_text="0, all cores",
+    help="Threads that compute one operator.",
+)
+quiet_option = option(
+    "--quiet",
+    section="Output",
+    is_flag=True,
+    help="Show no progress, only results and warnings.",
+)
+json_option = option(
+    "--json",
+    "as_json",
+    section="Output",
+    is_flag=True,
+    help="Print one JSON object in place of text.",
 )
 
 FLAGS: tuple[str, ...] = (
     *("size", "resize", "crop", "short_side", "channels", "layout"),
     *("mean", "std", "pad", "interpolation"),
 )
+"""The options that describe how an image becomes the input."""
 
 _PREPROCESS = [
-    click.option(
-        "--preprocess", type=click.Path(path_type=Path), help="TOML file; flags go first."
+    option(
+        "--preprocess",
+        section="Preprocessing",
+        type=FILE,
+        metavar="FILE",
+        help="TOML file with these settings; an option given here overrides it.",
     ),
-    click.option("--size", metavar="WxH", help="Input size in pixels, as 224x224."),
-    click.option("--resize", metavar="HOW", help="shorter, stretch or letterbox."),
-    click.option("--crop", metavar="HOW", help="center or none."),
-    click.option(
-        "--short-side", metavar="N", help="Shorter side before the crop; 256/224 of size."
+    option(
+        "--size",
+        section="Preprocessing",
+        metavar="WxH",
+        default_text="each image's own",
+        help="Width and height of the model's input in pixels, such as 224x224.",
     ),
-    click.option("--mean", metavar="M[,M,M]", help="Subtracted, in units of 0 to 255."),
-    click.option("--std", metavar="S[,S,S]", help="Divided by, in units of 0 to 255."),
-    click.option("--channels", metavar="ORDER", help="RGB, BGR or GRAY."),
-    click.option("--layout", metavar="AXES", help="NCHW or NHWC."),
-    click.option("--pad", metavar="V", help="Fill of letterbox, 0 to 255."),
-    click.option("--interpolation", metavar="HOW", help="bilinear, bicubic or nearest."),
+    option(
+        "--resize",
+        section="Preprocessing",
+        type=OneOf("shorter", "stretch", "letterbox"),
+        default_text="shorter",
+        help="Scale the shorter side and crop; or give up the aspect ratio; or fit all of the "
+        "image and pad.",
+    ),
+    option(
+        "--crop",
+        section="Preprocessing",
+        type=OneOf("center", "none"),
+        default_text="center",
+        help="What is cut out after --resize shorter.",
+    ),
+    option(
+        "--short-side",
+        section="Preprocessing",
+        metavar="N",
+        default_text="256/224 of the shorter side of --size",
+        help="Pixels of the shorter side before the crop.",
+    ),
+    option(
+        "--channels",
+        section="Preprocessing",
+        type=OneOf("RGB", "BGR", "GRAY"),
+        default_text="RGB",
+        help="Channels of the input, in this order.",
+    ),
+    option(
+        "--layout",
+        section="Preprocessing",
+        type=OneOf("NCHW", "NHWC"),
+        default_text="NCHW",
+        help="Axes of the input: channels first or last.",
+    ),
+    option(
+        "--mean",
+        section="Preprocessing",
+        metavar="M[,M,M]",
+        default_text="0",
+        help="Value subtracted from each pixel, 0 to 255; one, or one for each channel.",
+    ),
+    option(
+        "--std",
+        section="Preprocessing",
+        metavar="S[,S,S]",
+        default_text="1",
+        help="Value each pixel is then divided by, 0 to 255; one, or one for each channel.",
+    ),
+    option(
+        "--pad",
+        section="Preprocessing",
+        metavar="V",
+        default_text="114",
+        help="Pixel value of the bars of --resize letterbox, 0 to 255.",
+    ),
+    option(
+        "--interpolation",
+        section="Preprocessing",
+        type=OneOf("bilinear", "bicubic", "nearest"),
+        default_text="bilinear",
+        help="How pixels are interpolated.",
+    ),
 ]
 
 _DATA = [
-    click.option(
+    option(
         "--data",
+        section="Input",
+        type=TEXT,
         required=True,
-        metavar="D",
-        help="Folder, .txt list, .npy/.npz, or module:function.",
+        metavar="DATA",
+        help="Folder of images, .txt list of paths, .npy or .npz arrays, or module:function.",
     ),
-    click.option("--samples", type=int, default=256, show_default=True, help="For calibration."),
-    click.option(
-        "--seed", type=int, default=0, show_default=True, help="Of the choice of samples."
+    option(
+        "--samples",
+        section="Input",
+        type=int,
+        default=256,
+        metavar="N",
+        help="Number of samples to calibrate on.",
     ),
-    click.option(
-        "--max-bad", type=float, default=0.05, show_default=True, help="Share of broken files."
+    option(
+        "--seed",
+        section="Input",
+        type=int,
+        default=0,
+        metavar="N",
+        help="Seed of the random choice of samples.",
     ),
-    click.option("--threads", type=int, default=0, help="In one operator; 0 for all cores."),
+    option(
+        "--max-bad",
+        section="Input",
+        type=Share(),
+        default=0.05,
+        metavar="SHARE",
+        default_text="5%",
+        help="Largest share of files that may be unreadable, as 5% or 0.05.",
+    ),
+    threads_option,
 ]
-
 
 _CHIP = [
-    click.option(
+    option(
         "--allow-fallback",
+        section="Targets",
         is_flag=True,
-        help="Layers a chip cannot take stay float, or are cut to the CPU (NNIE).",
+        help="Leave layers that a chip cannot take in float, or on its CPU (NNIE).",
     ),
 ]
 
+budget_options = [
+    option(
+        "--max-drop",
+        section="Search",
+        type=Share(),
+        metavar="SHARE",
+        help="Largest drop of the metric against float, as 1% or 0.01 for one point.",
+    ),
+    option(
+        "--min-sqnr",
+        section="Search",
+        type=float,
+        metavar="DB",
+        help="Least signal-to-quantization-noise ratio of the worst output, in dB.",
+    ),
+]
 
 _SEARCH = [
-    click.option("--max-drop", metavar="P%", help="Most that the metric may lose, as 0.5%."),
-    click.option("--min-sqnr", type=float, metavar="DB", help="Least SQNR at the worst output."),
-    click.option(
+    *budget_options,
+    option(
         "--budget",
         "budgets",
+        section="Search",
         multiple=True,
         metavar="AXIS=MOST",
-        help="latency=2ms, size=3MB, ops=1.2G, or a share of the most exact plan: size=60%.",
+        help="Most that the plan may cost: latency=2ms, size=3MB, ops=1.2G, or a share of the most "
+        "exact plan, as size=60%. Repeat for several.",
     ),
-    click.option(
+    option(
         "--cost",
-        type=click.Choice(["latency", "size", "ops"]),
-        help="What the front weighs against the error.  [default: the budget's, or latency]",
+        section="Search",
+        type=OneOf("latency", "size", "ops"),
+        default_text="that of --budget, or latency",
+        help="Cost that the Pareto front weighs against the error.",
     ),
-    click.option(
-        "--precisions", metavar="P,P", help="To choose among, cheapest first, as int8,float16."
+    option(
+        "--precisions",
+        section="Search",
+        metavar="P,P",
+        default_text="the target's",
+        help="Precisions to choose among, cheapest first, as int8,float16.",
     ),
-    click.option(
+    option(
         "--sensitivity",
+        section="Search",
+        type=SENSITIVITY,
         default="nmse",
-        show_default=True,
         metavar="NAME",
-        help="What a layer alone does: nmse, kl (classifiers), or a metric.",
+        help="How the harm of a layer alone is measured: nmse, kl (classifiers), or a metric.",
     ),
-    click.option(
+    option(
         "--search-samples",
+        section="Search",
         type=int,
         default=64,
-        show_default=True,
-        help="That sensitivities are measured on.",
+        metavar="N",
+        help="Number of samples that sensitivities are measured on.",
     ),
-    click.option("--groups", type=int, default=0, help="Most groups of layers; 0 for all."),
-    click.option(
-        "--time-budget", type=float, metavar="S", help="Seconds; then the best so far is kept."
+    option(
+        "--groups",
+        section="Search",
+        type=int,
+        default=0,
+        metavar="N",
+        default_text="0, no limit",
+        help="Largest number of groups of layers that choose a precision together.",
     ),
-    click.option("--device", metavar="D", help="Of `quant roofline`, or your own device.toml."),
-    click.option("--latency", metavar="CSV", help="Measured times: layer,precision,milliseconds."),
+    option(
+        "--time-budget",
+        section="Search",
+        type=float,
+        metavar="SECONDS",
+        default_text="none",
+        help="Seconds after which the search stops and takes the best plan so far.",
+    ),
+    option(
+        "--device",
+        section="Search",
+        type=DEVICE,
+        metavar="NAME",
+        default_text="the target's first",
+        help="Chip whose peak rates predict times; `quant list devices` names them. Or a .toml "
+        "file of yours.",
+    ),
+    option(
+        "--latency",
+        section="Search",
+        type=TEXT,
+        metavar="CSV",
+        help="Measured times of layers: layer,precision,milliseconds.",
+    ),
 ]
 
 
-class TargetCommand(click.Command):
-    """A command with the version flag of every target that has one, right before --allow-fallback.
-
-    They stand in the tables of the targets, which import numpy and ONNX. So they are read when this
-    command is parsed or explains itself, and not for `quant --help`. The values that a user gives
-    reach the command as `versions`, by target.
-    """
-
-    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        """Return the options and arguments, those of the tables among them."""
-        params = super().get_params(ctx)
-        place = next(i for i, param in enumerate(params) if param.name == "allow_fallback")
-        return [*params[:place], *_version_options(), *params[place:]]
-
-
-@cache
-def _version_options() -> tuple[click.Option, ...]:
-    from quant.target.table import TARGETS
-
-    flags = [flag for name in TARGETS if (flag := TARGETS[name].version) is not None]
-    return tuple(
-        click.Option(
-            [flag.flag],
-            type=click.Choice(flag.choices) if flag.choices else click.STRING,
-            default=flag.default,
-            show_default=True,
-            metavar=None if flag.choices else flag.metavar,
-            help=flag.help,
-            expose_value=False,
-            callback=_kept(flag),
-        )
-        for flag in flags
-    )
-
-
-def _kept(flag: "VersionFlag") -> Callable[[click.Context, click.Parameter, str], None]:
-    def keep(ctx: click.Context, _: click.Parameter, value: str) -> None:
-        ctx.params.setdefault("versions", {})[flag.target] = flag.checked(value)
-
-    return keep
+def _added(command: Command, options: list[Decorator]) -> Command:
+    for one in reversed(options):
+        command = one(command)
+    return command
 
 
 def chip_options(command: Command) -> Command:
     """Add what becomes of layers that a chip cannot take; the versions come with `TargetCommand`."""
-    for option in reversed(_CHIP):
-        command = option(command)
-    return command
+    return _added(command, _CHIP)
 
 
 def preprocess_options(command: Command) -> Command:
-    """Add the flags that say how an image becomes the input."""
-    for option in reversed(_PREPROCESS):
-        command = option(command)
-    return command
+    """Add the options that say how an image becomes the input."""
+    return _added(command, _PREPROCESS)
 
 
 def search_options(command: Command) -> Command:
     """Add what says how accurate or how cheap a mixed plan must be."""
-    for option in reversed(_SEARCH):
-        command = option(command)
-    return command
+    return _added(command, _SEARCH)
 
 
 def data_options(command: Command) -> Command:
     """Add --data and all that says how it is read."""
-    for option in reversed([*_DATA, *_PREPROCESS]):
-        command = option(command)
-    return command
+    return _added(command, [*_DATA, *_PREPROCESS])
 
 
 def preprocess_of(options: dict[str, Any]) -> "Preprocess":
@@ -218,39 +385,68 @@ def preprocess_of(options: dict[str, Any]) -> "Preprocess":
     return Preprocess.from_flags(base, **{name: options.pop(name, None) for name in FLAGS})
 
 
-_MAIN: list[Callable[[Command], Command]] = [
+_MAIN: list[Decorator] = [
     model_option,
     data_options,
     target_option,
-    click.option(
-        "--holdout", type=int, default=256, show_default=True, help="Others, to measure on."
+    option(
+        "--holdout",
+        section="Input",
+        type=int,
+        default=256,
+        metavar="N",
+        help="Number of other samples, held out to measure on.",
     ),
-    click.option("--labels", metavar="L", help="CSV with file,label; or `folders`: one a class."),
-    click.option("--metric", "metrics", multiple=True, default=("top1",), show_default=True),
+    option(
+        "--labels",
+        section="Input",
+        type=TEXT,
+        metavar="LABELS",
+        help="CSV file with the columns file,label; or `folders`: one folder for each class.",
+    ),
+    option(
+        "--metric",
+        "metrics",
+        section="Accuracy",
+        type=METRIC,
+        multiple=True,
+        default=("top1",),
+        metavar="NAME",
+        help="How outputs are judged; repeat for several: {names}, or module:function. `quant list "
+        "metrics` explains them.",
+    ),
     observer_option,
     recipe_option,
-    click.option(
+    option(
         "--effort",
-        type=click.Choice(["fast", "balanced", "best"]),
+        section="Accuracy",
+        type=OneOf(*EFFORTS),
         default="balanced",
-        show_default=True,
-        help="How much is tried to buy accuracy back.",
+        help="How much is tried to win accuracy back. `quant list efforts` explains them.",
     ),
     chip_options,
-    click.option("--layer-samples", type=int, default=8, show_default=True, help="For layers.csv."),
-    click.option(
+    option(
+        "--layer-samples",
+        section="Accuracy",
+        type=int,
+        default=8,
+        metavar="N",
+        help="Number of calibration samples that the error of each layer is measured on.",
+    ),
+    option(
         "--out",
-        type=click.Path(path_type=Path),
-        help="Folder of the run.  [default: quant-out/<model>]",
+        section="Output",
+        type=FILE,
+        metavar="FOLDER",
+        default_text="quant-out/<model>",
+        help="Folder of the run.",
     ),
 ]
 
 
 def main_options(command: Command) -> Command:
     """Add the options of the main job."""
-    for option in reversed(_MAIN):
-        command = option(command)
-    return command
+    return _added(command, _MAIN)
 
 
 def job_of(options: dict[str, Any]) -> "Job":
@@ -269,17 +465,15 @@ def _goal(options: dict[str, Any]) -> "SearchGoal | None":
     """Take what is said of a search out of a command's options; None where nothing limits it."""
     import math
 
-    from quant.job.search_goal import SearchGoal, parse_budget, parse_drop
+    from quant.job.search_goal import SearchGoal, parse_budget
 
     searching = options.pop("searching", False)
-    drop, least = options.pop("max_drop", None), options.pop("min_sqnr", None)
-    budgets = tuple(b for text in options.pop("budgets", ()) for b in parse_budget(text))
     names = options.pop("precisions", None) or ""
     seconds = options.pop("time_budget", None)
     goal = SearchGoal(
-        max_drop=parse_drop(drop) if drop is not None else None,
-        min_sqnr=least,
-        budgets=budgets,
+        max_drop=options.pop("max_drop", None),
+        min_sqnr=options.pop("min_sqnr", None),
+        budgets=tuple(b for text in options.pop("budgets", ()) for b in parse_budget(text)),
         axis=options.pop("cost", None) or "",
         precisions=tuple(name.strip() for name in names.split(",") if name.strip()),
         sensitivity=options.pop("sensitivity", "nmse"),

@@ -7,35 +7,106 @@ from typing import Any
 
 import click
 
-from quant.cli.options import model_option
+from quant.cli.command import Command, option
+from quant.cli.options import DEVICE, TARGET, json_option, model_option
+from quant.cli.values import FILE
 
-FILE = click.Path(path_type=Path)
 
-
-@click.command()
-@model_option
-@click.option("--target", required=True, metavar="NAME", help="`quant list targets` names them.")
-@click.option("--device", metavar="D", help="Of the target's table, or a .toml file of yours.")
-@click.option("--bandwidth", type=float, metavar="GB/S", help="Instead of the device's.")
-@click.option(
-    "--size", multiple=True, metavar="WxH", help="Of open axes; or NAME=1x3x224x224. Repeat."
-)
-@click.option("--batch", type=int, default=1, show_default=True, help="Samples in one inference.")
-@click.option(
-    "--precision", multiple=True, metavar="P", help="Repeat.  [default: what the chip has]"
-)
-@click.option("--float-precision", metavar="P", help="Of layers that cannot be quantized.")
-@click.option("--measured", type=FILE, help="CSV, trtexec's profile or msprof's op_summary.")
-@click.option("--csv", "csv_path", type=FILE, help="Write every layer of every network.")
-@click.option("--figure", type=FILE, help="Write a figure: roofline.png.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-def roofline(csv_path: Path | None, figure: Path | None, as_json: bool, **options: Any) -> None:
-    """Predict each layer's time on a chip from public figures, and hold it against measured ones.
-
-    \b
+@click.command(
+    cls=Command,
+    examples=r"""
     quant roofline --model net.onnx --target tensorrt --device xavier-nx
-    quant roofline --model net.onnx --target nnie --device board.toml --figure roofline.png
-    quant roofline --model net.onnx --target tensorrt --precision int8 --measured profile.json
+    quant roofline --model net.onnx --target nnie --bandwidth 6.4 \
+        --figure roofline.png
+    quant roofline --model net.onnx --target tensorrt --precision int8 \
+        --measured profile.json
+    """,
+)
+@model_option
+@option(
+    "--target",
+    section="Device",
+    type=TARGET,
+    required=True,
+    metavar="NAME",
+    help="Runtime or chip family: {names}.",
+)
+@option(
+    "--device",
+    section="Device",
+    type=DEVICE,
+    metavar="NAME",
+    default_text="the target's first",
+    help="Chip; `quant list devices` names them. Or a .toml file of yours.",
+)
+@option(
+    "--bandwidth",
+    section="Device",
+    type=float,
+    metavar="GB/S",
+    default_text="the device's",
+    help="Memory bandwidth in 10^9 bytes a second.",
+)
+@option(
+    "--size",
+    section="Input",
+    multiple=True,
+    metavar="WxH",
+    help="Width and height where the model leaves them open; or NAME=1x3x224x224 for one input. "
+    "Repeat for several inputs.",
+)
+@option(
+    "--batch",
+    section="Input",
+    type=int,
+    default=1,
+    metavar="N",
+    help="Number of samples in one inference.",
+)
+@option(
+    "--precision",
+    section="Device",
+    multiple=True,
+    metavar="P",
+    default_text="all that the chip has",
+    help="Precision to predict for; repeat for several. `quant list precisions` names them.",
+)
+@option(
+    "--float-precision",
+    section="Device",
+    metavar="P",
+    default_text="the target's first float",
+    help="Precision of layers that cannot be quantized.",
+)
+@option(
+    "--measured",
+    section="Input",
+    type=FILE,
+    metavar="FILE",
+    help="Measured times to compare with: CSV, trtexec's profile, or msprof's op_summary.",
+)
+@option(
+    "--csv",
+    "csv_path",
+    section="Output",
+    type=FILE,
+    metavar="FILE",
+    help="Write every layer at every precision.",
+)
+@option(
+    "--figure",
+    section="Output",
+    type=FILE,
+    metavar="FILE",
+    help="Write a figure, such as roofline.png.",
+)
+@json_option
+def roofline(csv_path: Path | None, figure: Path | None, as_json: bool, **options: Any) -> None:
+    """Predict each layer's time on a chip from its public figures.
+
+    A layer takes the longer of its operations over the peak rate and its bytes over the memory
+    bandwidth: a lower bound, since kernel launches are not counted. With --measured it compares
+    the prediction with measured times.
     """
     from quant.common.files import json_text, write_text
     from quant.cost.network_cost import network_cost_csv, network_cost_json

@@ -7,41 +7,80 @@ from typing import Any
 
 import click
 
-from quant.cli.options import data_options, job_of, model_option
+from quant.cli.command import Command, option
+from quant.cli.options import (
+    TARGET,
+    data_options,
+    job_of,
+    json_option,
+    model_option,
+    observer_option,
+    quiet_option,
+    recipe_option,
+)
+from quant.cli.values import FILE, OneOf
 from quant.common.errors import InputError
 
-FILE = click.Path(path_type=Path)
 
-
-@click.command()
+@click.command(
+    cls=Command,
+    examples=r"""
+    quant select --model net.onnx --data photos/ --size 224x224 \
+        --mean 127 --std 128 --samples 100 --out chosen.txt
+    quant calibrate --model net.onnx --data chosen.txt --size 224x224 \
+        --mean 127 --std 128
+    """,
+)
 @model_option
 @data_options
-@click.option(
+@option(
     "--method",
-    type=click.Choice(["coverage", "kmeans", "random"]),
+    section="Selection",
+    type=OneOf("coverage", "kmeans", "random"),
     default="coverage",
-    show_default=True,
-    help="Greedy k-centre, medoids of k-means, or by lot.",
+    help="Greedy k-centre, medoids of k-means, or a random choice.",
 )
-@click.option("--pool", type=int, default=4096, show_default=True, help="Samples to look at.")
-@click.option("--keep-odd", is_flag=True, help="Out-of-domain samples may be chosen.")
-@click.option("--target", default="onnxruntime", show_default=True, help="Whose ranges to watch.")
-@click.option("--observer", metavar="NAME", help="Of activations.  [default: mse]")
-@click.option("--recipe", type=FILE, help="TOML file with rules for layers.")
-@click.option("--out", type=FILE, required=True, help="The list, .txt; or the arrays, .npz.")
-@click.option("--quiet", is_flag=True, help="No progress, only results and warnings.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@option(
+    "--pool",
+    section="Selection",
+    type=int,
+    default=4096,
+    metavar="N",
+    help="Number of samples to choose from.",
+)
+@option(
+    "--keep-odd",
+    section="Selection",
+    is_flag=True,
+    help="Let samples be chosen that are out of domain.",
+)
+@option(
+    "--target",
+    section="Selection",
+    type=TARGET,
+    default="onnxruntime",
+    metavar="NAME",
+    help="Runtime or chip whose ranges show whether the samples are enough.",
+)
+@observer_option
+@recipe_option
+@option(
+    "--out",
+    section="Output",
+    type=FILE,
+    required=True,
+    metavar="FILE",
+    help="List that is written, .txt; or .npz where --data is arrays.",
+)
+@quiet_option
+@json_option
 def select(quiet: bool, as_json: bool, **options: Any) -> None:
-    """Choose samples to calibrate on, and tell whether they are enough.
+    """Choose images to calibrate on, and show whether they are enough.
 
-    The network looks at up to --pool samples. Copies and what is out of domain are flagged and not
-    chosen; the first samples of the list cover the pool best. --data reads the file back. Beside it
-    lie a .csv with a row for each sample, a .png, and a .json with every number.
-
-    \b
-    quant select --model net.onnx --data pictures/ --size 224x224 --mean 127 --std 128 \\
-        --samples 100 --out chosen.txt
-    quant calibrate --model net.onnx --data chosen.txt --size 224x224 --mean 127 --std 128
+    The network runs once over up to --pool samples. Duplicates and outliers (noise, black frames,
+    other data) are flagged and not chosen; the list has the most useful samples first, and --data
+    reads it back. Beside it lie a .csv with a row for each sample, a .png, and a .json with every
+    number.
     """
     from quant.calibration.selection.chosen_samples import selection_json, selection_text
     from quant.common.files import json_text

@@ -44,7 +44,7 @@ class Share(click.ParamType):  # type: ignore[type-arg]
             return float(value)
         from quant.common.parse import share
 
-        return share(str(value), flag_of(param))
+        return share(str(value), _flag_of(param))
 
 
 class OneOf(click.ParamType):  # type: ignore[type-arg]
@@ -68,7 +68,7 @@ class OneOf(click.ParamType):  # type: ignore[type-arg]
         hint = next((f" Did you mean '{c}'?" for c in self.choices if [c.lower()] == near), "")
         *head, last = self.choices
         raise InputError(
-            f"{flag_of(param)}: must be {', '.join(head)} or {last}, saw '{value}'."
+            f"{_flag_of(param)}: must be {', '.join(head)} or {last}, saw '{value}'."
             f"{hint or ' Choose one.'}"
         )
 
@@ -109,7 +109,7 @@ class FromTable(click.ParamType):  # type: ignore[type-arg]
         return _completed([*self.more, *self.names()], incomplete)
 
 
-def flag_of(param: click.Parameter | None) -> str:
+def _flag_of(param: click.Parameter | None) -> str:
     """Return how an option or an argument is written."""
     if param is None:
         return "value"

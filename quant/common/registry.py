@@ -78,6 +78,14 @@ class Registry(Generic[T]):
         self._load()
         return iter(sorted(self._table))
 
+    def items(self) -> list[tuple[str, T]]:
+        """Return every name with its part."""
+        return [(name, self._table[name]) for name in self]
+
+    def values(self) -> list[T]:
+        """Return every part."""
+        return [self._table[name] for name in self]
+
     def __len__(self) -> int:
         self._load()
         return len(self._table)

@@ -224,15 +224,15 @@ def predicted(graph: Graph, plan: Plan, target: Target, table: CostTable) -> dic
     }
 
 
-def predicted_text(facts: Mapping[str, Any]) -> list[str]:
-    """Return the line that says so on the terminal, or []."""
-    told = facts.get("predicted")
-    if not told:
-        return []
-    memory = "" if told["memory"] else "; its bandwidth is not public, so this is a lower bound"
-    return [
-        (
-            f"  predicted   {facts['predicted_ms']:.4g} ms a sample on {told['device']}, "
-            f"{told['float']} {told['float_ms']:.4g} ms{memory}"
-        )
-    ]
+def predicted_text(facts: Mapping[str, Any]) -> str:
+    """Return the predicted times of a plan and of float as one phrase, or ""."""
+    predicted_facts = facts.get("predicted")
+    if not predicted_facts:
+        return ""
+    figures = "peak rates and memory bandwidth"
+    if not predicted_facts["memory"]:
+        figures = "peak rates alone, for its memory bandwidth is not public"
+    return (
+        f"at least {facts['predicted_ms']:.3g} ms a sample on {predicted_facts['device']} by its "
+        f"{figures}; {predicted_facts['float']} {predicted_facts['float_ms']:.3g} ms"
+    )

@@ -1,6 +1,6 @@
 """Goal: how accurate a mixed plan must be, how much it may cost, and how it is looked for."""
 
-__all__ = ["AXES", "Budget", "SearchGoal", "parse_budget", "parse_drop"]
+__all__ = ["AXES", "Budget", "SearchGoal", "parse_budget"]
 
 import math
 import re
@@ -92,21 +92,6 @@ class SearchGoal:
     def limited(self) -> bool:
         """Whether anything says how accurate or how cheap the plan must be."""
         return self.max_drop is not None or self.min_sqnr is not None or bool(self.budgets)
-
-
-def parse_drop(text: str) -> float:
-    """Return "0.5%" as 0.005.
-
-    Raises:
-        InputError: No number with a percent sign from 0 to 100.
-    """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*%\s*", text)
-    if found is None or float(found[1]) > 100:
-        raise InputError(
-            f"--max-drop: a share of all samples from 0% to 100% is wanted, saw '{text}'. "
-            "Write --max-drop 0.5% for half a point."
-        )
-    return float(found[1]) / 100
 
 
 def parse_budget(text: str) -> list[Budget]:

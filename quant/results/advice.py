@@ -32,6 +32,14 @@ SQNR in dB. A reading aid; `quant gate` decides with the limits that you set."""
 
 Level = Literal["good", "fair", "bad", "unknown"]
 
+LABELS: Mapping[Level, str] = {
+    "good": "good",
+    "fair": "look closer",
+    "bad": "broken",
+    "unknown": "not measured",
+}
+"""What the report and the terminal call each level."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rating:
@@ -44,6 +52,11 @@ class Rating:
 
     level: Level
     words: str
+
+    @property
+    def label(self) -> str:
+        """The verdict as a person reads it: "good", "look closer", "broken" or "not measured"."""
+        return LABELS[self.level]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

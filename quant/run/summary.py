@@ -1,25 +1,24 @@
-"""Summary: what a run did and found, as `run.json` (schema version 1) and as text.
+"""Summary: what a run did and found, as `run.json` (schema version 1).
 
 `run.json` holds nothing that differs between two equal runs; times are in `timing.json`.
 """
 
-__all__ = ["summary", "summary_text"]
+__all__ = ["summary"]
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from quant.calibration.selection.sufficiency import Sufficiency
 from quant.common.version import VERSION
 from quant.compare.comparison import Comparison
-from quant.cost.network_cost import predicted_text
 from quant.graph.prepared_graph import weight_of
 from quant.profile.statistics import Profile
 from quant.run.context import RunContext
 from quant.run.material import Material
-from quant.search.summary import held_out_facts, search_summary, search_text
+from quant.search.summary import held_out_facts, search_summary
 from quant.search.write_files import search_facts
 
 SCHEMA = 1
@@ -139,108 +138,3 @@ def _comparison(found: Comparison | None) -> dict[str, Any] | None:
             for o in found.outputs
         ],
     }
-
-
-def summary_text(facts: Mapping[str, Any], timing: Mapping[str, Any]) -> str:
-    """Return the lines that end a run on the terminal."""
-    data, lines = facts["data"], []
-    where = "held-out samples" if data["held_out"] else "of the same samples"
-    lines.append(
-        f"{facts['model']['name']}: calibrated on {data['samples']} samples, "
-        f"measured on {data['measured']} {where}"
-    )
-    notes = ", ".join(facts["model"]["notes"]) or "nothing to fold"
-    lines.append(
-        f"  prepared: {notes}; outputs within {facts['model']['parity']:.1e} of the model's"
-    )
-    lines.append(f"  input: {_input(facts['preprocess'])}")
-    lines += _settled(facts.get("sufficiency"))
-    if data["unreadable"]:
-        rows = data["unreadable"]
-        names = ", ".join(f"{row['sample']!r} ({row['reason']})" for row in rows[:3])
-        more = f" and {len(rows) - 3} more" if len(rows) > 3 else ""
-        lines.append(f"  skipped, for they cannot be read: {names}{more}")
-    for name, target in facts["targets"].items():
-        layers = target["layers"]
-        by = ", ".join(f"{n} in {precision}" for precision, n in layers["by_precision"].items())
-        lines.append(f"{name}: {layers['weighted']} weighted layers, {by}")
-        if target["observers_db"]:
-            tried = ", ".join(f"{k} {v:.1f} dB" for k, v in target["observers_db"].items())
-            lines.append(f"  observers   {tried}")
-        if "search" in target:
-            lines += search_text(target["search"])
-        lines += _rungs(target["effort"])
-        lines.append(f"  simulation  {_line(target['simulated'])}")
-        lines += predicted_text(target)
-        if said := [f"{n} {kind}{'s' * (n != 1)}" for kind, n in target["check"].items() if n]:
-            lines.append(f"  check       {', '.join(said)}: see {name}/check.json")
-        if "integer" in target:
-            lines.append(f"  integer run {_line(target['integer'])}")
-            lines += _kernels(target, timing["milliseconds_per_sample"].get(name))
-    return "\n".join(lines)
-
-
-def _settled(enough: Mapping[str, Any] | None) -> list[str]:
-    """Say whether the ranges have settled, where that was looked at."""
-    if not enough or enough["settled"] is None:
-        return []  # a warning says it
-    said = f"half of them ({enough['settled']} of {enough['samples']}) cost no tensor more than"
-    return [f"  samples: settled; {said} {enough['steps'][-1]['noise_db']:.1f} dB"]
-
-
-def _rungs(rungs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Say what each step bought on the samples held aside."""
-    if not rungs:
-        return []
-    top, said = rungs[0]["aside_db"], []
-    for rung in rungs[1:]:
-        if not rung.get("judged", True):
-            said.append(f"{rung['step']}{'' if rung['kept'] else ' (not kept)'}")
-            continue
-        gain = rung["aside_db"] - top
-        said.append(f"{rung['step']} {gain:+.1f} dB{'' if rung['kept'] else ' (not kept)'}")
-        top = rung["aside_db"] if rung["kept"] else top
-    return [f"  effort      {rungs[0]['aside_db']:.1f} dB held aside; {', '.join(said)}"]
-
-
-def _input(how: Mapping[str, Any]) -> str:
-    """Say how an image becomes the input, so that a wrong default is seen."""
-    size = "the image's own size"
-    if how["size"]:
-        size = f"{how['size'][0]}x{how['size'][1]} by {how['resize']}"
-        if how["resize"] == "shorter":
-            size += f" ({how['short_side']} pixels, crop {how['crop']})"
-    mean, std = (",".join(f"{v:g}" for v in how[k]) for k in ("mean", "std"))
-    return f"{size}, {how['channels']}, mean {mean}, std {std}"
-
-
-def _line(found: Mapping[str, Any]) -> str:
-    outputs = found["outputs"]
-    parts = [f"SQNR {found['sqnr_db']:.1f} dB" + (" (worst output)" if len(outputs) > 1 else "")]
-    if found["agreement"] is not None:
-        parts.append(f"agreement with float {100 * found['agreement']:.2f} %")
-    for metric, value in found["scores"].items():
-        before = found["float_scores"][metric]
-        parts.append(
-            f"{metric} {value:.4f} (float {before:.4f}, {100 * (value - before):+.2f} points)"
-        )
-    return ", ".join(parts)
-
-
-def _kernels(target: Mapping[str, Any], speed: Mapping[str, float] | None) -> list[str]:
-    share = target.get("integer_kernels", {}).get("by_op", {})
-    said = ", ".join(f"{fast} of {every} {op}" for op, (fast, every) in share.items())
-    line = f"  integer kernels: {said}" if said else ""
-    if speed:
-        line += (
-            f"; {speed['float_ms']:.2f} ms -> {speed['integer_ms']:.2f} ms a sample "
-            f"({speed['speedup']:.2f} times as fast{'' if speed['speedup'] > 1 else ': slower here'})"
-        )
-    parity = target.get("parity")
-    extra = []
-    if parity:
-        worst = max(o["largest"] for o in parity["outputs"])
-        extra = [
-            f"  integer run against simulation: SQNR {parity['sqnr_db']:.1f} dB, largest difference {worst:.3g}"
-        ]
-    return ([line] if line else []) + extra

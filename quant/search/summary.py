@@ -52,22 +52,22 @@ def held_out_facts(limits: PlanLimits, found: Comparison | None) -> dict[str, An
 
 
 def search_text(told: Mapping[str, Any]) -> list[str]:
-    """Return the lines on a search."""
+    """Return what a search did, one phrase each."""
     chosen = ", ".join(f"{n} in {p}" for p, n in sorted(told["precisions_chosen"].items()))
     unit, cost = told["unit"], told["cost"]
     lines = [
-        f"  search      {told['groups']} groups, {told['asked']} plans measured: {chosen or 'none'}"
+        f"{told['groups']} groups of layers, {chosen or 'none chosen'}; {told['asked']} plans measured"
     ]
     if cost is None:
         return lines
     scale = f"{told['cheapest_cost']:.4g} to {told['whole_cost']:.4g} {unit}"
     lines.append(
-        f"              {cost:.4g} {unit} of {scale}{_on(told)}; {_measured(told)} on the "
+        f"{cost:.4g} {unit} of {scale}{_on(told)}; {_measured(told)} on the "
         f"{told['samples']} samples that decide{_limit(told)}"
     )
     seen = told.get("held_out")
     if seen:
-        lines.append(f"              {_measured({**told, **seen})} on samples it did not see")
+        lines.append(f"{_measured({**told, **seen})} on samples it did not see")
     return lines
 
 

@@ -67,6 +67,7 @@ def _target(run: SavedRun, target: SavedTarget, names: list[str], many: bool) ->
     return ({} if searched is None else {"search": searched}) | {
         "name": target.name,
         "level": judged.level,
+        "label": judged.label,
         "words": judged.words,
         "facts": _plain(target.facts),
         "actions": [

@@ -77,7 +77,12 @@ def test_what_is_only_looked_up_imports_nothing_heavy(
             "error: --metric nowhere:score: no module is named 'nowhere', neither",
         ),
         (["--samples", "0"], "error: --samples: must be 1 or more, saw 0. Raise it."),
-        (["--max-bad", "7"], "error: --max-bad: must be from 0 to 1, saw 7.0. Write 0.05 for 5 %."),
+        (["--max-bad", "7"], "error: --max-bad: a share is written 1% or 0.01, saw '7'. Write 7%."),
+        (
+            ["--channels", "RGBA"],
+            "error: --channels: must be RGB, BGR or GRAY, saw 'RGBA'. Did you",
+        ),
+        (["--effort", "fsat"], "error: --effort: must be fast, balanced or best, saw 'fsat'. Did"),
         (["--size", "big"], "error: "),
         (["--recipe", "none.toml"], "error: none.toml: "),
     ],
@@ -117,7 +122,7 @@ def test_our_own_bug_exits_3_with_its_traceback(
     def broken(kind: str) -> None:
         raise RuntimeError("planted")
 
-    monkeypatch.setattr("quant.cli.list_parts.parts", broken)
+    monkeypatch.setattr("quant.cli.parts.parts", broken)
 
     assert call(monkeypatch, "list", "targets") == 3
     err = capsys.readouterr().err

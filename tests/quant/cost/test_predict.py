@@ -304,12 +304,10 @@ def test_a_run_says_what_its_plan_and_float_would_take() -> None:
     assert facts["predicted"]["device"] == "t4"
     assert facts["predicted"]["memory"]
     assert 0 < facts["predicted_ms"] < facts["predicted"]["float_ms"]
-    assert predicted_text(facts) == [
-        (
-            f"  predicted   {facts['predicted_ms']:.4g} ms a sample on t4, float32 "
-            f"{facts['predicted']['float_ms']:.4g} ms"
-        )
-    ]
+    assert predicted_text(facts) == (
+        f"at least {facts['predicted_ms']:.3g} ms a sample on t4 by its peak rates and memory "
+        f"bandwidth; float32 {facts['predicted']['float_ms']:.3g} ms"
+    )
 
 
 def test_a_run_says_that_a_time_without_bytes_is_a_lower_bound() -> None:
@@ -318,10 +316,13 @@ def test_a_run_says_that_a_time_without_bytes_is_a_lower_bound() -> None:
     device = default_device(target.devices, "1.1")
     assert device is not None
     table = roofline(graph, target, device)
-    (line,) = predicted_text(predicted(graph, plan, target, table))
+    text = predicted_text(predicted(graph, plan, target, table))
 
-    assert "on hi3559av100, int16" in line
-    assert line.endswith("; its bandwidth is not public, so this is a lower bound")
+    assert (
+        "ms a sample on hi3559av100 by its peak rates alone, for its memory bandwidth is not"
+        in text
+    )
+    assert "public; int16 " in text
 
 
 def test_where_no_time_is_known_nothing_is_predicted() -> None:
@@ -332,7 +333,7 @@ def test_where_no_time_is_known_nothing_is_predicted() -> None:
     table = cost_table(graph, target, job, [])
 
     assert predicted(graph, plan, target, table) == {}
-    assert predicted_text({}) == []
+    assert predicted_text({}) == ""
     assert table.megabytes(dict.fromkeys(plan.layers, "int8"), graph) > 0
 
 

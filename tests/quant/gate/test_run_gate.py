@@ -479,7 +479,7 @@ def test_ten_broken_inputs_cost_one_sentence_and_exit_2(
         ),
         (
             ["--run", run, "--max-drop", 0.1, "--confidence", 95],
-            "error: quant gate: confidence is from 0.5 to below 1, saw '95.0'. Write 0.95.",
+            "error: --confidence: a share is written 1% or 0.01, saw '95'. Write 95%.",
         ),
     ]  # fmt: skip
     for words, said in cases:

@@ -5,25 +5,7 @@ import math
 import pytest
 
 from quant.common.errors import InputError
-from quant.job.search_goal import Budget, SearchGoal, parse_budget, parse_drop
-
-
-@pytest.mark.parametrize(
-    ("text", "share"), [("0.5%", 0.005), ("1 %", 0.01), (".25%", 0.0025), ("0%", 0.0)]
-)
-def test_a_drop_is_a_share_in_percent(text: str, share: float) -> None:
-    assert parse_drop(text) == pytest.approx(share)
-
-
-@pytest.mark.parametrize("text", ["0.5", "0.005", "-1%", "101%", "half", "%", ""])
-def test_a_drop_without_percent_is_refused_for_it_could_mean_either(text: str) -> None:
-    with pytest.raises(InputError) as caught:
-        parse_drop(text)
-
-    assert str(caught.value) == (
-        f"--max-drop: a share of all samples from 0% to 100% is wanted, saw '{text}'. Write "
-        "--max-drop 0.5% for half a point."
-    )
+from quant.job.search_goal import Budget, SearchGoal, parse_budget
 
 
 def test_budgets_are_read_with_their_units() -> None:

@@ -15,8 +15,9 @@ from quant.common.progress import Progress
 from quant.job.settings import Job
 from quant.load.open_graph import open_graph
 from quant.preprocess.image_to_tensor import Preprocess
+from quant.results.saved_run import load_run
 from quant.run.calibrate import Run, calibrate
-from quant.run.summary import summary_text
+from quant.visualize.terminal.run import details_text
 from tests.models import conv_relu_net, image
 
 
@@ -50,7 +51,7 @@ def run(place: Path, data: str, out: str, samples: int = 80) -> tuple[Run, Progr
 
 def test_half_of_alike_samples_is_enough_and_a_second_run_says_the_same(place: Path) -> None:
     """The second one finds the profile finished, and makes that of the half anew."""
-    found, progress = run(place, "calm.npy", "calm")
+    _, progress = run(place, "calm.npy", "calm")
     first = (place / "calm" / "run.json").read_bytes()
     facts = json.loads(first)["sufficiency"]
     run(place, "calm.npy", "calm")
@@ -59,8 +60,9 @@ def test_half_of_alike_samples_is_enough_and_a_second_run_says_the_same(place: P
     assert [step["samples"] for step in facts["steps"]] == [48], "half of 80 in batches of 16"
     assert (facts["samples"], facts["settled"], facts["observer"]) == (80, 48, "minmax")
     timing = json.loads((place / "calm" / "timing.json").read_text())
-    assert "  samples: settled; half of them (48 of 80) cost no tensor more than " in summary_text(
-        found.facts, timing
+    details = " ".join(details_text(load_run(place / "calm"), timing).split())
+    assert (
+        "samples enough: 48 of the 80 give almost the same ranges, no tensor has over " in details
     )
     assert not [w for w in progress.warnings if "settled" in w]
 

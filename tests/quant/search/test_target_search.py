@@ -324,9 +324,10 @@ def test_calibrate_searches_where_a_limit_is_given_and_says_so(
     found = CliRunner().invoke(quant, ["calibrate", *told, "--budget", "size=75%"])
 
     assert found.exit_code == 0, found.output
-    assert "  search      " in found.stdout
-    line = next(x for x in found.stdout.splitlines() if " MB of " in x)
-    assert "on the 24 samples that decide (limit: at most " in line
+    text = " ".join(found.stdout.split())
+    assert " groups of layers, " in text
+    assert " MB of " in text
+    assert "on the 24 samples that decide (limit: at most " in text
     told_json = json.loads((tmp_path / "run.json").read_text())["targets"]["onnxruntime"]["search"]
     assert told_json["cost"] <= 0.75 * told_json["whole_cost"]
     assert told_json["axis"] == "size"

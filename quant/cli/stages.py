@@ -1,0 +1,246 @@
+"""The stages of the main job as commands of their own: profile, merge, choose, simulate, export."""
+
+__all__ = ["choose", "export", "merge", "profile", "simulate"]
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from quant.cli.command import Command, option
+from quant.cli.options import (
+    TARGET,
+    chip_options,
+    data_options,
+    job_of,
+    model_option,
+    observer_option,
+    preprocess_options,
+    quiet_option,
+    recipe_option,
+)
+from quant.cli.target_command import TargetCommand
+from quant.cli.values import FILE, TEXT
+from quant.common.errors import GateError, InputError
+
+plan_option = option(
+    "--plan",
+    "plan_path",
+    section="Input",
+    type=FILE,
+    required=True,
+    metavar="FILE",
+    help="Plan of `quant choose`, or plan.json of a run.",
+)
+
+
+def _out_option(help: str, metavar: str = "FILE") -> Callable[[Any], Any]:
+    """Return the option that names what a stage writes."""
+    return option("--out", section="Output", type=FILE, required=True, metavar=metavar, help=help)
+
+
+@click.command(
+    cls=Command,
+    examples=r"""
+    quant profile --model net.onnx --data half1.txt --size 224x224 \
+        --mean 127 --std 128 --out half1.safetensors
+    quant profile --model net.onnx --data half2.txt --size 224x224 \
+        --mean 127 --std 128 --out half2.safetensors
+    """,
+)
+@model_option
+@data_options
+@_out_option("File that the profile is written to, .safetensors.")
+@quiet_option
+def profile(out: Path, quiet: bool, **options: Any) -> None:
+    """Record the range and histogram of every activation.
+
+    The float model runs once over --samples samples. Profiles of other samples can be added with
+    `quant merge`; `quant choose` makes a plan of the result.
+    """
+    from quant.common.progress import Progress
+    from quant.run.material import open_material
+    from quant.run.profile_samples import profile_samples
+
+    job = job_of({**options, "out": out.parent, "holdout": 0})
+    progress = Progress(quiet=quiet)
+    material = open_material(job, progress)
+    found = profile_samples(job, material, progress, out).whole
+    for key, reason in material.bad:
+        progress.warn(f"sample '{key}' was skipped: {reason}")
+    for warning in progress.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    click.echo(f"{out}: {found.provenance.samples} samples, {len(found.tensors)} tensors")
+
+
+@click.command(
+    cls=Command,
+    examples="quant merge half1.safetensors half2.safetensors --out all.safetensors",
+)
+@click.argument("profiles", nargs=-1, required=True, type=FILE)
+@_out_option("File that the merged profile is written to, .safetensors.")
+def merge(profiles: tuple[Path, ...], out: Path) -> None:
+    """Add up profiles of one model over different samples.
+
+    Histograms have bins of powers of two, so that the result has the same bits as one profile of
+    all the samples, in whatever order they are merged.
+    """
+    from quant.profile.file import load_profile, save_profile
+
+    total = load_profile(profiles[0])
+    for path in profiles[1:]:
+        other = load_profile(path)
+        mine = total.provenance
+        other.must_match(
+            place=str(path), graph=mine.graph, preprocess=mine.preprocess, settings=mine.settings
+        )
+        if (other.provenance.data, other.provenance.samples) == (mine.data, mine.samples):
+            raise InputError(
+                f"{path}: it is of the same {mine.samples} samples as what was merged before it, "
+                "and they would count twice. Leave it out."
+            )
+        total = total + other
+    save_profile(total, out)
+    click.echo(f"{out}: {total.provenance.samples} samples, {len(total.tensors)} tensors")
+
+
+@click.command(
+    cls=Command,
+    examples=r"""
+    quant choose --model net.onnx --profile all.safetensors \
+        --target tensorrt --out plan.json
+    """,
+)
+@model_option
+@option(
+    "--profile",
+    "profile_path",
+    section="Input",
+    type=FILE,
+    required=True,
+    metavar="FILE",
+    help="Profile of `quant profile` or `quant merge`.",
+)
+@option(
+    "--target",
+    section="Targets",
+    type=TARGET,
+    default="onnxruntime",
+    metavar="NAME",
+    help="Runtime or chip that the plan is for: {names}.",
+)
+@observer_option
+@recipe_option
+@_out_option("File that the plan is written to, .json.")
+def choose(model: str, profile_path: Path, target: str, out: Path, **options: Any) -> None:
+    """Choose every tensor's format from a profile, with the reason.
+
+    A stage has no samples to try observers on: without --observer it takes mse.
+    """
+    from quant.choose.bias_correction import correct_bias
+    from quant.choose.planner import choose as choose_plan
+    from quant.load.open_graph import open_graph
+    from quant.observers import OBSERVERS
+    from quant.plan.file import save_plan
+    from quant.plan.recipe import NOTHING, load_recipe
+    from quant.profile.file import load_profile
+    from quant.target.table import TARGETS
+
+    path = options["recipe"]
+    recipe = load_recipe(path, list(OBSERVERS)) if path is not None else NOTHING
+    table, found = TARGETS[target], load_profile(profile_path)
+    _, graph = open_graph(model)
+    found.must_match(place=str(profile_path), graph=graph.fingerprint)
+    plan = choose_plan(graph, found, table, recipe=recipe, observer=options["observer"])
+    save_plan(correct_bias(plan, graph, found, recipe), out)
+    counts = Counter(x.precision for x in plan.layers.values())
+    text = ", ".join(f"{count} in {name}" for name, count in counts.most_common())
+    click.echo(f"{out}: {len(plan.layers)} layers for {target}, {text}")
+
+
+@click.command(
+    cls=Command,
+    examples="quant simulate --model net.onnx --plan plan.json --out simulated.onnx",
+)
+@model_option
+@plan_option
+@_out_option("File that the simulated graph is written to, .onnx.")
+def simulate(model: str, plan_path: Path, out: Path) -> None:
+    """Write an ONNX file that computes the target's numbers.
+
+    It runs in stock ONNX Runtime; its inputs and outputs are the model's.
+    """
+    from quant.graph.prepared_graph import save_model
+    from quant.load.open_graph import open_graph
+    from quant.plan.file import load_plan
+    from quant.plan.fitted_graph import graph_for
+    from quant.simulate.open_plan import simulation_of
+    from quant.target.table import TARGETS
+
+    plan = load_plan(plan_path)
+    graph = graph_for(plan, plan_path, open_graph(model)[1])
+    save_model(simulation_of(graph, plan, TARGETS[plan.target]), out)
+    click.echo(f"{out}: {len(plan.quantized)} tensors on a grid of {plan.target}")
+
+
+@click.command(
+    cls=TargetCommand,
+    examples=r"""
+    quant export --model net.onnx --plan plan.json \
+        --profile all.safetensors --out tensorrt/
+    """,
+)
+@model_option
+@plan_option
+@option(
+    "--profile",
+    "profile_path",
+    section="Input",
+    type=FILE,
+    metavar="FILE",
+    help="Profile of the plan, for files that list the range of every tensor.",
+)
+@option(
+    "--data",
+    section="Input",
+    type=TEXT,
+    metavar="DATA",
+    help="Samples as of `quant profile`, for a vendor's tool that reads pictures itself (NNIE).",
+)
+@option(
+    "--samples",
+    section="Input",
+    type=int,
+    default=256,
+    metavar="N",
+    help="Number of samples, as they were profiled.",
+)
+@option(
+    "--seed",
+    section="Input",
+    type=int,
+    default=0,
+    metavar="N",
+    help="Seed of the choice of samples, as they were profiled.",
+)
+@preprocess_options
+@chip_options
+@_out_option("Folder that the target's files are written to.", "FOLDER")
+def export(plan_path: Path, profile_path: Path | None, out: Path, **options: Any) -> None:
+    """Write a plan's files for its target: graph, scripts, DEPLOY.md.
+
+    Exit code 1 when the target's check finds errors in them; check.json lists what it finds.
+    """
+    from quant.run.export import export_plan
+    from quant.target.finding import errors, findings_text
+
+    data = options.pop("data") or ""
+    job = job_of({**options, "data": data, "holdout": 0, "out": out})
+    written = export_plan(plan_path, profile_path, job)
+    click.echo(f"{out}: {', '.join(written.exported.files)}")
+    click.echo(findings_text(written.findings))
+    if found := errors(written.findings):
+        count = f"{len(found)} error{'s' * (len(found) != 1)}"
+        raise GateError(f"{out}: {count} in this export. See check.json.")
