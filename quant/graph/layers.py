@@ -4,10 +4,12 @@ __all__ = [
     "VIEWS",
     "bias_place",
     "connected",
+    "data_input",
     "elements",
     "heads",
     "last_layers",
     "macs",
+    "optional_input",
     "source_of",
     "weight_axis",
 ]
@@ -22,6 +24,19 @@ from quant.graph.prepared_graph import WEIGHTED, Graph, weight_of
 
 VIEWS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity"})
 """Operators whose output holds exactly the numbers of their first input."""
+
+
+def data_input(node: ir.Node, index: int) -> ir.Value:
+    """Return an input that the operator cannot be without; raises ValueError where it is missing."""
+    value = optional_input(node, index)
+    if value is None:
+        raise ValueError(f"{node.op_type} '{node.name}' lacks its input {index}.")
+    return value
+
+
+def optional_input(node: ir.Node, index: int) -> ir.Value | None:
+    """Return an input, or None where the node has no such input or leaves it out."""
+    return node.inputs[index] if index < len(node.inputs) else None
 
 
 def source_of(graph: Graph, name: str) -> str:
