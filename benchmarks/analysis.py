@@ -28,7 +28,7 @@ from quant.analysis.isolated import isolated_errors
 from quant.analysis.layer_table import measured_layers
 from quant.analysis.local import local_errors
 from quant.calibration.profiling.run_profile import profile
-from quant.choose.planner import choose
+from quant.choose.planner import Planner
 from quant.common.errors import QuantError
 from quant.graph.session import open_session
 from quant.simulate.simulated_graph import quantize_graph
@@ -51,7 +51,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     some = list(subject.stream(range(count), subject.batch))
     seen = profile(graph, some, threads=arguments.threads)
     target = TARGETS[arguments.target]
-    plan = choose(graph, seen, target)
+    plan = Planner(target=target).choose(graph, seen)
     layers = measured_layers(graph, plan)
     model = quantize_graph(graph, plan, target, weight_form="integer")
     session = open_session(graph.model, threads=arguments.threads)

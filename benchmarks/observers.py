@@ -36,8 +36,7 @@ from subject import FLAGS, Subject, open_subject
 
 from quant.calibration import Batch, split
 from quant.calibration.profiling.run_profile import profile
-from quant.choose.bias_correction import correct_bias
-from quant.choose.planner import choose
+from quant.choose.planner import Planner
 from quant.common.errors import InputError, QuantError
 from quant.graph.session import open_session, open_simulation
 from quant.observers import OBSERVERS
@@ -135,7 +134,7 @@ def simulated(
 ) -> list[NDArray[np.float32]]:
     """Return the outputs of the quantized network."""
     graph, table = subject.graph, TARGETS[target]
-    plan = correct_bias(choose(graph, seen, table, observer=observer), graph, seen)
+    plan = Planner(target=table, observer=observer).plan(graph, seen)
     model = quantize_graph(graph, plan, table)
     return outputs(open_simulation(model, threads), samples)
 

@@ -32,7 +32,7 @@ import onnxruntime as ort
 from quant.calibration import Batch
 from quant.calibration.profiling.run_profile import profile
 from quant.calibration.profiling.statistics_graph import micro_batch, profiled_tensors
-from quant.choose.planner import choose
+from quant.choose.planner import Planner
 from quant.common.errors import QuantError
 from quant.cost.layer_costs import CostTable
 from quant.cost.open_sizes import chosen_sizes
@@ -126,7 +126,7 @@ def exported(graph: Graph, shapes: Mapping[str, tuple[int, ...]], folder: Path) 
         digests=(0,) * rows,
         count=rows,
     )
-    plan = choose(graph, profile(graph, [batch]), target, observer="minmax")
+    plan = Planner(target=target, observer="minmax").choose(graph, profile(graph, [batch]))
     target.write(graph, plan, folder, Deployment())
     return ir.load(folder / "model.onnx")
 

@@ -35,8 +35,7 @@ from quant.calibration.profiling.run_profile import profile
 from quant.calibration.selection.coverage import METHODS
 from quant.calibration.selection.features import FeatureHook
 from quant.calibration.selection.pool import Pool, screened
-from quant.choose.bias_correction import correct_bias
-from quant.choose.planner import choose
+from quant.choose.planner import Planner
 from quant.common.errors import InputError, QuantError
 from quant.graph.session import open_session, open_simulation
 from quant.preprocess.image_to_tensor import Preprocess
@@ -87,7 +86,7 @@ class Ground:
     def sqnr_db(self, seen: Profile) -> float:
         """Return the SQNR of the worst output, calibrated by a profile."""
         graph, target = self.subject.graph, TARGETS["onnxruntime"]
-        plan = correct_bias(choose(graph, seen, target, observer=self.observer), graph, seen)
+        plan = Planner(target=target, observer=self.observer).plan(graph, seen)
         model = quantize_graph(graph, plan, target, weight_form="integer")
         found = answers(open_simulation(model, self.threads), self.held)
         return min(_sqnr(a, b) for a, b in zip(self.reference, found, strict=True))

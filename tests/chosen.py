@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from quant.calibration.profiling.run_profile import profile
 from quant.calibration.profiling.statistics_graph import micro_batch, profiled_tensors
-from quant.choose.planner import choose
+from quant.choose.planner import Planner
 from quant.compare.batch import Batch
 from quant.graph.prepared_graph import Graph
 from quant.graph.session import FLOAT_KERNELS, open_session
@@ -82,7 +82,9 @@ def chosen(
 ) -> tuple[Graph, Plan]:
     """Return the prepared graph and its plan."""
     graph = prepared(proto)
-    plan = choose(graph, profiled(graph), TARGETS[target], recipe=recipe, observer=observer)
+    plan = Planner(target=TARGETS[target], recipe=recipe, observer=observer).choose(
+        graph, profiled(graph)
+    )
     return graph, plan
 
 

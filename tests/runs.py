@@ -16,7 +16,7 @@ from quant.analysis.isolated import isolated_errors
 from quant.analysis.layer_error import LayerError, layer_csv
 from quant.analysis.layer_table import layer_macs, layer_table, measured_layers
 from quant.analysis.local import local_errors
-from quant.choose.planner import choose
+from quant.choose.planner import Planner
 from quant.common.files import write_json, write_text
 from quant.compare.batch import Batch
 from quant.graph.prepared_graph import Graph
@@ -86,7 +86,9 @@ def make_run(
     save_profile(profile, folder / "profile.safetensors")
     told = {}
     for name in targets:
-        plan = choose(graph, profile, TARGETS[name], recipe=recipe, observer="minmax")
+        plan = Planner(target=TARGETS[name], recipe=recipe, observer="minmax").choose(
+            graph, profile
+        )
         rows, analysis = measured(graph, plan, profile, [batch_of(feeds, len(feeds["input"]))])
         save_plan(plan, folder / name / "plan.json")
         write_text(folder / name / "layers.csv", layer_csv(rows))

@@ -12,13 +12,11 @@ from numpy.typing import NDArray
 from quant.choose.activation_grids import activation_grids
 from quant.choose.grid_fit import grid_noise
 from quant.choose.placement import place
-from quant.choose.planner import OBSERVER, usable_tensors
+from quant.choose.planner import Planner, usable_tensors
 from quant.graph.layers import source_of
 from quant.graph.prepared_graph import Graph
-from quant.plan.recipe import NOTHING, Recipe
 from quant.plan.tensor_plans import TensorPlan
 from quant.profile.statistics import Profile
-from quant.target.table import Target
 
 SETTLED_DB = 2.0
 """What fewer samples may cost the tensor they cost most, in dB of its own noise: a third of a bit."""
@@ -105,37 +103,30 @@ def schedule(samples: int, least: int = 8) -> list[int]:
 
 
 def sufficiency(
-    graph: Graph,
-    parts: Sequence[Profile],
-    full: Profile,
-    target: Target,
-    *,
-    recipe: Recipe = NOTHING,
-    observer: str | None = None,
+    planner: Planner, graph: Graph, parts: Sequence[Profile], full: Profile
 ) -> Sufficiency:
-    """Hold the ranges that the first samples give against those of all.
+    """Compare the ranges that the first samples give with those of all.
 
     Args:
+        planner: Of the target, which decides what tensors have grids, and by which observer.
         graph: The prepared graph.
         parts: Profiles of the first samples, each within the next.
         full: Profile of all.
-        target: Decides which tensors have grids.
-        recipe: The user's rules.
-        observer: For what no rule decides; as in `choose`.
     """
-    name = observer or recipe.defaults.observer or OBSERVER
-    mine = recipe.of(target.name)
-    placed = place(graph, target, mine, usable_tensors(graph, full))
-    everything = activation_grids(graph, full, target, placed, mine, name)
-    steps = [
-        _step(
-            graph, everything, activation_grids(graph, part, target, placed, mine, name), part, full
-        )
-        for part in parts
-    ]
-    said = target.observers[0] if target.observers else name
+    target, observer = planner.target, planner.default_observer
+    rules = planner.recipe.of(target.name)
+    placed = place(graph, target, rules, usable_tensors(graph, full))
+
+    def grids(profile: Profile) -> dict[str, TensorPlan]:
+        return activation_grids(graph, profile, target, placed, rules, observer)
+
+    of_all = grids(full)
+    steps = [_step(graph, of_all, grids(part), part, full) for part in parts]
     return Sufficiency(
-        samples=full.provenance.samples, observer=said, target=target.name, steps=tuple(steps)
+        samples=full.provenance.samples,
+        observer=target.observers[0] if target.observers else observer,
+        target=target.name,
+        steps=tuple(steps),
     )
 
 

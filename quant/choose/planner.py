@@ -1,8 +1,7 @@
 """From a graph and its profile to a plan: every tensor's grid with its reason, biases corrected."""
 
-__all__ = ["OBSERVER", "Planner", "choose", "node_types", "usable_tensors"]
+__all__ = ["OBSERVER", "Planner", "node_types", "usable_tensors"]
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from quant.choose.activation_grids import activation_grids
@@ -11,8 +10,6 @@ from quant.choose.float16_grids import float16_grids, float16_scales
 from quant.choose.placement import Placement, place
 from quant.choose.weight_grids import weight_grids
 from quant.common.errors import InputError
-from quant.formats.precision import Precision
-from quant.graph.layer import Layer
 from quant.graph.layers import source_of
 from quant.graph.prepared_graph import Graph, weight_of
 from quant.plan.recipe import NOTHING, Recipe
@@ -24,58 +21,13 @@ OBSERVER = "mse"
 """The default; `docs/observers.md` has the measurement."""
 
 
-def choose(
-    graph: Graph,
-    profile: Profile,
-    target: Target,
-    *,
-    recipe: Recipe = NOTHING,
-    observer: str | None = None,
-    all_float: bool = False,
-) -> Plan:
-    """Return the plan of one target.
-
-    Args:
-        graph: The prepared graph.
-        profile: Of this graph.
-        target: The table.
-        recipe: The user's rules; a rule that decides nothing is refused.
-        observer: For what no rule decides; it goes before the recipe's own default.
-        all_float: Take a recipe that leaves no layer to quantize.
-
-    Raises:
-        InputError: The profile is of another graph, a rule matches nothing, an unknown observer,
-            or the recipe leaves no layer to quantize.
-    """
-    profile.must_match(graph=graph.fingerprint)
-    every = graph.layers
-    recipe.check(node_types(graph))
-    placed = place(graph, target, recipe, usable_tensors(graph, profile))
-    default = observer or recipe.defaults.observer or OBSERVER
-    recipe = recipe.of(target.name)
-    tensors = activation_grids(graph, profile, target, placed, recipe, default)
-    integer = [x for x in every if placed.layers[x.name].quantized]
-    if not all_float and not any(weight_of(x.node) is not None for x in integer):
-        raise InputError(
-            f"plan for '{target.name}': no layer is left to quantize; the first weighted layer "
-            f"stays float because {_first_reason(every, placed)}. Relax the recipe."
-        )
-    tensors |= weight_grids(graph, target, placed, recipe, tensors)
-    if target.float16_in_graph and any(
-        x.precision is Precision.FLOAT16 for x in placed.layers.values()
-    ):
-        tensors = float16_scales(tensors)
-        tensors |= float16_grids(graph, placed, tensors)
-    return Plan(target=target.name, graph=graph.fingerprint, layers=placed.layers, tensors=tensors)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planner:
     """Makes the plans of one target, by one recipe.
 
     Attributes:
         target: The table.
-        recipe: The user's rules.
+        recipe: The user's rules; a rule that decides nothing is refused.
         observer: For what no rule decides; it takes precedence over the recipe's own default.
     """
 
@@ -83,21 +35,53 @@ class Planner:
     recipe: Recipe = NOTHING
     observer: str | None = None
 
+    @property
+    def default_observer(self) -> str:
+        """The observer of a tensor about which no rule says anything."""
+        return self.observer or self.recipe.defaults.observer or OBSERVER
+
     def plan(self, graph: Graph, profile: Profile, *, all_float: bool = False) -> Plan:
         """Return the plan of a graph: grids chosen from its profile, and biases corrected.
 
         Raises:
             InputError: As `choose`.
         """
-        plan = choose(
-            graph,
-            profile,
-            self.target,
-            recipe=self.recipe,
-            observer=self.observer,
-            all_float=all_float,
-        )
+        plan = self.choose(graph, profile, all_float=all_float)
         return correct_bias(plan, graph, profile, self.recipe)
+
+    def choose(self, graph: Graph, profile: Profile, *, all_float: bool = False) -> Plan:
+        """Return the plan of a graph with the grids alone, without corrected biases.
+
+        Args:
+            graph: The prepared graph.
+            profile: Of this graph.
+            all_float: Accept a recipe that leaves no layer to quantize.
+
+        Raises:
+            InputError: The profile is of another graph, a rule matches nothing, the observer is
+                unknown, or the recipe leaves no layer to quantize.
+        """
+        target = self.target
+        profile.must_match(graph=graph.fingerprint)
+        self.recipe.check(node_types(graph))
+        placed = place(graph, target, self.recipe, usable_tensors(graph, profile))
+        rules = self.recipe.of(target.name)
+        tensors = activation_grids(graph, profile, target, placed, rules, self.default_observer)
+        integer = [x for x in graph.layers if placed.layers[x.name].quantized]
+        if not all_float and not any(weight_of(x.node) is not None for x in integer):
+            raise InputError(
+                f"plan for '{target.name}': no layer is left to quantize; the first weighted layer "
+                f"stays float because {_first_reason(graph, placed)}. Relax the recipe."
+            )
+        tensors |= weight_grids(graph, target, placed, rules, tensors)
+        if target.float16_in_graph and any(
+            x.precision == "float16" for x in placed.layers.values()
+        ):
+            tensors = float16_scales(tensors)
+            tensors |= float16_grids(graph, placed, tensors)
+        return Plan(
+            target=target.name, graph=graph.fingerprint, layers=placed.layers, tensors=tensors
+        )
 
 
 def node_types(graph: Graph) -> list[tuple[str, str]]:
@@ -117,6 +101,6 @@ def _usable(graph: Graph, profile: Profile, name: str) -> bool:
     return seen is not None and seen.low <= seen.high
 
 
-def _first_reason(every: Sequence[Layer], placed: Placement) -> str:
-    weighted = (placed.layers[x.name] for x in every if weight_of(x.node) is not None)
+def _first_reason(graph: Graph, placed: Placement) -> str:
+    weighted = (placed.layers[x.name] for x in graph.layers if weight_of(x.node) is not None)
     return next((plan.because for plan in weighted), "the graph has none")

@@ -139,8 +139,7 @@ def choose(model: str, profile_path: Path, target: str, out: Path, **options: An
 
     A stage has no samples to try observers on: without --observer it takes mse.
     """
-    from quant.choose.bias_correction import correct_bias
-    from quant.choose.planner import choose as choose_plan
+    from quant.choose.planner import Planner
     from quant.load.open_graph import open_graph
     from quant.observers import OBSERVERS
     from quant.plan.file import save_plan
@@ -153,8 +152,8 @@ def choose(model: str, profile_path: Path, target: str, out: Path, **options: An
     table, found = TARGETS[target], load_profile(profile_path)
     _, graph = open_graph(model)
     found.must_match(place=str(profile_path), graph=graph.fingerprint)
-    plan = choose_plan(graph, found, table, recipe=recipe, observer=options["observer"])
-    save_plan(correct_bias(plan, graph, found, recipe), out)
+    plan = Planner(target=table, recipe=recipe, observer=options["observer"]).plan(graph, found)
+    save_plan(plan, out)
     counts = Counter(x.precision for x in plan.layers.values())
     text = ", ".join(f"{count} in {name}" for name, count in counts.most_common())
     click.echo(f"{out}: {len(plan.layers)} layers for {target}, {text}")

@@ -20,7 +20,7 @@ from typing import Any
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from quant.choose.planner import choose
+from quant.choose.planner import Planner
 from quant.cost.layer_costs import CostTable
 from quant.cost.work import sized
 from quant.formats.precision import Precision
@@ -122,7 +122,9 @@ def plan_with(graph: Graph, profile: Profile, target: Target, floats: Collection
         floats: Names of those layers.
     """
     rules = tuple(Rule(match=glob.escape(n), precision=Precision.FLOAT32) for n in sorted(floats))
-    return choose(graph, profile, target, recipe=Recipe(rules=rules), observer="minmax")
+    return Planner(target=target, recipe=Recipe(rules=rules), observer="minmax").choose(
+        graph, profile
+    )
 
 
 def exported(graph: Graph, plan: Plan, target: Target) -> ir.Model:

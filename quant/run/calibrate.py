@@ -118,14 +118,8 @@ def _sufficiency(
     if calibration.half_profile is None:
         return None
     with context.progress.stage("choose"):
-        result = sufficiency(
-            context.graph,
-            [calibration.half_profile],
-            calibration.profile,
-            first.target,
-            recipe=first.planner.recipe,
-            observer=first.planner.observer,
-        )
+        half, whole = calibration.half_profile, calibration.profile
+        result = sufficiency(first.planner, context.graph, [half], whole)
     if result.settled is None:
         context.progress.warn(
             f"--samples: the ranges are {settled_text(result, of='them, by lot')}."

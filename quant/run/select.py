@@ -15,6 +15,7 @@ from quant.calibration.selection.chosen_samples import Selection, selection_csv,
 from quant.calibration.selection.features import FeatureHook
 from quant.calibration.selection.pool import screened
 from quant.calibration.selection.sufficiency import schedule, sufficiency
+from quant.choose.planner import Planner
 from quant.common.errors import InputError
 from quant.common.files import write_json, write_text
 from quant.common.progress import Progress
@@ -92,7 +93,8 @@ def select_samples(job: Job, choice: Choice, progress: Progress | None = None) -
         full = _profile(job, material, inside, progress, "without odd ones")
     parts = _parts(job, material, listed, progress)
     with progress.stage("ranges"):
-        enough = sufficiency(graph, parts, full, target, recipe=recipe, observer=job.observer)
+        planner = Planner(target=target, recipe=recipe, observer=job.observer)
+        enough = sufficiency(planner, graph, parts, full)
     selection = Selection(
         data=material.data.name,
         method=choice.method,

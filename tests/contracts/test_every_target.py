@@ -7,7 +7,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from quant.choose.planner import choose
+from quant.choose.planner import Planner
 from quant.deploy.target_folder import TargetFolder, WrittenTarget
 from quant.graph.prepared_graph import Graph, weight_of
 from quant.graph.session import open_simulation
@@ -108,7 +108,7 @@ def test_a_plan_of_every_precision_passes_its_own_check_and_simulates(
         Rule(match=name, precision=wanted[i % len(wanted)]) for i, name in enumerate(names)
     )
     held = profiled(graph)
-    plan = choose(graph, held, table, recipe=Recipe(rules=rules), observer="minmax")
+    plan = Planner(target=table, recipe=Recipe(rules=rules), observer="minmax").choose(graph, held)
     left = TargetFolder(path=tmp_path, target=table, deployment=told(graph)).write(graph, plan)
     feeds = inputs(graph, seed=9)
     session = open_simulation(ir.load(tmp_path / "simulated.onnx"), threads=1)

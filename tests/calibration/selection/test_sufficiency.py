@@ -13,6 +13,7 @@ from quant.calibration.selection.sufficiency import (
     settled_text,
     sufficiency,
 )
+from quant.choose.planner import Planner
 from quant.target.table import TARGETS
 from tests.chosen import prepared, profiled
 from tests.models import conv_relu_net, gemm_net
@@ -49,7 +50,7 @@ def test_moves_noise_and_clipping_are_those_of_the_raw_samples() -> None:
     every = np.concatenate([first, later])
     part, full = (profiled(graph, {"input": x}) for x in (first, every))
     target = TARGETS["onnxruntime"]
-    (step,) = sufficiency(graph, [part], full, target, observer="minmax").steps
+    (step,) = sufficiency(Planner(target=target, observer="minmax"), graph, [part], full).steps
 
     before, after = grid(first), grid(every)
     (a, b), (c, d) = ends(*before), ends(*after)
@@ -80,7 +81,9 @@ def test_only_the_input_moves_where_only_it_is_on_a_grid() -> None:
     part, full = (profiled(graph, {name: x}) for x in (first, every))
 
     parts = [replace(p, tensors={name: p.tensors[name]}) for p in (part, full)]
-    found = sufficiency(graph, [parts[0]], parts[1], TARGETS["onnxruntime"], observer="minmax")
+    found = sufficiency(
+        Planner(target=TARGETS["onnxruntime"], observer="minmax"), graph, [parts[0]], parts[1]
+    )
     (step,) = found.steps
     before, after = grid(first), grid(every)
     (a, b), (c, d) = ends(*before), ends(*after)
@@ -98,7 +101,9 @@ def test_the_same_profile_moves_nothing() -> None:
     graph = prepared(conv_relu_net())
     full = profiled(graph, {"input": samples(8, 0, 1.0)})
     for observer in ("minmax", "mse", "percentile"):
-        (step,) = sufficiency(graph, [full], full, TARGETS["onnxruntime"], observer=observer).steps
+        (step,) = sufficiency(
+            Planner(target=TARGETS["onnxruntime"], observer=observer), graph, [full], full
+        ).steps
         assert step == Step(
             samples=8,
             largest=0.0,
@@ -117,7 +122,7 @@ def test_every_target_has_ranges_to_watch(target: str) -> None:
     graph = prepared(conv_relu_net())
     part = profiled(graph, {"input": samples(8, 0, 1.0)})
     full = part + profiled(graph, {"input": samples(24, 1, 3.0)})
-    found = sufficiency(graph, [part], full, TARGETS[target])
+    found = sufficiency(Planner(target=TARGETS[target]), graph, [part], full)
 
     assert found.samples == 32
     assert found.target == target

@@ -15,7 +15,7 @@ import onnxruntime as ort
 import pytest
 from PIL import Image
 
-from quant.choose.planner import choose
+from quant.choose.planner import Planner
 from quant.common.errors import UnsupportedError
 from quant.export.atlas import write as atlas_write
 from quant.export.atlas.check.interpret import interpret
@@ -323,7 +323,7 @@ def test_open_sizes_are_bound_to_the_samples(tmp_path: Path) -> None:
         )
     )
     feeds = {"x": np.random.default_rng(0).normal(size=(1, 3, 12, 20)).astype(np.float32)}
-    plan = choose(graph, profiled(graph, feeds), ATLAS, observer="minmax")
+    plan = Planner(target=ATLAS, observer="minmax").choose(graph, profiled(graph, feeds))
     told = Deployment(preprocess=Preprocess(size=(20, 12)))
     write(graph, plan, tmp_path, told)
     save_model(simulated(graph, plan), tmp_path / "simulated.onnx")

@@ -15,7 +15,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from quant.choose.planner import choose
+from quant.choose.planner import Planner
 from quant.export.openvino.target import OPENVINO
 from quant.export.openvino.write import write
 from quant.export.qdq.quantize_once import quantize_once
@@ -240,7 +240,7 @@ def test_the_lines_of_the_page_run(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     tensor = ((pixels - np.float32([100, 120, 140])) / np.float32([50, 60, 70])).transpose(
         0, 3, 1, 2
     )
-    plan = choose(graph, profiled(graph), OPENVINO, observer="minmax")
+    plan = Planner(target=OPENVINO, observer="minmax").choose(graph, profiled(graph))
     write(graph, plan, tmp_path, Deployment(preprocess=told))
     monkeypatch.chdir(tmp_path)
     held: dict[str, Any] = {"feeds": [pixels]}

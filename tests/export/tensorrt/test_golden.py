@@ -13,7 +13,7 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
-from quant.choose.planner import choose
+from quant.choose.planner import Planner
 from quant.export.tensorrt.check.run_rules import check_export
 from quant.export.tensorrt.files.calibration_cache import cache_text, read_cache
 from quant.export.tensorrt.target import write
@@ -205,7 +205,7 @@ def test_our_placement_in_nvidias_network_is_that_of_nvidias_tool(
     """
     graph = prepare(ir.load(GOLDEN / "fp32.onnx"), "fp32", "fp32.onnx")
     seen = profiled(graph)
-    plan = choose(graph, seen, TARGETS["tensorrt"], observer="minmax")
+    plan = Planner(target=TARGETS["tensorrt"], observer="minmax").choose(graph, seen)
     write(graph, plan, tmp_path, Deployment(profile=seen, versions={"tensorrt": version}))
     mine = placement(onnx.load(tmp_path / "model.onnx"))
     theirs = placement(onnx.load(GOLDEN / "int8_qdq.onnx"))

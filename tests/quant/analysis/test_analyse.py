@@ -13,7 +13,7 @@ from quant.analysis.analyse import Analysis, LayerAnalysis
 from quant.analysis.file import analysis_csv, load_analysis, save_analysis
 from quant.analysis.isolated import isolated_errors
 from quant.analysis.layer_table import measured_layers
-from quant.choose.planner import choose
+from quant.choose.planner import Planner
 from quant.common.errors import InputError
 from quant.compare.error_sums import ErrorSums
 from quant.graph.prepared_graph import Graph, named_values, weight_of
@@ -123,7 +123,7 @@ def test_saturation_and_rounding_are_told_apart() -> None:
     graph = prepared(conv_relu_net())
     feeds = inputs(graph)
     profile = profiled(graph, feeds)
-    plan = choose(graph, profile, TARGETS["onnxruntime"], observer="minmax")
+    plan = Planner(target=TARGETS["onnxruntime"], observer="minmax").choose(graph, profile)
     known = plan.tensors["input"]
     assert known.format is not None
     cut = known.format.parameters(-1.5, 1.5)
@@ -241,7 +241,7 @@ def test_an_output_that_is_broken_by_quantization_is_no_number(tmp_path: Path) -
     proto = models.model(ROOT, {"w1": np.eye(3, dtype=np.float32).reshape(3, 3, 1, 1)})
     graph = prepared(proto)
     profile = profiled(graph, {"input": x})
-    plan = choose(graph, profile, TARGETS["onnxruntime"], observer="minmax")
+    plan = Planner(target=TARGETS["onnxruntime"], observer="minmax").choose(graph, profile)
     rows, found = measured(graph, plan, profile, [batch_of({"input": x}, 4)])
     save_analysis(found, tmp_path / "a")
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from quant.causes import find_causes as causes
 from quant.causes.cause import Cause
 from quant.causes.find_causes import find_causes
-from quant.choose.planner import choose
+from quant.choose.planner import Planner
 from quant.graph.prepared_graph import Graph
 from quant.graph.session import open_session, open_simulation
 from quant.observers import OBSERVERS
@@ -73,8 +73,8 @@ class Case:
 
     def planned(self, recipe: Recipe) -> Plan:
         """Choose by exact extremes."""
-        return choose(
-            self.graph, self.profile, TARGETS[self.target], recipe=recipe, observer="minmax"
+        return Planner(target=TARGETS[self.target], recipe=recipe, observer="minmax").choose(
+            self.graph, self.profile
         )
 
     def edited(self, tensor: str, factor: float) -> None:

@@ -14,7 +14,7 @@ from quant.calibration import Batch
 from quant.calibration.profiling.run_profile import profile
 from quant.calibration.profiling.statistics_graph import micro_batch, profiled_tensors
 from quant.causes.find_causes import likely_cause
-from quant.choose.planner import choose
+from quant.choose.planner import Planner
 from quant.graph.prepared_graph import Graph
 from quant.load.prepare import prepare
 from quant.plan.recipe import NOTHING, Recipe, Rule
@@ -59,7 +59,9 @@ def seen(graph: Graph, images: NDArray[np.float32]) -> Profile:
 
 def planned(graph: Graph, found: Profile, recipe: Recipe = NOTHING) -> Plan:
     """Return ONNX Runtime's plan by exact extremes."""
-    return choose(graph, found, TARGETS["onnxruntime"], recipe=recipe, observer="minmax")
+    return Planner(target=TARGETS["onnxruntime"], recipe=recipe, observer="minmax").choose(
+        graph, found
+    )
 
 
 def row(layer: str, **given: Any) -> LayerError:

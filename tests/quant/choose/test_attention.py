@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from quant.choose.planner import choose
+from quant.choose.planner import Planner
 from quant.export.onnxruntime.write import write
 from quant.graph.prepared_graph import Graph
 from quant.plan.recipe import NOTHING, Recipe, Rule
@@ -35,7 +35,7 @@ def products(plan: Plan) -> dict[str, str]:
 @pytest.mark.parametrize("target", ["onnxruntime", "tensorrt", "atlas"])
 def test_only_what_has_a_weight_is_quantized(seen: tuple[Graph, Profile], target: str) -> None:
     """LayerNorm, softmax, GELU, the residual stream and the products of attention stay float."""
-    plan = choose(*seen, TARGETS[target])
+    plan = Planner(target=TARGETS[target]).choose(*seen)
     integer = {x.op for x in plan.layers.values() if x.quantized}
     weighted = [x for x in plan.layers.values() if x.op == "MatMul" and "attn_q" in x.layer]
     read = {"b0_ln1", "b0_attn_flat", "b0_ln2", "b0_gelu", "input", "first"}
@@ -51,7 +51,9 @@ def test_only_what_has_a_weight_is_quantized(seen: tuple[Graph, Profile], target
 def test_products_of_attention_are_integer_where_the_recipe_says_so(
     seen: tuple[Graph, Profile], target: str
 ) -> None:
-    plain, asked = (choose(*seen, TARGETS[target], recipe=r) for r in (NOTHING, ASKED))
+    plain, asked = (
+        Planner(target=TARGETS[target], recipe=r).choose(*seen) for r in (NOTHING, ASKED)
+    )
     grids = quantized_names(asked) - quantized_names(plain)
 
     assert {plain.layers[n].because for n in products(plain)} == {SHORT}
@@ -61,7 +63,7 @@ def test_products_of_attention_are_integer_where_the_recipe_says_so(
 
 
 def test_their_softmax_has_no_number_below_zero(seen: tuple[Graph, Profile]) -> None:
-    plan = choose(*seen, TARGETS["onnxruntime"], recipe=ASKED, observer="minmax")
+    plan = Planner(target=TARGETS["onnxruntime"], recipe=ASKED, observer="minmax").choose(*seen)
     params = plan.tensors["b0_attn_softmax"].params
     top = seen[1].tensors["b0_attn_softmax"].high
 
@@ -72,7 +74,7 @@ def test_their_softmax_has_no_number_below_zero(seen: tuple[Graph, Profile]) -> 
 
 def test_atlas_has_no_kernel_for_them(seen: tuple[Graph, Profile]) -> None:
     """AMCT and ATC take a constant of two axes as second operand, and nothing else."""
-    plan = choose(*seen, TARGETS["atlas"], recipe=ASKED)
+    plan = Planner(target=TARGETS["atlas"], recipe=ASKED).choose(*seen)
 
     assert set(products(plan).values()) == {"float16"}
 
@@ -83,7 +85,7 @@ def test_onnx_runtime_has_an_integer_kernel_for_each(
     """7 products with a weight, 2 without, and what it computes is what was simulated."""
     graph, profile = seen
     target = TARGETS["onnxruntime"]
-    plan = choose(graph, profile, target, recipe=ASKED)
+    plan = Planner(target=target, recipe=ASKED).choose(graph, profile)
     nodes = write(graph, plan, tmp_path).facts["integer_kernels"]["nodes"]
     feeds = inputs(graph, 5)
     model = quantize_graph(graph, plan, target)
@@ -97,7 +99,7 @@ def test_onnx_runtime_has_an_integer_kernel_for_each(
 def test_a_class_token_is_not_quantized_for_a_float_sum() -> None:
     """Its Concat with the patches would need a grid, and the position embedding behind reads floats."""
     graph = prepared(transformer_nets.vit("operators", blocks=1))
-    plan = choose(graph, profiled(graph), TARGETS["onnxruntime"])
+    plan = Planner(target=TARGETS["onnxruntime"]).choose(graph, profiled(graph))
 
     assert plan.layers["node_joined"].because == "its readers are float"
     assert not quantized_names(plan) & {"class", "joined"}
@@ -120,5 +122,5 @@ def test_every_weight_is_integer_in_networks_with_windows_maps_and_lines(build: 
         and n.inputs[1].is_initializer()
     }
     for target in ("onnxruntime", "tensorrt", "atlas"):
-        plan = choose(graph, profile, TARGETS[target])
+        plan = Planner(target=TARGETS[target]).choose(graph, profile)
         assert {n for n in weighted if not plan.layers[n].quantized} == set(), target

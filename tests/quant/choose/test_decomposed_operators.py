@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from quant.choose.decomposed_operators import GELU, LAYERNORM, decomposed_operators
-from quant.choose.planner import choose
+from quant.choose.planner import Planner
 from quant.target.table import TARGETS
 from tests import transformer_nets
 from tests.chosen import prepared, profiled
@@ -80,7 +80,7 @@ def test_every_spelling_is_known_to_the_last_node(name: str) -> None:
 def test_the_cube_of_a_gelu_is_not_quantized(target: str) -> None:
     """Two products of what an integer convolution gives would each be a kernel of 8 bits."""
     graph = prepared(model(behind_conv(WHOLE["GELU by Tanh and products"][0]), held()))
-    plan = choose(graph, profiled(graph), TARGETS[target])
+    plan = Planner(target=TARGETS[target]).choose(graph, profiled(graph))
     inner = [x for x in plan.layers.values() if x.op != "Conv"]
 
     assert {x.because for x in inner} == {GELU}

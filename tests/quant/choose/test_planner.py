@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 import pytest
 
-from quant.choose.planner import choose
+from quant.choose.planner import Planner
 from quant.choose.weight_grids import weight_range
 from quant.common.errors import InputError
 from quant.formats.number_format import Integer, Params
@@ -54,7 +54,9 @@ def test_the_numbers_of_a_tiny_net_by_hand() -> None:
     """The input is in [-1, 4] and y = relu([-0.5, 4.5, 2.5, -0.5], [-1.5, 1, -1.25, -0.25]) in [0, 4.5]."""
     graph = prepared(tiny())
     recipe = Recipe(defaults=Rule(observer="minmax", weight_observer="minmax"))
-    plan = choose(graph, profiled(graph, tiny_feeds()), TARGETS["onnxruntime"], recipe=recipe)
+    plan = Planner(target=TARGETS["onnxruntime"], recipe=recipe).choose(
+        graph, profiled(graph, tiny_feeds())
+    )
     x, y, w = (plan.tensors[n].params for n in "xyw")
 
     assert list(plan.tensors) == ["x", "y", "w"]
@@ -73,8 +75,8 @@ def test_the_numbers_of_a_tiny_net_by_hand() -> None:
 def test_the_same_net_symmetric_for_tensorrt() -> None:
     graph = prepared(tiny())
     recipe = Recipe(defaults=Rule(weights="per-tensor", weight_observer="minmax"))
-    plan = choose(
-        graph, profiled(graph, tiny_feeds()), TARGETS["tensorrt"], recipe=recipe, observer="minmax"
+    plan = Planner(target=TARGETS["tensorrt"], recipe=recipe, observer="minmax").choose(
+        graph, profiled(graph, tiny_feeds())
     )
 
     assert scale_of(plan.tensors["x"].params) == [np.float32(4 / 127)]
@@ -91,7 +93,7 @@ def test_a_channel_of_tiny_weights_gets_room_for_its_bias() -> None:
     proto.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(held, "w"))
     proto.graph.initializer[1].CopyFrom(onnx.numpy_helper.from_array(bias, "b"))
     graph = prepared(proto)
-    plan = choose(graph, profiled(graph, tiny_feeds()), TARGETS["onnxruntime"])
+    plan = Planner(target=TARGETS["onnxruntime"]).choose(graph, profiled(graph, tiny_feeds()))
     x, w = plan.tensors["x"].params, plan.tensors["w"].params
     assert x is not None
     assert w is not None
@@ -99,7 +101,7 @@ def test_a_channel_of_tiny_weights_gets_room_for_its_bias() -> None:
 
     assert abs(integers[1]) == pytest.approx(2**30, rel=1e-6)
     assert plan.tensors["w"].because.endswith("; raised in 1 channels so that the bias fits int32")
-    float_bias = choose(graph, profiled(graph, tiny_feeds()), TARGETS["tensorrt"])
+    float_bias = Planner(target=TARGETS["tensorrt"]).choose(graph, profiled(graph, tiny_feeds()))
     assert "raised" not in float_bias.tensors["w"].because
 
 
@@ -118,7 +120,7 @@ def test_a_shared_weight_has_room_for_the_bias_of_every_layer() -> None:
         },
     )
     graph = prepared(proto)
-    plan = choose(graph, profiled(graph, tiny_feeds()), TARGETS["onnxruntime"])
+    plan = Planner(target=TARGETS["onnxruntime"]).choose(graph, profiled(graph, tiny_feeds()))
     x, w = plan.tensors["x"].params, plan.tensors["w"].params
 
     assert x is not None
@@ -230,7 +232,7 @@ def test_a_tensor_that_is_always_zero_gets_scale_1() -> None:
         },
     )
     graph = prepared(proto)
-    plan = choose(graph, profiled(graph, tiny_feeds()), TARGETS["onnxruntime"])
+    plan = Planner(target=TARGETS["onnxruntime"]).choose(graph, profiled(graph, tiny_feeds()))
 
     assert scale_of(plan.tensors["r"].params) == [1.0]
 
@@ -240,7 +242,7 @@ def test_a_tensor_with_nothing_finite_keeps_its_layers_float() -> None:
     feeds = {"input": inputs(graph)["input"] * np.float32(np.nan)}
 
     with pytest.raises(InputError) as caught:
-        choose(graph, profiled(graph, feeds), TARGETS["onnxruntime"])
+        Planner(target=TARGETS["onnxruntime"]).choose(graph, profiled(graph, feeds))
 
     assert str(caught.value) == (
         "plan for 'onnxruntime': no layer is left to quantize; the first weighted layer stays "
@@ -262,7 +264,7 @@ def test_a_profile_of_another_graph_is_refused() -> None:
     graph, other = prepared(conv_relu_net()), prepared(conv_relu_net(seed=1))
 
     with pytest.raises(InputError) as caught:
-        choose(graph, profiled(other), TARGETS["onnxruntime"])
+        Planner(target=TARGETS["onnxruntime"]).choose(graph, profiled(other))
 
     assert str(caught.value) == (
         f"profile: it was made with another graph (fingerprint {other.fingerprint[:12]}, wanted "

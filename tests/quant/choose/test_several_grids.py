@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import pytest
 
-from quant.choose.planner import choose
+from quant.choose.planner import Planner
 from quant.common.errors import InputError
 from quant.formats.gfpq import GFPQ8, GFPQ16, Gfpq, GfpqParams
 from quant.graph.session import open_simulation
@@ -38,7 +38,7 @@ def branches() -> onnx.ModelProto:
 GRAPH = prepared(branches())
 FEEDS = {"input": inputs(GRAPH)["input"] * np.float32([1, 30, 0.02]).reshape(1, 3, 1, 1)}
 RECIPE = Recipe(rules=(Rule(match="high", precision="int16"),))
-PLAN = choose(GRAPH, profiled(GRAPH, FEEDS), NNIE, recipe=RECIPE)
+PLAN = Planner(target=NNIE, recipe=RECIPE).choose(GRAPH, profiled(GRAPH, FEEDS))
 
 
 def grid(reader: str, tensor: str = "input") -> TensorPlan:
@@ -131,11 +131,11 @@ def test_what_has_no_float_unit_quantizes_what_follows_the_last_weight_too() -> 
         weights(0, w=(4, 3, 1, 1)),
     )
     graph = prepared(proto)
-    plan = choose(graph, profiled(graph), NNIE)
+    plan = Planner(target=NNIE).choose(graph, profiled(graph))
 
     assert plan.layers["p"].precision == "int8"
     assert plan.grid("a", "p") is not None
-    other = choose(graph, profiled(graph), TARGETS["tensorrt"])
+    other = Planner(target=TARGETS["tensorrt"]).choose(graph, profiled(graph))
     assert other.layers["p"].precision == "float32"
 
 
@@ -156,7 +156,7 @@ def test_a_pool_that_a_float_layer_reads_is_float_itself() -> None:
     )
     graph = prepared(proto)
     recipe = Recipe(rules=(Rule(match="c2", precision="float"),))
-    plan = choose(graph, profiled(graph), TARGETS["tensorrt"], recipe=recipe)
+    plan = Planner(target=TARGETS["tensorrt"], recipe=recipe).choose(graph, profiled(graph))
 
     assert [plan.layers[n].precision for n in ("p", "q", "c2")] == ["float32"] * 3
     assert plan.layers["p"].because == "a float layer reads it"
@@ -181,7 +181,7 @@ def test_a_tensor_named_like_another_ones_second_grid_keeps_its_own(
     proto.graph.input[0].name = proto.graph.node[0].input[0] = odd
     graph = prepared(proto)
     recipe = Recipe(rules=(Rule(match="c2", precision="int16"),))
-    plan = choose(graph, profiled(graph), NNIE, recipe=recipe)
+    plan = Planner(target=NNIE, recipe=recipe).choose(graph, profiled(graph))
     save_plan(plan, tmp_path / "plan.json")
 
     for one in (plan, load_plan(tmp_path / "plan.json")):

@@ -8,7 +8,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from quant.choose.planner import choose
+from quant.choose.planner import Planner
 from quant.deploy.target_folder import TargetFolder
 from quant.job.settings import Job
 from quant.plan.file import save_plan
@@ -54,7 +54,9 @@ def exported(proto: onnx.ModelProto, target: str, tmp_path: Path, *, allowed: bo
     onnx.save(proto, tmp_path / "net.onnx")
     rng = np.random.default_rng(0)
     np.save(tmp_path / "x.npy", rng.normal(size=(8, 3, 16, 16)).astype(np.float32))
-    save_plan(choose(graph, profiled(graph), TARGETS[target]), tmp_path / "plan.json")
+    save_plan(
+        Planner(target=TARGETS[target]).choose(graph, profiled(graph)), tmp_path / "plan.json"
+    )
     job = Job(
         model=str(tmp_path / "net.onnx"),
         data=str(tmp_path / "x.npy"),
@@ -150,7 +152,7 @@ def test_numbers_that_the_chip_cannot_hold_fall_back_in_every_file(
         )
     )
     atlas = TARGETS["atlas"]
-    plan = choose(graph, profiled(graph), atlas)
+    plan = Planner(target=atlas).choose(graph, profiled(graph))
     if not allowed:
         with pytest.raises(Exception, match=r"'conv2'.*saw an input scale of"):
             TargetFolder(path=tmp_path / "out", target=atlas, deployment=Deployment()).write(

@@ -8,7 +8,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from quant.choose.planner import choose
+from quant.choose.planner import Planner
 from quant.formats.number_format import Params
 from quant.formats.short_floats import FLOAT8, FLOAT16, Float8
 from quant.graph.prepared_graph import Graph
@@ -119,7 +119,9 @@ def channelwise(w: np.ndarray) -> np.ndarray:
 
 def float8_plan(graph: Graph) -> Plan:
     recipe = Recipe(rules=(Rule(op="Conv", precision="fp8"),))
-    return choose(graph, profiled(graph), TARGETS["tensorrt"], recipe=recipe, observer="minmax")
+    return Planner(target=TARGETS["tensorrt"], recipe=recipe, observer="minmax").choose(
+        graph, profiled(graph)
+    )
 
 
 def test_float16_layers_are_simulated_as_rounded_inputs_and_weights() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from quant.choose.planner import choose
+from quant.choose.planner import Planner
 from quant.improve.input_grid import on_input_grid
 from quant.plan.tensor_plans import Plan
 from quant.simulate.simulated_graph import quantize_graph
@@ -28,7 +28,7 @@ def test_the_float_function_stays_and_the_input_costs_nothing(target: str) -> No
     graph = prepared(conv_relu_net())
     feeds = {"input": pictures(0)}
     table = TARGETS[target]
-    plan = choose(graph, profiled(graph, feeds), table, observer="minmax")
+    plan = Planner(target=table, observer="minmax").choose(graph, profiled(graph, feeds))
     made = on_input_grid(graph, plan, PIXELS)
     assert made is not None
     better, fresh = made

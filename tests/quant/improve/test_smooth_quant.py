@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from quant.calibration.profiling.run_profile import profile
-from quant.choose.planner import Planner, choose
+from quant.choose.planner import Planner
 from quant.compare.batch import Batch
 from quant.compare.float_reference import FloatReference
 from quant.graph.prepared_graph import Graph
@@ -44,7 +44,9 @@ def normed(dims: str = "N,5,8", more: str = "y = MatMul(a, w)", seed: int = 0) -
 def made(graph: Graph) -> tuple[Plan, list[Batch]]:
     """Return the plan for ONNX Runtime and the samples it was made on."""
     feeds = inputs(graph)
-    return choose(graph, profiled(graph, feeds), ORT, observer="minmax"), [batch_of(feeds, 8)]
+    return Planner(target=ORT, observer="minmax").choose(graph, profiled(graph, feeds)), [
+        batch_of(feeds, 8)
+    ]
 
 
 def sqnr(wanted: NDArray[np.float32], seen: NDArray[np.float32]) -> float:
@@ -97,7 +99,9 @@ def test_channels_with_the_batch_on_another_axis_are_measured_along_the_last() -
         x = np.random.default_rng(2).normal(size=size).astype(np.float32)
         reader = next(n for n in graph.nodes if n.op_type == "MatMul")
         (data,) = run(graph.with_outputs([str(reader.inputs[0].name)]), {"x": x})  # type: ignore[union-attr]
-        plan = choose(graph, profiled(graph, {"x": x[:1] if dims[0] == "5" else x}), ORT)
+        plan = Planner(target=ORT).choose(
+            graph, profiled(graph, {"x": x[:1] if dims[0] == "5" else x})
+        )
         route = [batch_of({"x": x}, len(x))]
         better = smooth(graph, plan, ORT, route)
 
@@ -215,12 +219,12 @@ def test_what_did_not_change_keeps_the_grid_of_all_samples() -> None:
     """The new profile is of fewer samples, and their narrower ranges would count against the step."""
     graph = prepared(transformer_nets.vit("chains", blocks=1))
     feeds = inputs(graph, samples=16)
-    old = choose(graph, profiled(graph, feeds), ORT, observer="minmax")
+    old = Planner(target=ORT, observer="minmax").choose(graph, profiled(graph, feeds))
     batches = [batch_of(feeds, 16)]
     better = smooth(graph, old, ORT, batches)
     assert better is not None
     few = {"input": feeds["input"][:4]}
-    new = choose(better, profiled(better, few), ORT, observer="minmax")
+    new = Planner(target=ORT, observer="minmax").choose(better, profiled(better, few))
     moved = {name for site in sites(graph) for name in site.route.passed}
     plan = kept_where_same(graph, old, better, new, moved)
 
