@@ -11,7 +11,7 @@ from quant.causes.input_causes import InputEvidence
 from quant.choose.grid_fit import producer_name, width
 from quant.common.errors import few
 from quant.graph.layer import Layer
-from quant.graph.layers import heads, last_layers, source_of
+from quant.graph.layers import heads, reaches_outputs, source_of
 from quant.graph.prepared_graph import Graph, weight_of
 from quant.plan.tensor_plans import Plan, TensorPlan
 from quant.profile.statistics import Profile
@@ -42,7 +42,7 @@ def neighbour_causes(
     widest = max(others, key=lambda name: others[name], default=None)
     if widest is None or others[widest] <= own:
         return [_wasted(graph, seen)]
-    head = layer.op == "Concat" and last_layers(layer.output)
+    head = layer.op == "Concat" and reaches_outputs(layer.output)
     said = "detector head: its input" if head else "its input"
     return [
         Cause(
@@ -96,7 +96,7 @@ def head_cause(graph: Graph, plan: Plan, profile: Profile, layer: Layer) -> Caus
         known is None
         or seen is None
         or weight_of(layer.node) is None
-        or not last_layers(layer.output)
+        or not reaches_outputs(layer.output)
     ):
         return None
     top = np.maximum(np.abs(seen.channel_low), np.abs(seen.channel_high)).astype(np.float64)
@@ -126,7 +126,7 @@ def place_cause(graph: Graph, every: Sequence[Layer], layer: Layer) -> Cause | N
     if any(source_of(graph, str(v.name)) in inputs for v in layer.data):
         return _end(layer, "first", "first layer: it sees the image at 8 bits")
     last = [x for x in every if weight_of(x.node) is not None][-1]
-    if not last_layers(layer.output):
+    if not reaches_outputs(layer.output):
         behind = "last layer" if last is layer else ""
     else:
         every_head = heads(graph)

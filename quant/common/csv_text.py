@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 
 
 def csv_lines(rows: Iterable[Sequence[object]]) -> str:
-    """Return CSV of any rows, numbers and names as `layer_csv` writes them."""
-    return "".join(_line([_cell(value) for value in cells]) for cells in rows)
+    """Return rows as CSV: floats with 6 digits, a text that looks like a formula behind an apostrophe."""
+    return "".join(_line([_cell(value) for value in row]) for row in rows)
 
 
 def _line(cells: Sequence[str]) -> str:
@@ -31,5 +31,5 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def is_formula(text: str) -> bool:
-    """Tell whether a text is taken for a formula, or looks like one that was made safe."""
+    """Return whether a text is taken for a formula, or looks like one that was made safe."""
     return text.lstrip("'").startswith(FORMULA)

@@ -36,5 +36,5 @@ def few(names: Iterable[str], most: int = 5) -> str:
     "'a', 'b' and 1 more"
     """
     listed = [f"'{name}'" for name in names]
-    rest = len(listed) - most
-    return ", ".join(listed[:most]) + (f" and {rest} more" if rest > 0 else "")
+    hidden = len(listed) - most
+    return ", ".join(listed[:most]) + (f" and {hidden} more" if hidden > 0 else "")

@@ -78,7 +78,7 @@ def staged(folder: Path, last: Sequence[str] = (), stale: Sequence[str] = ()) ->
 
 @contextmanager
 def _scratch(path: Path) -> Iterator[Path]:
-    """Yield a new folder beside `path`, which goes in the end; an OSError is one about `path`."""
+    """Yield a new folder beside `path`, removed in the end; an OSError becomes an error about `path`."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=".quant-", dir=path.parent))
@@ -125,15 +125,15 @@ def finite(value: object) -> object:
     return value
 
 
-def read_json(path: Path, what: str, mend: str) -> dict[str, Any]:
-    """Return a JSON object; raises InputError if the file is missing or is none."""
+def read_json(path: Path, kind: str, mend: str) -> dict[str, Any]:
+    """Return the JSON object in a file; raises InputError if the file is missing or holds none."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a readable {what}: {error}. {mend}.") from error
-    if not isinstance(found, dict):
-        raise InputError(f"{path}: not a {what}, saw a {type(found).__name__}. {mend}.")
-    return found
+        raise InputError(f"{path}: not a readable {kind}: {error}. {mend}.") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: not a {kind}, saw a {type(content).__name__}. {mend}.")
+    return content
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ import hashlib
 
 def digest(*parts: str) -> str:
     """Return the SHA-256 of texts, 64 hex digits; where one ends counts."""
-    found = hashlib.sha256()
+    sha = hashlib.sha256()
     for part in parts:
-        found.update(f"{len(part)}:{part}".encode())
-    return found.hexdigest()
+        sha.update(f"{len(part)}:{part}".encode())
+    return sha.hexdigest()

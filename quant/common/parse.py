@@ -17,13 +17,13 @@ def width_by_height(text: str, place: str) -> tuple[int, int]:
     >>> width_by_height("320x240", "--size")
     (320, 240)
     """
-    found = re.fullmatch("([1-9][0-9]{0,4})[xX]([1-9][0-9]{0,4})", text.strip())
-    if found is None:
+    match = re.fullmatch("([1-9][0-9]{0,4})[xX]([1-9][0-9]{0,4})", text.strip())
+    if match is None:
         raise InputError(
             f"{place}: a size is two whole numbers joined by x, saw '{text}'. "
             f"Write WIDTHxHEIGHT, for example 224x224."
         )
-    return int(found[1]), int(found[2])
+    return int(match[1]), int(match[2])
 
 
 def numbers(text: str, place: str) -> tuple[float, ...]:
@@ -106,11 +106,11 @@ def flag_values(flags: Mapping[str, str | int | None]) -> dict[str, object]:
     }
 
 
-def read_toml(path: Path, known: Collection[str]) -> dict[str, object]:
+def read_toml(path: Path, keys: Collection[str]) -> dict[str, object]:
     """Return the keys of a flat TOML file.
 
     Raises:
-        InputError: The file cannot be read or is not TOML, or has a key outside `known`.
+        InputError: The file cannot be read or is not TOML, or has a key outside `keys`.
     """
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
@@ -119,10 +119,10 @@ def read_toml(path: Path, known: Collection[str]) -> dict[str, object]:
     except ValueError as error:
         raise InputError(f"{path}: is not TOML: {error}. Mend that place.") from error
     for key in table:
-        if key not in known:
-            near = get_close_matches(key, known, n=1)
+        if key not in keys:
+            near = get_close_matches(key, keys, n=1)
             hint = f" Did you mean '{near[0]}'?" if near else ""
             raise InputError(
-                f"{path}: no key is named '{key}'.{hint} Known: {', '.join(sorted(known))}."
+                f"{path}: no key is named '{key}'.{hint} Known: {', '.join(sorted(keys))}."
             )
     return table

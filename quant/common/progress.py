@@ -1,4 +1,4 @@
-"""Talk: what a run says while it works; progress bars, stage times, warnings counted at the end."""
+"""The progress of a run on stderr: lines, bars, the time of each stage, warnings for the end."""
 
 __all__ = ["Progress"]
 
@@ -14,10 +14,10 @@ T = TypeVar("T")
 
 @dataclass
 class Progress:
-    """The voice of one run, on stderr; results go to stdout and are not its business.
+    """What one run prints on stderr while it works; results go to stdout by other ways.
 
     Attributes:
-        quiet: Says nothing but warnings.
+        quiet: Prints nothing but warnings.
         seconds: Wall time of each stage so far, by name.
         warnings: Sentences to show once, at the end.
     """
@@ -27,7 +27,7 @@ class Progress:
     warnings: list[str] = field(default_factory=list)
 
     def line(self, text: str) -> None:
-        """Say one line."""
+        """Print one line."""
         if not self.quiet:
             print(text, file=sys.stderr, flush=True)
 
@@ -36,14 +36,14 @@ class Progress:
         if text not in self.warnings:
             self.warnings.append(text)
 
-    def bar(self, items: Iterable[T], total: int, what: str) -> Iterable[T]:
+    def bar(self, items: Iterable[T], total: int, title: str) -> Iterable[T]:
         """Return the items behind a progress bar; silent when stderr is no terminal."""
         from tqdm import tqdm  # here, so that `quant --help` stays quick
 
-        shown: Iterable[T] = tqdm(
-            items, total=total, desc=what, unit="batch", leave=False, disable=self.quiet or None
+        bar: Iterable[T] = tqdm(
+            items, total=total, desc=title, unit="batch", leave=False, disable=self.quiet or None
         )
-        return shown
+        return bar
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

@@ -1,6 +1,6 @@
-"""Compare: the float graph and its candidates on the same samples, output by output."""
+"""The float graph and its candidates on the same samples: errors of every output, metrics, times."""
 
-__all__ = ["Comparison", "OutputError", "compare", "float_outputs"]
+__all__ = ["Comparison", "OutputError", "compare", "measurable_outputs"]
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -64,20 +64,20 @@ class Comparison:
     @property
     def sqnr_db(self) -> float:
         """The SQNR of the worst output that could be compared, in dB; nan when none could."""
-        found = [o.sqnr_db for o in self.outputs if not np.isnan(o.sqnr_db)]
-        return min(found, default=float("nan"))
+        finite = [o.sqnr_db for o in self.outputs if not np.isnan(o.sqnr_db)]
+        return min(finite, default=float("nan"))
 
 
 @dataclass
 class _Candidate:
-    """A session that is compared, and what it has gathered."""
+    """A session that is compared, with its sums so far."""
 
     session: Any
     errors: tuple[SquaredError, ...] = ()
     agreed: int = 0
     seconds: float = 0.0
     scores: dict[str, list[Array]] = field(default_factory=dict)
-    each: SampleCollector = field(default_factory=SampleCollector)
+    collector: SampleCollector = field(default_factory=SampleCollector)
 
     def add_scores(self, scores: Mapping[str, Array]) -> None:
         """Keep the scores of one more batch."""
@@ -105,55 +105,55 @@ def compare(
     """
     names = [o.name for o in reference.get_outputs()]
     runs = {name: _Candidate(session) for name, session in candidates.items()}
-    plain = _Candidate(reference)
+    float_run = _Candidate(reference)
     samples, classes = 0, True
-    kept: list[int] = []
-    told: list[tuple[str, str, int | None]] = []
+    positions: list[int] = []
+    sample_rows: list[tuple[str, str, int | None]] = []
     for batch in batches:
-        want = _run(plain, batch, names)
-        kept = kept or float_outputs(want)
+        expected = _run(float_run, batch, names)
+        positions = positions or measurable_outputs(expected)
         samples += batch.count
-        classes = classes and _of_classes(want[0], batch.count)
+        classes = classes and _of_classes(expected[0], batch.count)
         labels = _labels(batch)
         digests = [f"{digest:064x}"[:16] for digest in batch.digests]
-        told += zip(batch.keys, digests, batch.labels, strict=True)
-        answers = dict(zip(names, want, strict=True))
-        plain.add_scores(score_batch(metrics, answers, answers, labels, batch.count))
+        sample_rows += zip(batch.keys, digests, batch.labels, strict=True)
+        answers = dict(zip(names, expected, strict=True))
+        float_run.add_scores(score_batch(metrics, answers, answers, labels, batch.count))
         for run in runs.values():
-            got = _run(run, batch, names)
-            outputs = dict(zip(names, got, strict=True))
+            answered = _run(run, batch, names)
+            outputs = dict(zip(names, answered, strict=True))
             run.add_scores(score_batch(metrics, outputs, answers, labels, batch.count))
-            pair = [want[i] for i in kept], [got[i] for i in kept]
+            pair = [expected[i] for i in positions], [answered[i] for i in positions]
             parts = [SquaredError.of(a, b) for a, b in zip(*pair, strict=True)]
-            whole = run.errors or (SquaredError(),) * len(parts)
-            run.errors = tuple(e + part for e, part in zip(whole, parts, strict=True))
-            run.each.see(*pair, batch.count)
+            sums = run.errors or (SquaredError(),) * len(parts)
+            run.errors = tuple(e + part for e, part in zip(sums, parts, strict=True))
+            run.collector.add(*pair, batch.count)
             if classes:
-                run.each.see_classes(want[0], got[0])
-                run.agreed += int(np.sum(want[0].argmax(axis=1) == got[0].argmax(axis=1)))
+                run.collector.add_classes(expected[0], answered[0])
+                run.agreed += int(np.sum(expected[0].argmax(axis=1) == answered[0].argmax(axis=1)))
     if not samples:
         raise InputError("comparison: no sample arrived, wanted at least 1. Check --data.")
-    judged = [names[i] for i in kept]
-    found = {}
+    judged = [names[i] for i in positions]
+    comparisons = {}
     for name, run in runs.items():
-        table = run.each.table(judged, told, run.scores, plain.scores, metrics)
-        found[name] = replace(_result(run, plain, judged, samples, classes), table=table)
-    return found
+        table = run.collector.table(judged, sample_rows, run.scores, float_run.scores, metrics)
+        comparisons[name] = replace(_result(run, float_run, judged, samples, classes), table=table)
+    return comparisons
 
 
 def _of_classes(output: Array, count: int) -> bool:
-    """Tell whether an output has one row of class scores for each sample."""
+    """Return whether an output has one row of class scores for each sample."""
     shaped = output.ndim == 2 and output.shape[0] == count and output.shape[1] > 1
     return shaped and output.dtype.kind == "f"
 
 
-def float_outputs(outputs: Sequence[Array]) -> list[int]:
+def measurable_outputs(outputs: Sequence[Array]) -> list[int]:
     """Return the positions of the outputs an error can be measured on: floats, or all if none is.
 
     The distance between two class numbers means nothing.
     """
-    found = [i for i, o in enumerate(outputs) if o.dtype.kind == "f"]
-    return found or list(range(len(outputs)))
+    floats = [i for i, o in enumerate(outputs) if o.dtype.kind == "f"]
+    return floats or list(range(len(outputs)))
 
 
 def _run(run: _Candidate, batch: Batch, names: Sequence[str]) -> list[Array]:
@@ -171,7 +171,7 @@ def _labels(batch: Batch) -> Array | None:
 
 
 def _result(
-    run: _Candidate, plain: _Candidate, names: Sequence[str], samples: int, classes: bool
+    run: _Candidate, float_run: _Candidate, names: Sequence[str], samples: int, classes: bool
 ) -> Comparison:
     outputs = tuple(
         OutputError(
@@ -187,7 +187,7 @@ def _result(
         outputs=outputs,
         agreement=run.agreed / samples if classes else None,
         scores={k: float(np.concatenate(v).mean()) for k, v in run.scores.items()},
-        float_scores={k: float(np.concatenate(v).mean()) for k, v in plain.scores.items()},
+        float_scores={k: float(np.concatenate(v).mean()) for k, v in float_run.scores.items()},
         milliseconds=1e3 * run.seconds / samples,
-        float_milliseconds=1e3 * plain.seconds / samples,
+        float_milliseconds=1e3 * float_run.seconds / samples,
     )

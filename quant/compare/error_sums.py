@@ -69,23 +69,23 @@ class ErrorSums:
 
 
 def append_sums(model: ir.Model, value: ir.Value, rank: int | None, name: str) -> ir.Value:
-    """Append nodes that take a tensor's sums of squares, and return what they make.
+    """Append nodes that take a tensor's sums of squares, and return their result.
 
     Args:
         model: Edited in place.
         value: The tensor.
-        rank: Of it; None or below 2 gives one sum over everything, `[]`.
-        name: Of the result, `[images, channels]`.
+        rank: Its rank; None or below 2 gives one sum over everything, `[]`.
+        name: Name of the result, `[images, channels]`.
     """
     if rank == 2:
-        made = append_node(model.graph, "Mul", [value, value])
+        sums = append_node(model.graph, "Mul", [value, value])
     elif rank is None or rank < 2:
-        made = append_node(model.graph, "ReduceSumSquare", [value], {"keepdims": 0})
+        sums = append_node(model.graph, "ReduceSumSquare", [value], {"keepdims": 0})
     else:
         axes = [1] if rank == 3 else list(range(2, rank))
-        made = _reduced(model, value, axes)
-    made.name, made.dtype = name, ir.DataType.FLOAT
-    return made
+        sums = _reduced(model, value, axes)
+    sums.name, sums.dtype = name, ir.DataType.FLOAT
+    return sums
 
 
 def _reduced(model: ir.Model, value: ir.Value, axes: Sequence[int]) -> ir.Value:
@@ -95,7 +95,7 @@ def _reduced(model: ir.Model, value: ir.Value, axes: Sequence[int]) -> ir.Value:
             model.graph, "ReduceSumSquare", [value], {"axes": list(axes), "keepdims": 0}
         )
     name = "quant.axes." + ".".join(map(str, axes))
-    held = model.graph.initializers.get(name)
-    if held is None:
-        held = add_constant(model.graph, name, np.array(axes, np.int64), typed=False)
-    return append_node(model.graph, "ReduceSumSquare", [value, held], {"keepdims": 0})
+    axes_input = model.graph.initializers.get(name)
+    if axes_input is None:
+        axes_input = add_constant(model.graph, name, np.array(axes, np.int64), typed=False)
+    return append_node(model.graph, "ReduceSumSquare", [value, axes_input], {"keepdims": 0})

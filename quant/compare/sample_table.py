@@ -1,4 +1,4 @@
-"""Samples: what float and a candidate answered, sample by sample, and the table as CSV.
+"""What float and a candidate answered to every sample: collected batch by batch, and as CSV.
 
 A gate decides on these, so that it needs neither the networks nor the data.
 """
@@ -31,13 +31,13 @@ F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 
 
-FIXED = ("sample", "digest", "label", "float_class", "class")
+FIXED_COLUMNS = ("sample", "digest", "label", "float_class", "class")
 
 
-MAPS = ("float_scores", "scores", "signal", "noise")
+BY_NAME = ("float_scores", "scores", "signal", "noise")
 
 
-SIGNAL, NOISE, BEFORE, AFTER = "signal:", "noise:", "float_score:", "score:"
+SIGNAL, NOISE, FLOAT_SCORE, SCORE = "signal:", "noise:", "float_score:", "score:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -74,12 +74,12 @@ class SampleTable:
 
     @property
     def copies(self) -> str:
-        """A sentence if some samples have the content of others; "" without.
+        """A sentence if some samples have the content of others; "" otherwise.
 
         Statistics take every sample for a new one.
         """
-        known = [digest for digest in self.digests if digest]
-        count = len(known) - len(set(known))
+        digests = [digest for digest in self.digests if digest]
+        count = len(digests) - len(set(digests))
         if not count:
             return ""
         return (
@@ -94,7 +94,7 @@ class SampleTable:
             f: tuple(getattr(self, f)[i] for i in picked) for f in ("keys", "digests")
         }
         taken |= {f: getattr(self, f)[picked] for f in ("labels", "float_class", "quantized_class")}
-        taken |= {f: {k: v[picked] for k, v in getattr(self, f).items()} for f in MAPS}
+        taken |= {f: {k: v[picked] for k, v in getattr(self, f).items()} for f in BY_NAME}
         return replace(self, **taken)
 
 
@@ -103,7 +103,7 @@ def joined(parts: Sequence[SampleTable]) -> SampleTable:
     first = parts[0]
     taken: dict[str, Any] = {
         field: {k: np.concatenate([getattr(p, field)[k] for p in parts]) for k in names}
-        for field in MAPS
+        for field in BY_NAME
         for names in (getattr(first, field),)
     }
     for column in ("labels", "float_class", "quantized_class"):
@@ -126,7 +126,7 @@ def samples_csv(table: SampleTable) -> str:
         ("float_class", table.float_class.tolist()),
         ("class", table.quantized_class.tolist()),
     ]
-    for start, values in ((BEFORE, table.float_scores), (AFTER, table.scores)):
+    for start, values in ((FLOAT_SCORE, table.float_scores), (SCORE, table.scores)):
         columns += [(f"{start}{k} ({table.better[k]})", v.tolist()) for k, v in values.items()]
     for start, values in ((SIGNAL, table.signal), (NOISE, table.noise)):
         columns += [(f"{start}{k}", v.tolist()) for k, v in values.items()]
@@ -155,9 +155,9 @@ def read_samples(path: Path) -> SampleTable:
             f"{path}: a gate needs the answers to each sample: {error}. Run quant calibrate again."
         ) from error
     head, body = (rows[0], rows[1:]) if rows else ([], [])
-    if tuple(head[: len(FIXED)]) != FIXED or not body:
+    if tuple(head[: len(FIXED_COLUMNS)]) != FIXED_COLUMNS or not body:
         raise InputError(
-            f"{path}:1: a table of samples begins with {', '.join(FIXED)} and has a row a sample, "
+            f"{path}:1: a table of samples begins with {', '.join(FIXED_COLUMNS)} and has a row a sample, "
             f"saw {len(body)} rows below '{','.join(head)[:60]}'. Run quant calibrate again."
         )
     for number, row in enumerate(body, 2):
@@ -173,24 +173,24 @@ def read_samples(path: Path) -> SampleTable:
 
 
 def _table(head: Sequence[str], columns: Sequence[Sequence[str]]) -> SampleTable:
-    by = dict(zip(head, columns, strict=True))
+    cells_of = dict(zip(head, columns, strict=True))
     better: dict[str, str] = {}
     maps: dict[str, Any] = {}
-    for part, start in (("float_scores", BEFORE), ("scores", AFTER)):
+    for part, start in (("float_scores", FLOAT_SCORE), ("scores", SCORE)):
         maps[part] = {}
         for name in (n for n in head if n.startswith(start)):
-            metric, _, said = name.removeprefix(start).rpartition(" (")
-            better[metric] = said.rstrip(")")
-            maps[part][metric] = np.array(by[name], np.float64)
+            metric, _, direction = name.removeprefix(start).rpartition(" (")
+            better[metric] = direction.rstrip(")")
+            maps[part][metric] = np.array(cells_of[name], np.float64)
     for part, start in (("signal", SIGNAL), ("noise", NOISE)):
-        found = {n.removeprefix(start): by[n] for n in head if n.startswith(start)}
-        maps[part] = {n: np.array(cells, np.float64) for n, cells in found.items()}
+        columns_of = {n.removeprefix(start): cells_of[n] for n in head if n.startswith(start)}
+        maps[part] = {n: np.array(cells, np.float64) for n, cells in columns_of.items()}
     return SampleTable(
-        keys=tuple(k.removeprefix("'") if k[:1] == "'" else k for k in by["sample"]),
-        digests=tuple(d.removeprefix("'") for d in by["digest"]),
-        labels=np.array(by["label"], np.int64),
-        float_class=np.array(by["float_class"], np.int64),
-        quantized_class=np.array(by["class"], np.int64),
+        keys=tuple(k.removeprefix("'") if k[:1] == "'" else k for k in cells_of["sample"]),
+        digests=tuple(d.removeprefix("'") for d in cells_of["digest"]),
+        labels=np.array(cells_of["label"], np.int64),
+        float_class=np.array(cells_of["float_class"], np.int64),
+        quantized_class=np.array(cells_of["class"], np.int64),
         **maps,
         better=better,
     )
@@ -199,29 +199,31 @@ def _table(head: Sequence[str], columns: Sequence[Sequence[str]]) -> SampleTable
 Array = NDArray[Any]
 
 
-NOBODY = -1
+NO_CLASS = -1
 """The class of a sample without one."""
 
 
 @dataclass
 class SampleCollector:
-    """What has been seen of a candidate so far."""
+    """The rows of a candidate's sample table, collected batch by batch."""
 
     signal: list[list[Array]] = field(default_factory=list)
     noise: list[list[Array]] = field(default_factory=list)
-    before: list[Array] = field(default_factory=list)
-    after: list[Array] = field(default_factory=list)
+    float_classes: list[Array] = field(default_factory=list)
+    quantized_classes: list[Array] = field(default_factory=list)
 
-    def see(self, want: Sequence[Array], got: Sequence[Array], count: int) -> None:
-        """Take one batch's outputs on which errors are measured."""
-        pairs = [row_errors(a, b, count) for a, b in zip(want, got, strict=True)]
+    def add(self, expected: Sequence[Array], answered: Sequence[Array], count: int) -> None:
+        """Add one batch's outputs on which errors are measured."""
+        pairs = [row_errors(a, b, count) for a, b in zip(expected, answered, strict=True)]
         self.signal.append([s for s, _ in pairs])
         self.noise.append([n for _, n in pairs])
 
-    def see_classes(self, want: Array, got: Array) -> None:
-        """Take one batch's scores, `[count, classes]`; a row that is not finite has no class."""
-        self.before.append(_classes(want))
-        self.after.append(_classes(got) if got.shape == want.shape else _nobody(len(want)))
+    def add_classes(self, expected: Array, answered: Array) -> None:
+        """Add one batch's scores, `[count, classes]`; a row that is not finite has no class."""
+        self.float_classes.append(_classes(expected))
+        self.quantized_classes.append(
+            _classes(answered) if answered.shape == expected.shape else _no_classes(len(expected))
+        )
 
     def table(
         self,
@@ -234,15 +236,15 @@ class SampleCollector:
         """Return the table.
 
         Args:
-            names: Of the outputs that `see` was given.
+            names: Names of the outputs that `add` was given.
             samples: Key, digest and label of each.
             scores: By metric name the candidate's, a part a batch; a metric that did not judge
                 every sample is left out.
             float_scores: The same of the float network.
-            metrics: With their directions.
+            metrics: The metrics, for their directions.
         """
         count = len(samples)
-        classes = sum(map(len, self.before)) == count
+        classes = sum(map(len, self.float_classes)) == count
         sums = [
             {n: np.concatenate([part[i] for part in parts]) for i, n in enumerate(names)}
             for parts in (self.signal, self.noise)
@@ -251,9 +253,11 @@ class SampleCollector:
         return SampleTable(
             keys=tuple(key for key, _, _ in samples),
             digests=tuple(digest for _, digest, _ in samples),
-            labels=np.array([NOBODY if x is None else x for _, _, x in samples], np.int64),
-            float_class=np.concatenate(self.before) if classes else _nobody(count),
-            quantized_class=np.concatenate(self.after) if classes else _nobody(count),
+            labels=np.array([NO_CLASS if x is None else x for _, _, x in samples], np.int64),
+            float_class=np.concatenate(self.float_classes) if classes else _no_classes(count),
+            quantized_class=np.concatenate(self.quantized_classes)
+            if classes
+            else _no_classes(count),
             float_scores={k: np.concatenate(v) for k, v in float_scores.items() if k in judged},
             scores={k: np.concatenate(v) for k, v in scores.items() if k in judged},
             signal=sums[0],
@@ -263,9 +267,9 @@ class SampleCollector:
 
 
 def _classes(scores: Array) -> Array:
-    found = scores.argmax(axis=1)
-    return np.where(np.isfinite(scores).all(axis=1), found, NOBODY).astype(np.int64)
+    classes = scores.argmax(axis=1)
+    return np.where(np.isfinite(scores).all(axis=1), classes, NO_CLASS).astype(np.int64)
 
 
-def _nobody(count: int) -> Array:
-    return np.full(count, NOBODY, np.int64)
+def _no_classes(count: int) -> Array:
+    return np.full(count, NO_CLASS, np.int64)

@@ -23,8 +23,8 @@ def unexportable(
     "w4a8" is not among them where there is "int8": 4-bit integers are 8-bit integers.
 
     Args:
-        precisions: Of the plan's layers.
-        formats: What the target's table has.
+        precisions: Those of the plan's layers.
+        formats: Those of the target's table.
     """
     able = {*formats, *((Precision.W4A8,) if Precision.INT8 in formats else ())}
     return sorted({p for p in precisions if p in EMULATED and p not in able})

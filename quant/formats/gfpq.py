@@ -35,13 +35,13 @@ F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 
-SILENT = 1e-6
+SILENT_MAXIMUM = 1e-6
 """What stands for the maximum of an all-zero tensor."""
 
 DOUBLE, INT32 = 11, 6
 """ONNX's numbers of these types (TensorProto.DataType)."""
 
-TABLE = {8: (16, 128, 511), 16: (128, 1408, 4095)}
+GRIDS = {8: (16, 128, 511), 16: (128, 1408, 4095)}
 """Steps an octave, levels a sign, largest |delta|, by bits."""
 
 
@@ -66,7 +66,7 @@ class Gfpq:
     symmetric: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if self.bits not in TABLE:
+        if self.bits not in GRIDS:
             raise ValueError(f"Gfpq.bits must be 8 or 16, saw {self.bits}.")
 
     @property
@@ -84,17 +84,17 @@ class Gfpq:
         >>> int(GFPQ8.parameters(-9.0, 9.0).delta)
         -77
         """
-        steps, levels, most = TABLE[self.bits]
+        steps, levels, most = GRIDS[self.bits]
         top = np.maximum(-np.asarray(low, np.float32), np.asarray(high, np.float32))
-        top = np.where(top > 0, top, np.float32(SILENT)).astype(np.float64)
+        top = np.where(top > 0, top, np.float32(SILENT_MAXIMUM)).astype(np.float64)
         delta = np.floor(steps * np.log2(top)) - (levels - 1)
         return GfpqParams(delta=np.asarray(np.clip(delta, -most, most), np.int32))
 
-    def fake_quantize(self, x: NDArray[Any], numbers: GfpqParams) -> F32:
+    def fake_quantize(self, x: NDArray[Any], params: GfpqParams) -> F32:
         """Return the nearest levels, in the log domain; NaN becomes 0, infinities saturate."""
-        steps, levels, _ = TABLE[self.bits]
+        steps, levels, _ = GRIDS[self.bits]
         wide = np.asarray(x, np.float32).astype(np.float64)
-        delta = spread(numbers.delta.astype(np.float64), self.axis, wide.ndim)
+        delta = spread(params.delta.astype(np.float64), self.axis, wide.ndim)
         size = np.abs(np.nan_to_num(wide, nan=0.0, posinf=np.inf, neginf=-np.inf))
         lo = np.where(wide > 0, 0.0, 1.0)
         with np.errstate(divide="ignore"):
@@ -104,39 +104,39 @@ class Gfpq:
         silent = size <= 0.5 * np.exp2((delta + lo) / steps)
         return np.asarray(np.where(silent, 0, np.sign(wide) * level), np.float32)
 
-    def quantized_array(self, x: NDArray[Any], numbers: GfpqParams) -> None:
+    def quantized_array(self, x: NDArray[Any], params: GfpqParams) -> None:
         """Return None: ONNX has no type for the codes, a weight is stored as the floats they mean."""
 
-    def grid_range(self, numbers: GfpqParams) -> tuple[F32, F32]:
+    def grid_range(self, params: GfpqParams) -> tuple[F32, F32]:
         """Return -+ 2 ** ((N - 1 + delta) / S)."""
-        steps, levels, _ = TABLE[self.bits]
-        high = np.exp2((levels - 1 + numbers.delta.astype(np.float64)) / steps)
+        steps, levels, _ = GRIDS[self.bits]
+        high = np.exp2((levels - 1 + params.delta.astype(np.float64)) / steps)
         high = np.asarray(high, np.float32)
         return -high, high
 
-    def rounding_range(self, numbers: GfpqParams) -> tuple[F32, F32]:
-        """Return a step beyond the span: the greatest number seen rounds down by less than one."""
-        high = np.asarray(self.grid_range(numbers)[1] * np.float32(2 ** (1 / TABLE[self.bits][0])))
+    def rounding_range(self, params: GfpqParams) -> tuple[F32, F32]:
+        """Return the range and one step beyond: a maximum rounds down by less than that."""
+        high = np.asarray(self.grid_range(params)[1] * np.float32(2 ** (1 / GRIDS[self.bits][0])))
         return -high, high
 
-    def onnx_nodes(self, numbers: GfpqParams, rank: int) -> list[OnnxNode]:
+    def onnx_nodes(self, params: GfpqParams, rank: int) -> list[OnnxNode]:
         """Return the one node: the function of `gfpq_function`."""
-        delta = spread(numbers.delta.astype(np.int64), self.axis, rank)
+        delta = spread(params.delta.astype(np.int64), self.axis, rank)
         return [OnnxNode(op=f"Gfpq{self.bits}", domain=DOMAIN, constants={"delta": delta})]
 
-    def describe(self, numbers: GfpqParams) -> dict[str, Any]:
+    def describe(self, params: GfpqParams) -> dict[str, Any]:
         """Return format, axis and delta."""
-        return {"format": self.name, "axis": self.axis, "delta": numbers.delta.tolist()}
+        return {"format": self.name, "axis": self.axis, "delta": params.delta.tolist()}
 
     @classmethod
     def read(cls, row: Mapping[str, Any]) -> tuple["Gfpq", GfpqParams]:
-        """Return what `describe` said; ValueError, KeyError or TypeError for anything else."""
+        """Return what `describe` wrote; ValueError, KeyError or TypeError for anything else."""
         axis = None if row["axis"] is None else int(row["axis"])
         number = cls(bits=int(str(row["format"]).removeprefix("gfpq")), axis=axis)
         delta = np.asarray(row["delta"], np.int32)
         if delta.ndim != (axis is not None):
             raise ValueError("one delta goes with axis null, a list of deltas with a number")
-        most = TABLE[number.bits][2]
+        most = GRIDS[number.bits][2]
         if np.any(np.abs(delta) > most):
             raise ValueError(f"delta must be {-most} to {most}")
         return number, GfpqParams(delta=delta)
@@ -145,37 +145,37 @@ class Gfpq:
 def gfpq_function(opset: int, bits: int) -> "ir.Function":
     """Return the body of `quant::Gfpq8` or `quant::Gfpq16`, of (x float32, delta int64) to float32.
 
-    `opset` is that of the model it goes into, 13 or later. The logarithm is taken in float64, where no float32 is nearer than 1e-9 to a boundary between
-    two levels; levels and half levels come from tables, so that ONNX Runtime gives the bits of
-    `Gfpq.fake_quantize`.
+    `opset` is that of the model it goes into, 13 or later. The logarithm is taken in float64, where
+    no float32 is nearer than 1e-9 to a boundary between two levels; levels and half levels come
+    from tables, so that ONNX Runtime gives the bits of `Gfpq.fake_quantize`.
     """
     import onnx_ir as ir  # here: it takes longer to import than all our tables
 
-    steps, levels, most = TABLE[bits]
+    steps, levels, most = GRIDS[bits]
     exponents = np.arange(-most, most + levels, dtype=np.float64) / steps
-    make = _Body()
-    x, delta = make.inputs("x", "delta")
+    body = _Body()
+    x, delta = body.inputs("x", "delta")
     table, halves = (
-        make.constant(t) for t in (np.exp2(exponents).astype(np.float32), 0.5 * np.exp2(exponents))
+        body.constant(t) for t in (np.exp2(exponents).astype(np.float32), 0.5 * np.exp2(exponents))
     )
-    first, one = make.constant(np.int64(most)), make.constant(np.int64(1))
-    least = make.node("Add", [delta, first])  # the index of the smallest positive level
-    above = make.node("Greater", [x, make.constant(np.float32(0))])
-    indices = [least, make.node("Add", [least, one])]  # one code is lost to zero on the other side
-    bottoms = [make.node("Cast", [v], to=DOUBLE) for v in indices]
-    bottom = make.node("Where", [above, *bottoms])
-    top = make.node("Add", [bottoms[0], make.constant(np.float64(levels - 1))])
-    size = make.node("Cast", [make.node("Abs", [x])], to=DOUBLE)
-    log = make.node("Mul", [make.node("Log", [size]), make.constant(steps / np.log(2.0))])
-    near = make.node("Add", [make.node("Round", [log]), make.constant(np.float64(most))])
-    near = make.node("Min", [make.node("Max", [near, bottom]), top])
-    level = make.node("Gather", [table, make.node("Cast", [near], to=INT32)])
-    half = make.node("Where", [above, *(make.node("Gather", [halves, v]) for v in indices)])
-    signed = make.node("Mul", [make.node("Sign", [x]), level])
-    silent = make.node("LessOrEqual", [size, half])
-    y = make.node("Where", [silent, make.constant(np.float32(0)), signed])
+    first, one = body.constant(np.int64(most)), body.constant(np.int64(1))
+    least = body.node("Add", [delta, first])  # the index of the smallest positive level
+    above = body.node("Greater", [x, body.constant(np.float32(0))])
+    indices = [least, body.node("Add", [least, one])]  # one code is lost to zero on the other side
+    bottoms = [body.node("Cast", [v], to=DOUBLE) for v in indices]
+    bottom = body.node("Where", [above, *bottoms])
+    top = body.node("Add", [bottoms[0], body.constant(np.float64(levels - 1))])
+    size = body.node("Cast", [body.node("Abs", [x])], to=DOUBLE)
+    log = body.node("Mul", [body.node("Log", [size]), body.constant(steps / np.log(2.0))])
+    near = body.node("Add", [body.node("Round", [log]), body.constant(np.float64(most))])
+    near = body.node("Min", [body.node("Max", [near, bottom]), top])
+    level = body.node("Gather", [table, body.node("Cast", [near], to=INT32)])
+    half = body.node("Where", [above, *(body.node("Gather", [halves, v]) for v in indices)])
+    signed = body.node("Mul", [body.node("Sign", [x]), level])
+    silent = body.node("LessOrEqual", [size, half])
+    y = body.node("Where", [silent, body.constant(np.float32(0)), signed])
     graph = ir.Graph(
-        [x, delta], [y], nodes=make.nodes, opset_imports={"": opset}, name=f"Gfpq{bits}"
+        [x, delta], [y], nodes=body.nodes, opset_imports={"": opset}, name=f"Gfpq{bits}"
     )
     return ir.Function(DOMAIN, f"Gfpq{bits}", "", graph=graph, attributes=[])
 
@@ -194,18 +194,18 @@ class _Body:
     def node(self, op: str, inputs: "list[ir.Value]", **attributes: int) -> "ir.Value":
         import onnx_ir as ir
 
-        made = ir.node(op, inputs, attributes)
-        made.outputs[0].name = f"v{len(self.nodes)}"
-        self.nodes.append(made)
-        return made.outputs[0]
+        node = ir.node(op, inputs, attributes)
+        node.outputs[0].name = f"v{len(self.nodes)}"
+        self.nodes.append(node)
+        return node.outputs[0]
 
     def constant(self, array: Any) -> "ir.Value":
         import onnx_ir as ir
 
-        made = ir.node("Constant", [], {"value": ir.tensor(np.asarray(array))})
-        made.outputs[0].name = f"v{len(self.nodes)}"
-        self.nodes.append(made)
-        return made.outputs[0]
+        node = ir.node("Constant", [], {"value": ir.tensor(np.asarray(array))})
+        node.outputs[0].name = f"v{len(self.nodes)}"
+        self.nodes.append(node)
+        return node.outputs[0]
 
 
 GFPQ8 = Gfpq(bits=8)

@@ -1,6 +1,6 @@
-"""NumberFormat: the grids of numbers a chip computes in, and the uniform integers among them.
+"""The grids of numbers that a chip computes in, and the uniform integers among them.
 
-A format says what is wanted of a tensor and holds no measured number; its `GridParams` hold those.
+A `NumberFormat` holds no measured number; the `GridParams` of a tensor hold those.
 `quant/formats/short_floats.py` has the short floats, `quant/formats/gfpq.py` the logarithmic grid of NNIE.
 
 One equation for the uniform integers, stated once, here:
@@ -36,14 +36,14 @@ F32 = NDArray[np.float32]
 I32 = NDArray[np.int32]
 
 DOMAIN = "quant"
-"""Of our model-local functions."""
+"""The ONNX domain of our model-local functions."""
 
 SMALLEST_SCALE = float(np.finfo(np.float32).tiny)
-"""A scale below this is subnormal: chips flush it to zero, TensorRT refuses it. Ours."""
+"""A scale below this is subnormal: chips flush it to zero, TensorRT refuses it. The bound is ours."""
 
 
 class GridParams(Protocol):
-    """The measured numbers of one tensor's grid; which they are is the format's own affair."""
+    """The measured numbers of one tensor's grid; each format defines its own."""
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays by name: `scale` and `zero_point`, or `delta`."""
@@ -75,7 +75,7 @@ class NumberFormat(Protocol):
 
     @property
     def name(self) -> str:
-        """As in a plan: `int8`, `float8e4m3fn`, `gfpq8`."""
+        """The name in a plan: `int8`, `float8e4m3fn`, `gfpq8`."""
 
     @property
     def bits(self) -> int:
@@ -87,7 +87,7 @@ class NumberFormat(Protocol):
 
     @property
     def axis(self) -> int | None:
-        """None for one set of numbers a tensor; else the axis with one for each index."""
+        """None for one set of params a tensor; else the axis with one for each index."""
 
     def with_axis(self, axis: int | None) -> Self:
         """Return the same format with numbers along `axis`."""
@@ -95,23 +95,23 @@ class NumberFormat(Protocol):
     def parameters(self, low: Any, high: Any) -> GridParams:
         """Return the numbers of the grid for the range [low, high], scalars or `[C]`."""
 
-    def fake_quantize(self, x: NDArray[Any], numbers: Any) -> F32:
-        """Return float32, what the chip sees of `x`."""
+    def fake_quantize(self, x: NDArray[Any], params: Any) -> F32:
+        """Return `x` rounded to the grid, as the chip sees it, float32 of the same shape."""
 
-    def quantized_array(self, x: NDArray[Any], numbers: Any) -> NDArray[Any] | None:
-        """Return the array a graph stores in front of the last step; None stores floats."""
+    def quantized_array(self, x: NDArray[Any], params: Any) -> NDArray[Any] | None:
+        """Return the array that a graph stores for `x`; None where it stores floats."""
 
-    def grid_range(self, numbers: Any) -> tuple[F32, F32]:
+    def grid_range(self, params: Any) -> tuple[F32, F32]:
         """Return the least and the greatest number on the grid."""
 
-    def rounding_range(self, numbers: Any) -> tuple[F32, F32]:
+    def rounding_range(self, params: Any) -> tuple[F32, F32]:
         """Return the range whose numbers are rounded; what lies beyond saturates."""
 
-    def onnx_nodes(self, numbers: Any, rank: int) -> list[OnnxNode]:
+    def onnx_nodes(self, params: Any, rank: int) -> list[OnnxNode]:
         """Return the nodes that do in ONNX what `fake_quantize` does, in order."""
 
-    def describe(self, numbers: Any) -> dict[str, Any]:
-        """Return what `numbers` and the format say, as JSON values, floats as float32."""
+    def describe(self, params: Any) -> dict[str, Any]:
+        """Return the format and its `params` as JSON values, floats as float32."""
 
 
 def spread(numbers: NDArray[Any], axis: int | None, rank: int) -> NDArray[Any]:
@@ -138,8 +138,8 @@ class Params:
     def __post_init__(self) -> None:
         good = np.isfinite(self.scale) & (self.scale > 0)
         if not np.all(good):
-            seen = np.atleast_1d(self.scale)[~np.atleast_1d(good)][0]
-            raise ValueError(f"Params.scale must be finite and above 0, saw {seen}.")
+            bad = np.atleast_1d(self.scale)[~np.atleast_1d(good)][0]
+            raise ValueError(f"Params.scale must be finite and above 0, saw {bad}.")
         if self.scale.shape != self.zero_point.shape:
             raise ValueError(
                 f"Params.zero_point must have the shape of scale {self.scale.shape}, "
@@ -153,7 +153,7 @@ class Params:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Integer:
-    """Uniform integers; it says what is wanted of a tensor and holds no measured number.
+    """Uniform integers as a format; it holds no measured number.
 
     Attributes:
         bits: 2 to 32.
@@ -277,7 +277,7 @@ class Integer:
         return np.asarray(low, np.float32), np.asarray(high, np.float32)
 
     def rounding_range(self, params: Params) -> tuple[F32, F32]:
-        """Return the span and half a step on each side."""
+        """Return the grid's range and half a step on each side."""
         low, high = self.grid_range(params)
         half = params.scale / np.float32(2)
         return np.asarray(low - half, np.float32), np.asarray(high + half, np.float32)
@@ -285,7 +285,7 @@ class Integer:
     def onnx_nodes(self, params: Params, rank: int) -> list[OnnxNode]:
         """Return QuantizeLinear and DequantizeLinear.
 
-        Under 8 bits a function `Bound` clips to the span before them, for their integers have 8;
+        Under 8 bits a function `Bound` clips to the grid's range before them, for their integers have 8;
         with 9 to 16 bits one function `Uniform` does it all in floats, for opsets under 21 have no
         such QuantizeLinear. Both are in `quant/formats/emulated_integers.py`.
         """
@@ -328,7 +328,7 @@ class Integer:
 
     @classmethod
     def read(cls, row: Mapping[str, Any]) -> tuple["Integer", Params]:
-        """Return what `describe` said; ValueError, KeyError or TypeError for anything else."""
+        """Return what `describe` wrote; ValueError, KeyError or TypeError for anything else."""
         text = str(row["format"])
         number = cls(
             bits=int(text.removeprefix("u").removeprefix("int")),

@@ -45,15 +45,15 @@ class Float8:
         >>> float(FLOAT8.parameters(-1.0, 896.0).scale)
         2.0
         """
-        reach = np.maximum(-np.asarray(low, np.float64), np.asarray(high, np.float64)) / self.top
-        scale = np.where(reach > 0, np.maximum(reach, SMALLEST_SCALE), 1.0).astype(np.float32)
+        raw = np.maximum(-np.asarray(low, np.float64), np.asarray(high, np.float64)) / self.top
+        scale = np.where(raw > 0, np.maximum(raw, SMALLEST_SCALE), 1.0).astype(np.float32)
         return Params(scale=scale, zero_point=np.zeros(scale.shape, np.int32))
 
     def quantized_array(self, x: NDArray[Any], params: Params) -> NDArray[Any]:
         """Return the float8 numbers nearest to `x / scale`."""
         scaled = np.asarray(x, np.float32) / spread(params.scale, self.axis, np.ndim(x))
-        made: NDArray[Any] = np.clip(scaled, -self.top, self.top).astype(ml_dtypes.float8_e4m3fn)
-        return made
+        codes: NDArray[Any] = np.clip(scaled, -self.top, self.top).astype(ml_dtypes.float8_e4m3fn)
+        return codes
 
     def fake_quantize(self, x: NDArray[Any], params: Params) -> F32:
         """Return scale * float8(x / scale) in float32."""
@@ -86,7 +86,7 @@ class Float8:
 
     @classmethod
     def read(cls, row: Mapping[str, Any]) -> tuple["Float8", Params]:
-        """Return what `describe` said; ValueError, KeyError or TypeError for anything else."""
+        """Return what `describe` wrote; ValueError, KeyError or TypeError for anything else."""
         with np.errstate(over="ignore"):
             scale = np.asarray(row["scale"], np.float32)
         number = cls(axis=None if row["axis"] is None else int(row["axis"]))
@@ -96,7 +96,7 @@ class Float8:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Nothing:
+class _NoParams:
     """The numbers of a format that has none to measure."""
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -118,11 +118,11 @@ class Float16:
         """Return the same: there is nothing to measure along an axis."""
         return self
 
-    def parameters(self, low: Any, high: Any) -> _Nothing:
-        """Return no numbers, whatever the range."""
-        return _Nothing()
+    def parameters(self, low: Any, high: Any) -> _NoParams:
+        """Return no params, whatever the range."""
+        return _NoParams()
 
-    def fake_quantize(self, x: NDArray[Any], numbers: Any = None) -> F32:
+    def fake_quantize(self, x: NDArray[Any], params: Any = None) -> F32:
         """Return the float16 nearest to `x`, as float32.
 
         >>> float(FLOAT16.fake_quantize(np.float32(2049)))      # 11 bits of mantissa
@@ -131,22 +131,22 @@ class Float16:
         with np.errstate(over="ignore"):
             return np.asarray(np.asarray(x, np.float16), np.float32)
 
-    def quantized_array(self, x: NDArray[Any], numbers: Any) -> None:
+    def quantized_array(self, x: NDArray[Any], params: Any) -> None:
         """Return None: a weight is stored as the float32 that it becomes."""
 
-    def grid_range(self, numbers: Any) -> tuple[F32, F32]:
+    def grid_range(self, params: Any) -> tuple[F32, F32]:
         """Return -65504 and 65504."""
         return np.asarray(-65504, np.float32), np.asarray(65504, np.float32)
 
-    def rounding_range(self, numbers: Any) -> tuple[F32, F32]:
+    def rounding_range(self, params: Any) -> tuple[F32, F32]:
         """Return -65520 and 65520: half a step beyond 65504."""
         return np.asarray(-65520, np.float32), np.asarray(65520, np.float32)
 
-    def onnx_nodes(self, numbers: Any, rank: int) -> list[OnnxNode]:
+    def onnx_nodes(self, params: Any, rank: int) -> list[OnnxNode]:
         """Return the one node: the function of `float16_function`."""
         return [OnnxNode(op="Float16", domain=DOMAIN)]
 
-    def describe(self, numbers: Any) -> dict[str, Any]:
+    def describe(self, params: Any) -> dict[str, Any]:
         """Return the format's name."""
         return {"format": self.name}
 

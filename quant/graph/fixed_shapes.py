@@ -49,28 +49,28 @@ def with_fixed_shapes(graph: Graph, sizes: Mapping[str, tuple[int, ...]]) -> ir.
 
 
 def _size(
-    graph: Graph, name: str, value: ir.Value, given: tuple[int, ...] | None
+    graph: Graph, name: str, value: ir.Value, size: tuple[int, ...] | None
 ) -> list[int | ir.SymbolicDim]:
     """Return an input's shape: the given one, else the model's, with 1 where the batch is free."""
     own = list(value.shape) if value.shape is not None else []
-    if given is None:
+    if size is None:
         free = own[:1] and not isinstance(own[0], int)
         return [1, *own[1:]] if free else own
-    wanted: list[int | ir.SymbolicDim] = [*(1,) * (len(given) == len(own) - 1), *given]
-    if len(wanted) != len(own) or wanted[0] != 1 or min(given, default=0) < 1:
-        said = [d if isinstance(d, int) else str(d) for d in own]
+    full: list[int | ir.SymbolicDim] = [*(1,) * (len(size) == len(own) - 1), *size]
+    if len(full) != len(own) or full[0] != 1 or min(size, default=0) < 1:
+        axes = [d if isinstance(d, int) else str(d) for d in own]
         raise InputError(
             f"{graph.source or graph.name}, input '{name}': a size must be of batch 1 and have a "
-            f"number for each axis of {said}, saw {list(given)}. Mend the size."
+            f"number for each axis of {axes}, saw {list(size)}. Mend the size."
         )
-    return wanted
+    return full
 
 
 def _fold(model: ir.Model) -> int:
     """Replace nodes whose result is known by constants, and return how many."""
     folded = 0
     for node in list(model.graph):
-        feeds = _known(node)
+        feeds = _known_inputs(node)
         if feeds is None or any(v.is_graph_output() for v in node.outputs):
             continue
         for value, array in zip(node.outputs, _run(model, node, feeds), strict=False):
@@ -83,18 +83,18 @@ def _fold(model: ir.Model) -> int:
 def _run(model: ir.Model, node: ir.Node, feeds: dict[str, NDArray[Any]]) -> list[Any]:
     """Return what one node makes of these inputs, in the model's opset."""
     ends = onnx.helper.make_empty_tensor_value_info
-    one = onnx.helper.make_graph(
+    proto = onnx.helper.make_graph(
         [ir.serde.serialize_node(node)],
         "one",
         [ends(name) for name in feeds],
         [ends(str(v.name)) for v in node.outputs],
     )
     opsets = [onnx.helper.make_opsetid(d, v) for d, v in model.opset_imports.items()]
-    held = ReferenceEvaluator(onnx.helper.make_model(one, opset_imports=opsets))
-    return list(held.run(None, feeds))
+    evaluator = ReferenceEvaluator(onnx.helper.make_model(proto, opset_imports=opsets))
+    return list(evaluator.run(None, feeds))
 
 
-def _known(node: ir.Node) -> dict[str, NDArray[Any]] | None:
+def _known_inputs(node: ir.Node) -> dict[str, NDArray[Any]] | None:
     """Return a node's inputs if its result follows from constants or shapes, else None."""
     if node.domain not in ("", "ai.onnx") or any(
         a.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)

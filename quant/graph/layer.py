@@ -46,8 +46,8 @@ class Layer:
     @property
     def data(self) -> list[ir.Value]:
         """The inputs that depend on the network's input, without weights and constants."""
-        found = [v for v in self.node.inputs if v is not None and not v.is_initializer()]
-        return [v for v in found if v.dtype in (None, ir.DataType.FLOAT)]
+        inputs = [v for v in self.node.inputs if v is not None and not v.is_initializer()]
+        return [v for v in inputs if v.dtype in (None, ir.DataType.FLOAT)]
 
 
 def absorbed(value: ir.Value) -> ir.Node | None:

@@ -7,9 +7,9 @@ __all__ = [
     "data_input",
     "elements",
     "heads",
-    "last_layers",
     "macs",
     "optional_input",
+    "reaches_outputs",
     "source_of",
     "weight_axis",
 ]
@@ -94,33 +94,33 @@ def elements(value: ir.Value | None) -> int:
 
 def heads(graph: Graph) -> dict[str, tuple[str, ...]]:
     """Return the names of the outputs that each head leads to, by node name, in graph order."""
-    found = {}
+    heads_to_outputs = {}
     outputs = {id(v): str(v.name) for v in graph.outputs}
     for layer in graph.layers:
         if weight_of(layer.node) is not None:
             reached = _reached(layer.output)
             if reached is not None:
-                found[layer.name] = tuple(outputs[i] for i in outputs if i in reached)
-    return found
+                heads_to_outputs[layer.name] = tuple(outputs[i] for i in outputs if i in reached)
+    return heads_to_outputs
 
 
-def last_layers(value: ir.Value) -> bool:
-    """Tell whether a tensor reaches the outputs without another weighted layer."""
+def reaches_outputs(value: ir.Value) -> bool:
+    """Return whether a tensor reaches the outputs without another weighted layer."""
     return _reached(value) is not None
 
 
 def _reached(value: ir.Value) -> set[int] | None:
     """Return the ids of all values behind one, or None where a weighted layer is among the readers."""
-    queue, known = [value], {id(value)}
+    queue, reached = [value], {id(value)}
     while queue:
         for use in queue.pop().uses():
             if use.node.op_type in WEIGHTED and weight_of(use.node) is not None:
                 return None
-            for made in use.node.outputs:
-                if id(made) not in known:
-                    known.add(id(made))
-                    queue.append(made)
-    return known
+            for output in use.node.outputs:
+                if id(output) not in reached:
+                    reached.add(id(output))
+                    queue.append(output)
+    return reached
 
 
 def bias_place(node: ir.Node) -> tuple[ir.Node, int] | None:
@@ -139,11 +139,11 @@ def bias_place(node: ir.Node) -> tuple[ir.Node, int] | None:
         return None
     index = 1 - uses[0].idx
     bias = add.inputs[index]
-    known = bias.const_value if bias is not None and bias.is_initializer() else None
-    if bias is None or known is None or weight.shape is None or add.graph is not node.graph:
+    constant = bias.const_value if bias is not None and bias.is_initializer() else None
+    if bias is None or constant is None or weight.shape is None or add.graph is not node.graph:
         return None
-    shape = [int(n) for n in known.shape]  # type: ignore[arg-type]
-    fits = bool(shape) and shape[-1] == weight.shape[-1] == known.size
+    shape = [int(n) for n in constant.shape]  # type: ignore[arg-type]
+    fits = bool(shape) and shape[-1] == weight.shape[-1] == constant.size
     own = len(bias.uses()) == 1 and not bias.is_graph_output()
     return (add, index) if fits and own else None
 

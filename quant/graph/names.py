@@ -1,4 +1,4 @@
-"""Unique, non-empty node names."""
+"""Give every node a name that is its own."""
 
 __all__ = ["name_nodes"]
 
@@ -12,11 +12,11 @@ def name_nodes(model: ir.Model) -> int:
     """
     nodes = list(model.graph.all_nodes())
     taken = {node.name for node in nodes if node.name}
-    seen: set[str] = set()
+    used: set[str] = set()
     changed = 0
     for index, node in enumerate(nodes):
-        if node.name and node.name not in seen:
-            seen.add(node.name)
+        if node.name and node.name not in used:
+            used.add(node.name)
             continue
         stem = node.name or f"{node.op_type}_{index}"
         name, count = stem, 0
@@ -25,6 +25,6 @@ def name_nodes(model: ir.Model) -> int:
             name = f"{stem}_{count}"
         node.name = name
         taken.add(name)
-        seen.add(name)
+        used.add(name)
         changed += 1
     return changed

@@ -27,14 +27,14 @@ def raise_opset(model: ir.Model, place: str) -> tuple[ir.Model, str | None]:
     Raises:
         UnsupportedError: The opset is under 13, and onnx's version converter fails.
     """
-    seen = model.opset_imports.get("", OPSET)
+    version = model.opset_imports.get("", OPSET)
     model.ir_version = max(model.ir_version, 8)
-    if seen >= OPSET:
+    if version >= OPSET:
         return model, None
     try:
         with silence():
             raised = through_proto(model, _convert)
-        if seen < 11:
+        if version < 11:
             _mend_resize(raised)
         open_session(without_weights(raised, 1024)[0], threads=1, optimize=False)
     except (
@@ -44,14 +44,14 @@ def raise_opset(model: ir.Model, place: str) -> tuple[ir.Model, str | None]:
         IndexError,
         onnx.checker.ValidationError,
     ) as error:
-        if seen >= TOLERABLE:
-            return model, f"opset {seen} kept, for onnx's version converter failed"
+        if version >= TOLERABLE:
+            return model, f"opset {version} kept, for onnx's version converter failed"
         raise UnsupportedError(
             f"{place}{_culprit(model, str(error))}: The opset must be {TOLERABLE} or one that "
-            f"onnx's version converter raises to {OPSET}, saw {seen}. "
+            f"onnx's version converter raises to {OPSET}, saw {version}. "
             f"Export the model again with opset {TOLERABLE} to {OPSET}."
         ) from error
-    return raised, f"opset {seen} raised to {OPSET}"
+    return raised, f"opset {version} raised to {OPSET}"
 
 
 def _convert(proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -85,8 +85,8 @@ def at_opset(model: ir.Model, opset: int, place: str) -> ir.Model:
     Raises:
         UnsupportedError: onnx's version converter fails.
     """
-    seen = model.opset_imports.get("", OPSET)
-    if seen >= opset:
+    version = model.opset_imports.get("", OPSET)
+    if version >= opset:
         return model
     try:
         with silence():
@@ -95,7 +95,7 @@ def at_opset(model: ir.Model, opset: int, place: str) -> ir.Model:
             )
     except (QuantError, RuntimeError, ValueError, IndexError) as error:
         raise UnsupportedError(
-            f"{place}: its formats need opset {opset}, saw {seen}, and onnx's version converter "
+            f"{place}: its formats need opset {opset}, saw {version}, and onnx's version converter "
             f"fails with '{' '.join(str(error).split())[:200]}'. Export the model with opset {opset}."
         ) from error
     raised.ir_version = max(raised.ir_version, 9)  # the first that knows float8

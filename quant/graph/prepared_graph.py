@@ -1,4 +1,4 @@
-"""Graph: a prepared onnx_ir model with a fingerprint, the graph that profiles and plans speak about.
+"""A prepared onnx_ir model with a fingerprint: the graph that profiles and plans speak about.
 
 Not a new representation: `Graph.model` is an `onnx_ir.Model`, and edits are made with onnx_ir on a
 `clone()`. A Graph itself is never edited after it was made.
@@ -110,9 +110,9 @@ class Graph:
         """Return a copy whose outputs are `names`, each once, graph inputs left out."""
         model = self.clone()
         values = named_values(model)
-        wanted = [values[n] for n in dict.fromkeys(names) if values[n].producer() is not None]
+        outputs = [values[n] for n in dict.fromkeys(names) if values[n].producer() is not None]
         model.graph.outputs.clear()
-        model.graph.outputs.extend(wanted)
+        model.graph.outputs.extend(outputs)
         return model
 
     def save(self, path: Path) -> None:
@@ -122,10 +122,10 @@ class Graph:
 
 def named_values(model: ir.Model) -> dict[str, ir.Value]:
     """Return every named value of the main graph: inputs, initializers and node outputs."""
-    found = {str(v.name): v for v in [*model.graph.inputs, *model.graph.initializers.values()]}
+    values = {str(v.name): v for v in [*model.graph.inputs, *model.graph.initializers.values()]}
     for node in model.graph:
-        found.update({str(v.name): v for v in node.outputs if v.name})
-    return found
+        values.update({str(v.name): v for v in node.outputs if v.name})
+    return values
 
 
 def model_bytes(model: ir.Model) -> int:

@@ -58,14 +58,14 @@ def open_session(
     """
     spin = {"session.intra_op.allow_spinning": str(int(alone))}
     options = _options(threads, optimize, {**spin, **entries})
-    rest = {"providers": ["CPUExecutionProvider"], "disabled_optimizers": list(disabled)}
+    settings = {"providers": ["CPUExecutionProvider"], "disabled_optimizers": list(disabled)}
     try:
         if model_bytes(model) <= PROTO_LIMIT:
-            return ort.InferenceSession(_serialized(model), options, **rest)
+            return ort.InferenceSession(_serialized(model), options, **settings)
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             path = Path(folder, "model.onnx")
             ir.save(model, path, external_data="model.data")
-            return ort.InferenceSession(str(path), options, **rest)
+            return ort.InferenceSession(str(path), options, **settings)
     except FAILURES as error:
         raise UnsupportedError(
             f"graph '{model.graph.name or ''}': ONNX Runtime {ort.__version__} must be able to load "
@@ -104,8 +104,10 @@ def _serialized(model: ir.Model) -> bytes:
 def _failures() -> tuple[type[Exception], ...]:
     """Return the exceptions of ONNX Runtime's binding; they share no base class of their own."""
     state = ort.capi.onnxruntime_pybind11_state
-    found = [v for v in vars(state).values() if isinstance(v, type) and issubclass(v, Exception)]
-    return (*found, RuntimeError)
+    exceptions = [
+        v for v in vars(state).values() if isinstance(v, type) and issubclass(v, Exception)
+    ]
+    return (*exceptions, RuntimeError)
 
 
 FAILURES = _failures()

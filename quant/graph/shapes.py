@@ -14,16 +14,16 @@ def infer_shapes(model: ir.Model) -> None:
     A value that inference does not know (the output of a contrib operator) keeps what it had.
     Inputs and outputs keep the shapes that the model declares.
     """
-    known = {}
+    before = {}
     for node in model.graph:
         for value in node.outputs:
             if not value.is_graph_output():
-                known[value] = value.type, value.shape
+                before[value] = value.type, value.shape
                 value.type = value.shape = None
     declared = [(v, v.shape) for v in [*model.graph.inputs, *model.graph.outputs]]
     with silence():
         passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
-    for value, (kind, shape) in known.items():
+    for value, (kind, shape) in before.items():
         value.type = value.type if value.type is not None else kind
         value.shape = value.shape if value.shape is not None else shape
     for value, shape in declared:

@@ -19,13 +19,13 @@ def without_weights(model: ir.Model, over: int) -> tuple[ir.Model, dict[str, ir.
     External tensors of `over` bytes or less are read into memory.
     """
     copy = model.clone()
-    graph, held = copy.graph, {}
+    graph, tensors = copy.graph, {}
     for name, value in list(graph.initializers.items()):
         tensor = value.const_value
         if tensor is None:
             continue
         if tensor.nbytes > over:
-            held[name] = tensor
+            tensors[name] = tensor
             del graph.initializers[name]
             value.const_value = None
             value.shape, value.dtype = ir.Shape(tensor.shape.numpy()), tensor.dtype
@@ -33,7 +33,7 @@ def without_weights(model: ir.Model, over: int) -> tuple[ir.Model, dict[str, ir.
                 graph.inputs.append(value)
         elif isinstance(tensor, ir.ExternalTensor):
             value.const_value = ir.tensor(tensor.numpy().copy(), dtype=tensor.dtype, name=name)
-    return copy, held
+    return copy, tensors
 
 
 def through_proto(
@@ -43,12 +43,12 @@ def through_proto(
 
     Over 1.9 GB the change sees large weights as inputs.
     """
-    whole = model_bytes(model) <= PROTO_LIMIT
-    copy, held = without_weights(model, PROTO_LIMIT if whole else LARGE)
+    fits = model_bytes(model) <= PROTO_LIMIT
+    copy, tensors = without_weights(model, PROTO_LIMIT if fits else LARGE)
     changed = ir.from_proto(change(ir.to_proto(copy)))
     graph = changed.graph
     for value in list(graph.inputs):
-        tensor = held.get(str(value.name))
+        tensor = tensors.get(str(value.name))
         if tensor is not None:
             graph.inputs.remove(value)
             value.const_value = tensor

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quant.compare.batch import Batch
-from quant.compare.comparison import float_outputs
+from quant.compare.comparison import measurable_outputs
 
 TOP_DB = 100.0
 """A sample without any error counts as this."""
@@ -33,7 +33,7 @@ class HeldOutSqnr:
         self._batches = list(batches)
         names = [o.name for o in float_session.get_outputs()]
         outputs = [float_session.run(names, dict(b.feeds)) for b in self._batches]
-        compared = float_outputs(outputs[0])
+        compared = measurable_outputs(outputs[0])
         self._names = [names[i] for i in compared]
         self._expected = [[arrays[i] for i in compared] for arrays in outputs]
 

@@ -20,7 +20,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quant.compare.batch import Batch
-from quant.compare.comparison import float_outputs
+from quant.compare.comparison import measurable_outputs
 from quant.formats.number_format import Integer, Params
 from quant.graph.prepared_graph import Graph
 from quant.graph.session import open_simulation
@@ -143,7 +143,7 @@ class _Search:
         self._session = open_simulation(model, threads)
         self._feeds = [dict(b.feeds) for b in samples]  # padding counts a sample again: harmless
         wanted = [plain.run(self._names, feeds) for feeds in self._feeds]
-        self._kept = float_outputs(wanted[0])
+        self._kept = measurable_outputs(wanted[0])
         self._wanted = [[np.asarray(w[i], np.float64) for i in self._kept] for w in wanted]
         self._signal = [
             sum(float(np.vdot(w[j], w[j])) for w in self._wanted) for j in range(len(self._kept))

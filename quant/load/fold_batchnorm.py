@@ -71,8 +71,8 @@ def _numbers(value: ir.Value | None) -> F64 | None:
 def _fold(graph: ir.Graph, layer: ir.Node, factor: F64, offset: F64) -> bool:
     """Scale the weight and make the bias, or return False where the bias is none per channel."""
     weight = _numbers(layer.inputs[1])
-    given = layer.inputs[2] if len(layer.inputs) > 2 else None
-    bias = np.zeros(len(factor)) if given is None else _numbers(given)
+    bias_input = layer.inputs[2] if len(layer.inputs) > 2 else None
+    bias = np.zeros(len(factor)) if bias_input is None else _numbers(bias_input)
     if weight is None or bias is None:
         return False
     if layer.op_type == "Gemm":
@@ -88,15 +88,15 @@ def _fold(graph: ir.Graph, layer: ir.Node, factor: F64, offset: F64) -> bool:
 
 def _spread(layer: ir.Node, shape: tuple[int, ...], factor: F64) -> F64:
     """Return the factor per output channel in a shape that multiplies the weight."""
-    rest = [1] * (len(shape) - 2)
+    ones = [1] * (len(shape) - 2)
     if layer.op_type == "Gemm":
         transposed = layer.attributes.get_int("transB", 0)
         return factor.reshape([-1, 1] if transposed else [1, -1])
     if layer.op_type == "ConvTranspose":  # [C, M / groups, ...], group after group along C
         groups = layer.attributes.get_int("group", 1)
         table = np.repeat(factor.reshape(groups, shape[1]), shape[0] // groups, axis=0)
-        return table.reshape([*shape[:2], *rest])
-    return factor.reshape([-1, 1, *rest])
+        return table.reshape([*shape[:2], *ones])
+    return factor.reshape([-1, 1, *ones])
 
 
 def _store(graph: ir.Graph, layer: ir.Node, index: int, numbers: NDArray[Any]) -> None:

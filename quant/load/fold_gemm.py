@@ -84,7 +84,5 @@ def _flat(model: ir.Model, bias: ir.Value) -> ir.Value:
     if tensor is None or len(tensor.shape) == 1:
         return bias
     name = f"{bias.name}.flat"
-    known = model.graph.initializers.get(name)
-    return (
-        known if known is not None else add_constant(model.graph, name, tensor.numpy().reshape(-1))
-    )
+    flat = model.graph.initializers.get(name)
+    return flat if flat is not None else add_constant(model.graph, name, tensor.numpy().reshape(-1))

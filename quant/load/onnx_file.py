@@ -1,4 +1,4 @@
-"""Read an ONNX file as a proto whose weights stay on disk, or say why it is not one."""
+"""Read an ONNX file as a proto whose weights stay on disk, or raise with what is wrong with it."""
 
 __all__ = ["check_external", "check_proto", "read_model", "read_proto"]
 
@@ -33,10 +33,10 @@ def check_external(path: Path, tensor: onnx.TensorProto) -> None:
             f"{place}: External data must be a file beside the model, and '{location}' is none. "
             "Copy it there, too."
         )
-    start, length, wanted = _extent(place, tensor, entries)
-    if length != wanted or start + length > file.stat().st_size:
+    start, length, size = _extent(place, tensor, entries)
+    if length != size or start + length > file.stat().st_size:
         raise InputError(
-            f"{place}: External data must hold {wanted} bytes from byte {start} on, saw "
+            f"{place}: External data must hold {size} bytes from byte {start} on, saw "
             f"{max(0, min(length, file.stat().st_size - start))} in '{location}'. "
             "Copy the data file again."
         )
@@ -48,14 +48,14 @@ def _extent(place: str, tensor: onnx.TensorProto, entries: dict[str, str]) -> tu
     name = onnx.TensorProto.DataType.Name(tensor.data_type)
     if name.endswith(("INT4", "4E2M1")):
         bits = 4
-    wanted = -(-int(np.prod(list(tensor.dims), dtype=object)) * bits // 8)
-    start, length = entries.get("offset", "0"), entries.get("length", str(wanted))
+    size = -(-int(np.prod(list(tensor.dims), dtype=object)) * bits // 8)
+    start, length = entries.get("offset", "0"), entries.get("length", str(size))
     if not (start.isdecimal() and length.isdecimal()):
         raise InputError(
             f"{place}: External data must have an offset and a length of 0 or more, saw '{start}' "
             f"and '{length}'. Save the model again."
         )
-    return int(start), int(length), wanted
+    return int(start), int(length), size
 
 
 PROTOBUF_END = 2**31
@@ -97,9 +97,9 @@ def check_proto(proto: onnx.ModelProto, place: str) -> None:
         UnsupportedError: It has a sparse initializer.
     """
     if not proto.graph.node or not proto.opset_import:
-        what = "node" if not proto.graph.node else "opset"
+        part = "node" if not proto.graph.node else "opset"
         raise InputError(
-            f"{place}: A model must have nodes and an opset, saw no {what}. Load it again."
+            f"{place}: A model must have nodes and an opset, saw no {part}. Load it again."
         )
     _refuse_sparse(proto, place)
     for tensor in _tensors(proto):
@@ -121,8 +121,8 @@ def _refuse_sparse(proto: onnx.ModelProto, place: str) -> None:
 
 def _bytes(path: Path) -> bytes:
     if path.is_dir():
-        held = sorted(p.name for p in path.glob("*.onnx"))
-        mend = f"Name one of its files: {few(held)}." if held else "Name an .onnx file."
+        models = sorted(p.name for p in path.glob("*.onnx"))
+        mend = f"Name one of its files: {few(models)}." if models else "Name an .onnx file."
         raise InputError(f"{path}: A model must be a file, and this is a folder. {mend}")
     if not path.exists():
         names = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
@@ -171,9 +171,9 @@ def _foreign(path: Path, data: bytes) -> InputError:
     )
 
 
-def _truncated(path: Path, size: int, seen: str) -> InputError:
+def _truncated(path: Path, size: int, symptom: str) -> InputError:
     return InputError(
-        f"{path}: An ONNX file must be whole, and after {size} bytes this one {seen}: it is "
+        f"{path}: An ONNX file must be whole, and after {size} bytes this one {symptom}: it is "
         "truncated or damaged. Copy or export it again."
     )
 

@@ -1,4 +1,4 @@
-"""Load a model from a file, a PyTorch factory or memory, or say in one sentence why not."""
+"""Load a model from a file, a PyTorch factory or memory, or raise with one sentence of reason."""
 
 __all__ = ["load", "open_graph"]
 
@@ -92,18 +92,18 @@ def _refuse_operators(model: ir.Model, place: str) -> None:
         raise _refused(model, place, reason(error.__cause__ or error)) from error
 
 
-def _refused(model: ir.Model, place: str, said: str) -> UnsupportedError:
+def _refused(model: ir.Model, place: str, reason_text: str) -> UnsupportedError:
     """Return the error that names the node which ONNX Runtime's reason is about."""
     for node in model.graph.all_nodes():
-        if re.search(rf"(?<!\w){re.escape(node.op_type)}(?!\w)", said):
+        if re.search(rf"(?<!\w){re.escape(node.op_type)}(?!\w)", reason_text):
             domain = node.domain or "ai.onnx"
             return UnsupportedError(
                 f"{place}, node '{node.name}': ONNX Runtime must be able to run "
-                f"{node.op_type} of domain '{domain}', and said '{said}'. "
+                f"{node.op_type} of domain '{domain}', and said '{reason_text}'. "
                 "Export the model with standard operators."
             )
     return UnsupportedError(
-        f"{place}: ONNX Runtime must be able to load the model, and said '{said}'. Export it again."
+        f"{place}: ONNX Runtime must be able to load the model, and said '{reason_text}'. Export it again."
     )
 
 

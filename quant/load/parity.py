@@ -1,4 +1,4 @@
-"""Hold a prepared graph against the model it came from, on the same inputs."""
+"""Compare a prepared graph with the model it came from, on the same inputs."""
 
 __all__ = ["LIMIT", "check_parity", "parity"]
 
@@ -30,8 +30,8 @@ def parity(original: ir.Model, graph: Graph, feeds: Sequence[Feed]) -> float:
 
     `a` is the original's output and `b` the graph's; both maxima run over all feeds, so one dark
     image does not divide by its own zero. Integers and booleans count as numbers.
-    0 when equal: NaN against NaN and infinities of one sign are. +inf when shapes differ, when
-    exactly one of two is not finite. 0 for no feeds.
+    0 when equal: NaN against NaN and infinities of one sign are. +inf when shapes differ or exactly
+    one of two numbers is not finite. 0 for no feeds.
     """
     return max(_by_output(original, graph, feeds).values(), default=0.0)
 
@@ -44,15 +44,15 @@ def check_parity(
     Raises:
         UnsupportedError: It is above `limit`, or NaN.
     """
-    found = _by_output(original, graph, feeds)
-    for name, difference in sorted(found.items(), key=lambda pair: -pair[1]):
+    differences = _by_output(original, graph, feeds)
+    for name, difference in sorted(differences.items(), key=lambda pair: -pair[1]):
         if not difference <= limit:
             raise UnsupportedError(
                 f"{graph.source or graph.name}, output '{name}': Preparation must not change the "
                 f"numbers, and it differs by {difference:.3g} relative, limit {limit:g}. "
                 "Simplify the model before, or export it with opset 17."
             )
-    return max(found.values(), default=0.0)
+    return max(differences.values(), default=0.0)
 
 
 def _by_output(original: ir.Model, graph: Graph, feeds: Sequence[Feed]) -> dict[str, float]:
@@ -63,8 +63,8 @@ def _by_output(original: ir.Model, graph: Graph, feeds: Sequence[Feed]) -> dict[
     gap = dict.fromkeys(names, 0.0)
     size = dict.fromkeys(names, 0.0)
     for feed in feeds:
-        wanted, made = (session.run(names, dict(feed)) for session in models)
-        for name, a, b in zip(names, wanted, made, strict=True):
+        expected, actual = (session.run(names, dict(feed)) for session in models)
+        for name, a, b in zip(names, expected, actual, strict=True):
             gap[name] = max(gap[name], _gap(a, b))
             size[name] = max(size[name], _largest(a))
     return {n: _ratio(gap[n], size[n]) for n in names}

@@ -19,7 +19,7 @@ from quant.load.simplify import simplified
 
 
 def drop_identities(graph: ir.Graph) -> int:
-    """Remove them from the main graph and return their number; output names stay.
+    """Remove Identity and idle Dropout nodes of the main graph, and return their number; output names stay.
 
     An Identity from an input, initializer or output to another output must stay: one value
     cannot bear two names.
@@ -77,10 +77,10 @@ def name_dims(model: ir.Model) -> int:
         value.shape = ir.Shape(sizes)
     for value in model.graph.outputs:
         if value.shape is not None:
-            known = [
+            axes = [
                 d if not isinstance(d, int) or d > 0 else ir.SymbolicDim(None) for d in value.shape
             ]
-            value.shape = ir.Shape(known)
+            value.shape = ir.Shape(axes)
     return named
 
 
@@ -136,7 +136,7 @@ def _fold(model: ir.Model) -> list[str]:
         (dropped, "Identity and Dropout nodes removed"),
         (folded, "BatchNormalization nodes folded"),
     ]
-    return [f"{count} {what}" for count, what in parts if count]
+    return [f"{count} {words}" for count, words in parts if count]
 
 
 def _tidy(model: ir.Model, name: str) -> list[str]:

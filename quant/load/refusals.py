@@ -1,4 +1,4 @@
-"""The graphs that are broken or quantized already, each refused with one sentence."""
+"""Refuse graphs that are broken, quantized already or without layers, with one sentence each."""
 
 __all__ = ["label", "refuse_layers", "refuse_structure"]
 
@@ -72,18 +72,18 @@ def _refuse_cycle(model: ir.Model, place: str) -> None:
 
 def _cycle(graph: ir.Graph) -> list[str]:
     """Return the names of nodes that neither begin nor end what is left after peeling."""
-    rest = list(graph)
+    nodes = list(graph)
     while True:
-        kept = set(rest)
+        remaining = set(nodes)
         peeled = [
             node
-            for node in rest
-            if any(p in kept for p in node.predecessors())
-            and any(s in kept for s in node.successors())
+            for node in nodes
+            if any(p in remaining for p in node.predecessors())
+            and any(s in remaining for s in node.successors())
         ]
-        if len(peeled) == len(rest):
-            return [label(node) for node in rest]
-        rest = peeled
+        if len(peeled) == len(nodes):
+            return [label(node) for node in nodes]
+        nodes = peeled
 
 
 def _quantized(node: ir.Node) -> bool:
@@ -104,15 +104,15 @@ def _refuse_ends(model: ir.Model, place: str) -> None:
         )
     for kind, values in (("input", inputs), ("output", list(graph.outputs))):
         for value in values:
-            seen = None
+            kind_of_value = None
             if value.type is not None and not isinstance(value.type, ir.TensorType):
-                seen = type(value.type).__name__.removesuffix("Type").lower()
+                kind_of_value = type(value.type).__name__.removesuffix("Type").lower()
             elif value.dtype == ir.DataType.STRING:
-                seen = "string"
-            if seen:
+                kind_of_value = "string"
+            if kind_of_value:
                 raise UnsupportedError(
                     f"{place}, {kind} '{value.name}': Inputs and outputs must be tensors of "
-                    f"numbers, saw a {seen}. Export the model without it."
+                    f"numbers, saw a {kind_of_value}. Export the model without it."
                 )
 
 
@@ -166,12 +166,12 @@ def _second(node: ir.Node) -> ir.Value | None:
 
 def _constants(graph: ir.Graph) -> set[ir.Value | None]:
     """Return the values of the sorted main graph that depend on no input."""
-    found: set[ir.Value | None] = set(graph.initializers.values())
+    constants: set[ir.Value | None] = set(graph.initializers.values())
     for node in graph:
-        plain = all(a.type != ir.AttributeType.GRAPH for a in node.attributes.values())
-        if plain and all(v is None or v in found for v in node.inputs):
-            found.update(node.outputs)
-    return found
+        without_subgraph = all(a.type != ir.AttributeType.GRAPH for a in node.attributes.values())
+        if without_subgraph and all(v is None or v in constants for v in node.inputs):
+            constants.update(node.outputs)
+    return constants
 
 
 def _trained(graph: ir.Graph) -> Iterator[ir.Value]:

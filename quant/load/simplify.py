@@ -1,4 +1,4 @@
-"""Let onnxslim fold constants and shape subgraphs, and hold it to the model's signature."""
+"""Let onnxslim fold constants and shape subgraphs, and keep the model's signature."""
 
 __all__ = ["simplified"]
 
@@ -36,10 +36,10 @@ def simplified(model: ir.Model) -> tuple[ir.Model, str]:
 
 
 def _slim(proto: onnx.ModelProto) -> onnx.ModelProto:
-    made: onnx.ModelProto = onnxslim.slim(
+    slim: onnx.ModelProto = onnxslim.slim(
         proto, skip_optimizations=SKIPPED, skip_fusion_patterns=WRONG
     )
-    return made
+    return slim
 
 
 def _domains(model: ir.Model) -> set[str]:
@@ -54,23 +54,23 @@ def _keep_signature(old: ir.Graph, new: ir.Graph) -> None:
     """
     if [v.name for v in old.outputs] != [v.name for v in new.outputs]:
         raise ValueError("outputs")
-    made = {v.name: v for v in new.inputs}
-    if set(made) - {v.name for v in old.inputs}:
+    inputs = {v.name: v for v in new.inputs}
+    if set(inputs) - {v.name for v in old.inputs}:
         raise ValueError("inputs")
     new.inputs.clear()
     for value in old.inputs:
-        new.inputs.append(made.get(value.name) or ir.Value(name=value.name))
+        new.inputs.append(inputs.get(value.name) or ir.Value(name=value.name))
     for was, now in zip([*old.inputs, *old.outputs], [*new.inputs, *new.outputs], strict=True):
         now.type, now.shape = was.type, was.shape
 
 
 def _restore_names(old: ir.Graph, new: ir.Graph) -> None:
     """Give fused layers, which onnxslim names after a value, the name of the node they came from."""
-    known = {node.name for node in old}
+    old_names = {node.name for node in old}
     makers = {v.name: node.name for node in old for v in node.outputs}
     taken = {node.name for node in new}
     for node in new:
-        if node.name not in known:
+        if node.name not in old_names:
             name = makers.get(node.name) or makers.get(node.outputs[0].name)
             if name is not None and name not in taken:
                 node.name = name

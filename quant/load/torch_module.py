@@ -1,4 +1,4 @@
-"""Turn `module:factory` into an ONNX model: import it, build it, export it."""
+"""Turn a PyTorch module, or `module:factory` of one, into an ONNX model."""
 
 __all__ = ["export", "load_module", "load_torch"]
 
@@ -71,13 +71,15 @@ def _script(module: torch.nn.Module, example: Inputs) -> ir.Model:
         return ir.from_proto(onnx.load(path))
 
 
-HOW = (
+FACTORY_ADVICE = (
     "Return (module, example_inputs) from the factory, or set module.example_inputs, a tensor or "
     "a tuple of tensors."
 )
 
 
-GIVE = "Give example_inputs=, a tensor or a tuple of tensors, or set module.example_inputs."
+MODULE_ADVICE = (
+    "Give example_inputs=, a tensor or a tuple of tensors, or set module.example_inputs."
+)
 
 
 def load_torch(source: str) -> ir.Model:
@@ -109,7 +111,7 @@ def load_module(module: torch.nn.Module, example_inputs: Any, place: str) -> ir.
     if example_inputs is None:
         example_inputs = getattr(module, "example_inputs", None)
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
-    example = tuple(x.to(device) for x in _tensors(example_inputs, place, GIVE))
+    example = tuple(x.to(device) for x in _tensors(example_inputs, place, MODULE_ADVICE))
     modes = {part: part.training for part in module.modules()}
     try:
         return _exported(module, example, place)
@@ -132,40 +134,41 @@ def _exported(module: torch.nn.Module, example: Inputs, source: str) -> ir.Model
 
 def _build(source: str) -> tuple[torch.nn.Module, tuple[torch.Tensor, ...]]:
     """Return the module and its example inputs."""
-    made = factory = named_object(source, source)
+    module = factory = named_object(source, source)
     if not isinstance(factory, torch.nn.Module):
         if not callable(factory):
             raise _no_module(source, factory)
         try:
-            made = factory()
+            module = factory()
         except Exception as error:
             raise InputError(
                 f"{source}: The factory must run without arguments, and raised "
                 f"{type(error).__name__} '{_one_line(error)}'. Mend it, or wrap it in one that runs."
             ) from error
     example = None
-    if isinstance(made, tuple) and len(made) == 2:
-        made, example = made
-    if not isinstance(made, torch.nn.Module):
-        raise _no_module(source, made)
+    if isinstance(module, tuple) and len(module) == 2:
+        module, example = module
+    if not isinstance(module, torch.nn.Module):
+        raise _no_module(source, module)
     if example is None:
-        example = getattr(made, "example_inputs", getattr(factory, "example_inputs", None))
-    return made, _tensors(example, source, HOW)
+        example = getattr(module, "example_inputs", getattr(factory, "example_inputs", None))
+    return module, _tensors(example, source, FACTORY_ADVICE)
 
 
-def _tensors(example: Any, source: str, how: str) -> Inputs:
+def _tensors(example: Any, source: str, advice: str) -> Inputs:
     """Return example inputs as a tuple of tensors; arrays of numpy become tensors."""
-    given = tuple(example) if isinstance(example, tuple | list) else (example,)
-    inputs = tuple(torch.from_numpy(x) if isinstance(x, np.ndarray) else x for x in given)
+    examples = tuple(example) if isinstance(example, tuple | list) else (example,)
+    inputs = tuple(torch.from_numpy(x) if isinstance(x, np.ndarray) else x for x in examples)
     if not inputs or not all(isinstance(x, torch.Tensor) for x in inputs):
-        seen = "none" if example is None else f"a {type(example).__name__}"
-        raise InputError(f"{source}: The export needs an example input, saw {seen}. {how}")
+        kind = "none" if example is None else f"a {type(example).__name__}"
+        raise InputError(f"{source}: The export needs an example input, saw {kind}. {advice}")
     return inputs
 
 
-def _no_module(source: str, seen: object) -> InputError:
+def _no_module(source: str, value: object) -> InputError:
     return InputError(
-        f"{source}: The factory must give a torch.nn.Module, saw a {type(seen).__name__}. {HOW}"
+        f"{source}: The factory must give a torch.nn.Module, saw a {type(value).__name__}. "
+        f"{FACTORY_ADVICE}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Preprocess: from an image to the tensor a model takes, as data that every stage shares."""
+"""How an image becomes the tensor that a model takes, as data that every stage shares."""
 
 __all__ = ["Preprocess"]
 
@@ -61,8 +61,8 @@ class Preprocess:
         for name in ("mean", "std"):
             object.__setattr__(self, name, floats(getattr(self, name)))
         object.__setattr__(self, "size", tuple(s) if isinstance(s := self.size, list) else s)
-        if found := broken_rule(asdict(self)):
-            raise InputError(f"Preprocess.{found[0]}: {found[1]}")
+        if broken := broken_rule(asdict(self)):
+            raise InputError(f"Preprocess.{broken[0]}: {broken[1]}")
 
     @classmethod
     def from_flags(cls, base: Self | None = None, **flags: str | int | None) -> Self:
@@ -73,9 +73,9 @@ class Preprocess:
         Raises:
             InputError: A flag cannot be read, or breaks a rule; the sentence names the flag.
         """
-        given: dict[str, Any] = flag_values(flags)
+        values: dict[str, Any] = flag_values(flags)
         try:
-            return replace(base or cls(), **given)
+            return replace(base or cls(), **values)
         except InputError as error:
             name, _, sentence = str(error).removeprefix("Preprocess.").partition(":")
             raise InputError(f"--{name.replace('_', '-')}:{sentence}") from None

@@ -1,4 +1,4 @@
-"""Resize rules: how an image of any size becomes one of the wanted size."""
+"""Resize, crop and pad an image to a given size, and turn its pixels into numbers."""
 
 __all__ = [
     "F32",
@@ -45,14 +45,14 @@ def cover(size: Size, box: Size) -> Size:
     """
     (width, height), (wide, high) = size, box
     if wide * height >= high * width:
-        made = (wide, wide * height // width)
+        new_size = (wide, wide * height // width)
     else:
-        made = (high * width // height, high)
-    if made[0] * made[1] > RESIZED_LIMIT:
+        new_size = (high * width // height, high)
+    if new_size[0] * new_size[1] > RESIZED_LIMIT:
         raise ValueError(
-            f"too long for its width: {width}x{height} would grow to {made[0]}x{made[1]}"
+            f"too long for its width: {width}x{height} would grow to {new_size[0]}x{new_size[1]}"
         )
-    return made
+    return new_size
 
 
 def center_crop(image: Image.Image, size: Size) -> Image.Image:
@@ -81,9 +81,9 @@ def resized(
         return letterbox(image, size, pad, resample)
     short = min(size)
     box = (round(size[0] * short_side / short), round(size[1] * short_side / short))
-    made = box if resize == "stretch" else cover(image.size, box)
-    if image.size != made:
-        image = image.resize(made, resample)
+    new_size = box if resize == "stretch" else cover(image.size, box)
+    if image.size != new_size:
+        image = image.resize(new_size, resample)
     return center_crop(image, size) if crop == "center" else image
 
 
@@ -91,13 +91,13 @@ def letterbox(image: Image.Image, size: Size, pad: int, resample: Image.Resampli
     """Return the whole image, scaled to fit `size` and centred on bars of the value `pad`."""
     (width, height), (wide, high) = image.size, size
     scale = min(wide / width, high / height)
-    made = (max(1, round(width * scale)), max(1, round(height * scale)))
-    if image.size != made:
-        image = image.resize(made, resample)
-    if made == size:
+    new_size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    if image.size != new_size:
+        image = image.resize(new_size, resample)
+    if new_size == size:
         return image
     canvas = Image.new(image.mode, size, pad if image.mode == "L" else (pad, pad, pad))
-    canvas.paste(image, ((wide - made[0]) // 2, (high - made[1]) // 2))
+    canvas.paste(image, ((wide - new_size[0]) // 2, (high - new_size[1]) // 2))
     return canvas
 
 

@@ -1,4 +1,4 @@
-"""What a Preprocess may hold, and what about it looks like a slip."""
+"""Which values a Preprocess may hold, and which of them look like a slip."""
 
 __all__ = ["CHOICES", "broken_rule", "floats", "unit_warnings"]
 
@@ -22,8 +22,8 @@ def broken_rule(values: Mapping[str, Any]) -> tuple[str, str] | None:
     """Return the first field that breaks a rule, and the sentence about it; None if all is well."""
     for name, words in CHOICES.items():
         if values[name] not in words:
-            known = ", ".join(sorted(words))
-            return name, f"'{values[name]}' is not known. Choose one of {known}."
+            choices = ", ".join(sorted(words))
+            return name, f"'{values[name]}' is not known. Choose one of {choices}."
     size = values["size"]
     if size is not None and not _is_size(size):
         return "size", (
@@ -32,11 +32,11 @@ def broken_rule(values: Mapping[str, Any]) -> tuple[str, str] | None:
         )
     count = 1 if values["channels"] == "GRAY" else 3
     for name in ("mean", "std"):
-        found = values[name]
-        if len(found) not in (1, count) or not all(_finite(x) for x in found):
-            wanted = "1 finite number" if count == 1 else f"1 or {count} finite numbers"
+        numbers = values[name]
+        if len(numbers) not in (1, count) or not all(_finite(x) for x in numbers):
+            count_text = "1 finite number" if count == 1 else f"1 or {count} finite numbers"
             return name, (
-                f"channels {values['channels']} need {wanted}, saw '{_join(found)}'. "
+                f"channels {values['channels']} need {count_text}, saw '{_join(numbers)}'. "
                 f"Write one value, or one for each channel."
             )
     if min(values["std"]) <= 0:

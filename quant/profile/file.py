@@ -26,17 +26,17 @@ def save_profile(profile: Profile, path: Path, done: Sequence[str] = ()) -> None
     Layout: tensors `<n>.channel_low`, `<n>.channel_high` (float32), `<n>.means` and `<n>.bins` (int64), where n
     counts the profile's tensors in order; the metadata entry `quant` is JSON with the provenance,
     the tensor names in that order and their scalars. Floats are written as hexadecimal text.
-    `done` lists the keys of the samples that are in, for a run that will be resumed.
+    `done` lists the keys of the samples that it covers, for a run that will be resumed.
     """
     arrays: dict[str, np.ndarray[Any, Any]] = {}
     rows = []
-    for number, (name, seen) in enumerate(profile.tensors.items()):
-        row: dict[str, Any] = {key: getattr(seen, key) for key in _INTEGERS}
-        row |= {"name": name, "low": seen.low.hex(), "high": seen.high.hex()}
-        row["nonfinite_sample"] = seen.nonfinite_sample
+    for number, (name, tensor) in enumerate(profile.tensors.items()):
+        row: dict[str, Any] = {key: getattr(tensor, key) for key in _INTEGERS}
+        row |= {"name": name, "low": tensor.low.hex(), "high": tensor.high.hex()}
+        row["nonfinite_sample"] = tensor.nonfinite_sample
         rows.append(row)
         for key in _ARRAYS:  # safetensors writes the memory of a view, not what it shows
-            arrays[f"{number:05d}.{key}"] = np.ascontiguousarray(getattr(seen, key))
+            arrays[f"{number:05d}.{key}"] = np.ascontiguousarray(getattr(tensor, key))
     origin = profile.provenance
     head = {
         "graph": origin.graph,

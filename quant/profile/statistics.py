@@ -1,4 +1,4 @@
-"""Profile: what was seen of every activation, exact, bounded and mergeable.
+"""Statistics of every activation over samples: exact, bounded in size and mergeable.
 
 Two profiles add, and `a + b` is bit-identical to profiling the union of the samples, for every
 order, batch size and split. That holds because nothing in it is a rounded sum: extremes are
@@ -46,10 +46,10 @@ def exponent_of(low: float, high: float) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorProfile:
-    """What was seen of one tensor.
+    """Statistics of one tensor over all samples.
 
     Attributes:
-        count: Elements that passed, all samples together.
+        count: Elements of all samples together.
         low: Exact least finite element, float32; +inf when there was none.
         high: Exact greatest finite element; -inf when there was none.
         channel_low: float32 `[C]`, exact least per channel (axis 1; the last axis of a rank-3
@@ -80,11 +80,6 @@ class TensorProfile:
     exponent: int
     start: int
     bins: I64
-
-    @property
-    def zero_share(self) -> float:
-        """The share of sampled elements that are exactly 0, from 0 to 1; 0 when none was seen."""
-        return self.zeros / self.sampled if self.sampled else 0.0
 
     @property
     def width(self) -> float:
@@ -196,12 +191,12 @@ def _sum(a: tuple[int, I64], b: tuple[int, I64]) -> tuple[int, I64]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
-    """What a profile is of; profiles add, and plans accept them, only where these agree.
+    """What a profile was taken of; profiles add, and plans accept them, only where these agree.
 
     Attributes:
         graph: Fingerprint of the prepared graph.
         preprocess: Fingerprint of the preprocessing; "" for arrays that went in verbatim.
-        settings: How it was looked at: strides, bins, version of the format.
+        settings: How the statistics are taken: strides, bins, version of the format.
         data: Order-independent digest of the input tensors: sum of SHA-256 modulo 2**256.
         samples: Number of samples.
     """
@@ -231,37 +226,37 @@ class Profile:
             preprocess=self.provenance.preprocess,
             settings=self.provenance.settings,
         )
-        mine, its = self.provenance, other.provenance
+        own, added = self.provenance, other.provenance
         return Profile(
             tensors={name: self.tensors[name] + other.tensors[name] for name in self.tensors},
             provenance=replace(
-                mine, data=(mine.data + its.data) % 2**256, samples=mine.samples + its.samples
+                own, data=(own.data + added.data) % 2**256, samples=own.samples + added.samples
             ),
         )
 
-    def must_match(self, *, place: str = "profile", **wanted: str) -> None:
+    def must_match(self, *, place: str = "profile", **fingerprints: str) -> None:
         """Refuse a profile of something else.
 
         Args:
             place: What the message starts with, usually the file.
-            wanted: `graph=`, `preprocess=` and `settings=` fingerprints.
+            **fingerprints: `graph=`, `preprocess=` and `settings=` fingerprints.
 
         Raises:
             InputError: One differs; the message says which.
         """
-        what = {
+        words = {
             "graph": ("another graph", "the same model"),
             "preprocess": ("another preprocessing", "the same --size, --mean, --std and the rest"),
             "settings": ("another version of the profiler", "this version"),
         }
-        for key, value in wanted.items():
-            seen = getattr(self.provenance, key)
-            if seen != value:
+        for key, value in fingerprints.items():
+            own = getattr(self.provenance, key)
+            if own != value:
                 raise InputError(
-                    f"{place}: it was made with {what[key][0]} (fingerprint {seen[:12] or 'none'}, "
-                    f"wanted {value[:12] or 'none'}). Profile again with {what[key][1]}."
+                    f"{place}: it was made with {words[key][0]} (fingerprint {own[:12] or 'none'}, "
+                    f"wanted {value[:12] or 'none'}). Profile again with {words[key][1]}."
                 )
 
     def group(self, names: list[str]) -> TensorProfile:
-        """Return what was seen of several tensors taken as one: they will share a scale."""
+        """Return the statistics of several tensors taken as one: they will share a scale."""
         return reduce(lambda a, b: a + b, (self.tensors[n] for n in names))

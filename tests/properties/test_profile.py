@@ -196,7 +196,6 @@ def test_the_numbers_are_those_of_rational_arithmetic(
     assert bins_of(seen) == bins_by_hand(sampled, seen.exponent)
     assert is_trimmed(seen)
     assert seen.bins.size <= 2 * HALF
-    assert seen.zero_share == (seen.zeros / len(sampled) if sampled else 0.0)
     largest = max((abs(v) for v in every), default=0.0)
     fits = largest < 2.0 ** (seen.exponent + 12)
     tight = seen.exponent == SMALLEST_EXPONENT or largest >= 2.0 ** (seen.exponent + 11)
@@ -353,7 +352,7 @@ def test_a_dead_tensor_does_not_coarsen_a_live_one() -> None:
     both = live + dead
     assert both.exponent == live.exponent == -13
     assert bins_of(both) == {0: 8, math.floor(float(np.float32(0.37)) * 2**13): 8}
-    assert both.zero_share == 0.5
+    assert both.zeros / both.sampled == 0.5
 
 
 @TAPS

@@ -257,7 +257,7 @@ def test_samples_that_are_all_nonfinite_give_an_empty_range(tmp_path: Path) -> N
     image = profiled(graph, samples).tensors["input"]
     assert (image.low, image.high) == (math.inf, -math.inf)
     assert (image.nonfinite, image.sampled, image.bins.size) == (768, 0, 0)
-    assert image.zero_share == 0.0
+    assert image.zeros == 0
 
 
 def test_huge_activations_whose_sum_overflows_are_seen_exactly(tmp_path: Path) -> None:

@@ -119,8 +119,8 @@ def test_a_missing_table_is_named(tmp_path: Path) -> None:
 def test_a_metric_that_did_not_judge_every_sample_is_left_out() -> None:
     """Half a table would be compared with another half."""
     each = SampleCollector()
-    each.see([np.ones((2, 3))], [np.ones((2, 3))], 2)
-    each.see_classes(np.eye(3)[:2], np.eye(3)[[1, 1]])
+    each.add([np.ones((2, 3))], [np.ones((2, 3))], 2)
+    each.add_classes(np.eye(3)[:2], np.eye(3)[[1, 1]])
     told = [("a", "", 0), ("b", "", None)]
     table = each.table(["out"], told, {"top1": [np.ones(1)]}, {"top1": [np.ones(1)]}, [])
 

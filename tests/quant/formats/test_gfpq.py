@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from quant.formats.gfpq import GFPQ8, GFPQ16, TABLE, Gfpq, GfpqParams, gfpq_function
+from quant.formats.gfpq import GFPQ8, GFPQ16, GRIDS, Gfpq, GfpqParams, gfpq_function
 from quant.graph.session import open_session
 from tests.tree import ROOT
 
@@ -56,7 +56,7 @@ def in_onnx_runtime(number: Gfpq, x: np.ndarray, delta: np.ndarray, opset: int =
 @pytest.mark.parametrize("delta", [-1002, -446, -127, -77, 17, 511])
 def test_the_function_gives_the_same_bits_in_onnx_runtime(number: Gfpq, delta: int) -> None:
     """Levels, the middles between them in the log domain, and their float32 neighbours."""
-    steps, levels, most = TABLE[number.bits]
+    steps, levels, most = GRIDS[number.bits]
     delta = int(np.clip(delta, -most, most))
     middles = np.exp2((np.arange(-4, levels + 4) + delta + 0.5) / steps).astype(np.float32)
     exact = np.exp2((np.arange(-20, levels + 4) + delta) / steps).astype(np.float32)
