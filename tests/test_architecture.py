@@ -47,6 +47,7 @@ ROOMS = (
     "visualize",
     "quant/demo",
     "quant/run",
+    "quant/api",
     "quant/cli",
 )
 """Every room, from the ground up: a file may import its own room and those before it.
@@ -60,6 +61,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
         "quant/improve/fit/*",
         "quant/improve/rounding/*",
         "quant/demo/train.py",
+        "quant/api/options.py",  # for type checkers alone
     ),
     "torchvision": (),
     "matplotlib": ("visualize/figures/*",),

@@ -91,7 +91,7 @@ def _stream(value: Any) -> Iterable[Any]:
         return iter(read, None)
     if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping):
         return value
-    raise InputError(f"data: it is {KINDS}, saw a {type(value).__name__}. Give one of these.")
+    raise InputError(f"data: it is {KINDS}, saw '{type(value).__name__}'. Give one of these.")
 
 
 def _whole_arrays(
@@ -133,7 +133,7 @@ def _classes(given: Any) -> Array:
     if row is None:
         raise InputError(
             f"labels: for data in memory they are one whole number for each sample, or a CSV file, "
-            f"saw a {type(given).__name__}. Give a list or an array of classes."
+            f"saw '{type(given).__name__}'. Give a list or an array of classes."
         )
     return row
 

@@ -63,10 +63,14 @@ class InputConverter:
                 f"{printable(place)}: input '{self.spec.name}' takes {wanted}, saw {row.dtype}. "
                 f"Save the array as {wanted}."
             )
-        if not _fits(row.shape, self.spec.shape[1:]):
+        fitting = self.spec.shape[1:]
+        if not _fits(row.shape, fitting):
+            mend = "Save rows of that shape."
+            if row.ndim == 3 and _fits((row.shape[2], *row.shape[:2]), fitting):
+                mend = "Move the channels first, or give uint8 images, which are preprocessed."
             raise InputError(
-                f"{printable(place)}: input '{self.spec.name}' takes {_by(self.spec.shape[1:])} "
-                f"without the batch axis, saw {_by(row.shape)}. Save rows of that shape."
+                f"{printable(place)}: input '{self.spec.name}' takes {_by(fitting)} without the "
+                f"batch axis, saw {_by(row.shape)}. {mend}"
             )
         return np.array(row, dtype=wanted, order="C")
 

@@ -16,11 +16,13 @@ from quant.calibration.selection.split import random_order
 from quant.calibration.sources.data import input_specs
 from quant.common.errors import InputError, QuantError
 from quant.common.progress import Progress
-from quant.compare.comparison import compare
+from quant.compare.comparison import Comparison, compare
 from quant.compare.sample_table import SampleTable
 from quant.gate.candidate import Candidate, open_candidate
 from quant.graph.prepared_graph import Graph
 from quant.graph.session import open_session
+from quant.job.settings import OpensData
+from quant.load.given_model import GivenModel
 from quant.load.onnx_file import read_model
 from quant.load.open_graph import load
 from quant.load.prepare import prepare
@@ -40,9 +42,9 @@ class TwoModels:
     """A float reference, a quantized candidate, and the data set on which they are compared.
 
     Attributes:
-        reference: Float ONNX file, or `module:factory`.
+        reference: Float ONNX file, `module:factory`, or a model in memory.
         candidate: Quantized ONNX file, or OpenVINO's IR.
-        data: Folder, list, array file or `module:function`.
+        data: Folder, list, array file, `module:function`, or samples in memory.
         preprocess: Image to tensor.
         runtime: Name of a runtime, of any target, that executes the candidate.
         labels: CSV file, "folders", or None.
@@ -59,9 +61,9 @@ class TwoModels:
         InputError: A number is out of its range.
     """
 
-    reference: str
+    reference: str | GivenModel
     candidate: Path
-    data: str
+    data: str | OpensData
     preprocess: Preprocess
     runtime: str = "onnxruntime"
     labels: str | None = None
@@ -116,7 +118,7 @@ class OpenModels:
         """Open models and data; raises InputError or UnsupportedError where that is impossible."""
         with progress.stage("load"):
             model = load(settings.reference)
-            graph = Graph(model, "reference", settings.reference)
+            graph = Graph(model, "reference", str(settings.reference))
             inputs, outputs = ([str(v.name) for v in vs] for vs in (graph.inputs, graph.outputs))
             runtime = find_runtime(settings.runtime)
             candidate = open_candidate(
@@ -186,15 +188,19 @@ class OpenModels:
 
     def answers(self, start: int, end: int) -> SampleTable:
         """Return the answers of both models to the samples from `start` to before `end`."""
+        comparison = self.comparison(start, end)
+        assert comparison.table is not None
+        return comparison.table
+
+    def comparison(self, start: int, end: int) -> Comparison:
+        """Return how the models differ on the samples from `start` to before `end`."""
         metrics = [find_metric(name) for name in self.settings.metrics]
         total = -(-(end - start) // self.rows)
         stream = self.progress.bar(self._stream(start, end), total, "measure")
         with self.progress.stage("measure"):
-            comparison = compare(self.reference, {"candidate": self.candidate}, stream, metrics)[
+            return compare(self.reference, {"candidate": self.candidate}, stream, metrics)[
                 "candidate"
             ]
-        assert comparison.table is not None
-        return comparison.table
 
     def faulty_layers(self) -> tuple[tuple[str, str], ...]:
         """Return the layers that go wrong, where both graphs share the names of tensors."""
@@ -204,7 +210,7 @@ class OpenModels:
         samples = list(self._stream(0, TRACED_SAMPLES))
         threads = self.settings.threads
         with suppress(QuantError):  # layers of our own exports are named after the prepared graph
-            graph = prepare(self.model, "reference", self.settings.reference)
+            graph = prepare(self.model, "reference", str(self.settings.reference))
             if layers := suspects(graph.model, quantized, samples, threads):
                 return layers
         return suspects(self.model, quantized, samples, threads)

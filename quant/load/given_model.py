@@ -29,8 +29,8 @@ class GivenModel:
     def __post_init__(self) -> None:
         if not self.is_torch and not isinstance(self.model, onnx.ModelProto):
             raise InputError(
-                f"model: a model is a path, an onnx.ModelProto or a torch.nn.Module, saw a "
-                f"{type(self.model).__name__}. Give one of these."
+                f"model: a model is a path, an onnx.ModelProto or a torch.nn.Module, saw "
+                f"'{type(self.model).__name__}'. Give one of these."
             )
         if not self.is_torch and self.example_inputs is not None:
             raise InputError(

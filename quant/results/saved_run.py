@@ -1,6 +1,6 @@
 """SavedRun: what a run left in its folder, read back, with the causes of each layer's error."""
 
-__all__ = ["SavedRun", "SavedTarget", "load_run"]
+__all__ = ["SavedRun", "SavedTarget", "load_run", "read_facts", "read_timing"]
 
 import json
 from collections.abc import Mapping
@@ -81,7 +81,7 @@ def load_run(folder: Path) -> SavedRun:
     Raises:
         InputError: It is no folder of a run, or one of its files is missing or of another version.
     """
-    facts = _facts(folder / "run.json")
+    facts = read_facts(folder)
     model = facts["model"]
     path = folder / "prepared.onnx"
     try:
@@ -116,8 +116,13 @@ def _gate(path: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and isinstance(found.get("results"), list) else None
 
 
-def _facts(path: Path) -> dict[str, Any]:
-    """Read `run.json`."""
+def read_facts(folder: Path) -> dict[str, Any]:
+    """Read `run.json`.
+
+    Raises:
+        InputError: It is missing, or of another version.
+    """
+    path = folder / "run.json"
     try:
         text = path.read_text(encoding="utf-8")
         facts: dict[str, Any] = json.loads(text, parse_constant=lambda _: None)
@@ -139,6 +144,15 @@ def _facts(path: Path) -> dict[str, Any]:
             "calibrate again."
         )
     return facts
+
+
+def read_timing(folder: Path) -> dict[str, Any]:
+    """Read `timing.json`; {} where it is missing or broken, for no number of the run rests on it."""
+    try:
+        found = json.loads((folder / "timing.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _target(

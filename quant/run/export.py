@@ -2,6 +2,7 @@
 
 __all__ = ["check_file", "export_plan"]
 
+import tempfile
 from pathlib import Path
 
 import onnx
@@ -11,6 +12,7 @@ from quant.common.progress import Progress
 from quant.deploy.fallback import fallen_back, planned_floats, refused_layers
 from quant.deploy.target_folder import TargetFolder, WrittenTarget, refuse_unexportable
 from quant.job.settings import Job
+from quant.load.given_model import GivenModel
 from quant.load.onnx_file import read_proto
 from quant.load.open_graph import open_graph
 from quant.plan.file import load_plan
@@ -20,7 +22,7 @@ from quant.run.material import deployment_of, open_material
 from quant.target.check_plan import check_whole
 from quant.target.deployment import Deployment
 from quant.target.finding import Finding
-from quant.target.table import TARGETS
+from quant.target.table import TARGETS, Target
 
 QUANTIZED_OPERATORS = (
     "QuantizeLinear",
@@ -60,11 +62,12 @@ def export_plan(plan_path: Path, profile_path: Path | None, job: Job) -> Written
     return folder.write(graph, plan, prepared)
 
 
-def check_file(path: Path, name: str, deployment: Deployment) -> list[Finding]:
+def check_file(path: Path | GivenModel, name: str, deployment: Deployment) -> list[Finding]:
     """Return what a target refuses or does badly in a model, an export's folder, or one file of it.
 
     Args:
-        path: A float ONNX model, the folder of an export, or one file of an export.
+        path: A float ONNX model, the folder of an export, or one file of an export; or a model in
+            memory, float or quantized.
         name: Name of the target.
         deployment: The preprocessing and the chips that the files are for.
 
@@ -72,11 +75,17 @@ def check_file(path: Path, name: str, deployment: Deployment) -> list[Finding]:
         InputError: The file cannot be read, or the target cannot check files of its kind.
     """
     target = TARGETS[name]
+    if isinstance(path, GivenModel):
+        if path.is_torch or not _is_quantized(path.model):
+            return _model_findings(path, target, deployment)
+        with tempfile.TemporaryDirectory(prefix="quant-") as folder:
+            file = Path(folder, "model.onnx")
+            onnx.save(path.model, file)
+            return check_file(file, name, deployment)
     if not path.exists():
         raise InputError(f"{path}: no such file or folder. Name a model, or an export's folder.")
-    if path.is_file() and path.suffix == ".onnx" and not _is_quantized(path):
-        graph = open_graph(str(path))[1]
-        return target.check_model(graph, deployment) if target.check_model is not None else []
+    if path.is_file() and path.suffix == ".onnx" and not _is_quantized(read_proto(path)):
+        return _model_findings(str(path), target, deployment)
     if target.check_export is None:
         raise InputError(
             f"{path}: {target.title} has no check of exports. Give the float model, or another "
@@ -85,7 +94,14 @@ def check_file(path: Path, name: str, deployment: Deployment) -> list[Finding]:
     return target.check_export(path, deployment)
 
 
-def _is_quantized(path: Path) -> bool:
-    """Return whether an ONNX file holds integers already."""
-    proto: onnx.ModelProto = read_proto(path)
+def _model_findings(
+    source: str | GivenModel, target: Target, deployment: Deployment
+) -> list[Finding]:
+    if target.check_model is None:
+        return []
+    return target.check_model(open_graph(source)[1], deployment)
+
+
+def _is_quantized(proto: onnx.ModelProto) -> bool:
+    """Return whether an ONNX model holds integers already."""
     return any(node.op_type in QUANTIZED_OPERATORS for node in proto.graph.node)

@@ -1,11 +1,12 @@
 """Reporting: what a person reads of a run, made from its folder alone."""
 
-__all__ = ["FORMATS", "diff_runs", "report_run", "write_overview"]
+__all__ = ["FORMATS", "diff_runs", "report_run", "write_overview", "write_verdict"]
 
 from pathlib import Path
 from typing import Any
 
 from quant.common.files import write_json, write_text
+from quant.gate.limits import Verdict
 from quant.graph.prepared_graph import save_model
 from quant.results.run_diff import compare_runs, diff_json
 from quant.results.saved_run import load_run
@@ -15,6 +16,7 @@ from quant.visualize.report.html import write_report
 from quant.visualize.report.markdown import report_markdown
 from quant.visualize.report.overlays import model_explorer, netron
 from quant.visualize.terminal.diff import diff_text
+from quant.visualize.terminal.verdict_files import verdict_json
 
 FORMATS = ("html", "markdown", "model-explorer", "netron")
 
@@ -28,6 +30,13 @@ def write_overview(folder: Path) -> None:
     run = load_run(folder)
     write_figures(run)
     write_report(run, folder / "report.html")
+
+
+def write_verdict(folder: Path, verdict: Verdict) -> None:
+    """Write `gate.json` into a run's folder, and the verdict into its report where there is one."""
+    write_json(folder / "gate.json", verdict_json(verdict))
+    if (folder / "report.html").exists():
+        write_report(load_run(folder), folder / "report.html")
 
 
 def report_run(folder: Path, form: str, out: Path | None) -> list[Path]:

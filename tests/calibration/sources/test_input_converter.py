@@ -147,7 +147,10 @@ def test_uint8_images_are_preprocessed_and_floats_are_verbatim(spec: Spec) -> No
         ),
         (
             np.zeros((4, 4, 3), np.float32),
-            "k: input 'x' takes 3x4x4 without the batch axis, saw 4x4x3. Save rows of that shape.",
+            (
+                "k: input 'x' takes 3x4x4 without the batch axis, saw 4x4x3. Move the channels "
+                "first, or give uint8 images, which are preprocessed."
+            ),
         ),
         (
             np.float32(3),
