@@ -4,6 +4,7 @@ __all__ = ["Progress"]
 
 import sys
 import time
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -37,11 +38,15 @@ class Progress:
             self.warnings.append(text)
 
     def bar(self, items: Iterable[T], total: int, title: str) -> Iterable[T]:
-        """Return the items behind a progress bar; silent when stderr is no terminal."""
-        from tqdm import tqdm  # here, so that `quant --help` stays quick
-
+        """Return the items behind a progress bar: in a notebook, or where stderr is a terminal."""
+        if self.quiet:
+            return items
+        with warnings.catch_warnings():  # a notebook without ipywidgets gets the bar of text
+            warnings.simplefilter("ignore")
+            from tqdm.auto import tqdm  # here, so that `quant --help` stays quick
+        off = False if _in_notebook() else None  # None: off where there is no terminal
         bar: Iterable[T] = tqdm(
-            items, total=total, desc=title, unit="batch", leave=False, disable=self.quiet or None
+            items, total=total, desc=title, unit="batch", leave=False, disable=off
         )
         return bar
 
@@ -53,3 +58,9 @@ class Progress:
             yield
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+def _in_notebook() -> bool:
+    """Return whether IPython's kernel runs this, whose streams are no terminals and show bars."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return shell is not None and "IPKernelApp" in getattr(shell, "config", {})
