@@ -6,18 +6,22 @@ import html
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from quant.api.target_run import TargetRun
 from quant.results.advice import verdict
+from quant.results.saved_run import SavedRun, SavedTarget
+from quant.results.weight_size import size_text, weight_megabytes
 from quant.visualize.label import escaped
 from quant.visualize.report.page import decibel
 
 COLOURS = {"good": "#2a9d5c", "fair": "#d18b00", "bad": "#d64545", "unknown": "#8a8f98"}
 """Of the dot before a verdict; they are seen on white and on black."""
 
-HEAD = ("target", "verdict", "layers in integers", "SQNR", "size", "time of a sample")
+HEAD = (
+    *("target", "verdict", "against float", "SQNR", "layers in integers", "weights"),
+    "time of a sample",
+)
 BOX = (
     "font:13px/1.5 system-ui,sans-serif;display:inline-block;padding:12px 16px;border-radius:10px;"
     "border:1px solid rgba(128,128,128,.35);max-width:100%;overflow-x:auto"
@@ -26,20 +30,15 @@ CELL = "padding:4px 14px 4px 0;text-align:left;white-space:nowrap;background:non
 QUIET = "opacity:.65"
 
 
-def run_html(
-    facts: Mapping[str, Any],
-    targets: Mapping[str, TargetRun],
-    breaches: Sequence[str],
-    report: Path,
-) -> str:
+def run_html(saved: SavedRun, targets: Mapping[str, TargetRun], breaches: Sequence[str]) -> str:
     """Return a block of HTML with styles of its own; whatever comes from the run is escaped.
 
     Args:
-        facts: `run.json`.
-        targets: By name.
+        saved: The run, read back from its folder.
+        targets: Each target's numbers, by name.
         breaches: Limits that no plan keeps, one sentence each.
-        report: Path of report.html.
     """
+    facts, report = saved.facts, saved.folder / "report.html"
     data = facts["data"]
     where = "held-out samples" if data["held_out"] else "of the same samples"
     counts = f"calibrated on {data['samples']} samples, measured on {data['measured']} {where}"
@@ -50,7 +49,7 @@ def run_html(
         f"<div>{title} <span style='{QUIET}'>{_text(counts)}</span></div>",
         "<table style='border-collapse:collapse;margin:8px 0;border:0'>",
         f"<tr>{''.join(_cell('th', _text(name), QUIET) for name in HEAD)}</tr>",
-        *(_row(target) for target in targets.values()),
+        *(_row(saved_target, targets[saved_target.name]) for saved_target in saved.targets),
         "</table>",
         *(f"<div style='color:{COLOURS['bad']}'>{_text(breach)}</div>" for breach in breaches),
         _warnings(facts.get("warnings") or ()),
@@ -60,14 +59,16 @@ def run_html(
     return "".join(parts)
 
 
-def _row(target: TargetRun) -> str:
-    rating, layers = verdict(target.facts), target.facts["layers"]
+def _row(saved: SavedTarget, target: TargetRun) -> str:
+    rating, layers = verdict(saved.facts), saved.facts["layers"]
+    before, after = weight_megabytes(saved.graph, saved.plan)
     cells = (
         f"<b>{_text(target.name)}</b>",
-        f"<span style='color:{COLOURS[rating.level]}'>●</span> {_text(rating.words)}",
-        _text(f"{layers['weighted_integer']} of {layers['weighted']}"),
+        f"<span style='color:{COLOURS[rating.level]}'>\u25cf {_text(rating.label)}</span>",
+        _text(rating.words),
         _text(decibel(target.sqnr_db)),
-        _text(_size(target.size, target.float_size)),
+        _text(f"{layers['weighted_integer']} of {layers['weighted']}"),
+        _text(f"{size_text(before)} \u2192 {size_text(after)}"),
         _text(_time(target)),
     )
     return f"<tr>{''.join(_cell('td', cell) for cell in cells)}</tr>"
@@ -75,13 +76,6 @@ def _row(target: TargetRun) -> str:
 
 def _cell(tag: str, markup: str, style: str = "") -> str:
     return f"<{tag} style='{CELL};{style}'>{markup}</{tag}>"
-
-
-def _size(size: int | None, of: int | None) -> str:
-    if size is None:
-        return "\u2013"
-    share = f" ({100 * size / of:.0f} % of float)" if of else ""
-    return f"{size / 1e6:.3g} MB{share}"
 
 
 def _time(target: TargetRun) -> str:

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from quant.api.target_run import TargetRun
+
+if TYPE_CHECKING:
+    from quant.results.saved_run import SavedRun
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -78,20 +81,33 @@ class Run:
         ]
         return tuple(f"{sentence}." for sentence in found if sentence is not None)
 
-    def summary(self) -> str:
-        """Return the text that ends a run on the command line, its warnings last."""
-        from quant.run.summary import summary_text
+    @cached_property
+    def saved(self) -> "SavedRun":
+        """All that the folder holds, read for reports: graphs, profiles, layer tables and causes."""
+        from quant.results.saved_run import load_run
 
-        timing = {"milliseconds_per_sample": {}, **self.timing}
-        lines = [summary_text(self.facts, timing)]
-        lines += [f"warning: {warning}" for warning in self.warnings]
-        return "\n".join([*lines, *(f"error: {breach}" for breach in self.breaches)])
+        return load_run(self.folder)
+
+    def summary(self, *, verbose: bool = False) -> str:
+        """Return what the command line prints of the run: warnings, then the verdict of each target.
+
+        Args:
+            verbose: Whether to begin with what each step did and the worst layers of every target.
+        """
+        from quant.visualize.terminal.run import details_text, run_text, worst_layers_text
+
+        timing = {"seconds": {}, **self.timing}
+        parts = [details_text(self.saved, timing)] if verbose else []
+        parts += [worst_layers_text(self.saved, every=verbose)]
+        parts += [f"warning: {warning}" for warning in self.warnings]
+        parts += [run_text(self.saved, timing), *(f"error: {breach}" for breach in self.breaches)]
+        return "\n\n".join(part for part in parts if part)
 
     def _repr_html_(self) -> str:
         """Return the run as a notebook shows it; names out of models are escaped."""
         from quant.api.notebook import run_html
 
-        return run_html(self.facts, self.targets, self.breaches, self.report)
+        return run_html(self.saved, self.targets, self.breaches)
 
 
 def _brief(target: TargetRun) -> str:

@@ -1,6 +1,6 @@
 """The size of a network's weights, in float and as a plan stores them on the chip."""
 
-__all__ = ["weight_megabytes"]
+__all__ = ["size_text", "weight_megabytes"]
 
 import math
 
@@ -32,3 +32,12 @@ def weight_megabytes(graph: Graph, plan: Plan) -> tuple[float, float]:
             bits = grid.format.bits
         before, after = before + 32 * count, after + bits * count
     return before / 8e6, after / 8e6
+
+
+def size_text(megabytes: float) -> str:
+    """Return a size with three digits and its unit.
+
+    >>> size_text(0.0123), size_text(4.65)
+    ('12.3 kB', '4.65 MB')
+    """
+    return f"{megabytes:.3g} MB" if megabytes >= 0.1 else f"{1e3 * megabytes:.3g} kB"

@@ -10,7 +10,7 @@ from quant.cost.network_cost import predicted_text
 from quant.metrics.metric import METRICS
 from quant.results.advice import verdict
 from quant.results.saved_run import SavedRun, SavedTarget
-from quant.results.weight_size import weight_megabytes
+from quant.results.weight_size import size_text, weight_megabytes
 from quant.search.summary import search_text
 from quant.visualize.label import escaped
 from quant.visualize.terminal.worst_layers import worst_layers
@@ -63,7 +63,7 @@ def _verdict_lines(
     counts = ", ".join(f"{n} in {precision}" for precision, n in layers["by_precision"].items())
     yield (
         "weights",
-        f"{_size(before)} -> {_size(after)}; of {layers['weighted']} layers with weights {counts}",
+        f"{size_text(before)} -> {size_text(after)}; of {layers['weighted']} layers with weights {counts}",
     )
     speed = (timing.get("milliseconds_per_sample") or {}).get(target.name)
     if speed:
@@ -144,6 +144,8 @@ def input_text(facts: Mapping[str, Any]) -> str:
     how, source = facts["preprocess"], escaped(str(facts["data"]["source"]))
     mean, std = ([f"{v:g}" for v in how[key]] for key in ("mean", "std"))
     untouched = how["size"] is None and {*mean} == {"0"} and {*std} == {"1"}
+    if untouched and ": " in source:
+        return f"{source}, as they are"
     if untouched and (":" in source or source.endswith((".npy", ".npz"))):
         return f"the arrays of {source}, as they are"
     size = "each image's own size"
@@ -240,10 +242,6 @@ def _settled(enough: Mapping[str, Any] | None) -> str:
 def _check(facts: Mapping[str, Any]) -> str:
     counts = [f"{n} {kind}{'s' * (n != 1)}" for kind, n in facts["check"].items() if n]
     return ", ".join(counts)
-
-
-def _size(megabytes: float) -> str:
-    return f"{megabytes:.3g} MB" if megabytes >= 0.1 else f"{1e3 * megabytes:.3g} kB"
 
 
 def _field(label: str, text: str) -> list[str]:
