@@ -53,7 +53,12 @@ class Material:
 
 
 def open_material(job: Job, progress: Progress) -> Material:
-    """Read model and data, choose the samples, and prove that preparation changed nothing."""
+    """Read model and data, choose the samples, and check that preparation changed no output.
+
+    Raises:
+        InputError: The model or the data cannot be read.
+        UnsupportedError: The model cannot be served.
+    """
     with progress.stage("load"):
         raw, graph = open_graph(job.model)
     with progress.stage("data"):
@@ -102,41 +107,41 @@ def _proved(
     try:
         return graph, check_parity(raw, graph, feeds)
     except UnsupportedError:
-        plain = prepare(raw, graph.name, graph.source, simplify=False)
-        return plain, check_parity(raw, plain, feeds)
+        unsimplified = prepare(raw, graph.name, graph.source, simplify=False)
+        return unsimplified, check_parity(raw, unsimplified, feeds)
 
 
 def deployment_of(
-    options: Any, profile: Profile | None = None, material: "Material | None" = None
+    job: Job, profile: Profile | None = None, material: Material | None = None
 ) -> Deployment:
-    """Return what writers of targets are told.
+    """Return what the writers of targets must know besides graph and plan.
 
     Args:
-        options: A Job: its `preprocess`, `versions` and `allow_fallback`.
-        profile: Of the calibration.
-        material: With the samples; the preprocessing is left out where they turn out to be none of
-            its pictures.
+        job: Preprocessing, versions and whether layers may fall back.
+        profile: Of the calibration samples; None when there is none at hand.
+        material: The samples; the preprocessing is left out where they turn out not to be images
+            that it could have made.
     """
-    first = next(_samples(material, 1), None) if material is not None else None
-    pictures = first is None or any(options.preprocess.could_give(x) for x in first[1].values())
+    first = next(_readable(material, 1), None) if material is not None else None
+    images = first is None or any(job.preprocess.could_give(x) for x in first[1].values())
     return Deployment(
-        preprocess=options.preprocess if pictures else None,
+        preprocess=job.preprocess if images else None,
         profile=profile,
-        samples=None if material is None else partial(_samples, material),
-        versions=checked_versions(options.versions),
-        allow_fallback=options.allow_fallback,
+        samples=None if material is None else partial(_readable, material),
+        versions=checked_versions(job.versions),
+        allow_fallback=job.allow_fallback,
     )
 
 
-def _samples(material: Material, count: int) -> Iterator[tuple[str, dict[str, NDArray[Any]]]]:
-    """Yield the first `count` calibration samples that can be read."""
-    found = 0
+def _readable(material: Material, count: int) -> Iterator[tuple[str, dict[str, NDArray[Any]]]]:
+    """Yield key and input tensors of the first `count` calibration samples that can be read."""
+    yielded = 0
     for index in material.calibrated:
-        if found == count:
+        if yielded == count:
             return
         try:
             sample = material.data.read(index)
         except BadSample:
             continue
-        found += 1
+        yielded += 1
         yield material.data.key(index), sample

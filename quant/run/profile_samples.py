@@ -23,7 +23,7 @@ from quant.profile.statistics import Profile, Provenance
 from quant.run.material import Material
 
 LEAST_HALF = 8
-"""Samples below which half of them says nothing of the whole."""
+"""With fewer samples the ranges of half of them say nothing about all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ def profile_samples(
     """Profile the calibration samples, resuming an interrupted run, and write the profile.
 
     Args:
-        job: Says how.
+        job: Preprocessing, seed, threads and the folder of the run.
         material: The graph and the samples.
         progress: Shows the progress.
         path: Where the profile goes; `profile.safetensors` of the run if None.
@@ -58,25 +58,26 @@ def profile_samples(
     """
     path = path or job.out / "profile.safetensors"
     graph, data = material.graph, material.data
-    like = Provenance(
+    expected = Provenance(
         graph=graph.fingerprint,
         preprocess=job.preprocess.fingerprint,
         settings=settings_fingerprint(),
         data=0,
         samples=0,
     )
-    finished, _ = Checkpoint(path).resume(like)
-    if finished is not None and _holds(finished, job, material, material.calibrated):
+    finished, _ = Checkpoint(path).resume(expected)
+    if finished is not None and _is_of_samples(finished, job, material, material.calibrated):
         progress.line(f"profile: {path} is of these samples already, {finished.provenance.samples}")
         _warn_of(finished, graph, progress)
         half = _half_again(job, material, progress) if halve else None
         return SampleProfiles(whole=finished, half=half)
     checkpoint = Checkpoint(path.with_name(f"{path.stem}.unfinished.safetensors"))
-    before, done = checkpoint.resume(like)
-    known = set(done)
-    left = [i for i in material.calibrated if data.key(i) not in known]
-    seen = [i for i in material.calibrated if data.key(i) in known]
-    if before is not None and len(seen) == len(known) and _holds(before, job, material, seen):
+    before, done = checkpoint.resume(expected)
+    done_keys = set(done)
+    left = [i for i in material.calibrated if data.key(i) not in done_keys]
+    profiled = [i for i in material.calibrated if data.key(i) in done_keys]
+    same = len(profiled) == len(done_keys)
+    if before is not None and same and _is_of_samples(before, job, material, profiled):
         progress.line(
             f"profile: resumed, {len(done)} of {len(material.calibrated)} samples were done"
         )
@@ -85,10 +86,10 @@ def profile_samples(
     half_count = _half_of(material) if halve else 0
     snapshot = Snapshot(half_count) if half_count and before is None else None
     with progress.stage("profile"):
-        allowed = max_bad_of(job, material, left)
-        stream = batches(data, left, material.batch, bad=material.bad, max_bad=allowed)
+        max_bad = max_bad_of(job, material, left)
+        stream = batches(data, left, material.batch, bad=material.bad, max_bad=max_bad)
         total = -(-len(left) // material.batch)
-        found = profile(
+        whole = profile(
             graph,
             progress.bar(stream if left else [], total, "profile"),
             preprocess=job.preprocess.fingerprint,
@@ -101,20 +102,20 @@ def profile_samples(
     half = None
     if half_count:
         half = snapshot.first if snapshot is not None else _half_again(job, material, progress)
-    save_profile(found, path)
+    save_profile(whole, path)
     checkpoint.path.unlink(missing_ok=True)
-    _warn_of(found, graph, progress)
-    return SampleProfiles(whole=found, half=half)
+    _warn_of(whole, graph, progress)
+    return SampleProfiles(whole=whole, half=half)
 
 
 def _half_of(material: Material) -> int:
-    """Return half of the calibration samples in whole batches; 0 where that says nothing."""
+    """Return how many samples half of them are, in whole batches; 0 where they are too few."""
     half = -(-len(material.calibrated) // (2 * material.batch)) * material.batch
     return half if LEAST_HALF <= half < len(material.calibrated) else 0
 
 
 def _half_again(job: Job, material: Material, progress: Progress) -> Profile | None:
-    """Profile the samples that a run without interruption has seen when it is half through."""
+    """Profile the samples that an uninterrupted run has read when it is half through."""
     half = _half_of(material)
     if not half:
         return None
@@ -128,8 +129,10 @@ def _half_again(job: Job, material: Material, progress: Progress) -> Profile | N
     return found if found.provenance.samples == half else None
 
 
-def _holds(found: Profile, job: Job, material: Material, indices: Sequence[int]) -> bool:
-    """Tell whether a profile is of just these samples, by reading them and adding their digests.
+def _is_of_samples(
+    candidate: Profile, job: Job, material: Material, indices: Sequence[int]
+) -> bool:
+    """Return whether a profile is of just these samples: reads them and adds their digests.
 
     Keys would not do: other images may lie under the same names.
     """
@@ -137,7 +140,7 @@ def _holds(found: Profile, job: Job, material: Material, indices: Sequence[int])
     total = samples = 0
     for batch in batches(material.data, indices, material.batch, bad=bad, max_bad=1.0):
         total, samples = (total + sum(batch.digests)) % 2**256, samples + batch.count
-    origin = found.provenance
+    origin = candidate.provenance
     same = (origin.data, origin.samples) == (total, samples)
     if same:
         material.bad.extend(bad)
