@@ -21,12 +21,14 @@ __all__ = ["GFPQ8", "GFPQ16", "Gfpq", "GfpqParams", "gfpq_function"]
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quant.formats.number_format import DOMAIN, OnnxNode, spread
+from quant.formats.number_format import FORMATS, OnnxNode, spread
+from quant.formats.onnx_functions import DOMAIN
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -56,6 +58,7 @@ class GfpqParams:
         return {"delta": self.delta}
 
 
+@FORMATS.add("gfpq")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gfpq:
     """The grid with `bits` 8 or 16; `axis` where a grouped layer has a delta for each channel."""
@@ -122,7 +125,13 @@ class Gfpq:
     def onnx_nodes(self, params: GfpqParams, rank: int) -> list[OnnxNode]:
         """Return the one node: the function of `gfpq_function`."""
         delta = spread(params.delta.astype(np.int64), self.axis, rank)
-        return [OnnxNode(op=f"Gfpq{self.bits}", domain=DOMAIN, constants={"delta": delta})]
+        return [
+            OnnxNode(
+                op=f"Gfpq{self.bits}",
+                function=partial(gfpq_function, bits=self.bits),
+                constants={"delta": delta},
+            )
+        ]
 
     def describe(self, params: GfpqParams) -> dict[str, Any]:
         """Return format, axis and delta."""

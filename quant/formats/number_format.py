@@ -13,6 +13,7 @@ QuantizeLinear, TensorRT and MLAS.
 """
 
 __all__ = [
+    "FORMATS",
     "INT8",
     "INT32",
     "SMALLEST_SCALE",
@@ -22,21 +23,26 @@ __all__ = [
     "NumberFormat",
     "OnnxNode",
     "Params",
+    "read_format",
     "spread",
 ]
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from quant.common.errors import InputError
+from quant.common.registry import Registry
+from quant.formats.onnx_functions import bound_function, uniform_function
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
 F32 = NDArray[np.float32]
 I32 = NDArray[np.int32]
-
-DOMAIN = "quant"
-"""The ONNX domain of our model-local functions."""
 
 SMALLEST_SCALE = float(np.finfo(np.float32).tiny)
 """A scale below this is subnormal: chips flush it to zero, TensorRT refuses it. The bound is ours."""
@@ -54,14 +60,15 @@ class OnnxNode:
     """One node of fake quantization: it takes the tensor so far, and then these constants.
 
     Attributes:
-        op: Operator type; `domain` is "" or that of a model-local function.
+        op: Operator type.
+        function: Makes the body of the operator for a model of an opset; None for one of ONNX's own.
         constants: Names and arrays of its further inputs, stored as they are.
         attributes: ONNX attributes.
         dtype: ONNX's name of its output's type.
     """
 
     op: str
-    domain: str = ""
+    function: "Callable[[int], ir.Function] | None" = None
     constants: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     attributes: Mapping[str, int] = field(default_factory=dict)
     dtype: str = "FLOAT"
@@ -113,6 +120,29 @@ class NumberFormat(Protocol):
     def describe(self, params: Any) -> dict[str, Any]:
         """Return the format and its `params` as JSON values, floats as float32."""
 
+    @classmethod
+    def read(cls, row: Mapping[str, Any]) -> "tuple[NumberFormat, GridParams]":
+        """Return what `describe` said; ValueError, KeyError or TypeError for anything else."""
+
+
+FORMATS: Registry[type[NumberFormat]] = Registry("number format", "quant.formats")
+"""The classes by family, a format's name without the digits at its end: "int", "gfpq"."""
+
+
+def read_format(row: Mapping[str, Any]) -> tuple[NumberFormat, GridParams]:
+    """Return the format and the numbers that a format described in a row of `plan.json`.
+
+    Raises:
+        ValueError: No format has this name, or a value is out of its range.
+        KeyError: The row lacks an entry.
+        TypeError: An entry is of another type.
+    """
+    try:
+        kind = FORMATS[str(row["format"]).rstrip("0123456789")]
+    except InputError as error:
+        raise ValueError(str(error)) from error
+    return kind.read(row)
+
 
 def spread(numbers: NDArray[Any], axis: int | None, rank: int) -> NDArray[Any]:
     """Shape `[C]` so that it broadcasts along the axis: `[1, C, 1, 1]` for axis 1 of rank 4."""
@@ -151,6 +181,8 @@ class Params:
         return {"scale": self.scale, "zero_point": self.zero_point}
 
 
+@FORMATS.add("int")
+@FORMATS.add("uint")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Integer:
     """Uniform integers as a format; it holds no measured number.
@@ -287,7 +319,7 @@ class Integer:
 
         Under 8 bits a function `Bound` clips to the grid's range before them, for their integers have 8;
         with 9 to 16 bits one function `Uniform` does it all in floats, for opsets under 21 have no
-        such QuantizeLinear. Both are in `quant/formats/emulated_integers.py`.
+        such QuantizeLinear. Both are in `quant/formats/onnx_functions.py`.
         """
         if 8 < self.bits <= 16:
             return [self._uniform(params, rank)]
@@ -302,7 +334,10 @@ class Integer:
         if self.bits == 8 or self.bits > 16:
             return pair
         low, high = (spread(x, self.axis, rank) for x in self.grid_range(params))
-        return [OnnxNode(op="Bound", domain=DOMAIN, constants={"low": low, "high": high}), *pair]
+        return [
+            OnnxNode(op="Bound", function=bound_function, constants={"low": low, "high": high}),
+            *pair,
+        ]
 
     def _uniform(self, params: Params, rank: int) -> OnnxNode:
         """Return the one node that rounds to more than 8 bits."""
@@ -313,7 +348,7 @@ class Integer:
             "least": np.asarray(self.qmin, np.float32),
             "most": np.asarray(self.qmax, np.float32),
         }
-        return OnnxNode(op="Uniform", domain=DOMAIN, constants=constants)
+        return OnnxNode(op="Uniform", function=uniform_function, constants=constants)
 
     def describe(self, params: Params) -> dict[str, Any]:
         """Return format, symmetric, narrow, axis, scale and zero_point."""
@@ -348,5 +383,9 @@ class Integer:
 
 
 INT8 = Integer(bits=8, signed=True, symmetric=True)
+
+
 UINT8 = Integer(bits=8, signed=False, symmetric=False)
+
+
 INT32 = Integer(bits=32, signed=True, symmetric=True)

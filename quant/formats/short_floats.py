@@ -10,7 +10,8 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-from quant.formats.number_format import DOMAIN, SMALLEST_SCALE, OnnxNode, Params, spread
+from quant.formats.number_format import FORMATS, SMALLEST_SCALE, OnnxNode, Params, spread
+from quant.formats.onnx_functions import DOMAIN
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 F32 = NDArray[np.float32]
 
 
+@FORMATS.add("float8e4m3fn")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Float8:
     """Float8 E4M3FN: `real = scale * float8`, 4 bits of exponent, 3 of mantissa, +-448 at most.
@@ -104,6 +106,7 @@ class _NoParams:
         return {}
 
 
+@FORMATS.add("float")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Float16:
     """IEEE 754 binary16, half to even; beyond 65504 it is infinite, as on a chip."""
@@ -144,11 +147,18 @@ class Float16:
 
     def onnx_nodes(self, params: Any, rank: int) -> list[OnnxNode]:
         """Return the one node: the function of `float16_function`."""
-        return [OnnxNode(op="Float16", domain=DOMAIN)]
+        return [OnnxNode(op="Float16", function=float16_function)]
 
     def describe(self, params: Any) -> dict[str, Any]:
         """Return the format's name."""
         return {"format": self.name}
+
+    @classmethod
+    def read(cls, row: Mapping[str, Any]) -> tuple["Float16", _NoParams]:
+        """Return what `describe` said; ValueError for another float."""
+        if row["format"] != cls.name:
+            raise ValueError(f"format is {cls.name} or float32, saw '{row['format']}'")
+        return cls(), _NoParams()
 
 
 def float16_function(opset: int) -> "ir.Function":

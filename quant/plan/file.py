@@ -11,10 +11,8 @@ import numpy as np
 
 from quant.common.errors import InputError
 from quant.common.files import json_text, write_text
-from quant.formats.gfpq import Gfpq
-from quant.formats.number_format import Integer
+from quant.formats.number_format import read_format
 from quant.formats.precision import Precision
-from quant.formats.short_floats import FLOAT8, FLOAT16, Float8
 from quant.plan.tensor_plans import LayerPlan, Plan, TensorPlan, tensor_key
 
 T = TypeVar("T")
@@ -70,14 +68,8 @@ def _tensor_in(row: dict[str, Any]) -> TensorPlan:
     text = str(row["format"])
     number: Any = None
     params: Any = None
-    if text.startswith("gfpq"):
-        number, params = Gfpq.read(row)
-    elif text == FLOAT8.name:
-        number, params = Float8.read(row)
-    elif text == FLOAT16.name:
-        number, params = FLOAT16, FLOAT16.parameters(0, 0)
-    elif text != "float32":
-        number, params = Integer.read(row)
+    if text != "float32":
+        number, params = read_format(row)
     if row["kind"] not in ("activation", "weight"):
         raise ValueError(f"kind is activation or weight, saw '{row['kind']}'")
     readers = row.get("readers")

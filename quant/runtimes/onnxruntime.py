@@ -11,7 +11,7 @@ from quant.runtimes.runtime import KernelProfiler, Runtime
 
 def _open(path: Path, threads: int) -> Any:
     """Open an ONNX file; one with grids of ours as the simulation that it is."""
-    from quant.formats.number_format import DOMAIN
+    from quant.formats.onnx_functions import DOMAIN
     from quant.graph.session import open_session, open_simulation
     from quant.load.onnx_file import read_model
 

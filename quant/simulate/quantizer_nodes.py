@@ -4,7 +4,7 @@ __all__ = ["behind_grid", "grid_chain", "grid_of", "is_grid"]
 
 import onnx_ir as ir
 
-from quant.formats.number_format import DOMAIN
+from quant.formats.onnx_functions import DOMAIN
 
 PAIR = ("QuantizeLinear", "DequantizeLinear")
 

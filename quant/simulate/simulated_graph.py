@@ -8,36 +8,21 @@ ONNX Runtime fuses it to integer kernels.
 
 __all__ = ["quantize_graph"]
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from types import MappingProxyType
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quant.common.errors import InputError
-from quant.formats.emulated_integers import bound_function, uniform_function
-from quant.formats.gfpq import gfpq_function
-from quant.formats.number_format import DOMAIN, INT32, SMALLEST_SCALE, OnnxNode, Params
-from quant.formats.short_floats import float16_function
+from quant.formats.number_format import INT32, SMALLEST_SCALE, OnnxNode, Params
+from quant.formats.onnx_functions import DOMAIN
 from quant.graph.edit import GraphEditor
 from quant.graph.opset import at_opset
 from quant.graph.prepared_graph import WEIGHTED, Graph, weight_of
 from quant.plan.tensor_plans import Plan, TensorPlan
 from quant.target.check_plan import check_plan
 from quant.target.table import Target
-
-FUNCTIONS: Mapping[str, Callable[[int], ir.Function]] = MappingProxyType(
-    {
-        "Bound": bound_function,
-        "Float16": float16_function,
-        "Gfpq8": partial(gfpq_function, bits=8),
-        "Gfpq16": partial(gfpq_function, bits=16),
-        "Uniform": uniform_function,
-    }
-)
-"""Bodies of the operators that ONNX lacks, by name in our domain, for a model of an opset."""
 
 
 def quantize_graph(
@@ -85,6 +70,10 @@ def quantize_graph(
 class _QuantizerEditor(GraphEditor):
     """Puts quantizer nodes into one model."""
 
+    def __init__(self, model: ir.Model, *, typed: bool) -> None:
+        super().__init__(model, typed=typed)
+        self._functions: dict[str, Callable[[int], ir.Function]] = {}
+
     def quantize(self, tensor: TensorPlan, form: str) -> None:
         """Put the quantizers of one tensor in."""
         number, params = tensor.format, tensor.params
@@ -119,7 +108,10 @@ class _QuantizerEditor(GraphEditor):
                     grid[key] = self.constant(f"{name}_{key}", array)
             inputs = [value, *(grid[key] for key in step.constants)]
             names = f"{name}_{step.op}", f"{name}_{step.op}_Output"
-            node = self.node(step.op, inputs, step.attributes, names, step.domain)
+            domain = ""
+            if step.function is not None:
+                domain, self._functions[step.op] = DOMAIN, step.function
+            node = self.node(step.op, inputs, step.attributes, names, domain)
             output = node.outputs[0]
             output.shape, output.dtype = value.shape, ir.DataType[step.dtype]
             made.append(node)
@@ -195,6 +187,6 @@ class _QuantizerEditor(GraphEditor):
         """Drop what is no longer read, order the nodes, and add the functions that they call."""
         super().finish()
         for op in sorted({n.op_type for n in self.model.graph if n.domain == DOMAIN}):
-            function = FUNCTIONS[op](self.model.opset_imports[""])
+            function = self._functions[op](self.model.opset_imports[""])
             self.model.functions[function.identifier()] = function
             self.model.opset_imports[DOMAIN] = 1
