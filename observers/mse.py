@@ -9,7 +9,7 @@ from quant.observers.observer import OBSERVERS, scan
 from quant.profile.statistics import TensorProfile
 
 
-@OBSERVERS.add("mse")
+@OBSERVERS.add("mse", candidate=True)
 def mse(seen: TensorProfile, number: NumberFormat) -> tuple[float, float]:
     """Return the range of least expected squared error: rounding against saturation.
 

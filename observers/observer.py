@@ -1,13 +1,15 @@
 """What an observer is, and the table of them.
 
 To add one: a file in this folder with a function `(seen, format) -> (low, high)` under
-`@OBSERVERS.add("name")`. It reads a TensorProfile and never the data; it must hold zero, keep
+`@OBSERVERS.add("name")`, or `@OBSERVERS.add("name", candidate=True)` where it shall be tried on every
+network for which nobody names an observer. It reads a TensorProfile and never the data; it must hold zero, keep
 within what was seen, and give a range for an empty profile too. `tests/contracts` tries it.
 """
 
-__all__ = ["OBSERVERS", "Observer", "extremes", "scan"]
+__all__ = ["OBSERVERS", "WIDEST", "Observer", "ObserverTable", "extremes", "scan"]
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +21,37 @@ from quant.profile.statistics import TensorProfile
 Observer = Callable[[TensorProfile, NumberFormat], tuple[float, float]]
 """Chooses the range [low, high] that a format should cover of what was seen; low <= 0 <= high."""
 
-OBSERVERS: Registry[Observer] = Registry("observer", "quant.observers")
+U = TypeVar("U")
+
+WIDEST = "minmax"
+"""The observer that cuts nothing off: any other must be better by a margin to be taken."""
+
+
+class ObserverTable(Registry[Observer]):
+    """The observers by name, and which of them are tried by measurement."""
+
+    def __init__(self) -> None:
+        super().__init__("observer", "quant.observers")
+        self._candidates: set[str] = set()
+
+    def add(self, name: str, *, candidate: bool = False) -> Callable[[U], U]:
+        """Return a decorator that registers an observer.
+
+        Args:
+            name: As on the command line and in recipes.
+            candidate: Whether it is tried as a whole plan where nobody names an observer.
+        """
+        if candidate:
+            self._candidates.add(name)
+        return super().add(name)
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """Names of the observers that are tried: `WIDEST`, and the others in alphabetical order."""
+        return (WIDEST, *(n for n in self if n in self._candidates and n != WIDEST))
+
+
+OBSERVERS = ObserverTable()
 
 
 def scan(

@@ -10,7 +10,7 @@ SHARE = 1e-4
 """Share of the elements beyond each end: the 99.99th percentile, as TensorRT and NNCF default."""
 
 
-@OBSERVERS.add("percentile")
+@OBSERVERS.add("percentile", candidate=True)
 def percentile(seen: TensorProfile, number: NumberFormat) -> tuple[float, float]:
     """Return the range that leaves at most 0.01 % of the elements beyond each end.
 

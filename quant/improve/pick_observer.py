@@ -5,7 +5,7 @@ one whose outliers are its signal (gates, hard-swish). So each candidate is trie
 a few of the calibration samples, by the error at the network's outputs.
 """
 
-__all__ = ["CANDIDATES", "TRIAL_BATCHES", "ObserverTrial", "pick_observer"]
+__all__ = ["TRIAL_BATCHES", "ObserverTrial", "pick_observer"]
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,12 +14,10 @@ from quant.choose.planner import Planner
 from quant.compare.comparison import compare
 from quant.compare.float_reference import FloatReference
 from quant.graph.prepared_graph import Graph
+from quant.observers import OBSERVERS
 from quant.plan.tensor_plans import Plan
 from quant.profile.statistics import Profile
 from quant.simulate.open_plan import open_plan
-
-CANDIDATES = ("minmax", "mse", "percentile")
-"""In this order; a later one must be better by MARGIN_DB."""
 
 TRIAL_BATCHES = 16
 """Batches on which observers are tried: what saturates is rare, and few samples would miss it."""
@@ -55,21 +53,22 @@ def pick_observer(
         profile: Of it.
         reference: The first TRIAL_BATCHES batches are used.
     """
-    plans = {name: replace(planner, observer=name).plan(graph, profile) for name in CANDIDATES}
+    names = OBSERVERS.candidates
+    plans = {name: replace(planner, observer=name).plan(graph, profile) for name in names}
     sessions = {
         name: open_plan(graph, plan, planner.target, reference.threads)
         for name, plan in plans.items()
     }
     comparisons = compare(reference.session, sessions, reference.batches[:TRIAL_BATCHES])
-    sqnr_db = {name: comparisons[name].sqnr_db for name in CANDIDATES}
+    sqnr_db = {name: comparisons[name].sqnr_db for name in names}
     best = _best_of(sqnr_db)
     return ObserverTrial(best=best, plan=_with_reason(plans[best], sqnr_db, best), sqnr_db=sqnr_db)
 
 
 def _best_of(sqnr_db: Mapping[str, float]) -> str:
     """Return the observer of the highest SQNR; a later candidate must lead by MARGIN_DB."""
-    best = CANDIDATES[0]
-    for name in CANDIDATES[1:]:
+    best, *others = sqnr_db
+    for name in others:
         if sqnr_db[name] > sqnr_db[best] + MARGIN_DB:
             best = name
     return best
