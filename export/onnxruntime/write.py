@@ -18,11 +18,11 @@ from quant.target.deployment import Deployment
 from quant.target.table import TARGETS, Exported
 
 DENSE_KERNELS = ("QGemm", "QLinearMatMul", "MatMulIntegerToFloat", "MatMulInteger")
-"""What Gemm and MatMul become; which of them becomes which is ONNX Runtime's choice."""
+"""Integer kernels of Gemm and MatMul; ONNX Runtime chooses among them."""
 
 
 def write(graph: Graph, plan: Plan, folder: Path, deployment: Deployment | None = None) -> Exported:
-    """Write `model.onnx` and count, in ONNX Runtime's own optimized graph, what runs in integers."""
+    """Write `model.onnx`, and count the integer kernels in ONNX Runtime's own optimized graph."""
     path = folder / "model.onnx"
     model = quantize_graph(graph, plan, TARGETS["onnxruntime"])
     _keep_float(model)
@@ -38,8 +38,8 @@ def _keep_float(model: ir.Model) -> None:
     accuracy and without an integer kernel. An Identity in its place is optimized away.
     """
     for node in list(model.graph):
-        maker = node.inputs[0].producer() if node.inputs and node.inputs[0] else None
-        reads = maker is not None and maker.op_type == "DequantizeLinear"
+        producer = node.inputs[0].producer() if node.inputs and node.inputs[0] else None
+        reads = producer is not None and producer.op_type == "DequantizeLinear"
         if reads and node.op_type != "MatMul" and weight_of(node) is not None:
             copy = ir.node("Sum", [node.inputs[0]], name=f"{node.name}_keep_float")
             copy.outputs[0].name = f"{node.name}_keep_float_Output"
@@ -54,8 +54,8 @@ def integer_share(path: Path) -> dict[str, Any]:
     float fallback has perfect parity, so parity alone proves nothing.
 
     Returns:
-        `by_op`: for each operator with constant weights `[integer, all]`; `nodes`: every operator type of the
-        optimized graph and its count; `share`: integer / all, from 0 to 1.
+        `by_op`: for each operator with constant weights `[integer, all]`; `nodes`: every operator type
+        of the optimized graph and its count; `share`: integer / all, from 0 to 1.
     """
     with tempfile.TemporaryDirectory() as scratch:
         optimized = Path(scratch) / "optimized.onnx"
@@ -70,11 +70,11 @@ def integer_share(path: Path) -> dict[str, Any]:
         )
         ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         nodes = count_nodes(onnx.load(optimized, load_external_data=False))
-    every = _weighted(onnx.load(path, load_external_data=False))
+    weighted = _weighted(onnx.load(path, load_external_data=False))
     dense = sum(nodes.get(kernel, 0) for kernel in DENSE_KERNELS)
-    gemm = min(dense, every["Gemm"])
+    gemm = min(dense, weighted["Gemm"])
     fast = {"Conv": nodes.get("QLinearConv", 0), "Gemm": gemm, "MatMul": dense - gemm}
-    by_op = {op: [min(fast.get(op, 0), count), count] for op, count in every.items() if count}
+    by_op = {op: [min(fast.get(op, 0), count), count] for op, count in weighted.items() if count}
     total = sum(count for _, count in by_op.values())
     share = sum(fast for fast, _ in by_op.values()) / total if total else 0.0
     return {"by_op": by_op, "share": share, "nodes": nodes}
@@ -86,8 +86,8 @@ def _weighted(model: onnx.ModelProto) -> dict[str, int]:
     for node in model.graph.node:  # in topological order: Q and DQ of a constant are constant
         if node.op_type in ("QuantizeLinear", "DequantizeLinear") and node.input[0] in constant:
             constant.update(node.output)
-    found = dict.fromkeys(WEIGHTED, 0)
+    counts = dict.fromkeys(WEIGHTED, 0)
     for node in model.graph.node:
-        if node.op_type in found and len(node.input) > 1 and node.input[1] in constant:
-            found[node.op_type] += 1
-    return found
+        if node.op_type in counts and len(node.input) > 1 and node.input[1] in constant:
+            counts[node.op_type] += 1
+    return counts

@@ -15,14 +15,14 @@ from quant.simulate.simulated_graph import quantize_graph
 from quant.target.deployment import Deployment
 from quant.target.table import TARGETS, Exported
 
-USUAL = Deployment()
+DEFAULT = Deployment()
 
 
-def write(graph: Graph, plan: Plan, folder: Path, deployment: Deployment = USUAL) -> Exported:
+def write(graph: Graph, plan: Plan, folder: Path, deployment: Deployment = DEFAULT) -> Exported:
     """Write `model.onnx`, which OpenVINO reads as it is, and DEPLOY.md.
 
-    Facts: `quantizers`, the QuantizeLinear nodes of the graph, and `repeated`, those that were left
-    out because what they read already lies on their grid.
+    Facts: `quantizers`, the number of QuantizeLinear nodes, and `repeated`, the number of nodes
+    that were removed because their input already lies on their grid.
 
     Raises:
         InputError: The plan does not fit the graph.

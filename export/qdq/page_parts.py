@@ -1,6 +1,6 @@
 """The sections of DEPLOY.md that every Q/DQ target writes: preprocessing and precision."""
 
-__all__ = ["precision_section", "preprocessing_section", "single_line"]
+__all__ = ["MAX_LINES", "code_span", "precision_section", "preprocessing_section", "single_line"]
 
 from collections import Counter
 
@@ -16,7 +16,8 @@ def single_line(name: str) -> str:
     return name.encode("unicode_escape").decode() if not name.isprintable() else name
 
 
-def _code(name: str) -> str:
+def code_span(name: str) -> str:
+    """Return a name as a Markdown code span on one line, safe inside a table."""
     text = single_line(name).replace("|", "\\|")
     fence = "``" if "`" in text else "`"
     pad = " " if "`" in text else ""
@@ -50,7 +51,7 @@ def precision_section(plan: Plan) -> list[str]:
     rows = [f"- {name}: {n} layers" for name, n in sorted(count.items())]
     float_layers = [x for x in plan.layers.values() if not x.precision.quantized]
     lines = [
-        f"  - {_code(x.layer)} ({x.op}, {x.precision}): {single_line(x.because)}"
+        f"  - {code_span(x.layer)} ({x.op}, {x.precision}): {single_line(x.because)}"
         for x in float_layers
     ]
     more = (

@@ -1,4 +1,4 @@
-"""TensorRT's devices: what NVIDIA's data sheets say, dense, of the GPU alone."""
+"""TensorRT's devices: dense peak rates and bandwidth of the GPU, from NVIDIA's data sheets."""
 
 __all__ = ["DEVICES"]
 

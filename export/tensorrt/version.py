@@ -1,4 +1,4 @@
-"""Versions of TensorRT: what a deployment asks for, and how NVIDIA writes them as one number."""
+"""Versions of TensorRT, as text and as NVIDIA's single number."""
 
 __all__ = ["TRT_VERSION", "Version", "trt_version", "version_of"]
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from quant.target.deployment import Deployment
 
 USUAL = {8: (6, 1), 10: (3, 0), 11: (0, 0)}
-"""Minor and patch where only the major version is told; they matter for the cache's first line."""
+"""Minor and patch where only the major version is given; they appear in a cache's first line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,6 @@
-"""Write a TensorRT export: the Q/DQ graph, its implicit twin, build scripts and DEPLOY.md."""
+"""Write a TensorRT export: the Q/DQ graph, its implicit variant, build scripts and DEPLOY.md."""
 
-__all__ = ["hold_weights", "write_folder"]
+__all__ = ["clip_weights", "write_folder"]
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,10 +16,10 @@ from quant.common.files import write_text
 from quant.export.qdq.save import save_checked
 from quant.export.tensorrt.files.build_scripts import Build, build_py, build_sh, shape_ranges
 from quant.export.tensorrt.files.deploy_page import FILES, deploy_md
-from quant.export.tensorrt.files.implicit import no_implicit, write_implicit
+from quant.export.tensorrt.files.implicit import no_implicit_reason, write_implicit
 from quant.export.tensorrt.graph.layer_types import LayerType, layer_lists, layer_types
 from quant.export.tensorrt.graph.names import Renamed, clean_names
-from quant.export.tensorrt.graph.typed import typed
+from quant.export.tensorrt.graph.typed import with_types
 from quant.export.tensorrt.version import Version, version_of
 from quant.formats.number_format import Params
 from quant.formats.precision import Precision
@@ -32,15 +32,15 @@ from quant.target.deployment import Deployment
 from quant.target.table import Exported, Target
 
 
-def hold_weights(model: ir.Model, plan: Plan) -> None:
+def clip_weights(model: ir.Model, plan: Plan) -> None:
     """Clip, in place, the float weights of a Q/DQ graph to their grids.
 
-    QuantizeLinear saturates at -128, and a narrow grid of the plan ends at -127: with the weights
-    inside, the graph gives the integers that were simulated.
+    QuantizeLinear saturates at -128, and a narrow grid of the plan ends at -127: with clipped
+    weights the graph gives the integers of the simulation.
 
     Args:
-        model: Float weights with QuantizeLinear and DequantizeLinear.
-        plan: Its narrow integer weights are held; others stay.
+        model: A model with float weights, QuantizeLinear and DequantizeLinear.
+        plan: Its narrow integer weights are clipped; others stay.
     """
     narrow = {
         t.tensor: t
@@ -59,15 +59,15 @@ def hold_weights(model: ir.Model, plan: Plan) -> None:
         shape = [1] * array.ndim
         if axis is not None:
             shape[axis] = -1
-        spread = scale.reshape(shape if axis is not None else ())
-        over = np.abs(np.rint(array / spread)) > 127
-        if np.any(over):
-            held = np.where(over, np.sign(array) * np.float32(127) * spread, array)
-            _put(model, node, held.astype(np.float32))
+        scales = scale.reshape(shape if axis is not None else ())
+        beyond = np.abs(np.rint(array / scales)) > 127
+        if np.any(beyond):
+            clipped = np.where(beyond, np.sign(array) * np.float32(127) * scales, array)
+            _set_weight(model, node, clipped.astype(np.float32))
 
 
-def _put(model: ir.Model, node: ir.Node, array: NDArray[np.float32]) -> None:
-    """Give a QuantizeLinear this weight; another reader of the old one keeps it."""
+def _set_weight(model: ir.Model, node: ir.Node, array: NDArray[np.float32]) -> None:
+    """Give a QuantizeLinear this weight; other readers keep the old one."""
     value = node.inputs[0]
     assert value is not None
     name = str(value.name)
@@ -84,7 +84,7 @@ FP8 = ir.DataType.FLOAT8E4M3FN
 def write_folder(
     graph: Graph, plan: Plan, folder: Path, deployment: Deployment, target: Target
 ) -> Exported:
-    """Write all files of the target, `model.onnx` first.
+    """Write all files of the export, `model.onnx` first.
 
     Version 8: float weights with Q and DQ, flags of trtexec for types. Version 10: int8 weights
     with DQ, typed where the plan has float16 layers. Version 11: the same, always typed. For 8 and
@@ -96,45 +96,45 @@ def write_folder(
         UnsupportedError: FP8 for version 8.
     """
     version = version_of(deployment)
-    # float16 is a type of the exported graph, and only of the simulation a grid
+    # float16 is a type in the exported graph; it is a grid only in the simulation
     grids = {k: t for k, t in plan.tensors.items() if not isinstance(t.format, Float16)}
     plan = replace(plan, tensors=grids)
     renamed = clean_names(graph.clone())
-    model = _explicit(graph, plan, target, version)
-    held = [v.const_value for v in model.graph.initializers.values()]
-    fp8 = any(t is not None and t.dtype == FP8 for t in held)
+    model = _explicit_model(graph, plan, target, version)
+    arrays = [v.const_value for v in model.graph.initializers.values()]
+    fp8 = any(t is not None and t.dtype == FP8 for t in arrays)
     if fp8 and version.major < 10:
         raise UnsupportedError(
             f"plan for '{target.name}': it has FP8 tensors, and TensorRT {version.major} has no "
             "FP8. Export for version 10 or 11."
         )
-    mine = clean_names(model, renamed)
+    own_renamed = clean_names(model, renamed)
     save_checked(model, folder / "model.onnx")
     build = _build(graph, plan, deployment, renamed, fp8=fp8)
     files = ["model.onnx"]
     if build.explicit_layers:
         write_text(folder / "layer_precisions.txt", layer_lists(build.explicit_layers))
         files.append("layer_precisions.txt")
-    facts = _facts(build, model, mine, no_implicit(plan, deployment, version))
+    facts = _facts(build, model, own_renamed, no_implicit_reason(plan, deployment, version))
     if build.implicit and deployment.profile is not None:
-        made, counted = write_implicit(graph, plan, folder, deployment.profile, build)
-        files += made
-        facts["implicit_scales"] = counted
+        implicit_files, origins = write_implicit(graph, plan, folder, deployment.profile, build)
+        files += implicit_files
+        facts["implicit_scales"] = origins
     write_text(folder / "build.sh", build_sh(build))
     write_text(folder / "build.py", build_py(build))
     write_text(folder / "DEPLOY.md", deploy_md(graph, plan, deployment, build, facts))
     files += ["build.sh", "build.py", "DEPLOY.md"]
-    _clear(folder, files)
+    _remove_stale(folder, files)
     return Exported(files=tuple(files), facts=facts)
 
 
 def _build(
     graph: Graph, plan: Plan, deployment: Deployment, renamed: Renamed, *, fp8: bool
 ) -> Build:
-    """Return what the build scripts need to know."""
+    """Return the facts that the build scripts depend on."""
     version = version_of(deployment)
     half = any(layer.precision is Precision.FLOAT16 for layer in plan.layers.values())
-    implicit = no_implicit(plan, deployment, version) is None
+    implicit = no_implicit_reason(plan, deployment, version) is None
     explicit_layers: tuple[LayerType, ...] = ()
     implicit_layers: tuple[LayerType, ...] = ()
     if half and version.major == 8:
@@ -153,8 +153,8 @@ def _build(
     )
 
 
-def _clear(folder: Path, files: Sequence[str]) -> None:
-    """Remove what an export for another version left: two builds of one network must not mix."""
+def _remove_stale(folder: Path, files: Sequence[str]) -> None:
+    """Remove the files of an export for another version: two builds of one network must not mix."""
     for name in FILES:
         if name not in files:
             (folder / name).unlink(missing_ok=True)
@@ -163,12 +163,12 @@ def _clear(folder: Path, files: Sequence[str]) -> None:
         below.rmdir()
 
 
-def _explicit(graph: Graph, plan: Plan, target: Target, version: Version) -> ir.Model:
+def _explicit_model(graph: Graph, plan: Plan, target: Target, version: Version) -> ir.Model:
     if version.major == 8:
         model = quantize_graph(graph, plan, target, weight_form="float")
-        hold_weights(model, plan)
+        clip_weights(model, plan)
         return model
-    return typed(quantize_graph(graph, plan, target, weight_form="integer"), plan, graph)
+    return with_types(quantize_graph(graph, plan, target, weight_form="integer"), plan, graph)
 
 
 def _facts(build: Build, model: ir.Model, renamed: Renamed, why_not: str | None) -> dict[str, Any]:

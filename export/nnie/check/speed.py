@@ -108,7 +108,7 @@ def check_speed(
         if convolution.depthwise and not convolution.high and not all_high:
             saw = f"a depthwise convolution of {convolution.inputs} channels in 8 bit"
             wanted = "16 bit, for every channel has a range of its own"
-            mend = "Plan it int16, or name it with '_hp' and compile_mode 2."
+            mend = "Give it precision = 'int16' in the recipe, or end its name in '_hp' with compile_mode 2."
             layer = convolution.name if nodes is None else nodes.get(convolution.name)
             findings.append(
                 finding(11, "warning", f"layer '{convolution.name}'", saw, wanted, mend, layer)

@@ -1,1 +1,1 @@
-"""The rules that say what Intel OpenVINO will not take."""
+"""The rules of `quant check` for Intel OpenVINO."""

@@ -1,10 +1,10 @@
-"""Rules about what OpenVINO's ONNX reader refuses, or changes.
+"""Check for operators and scales that OpenVINO's ONNX reader refuses or changes: rules 1 to 3.
 
 Source: `Core.read_model` of OpenVINO 2026.4.1 on a graph of each operator that ONNX 1.23 and ONNX
-Runtime's domain have; what it converts wrongly was held against ONNX Runtime on random numbers.
+Runtime's domain have; wrong conversions show against ONNX Runtime on random numbers.
 """
 
-__all__ = ["IMPORT", "Rule", "finding", "operators", "scales"]
+__all__ = ["IMPORT", "Rule", "finding", "operator_findings", "scale_findings"]
 
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
@@ -19,7 +19,7 @@ from quant.target.finding import Finding, Rules
 
 Rule: TypeAlias = Callable[[ir.Model], Iterator[Finding]]
 
-UNREAD = frozenset(
+UNREAD_OPERATORS = frozenset(
     {
         *("Bernoulli", "BitCast", "CausalConvWithState", "ConcatFromSequence", "CumProd", "Det"),
         *("DeformConv", "ImageDecoder", "LinearAttention", "MaxUnpool", "MelWeightMatrix"),
@@ -30,7 +30,7 @@ UNREAD = frozenset(
     }
 )
 """Standard operators without a conversion rule."""
-KNOWN = frozenset(
+MICROSOFT_OPERATORS = frozenset(
     {
         *("Attention", "BiasGelu", "DynamicQuantizeMatMul", "EmbedLayerNormalization", "FastGelu"),
         *("FusedConv", "FusedGemm", "FusedMatMul", "Gelu", "GroupNorm", "GroupQueryAttention"),
@@ -39,8 +39,13 @@ KNOWN = frozenset(
         *("SkipLayerNormalization", "SkipSimplifiedLayerNormalization", "Trilu"),
     }
 )
-"""Operators of com.microsoft with one."""
-DYNAMIC = ("ConvInteger", "MatMulInteger", "DynamicQuantizeLinear", "DynamicQuantizeMatMul")
+"""Operators of com.microsoft with a conversion rule."""
+DYNAMIC_OPERATORS = (
+    "ConvInteger",
+    "MatMulInteger",
+    "DynamicQuantizeLinear",
+    "DynamicQuantizeMatMul",
+)
 
 
 def _located(node: ir.Node) -> tuple[str, str | None]:
@@ -52,20 +57,20 @@ finding = Rules("openvino", RULES, _located).finding
 """A finding of a rule of OpenVINO: see `Rules.finding`."""
 
 
-def operators(model: ir.Model) -> Iterator[Finding]:
+def operator_findings(model: ir.Model) -> Iterator[Finding]:
     """Yield a finding for each operator that the reader does not convert."""
     wanted = "an operator that OpenVINO's reader converts"
     for node in model.graph:
-        unread = node.op_type in UNREAD if is_standard(node) else _foreign(node)
+        unread = node.op_type in UNREAD_OPERATORS if is_standard(node) else _is_unread(node)
         if unread:
             saw = node.op_type if is_standard(node) else f"{node.domain}.{node.op_type}"
             mend = "Export with standard operators: the reader inlines no function of a model."
             yield finding(1, "error", node, saw=saw, wanted=wanted, mend=mend)
 
 
-def _foreign(node: ir.Node) -> bool:
+def _is_unread(node: ir.Node) -> bool:
     if node.domain == "com.microsoft":
-        return node.op_type not in KNOWN and not node.op_type.startswith("QLinear")
+        return node.op_type not in MICROSOFT_OPERATORS and not node.op_type.startswith("QLinear")
     return node.domain not in ("org.openvinotoolkit", "ai.onnx.ml")
 
 
@@ -81,13 +86,13 @@ def _integer_operators(model: ir.Model) -> Iterator[Finding]:
             if scale is None or scale.size > 1:
                 saw = "QLinearConv with a scale per channel, which it refuses or takes for input channels"
                 yield finding(2, "error", node, saw=saw, wanted=wanted, mend=mend)
-        elif (is_standard(node) or microsoft) and node.op_type in DYNAMIC:
+        elif (is_standard(node) or microsoft) and node.op_type in DYNAMIC_OPERATORS:
             saw = f"{node.op_type}, which it computes in float"
             yield finding(2, "warning", node, saw=saw, wanted=wanted, mend=mend)
 
 
-def scales(model: ir.Model) -> Iterator[Finding]:
-    """Yield a finding for each quantizer whose scale is no positive constant number."""
+def scale_findings(model: ir.Model) -> Iterator[Finding]:
+    """Yield a finding for each quantizer whose scale is not a positive constant."""
     wanted = "a constant, finite and above 0"
     for node in model.graph:
         if not is_quantizer(node):
@@ -112,5 +117,5 @@ def scales(model: ir.Model) -> Iterator[Finding]:
             )
 
 
-IMPORT: tuple[Rule, ...] = (operators, _integer_operators, scales)
+IMPORT: tuple[Rule, ...] = (operator_findings, _integer_operators, scale_findings)
 """Rules 1 to 3."""

@@ -1,4 +1,4 @@
-"""Rules about what OpenVINO's CPU plugin computes in float though it is quantized, without a word.
+"""Check for quantized layers that OpenVINO's CPU plugin silently computes in float: rules 4 to 13.
 
 Source: the runtime model of OpenVINO 2026.4.1 (`compiled_model.get_runtime_model()`, primitive types
 without I8) for networks that have just one thing each; `ConvolutionTransformation` in "Low Precision
@@ -27,42 +27,42 @@ from quant.graph.layer import ABSORBED
 from quant.graph.prepared_graph import WEIGHTED
 from quant.target.finding import Finding
 
-BYTES = {ir.DataType.INT8, ir.DataType.UINT8}
+BYTE_TYPES = {ir.DataType.INT8, ir.DataType.UINT8}
 
 
-def _source(value: ir.Value | None) -> ir.Node | None:
-    """Return the DequantizeLinear whose numbers a value holds, past what only moves them."""
+def _dequantizer_of(value: ir.Value | None) -> ir.Node | None:
+    """Return the DequantizeLinear whose numbers a value holds, past data movers, or None."""
     node = producer_of(value)
     while node is not None and is_standard(node) and node.op_type in PASSING:
         node = producer_of(input_of(node, 0))
     return node if is_quantizer(node, "DequantizeLinear") else None
 
 
-def _joined(value: ir.Value | None) -> bool:
-    """Return whether a value is a Concat of nothing but integers, as rule 11 wants it."""
+def _is_integer_concat(value: ir.Value | None) -> bool:
+    """Return whether a value is a Concat of only dequantized tensors, as rule 11 requires."""
     node = producer_of(value)
     while node is not None and is_standard(node) and node.op_type in PASSING:
         node = producer_of(input_of(node, 0))
     joins = node is not None and is_standard(node) and node.op_type == "Concat"
-    return joins and node is not None and all(_source(v) is not None for v in node.inputs)
+    return joins and node is not None and all(_dequantizer_of(v) is not None for v in node.inputs)
 
 
 def _weighted(model: ir.Model) -> Iterator[tuple[ir.Node, ir.Node | None, ir.Node | None]]:
-    """Yield the nodes with a constant weight, and what dequantizes their data and weight."""
+    """Yield the nodes with a constant weight, each with the dequantizers of its data and weight."""
     for node in model.graph:
         if is_standard(node) and node.op_type in WEIGHTED and weight_source(node) is not None:
-            yield node, _source(input_of(node, 0)), _source(input_of(node, 1))
+            yield node, _dequantizer_of(input_of(node, 0)), _dequantizer_of(input_of(node, 1))
 
 
-def _both(model: ir.Model) -> Iterator[tuple[ir.Node, ir.Node, ir.Node]]:
+def _integer_layers(model: ir.Model) -> Iterator[tuple[ir.Node, ir.Node, ir.Node]]:
     for node, data, weight in _weighted(model):
         if data is not None and weight is not None:
             yield node, data, weight
 
 
-def _half(model: ir.Model) -> Iterator[Finding]:
+def _one_sided(model: ir.Model) -> Iterator[Finding]:
     for node, data, weight in _weighted(model):
-        if _joined(input_of(node, 0)):
+        if _is_integer_concat(input_of(node, 0)):
             continue
         if (data is None) != (weight is None):
             which = "data" if data is None else "weight"
@@ -73,8 +73,8 @@ def _half(model: ir.Model) -> Iterator[Finding]:
 
 
 def _types(model: ir.Model) -> Iterator[Finding]:
-    for node, data, weight in _both(model):
-        kinds = {_kind(data), _kind(weight)} - BYTES - {None}
+    for node, data, weight in _integer_layers(model):
+        kinds = {_type_of(data), _type_of(weight)} - BYTE_TYPES - {None}
         if kinds:
             name = min(k.name.lower() for k in kinds if k is not None)
             mend = "Quantize it to 8 bits, or leave it float."
@@ -84,14 +84,14 @@ def _types(model: ir.Model) -> Iterator[Finding]:
 
 
 def _data(model: ir.Model) -> Iterator[Finding]:
-    for node, data, _ in _both(model):
+    for node, data, _ in _integer_layers(model):
         scale, zero = constant_array(input_of(data, 1)), constant_array(input_of(data, 2))
         if scale is not None and np.unique(scale).size > 1:
             saw, mend = f"{scale.size} scales for its data", "Give the activation one scale."
             yield finding(
                 6, "warning", node, saw=saw, wanted="one scale: several run in float", mend=mend
             )
-        elif _kind(data) == ir.DataType.INT8 and zero is not None and np.any(zero):
+        elif _type_of(data) == ir.DataType.INT8 and zero is not None and np.any(zero):
             saw = f"int8 data with zero point {int(zero.ravel()[0])}"
             mend = "Store it as uint8 with the zero point 128 higher: the same numbers."
             wanted = "uint8, or zero point 0: AMX has no such kernel and computes in float"
@@ -99,7 +99,7 @@ def _data(model: ir.Model) -> Iterator[Finding]:
 
 
 def _weights(model: ir.Model) -> Iterator[Finding]:
-    for node, _, weight in _both(model):
+    for node, _, weight in _integer_layers(model):
         scale, zero = constant_array(input_of(weight, 1)), constant_array(input_of(weight, 2))
         if zero is not None and np.any(zero):
             saw = f"a weight with zero point {int(zero.ravel()[np.flatnonzero(zero)[0]])}"
@@ -107,15 +107,15 @@ def _weights(model: ir.Model) -> Iterator[Finding]:
             yield finding(
                 8, "warning", node, saw=saw, wanted="0: others are computed in float", mend=mend
             )
-        axis = _axis(weight)
-        if scale is not None and scale.size > 1 and axis is not None and axis != _output(node):
-            saw, wanted = f"weight scales along axis {axis}", f"axis {_output(node)}"
+        axis = _dequantizer_axis(weight)
+        if scale is not None and scale.size > 1 and axis is not None and axis != _output_axis(node):
+            saw, wanted = f"weight scales along axis {axis}", f"axis {_output_axis(node)}"
             mend = "Give one scale for each output channel."
             yield finding(9, "warning", node, saw=saw, wanted=wanted, mend=mend)
 
 
 def _transposed(model: ir.Model) -> Iterator[Finding]:
-    for node, data, _ in _both(model):
+    for node, data, _ in _integer_layers(model):
         if node.op_type != "ConvTranspose":
             continue
         zero = constant_array(input_of(data, 2))
@@ -131,12 +131,12 @@ def _transposed(model: ir.Model) -> Iterator[Finding]:
 
 def _concats(model: ir.Model) -> Iterator[Finding]:
     for node in model.graph:
-        fed = (
-            [_source(v) for v in node.inputs]
+        sources = (
+            [_dequantizer_of(v) for v in node.inputs]
             if node.op_type == "Concat" and is_standard(node)
             else []
         )
-        grids = {_number(n) for n in fed if n is not None and not is_constant(n.outputs[0])}
+        grids = {_grid_of(n) for n in sources if n is not None and not is_constant(n.outputs[0])}
         if len(grids) > 1:
             saw = f"{len(grids)} grids at a Concat"
             mend = "Join its operands on one grid."
@@ -144,16 +144,24 @@ def _concats(model: ir.Model) -> Iterator[Finding]:
             yield finding(11, "warning", node, saw=saw, wanted=wanted, mend=mend)
 
 
-def _between(model: ir.Model) -> Iterator[Finding]:
+def _split_from_activation(model: ir.Model) -> Iterator[Finding]:
     for node in model.graph:
-        fed = (
+        dequantize = (
             producer_of(input_of(node, 0))
             if is_standard(node) and node.op_type in ABSORBED
             else None
         )
-        made = producer_of(input_of(producer_of(input_of(fed, 0)), 0)) if fed is not None else None
-        if is_quantizer(fed, "DequantizeLinear") and made is not None and made.op_type in WEIGHTED:
-            saw = f"a quantizer between {made.op_type} and {node.op_type}"
+        layer = (
+            producer_of(input_of(producer_of(input_of(dequantize, 0)), 0))
+            if dequantize is not None
+            else None
+        )
+        if (
+            is_quantizer(dequantize, "DequantizeLinear")
+            and layer is not None
+            and layer.op_type in WEIGHTED
+        ):
+            saw = f"a quantizer between {layer.op_type} and {node.op_type}"
             mend = "Quantize behind the activation."
             yield finding(
                 12,
@@ -165,18 +173,18 @@ def _between(model: ir.Model) -> Iterator[Finding]:
             )
 
 
-def _number(node: ir.Node) -> tuple[float, float]:
+def _grid_of(node: ir.Node) -> tuple[float, float]:
     scale, zero = constant_array(input_of(node, 1)), constant_array(input_of(node, 2))
-    one = float(scale.ravel()[0]) if scale is not None and scale.size else 0.0
-    return one, float(zero.ravel()[0]) if zero is not None and zero.size else 0.0
+    first = float(scale.ravel()[0]) if scale is not None and scale.size else 0.0
+    return first, float(zero.ravel()[0]) if zero is not None and zero.size else 0.0
 
 
-def _kind(node: ir.Node) -> ir.DataType | None:
+def _type_of(node: ir.Node) -> ir.DataType | None:
     value = input_of(node, 0)
     return value.dtype if value is not None else None
 
 
-def _axis(node: ir.Node) -> int | None:
+def _dequantizer_axis(node: ir.Node) -> int | None:
     """Return the axis of a DequantizeLinear, counted from the front."""
     value = input_of(node, 0)
     rank = len(value.shape) if value is not None and value.shape is not None else None
@@ -184,7 +192,7 @@ def _axis(node: ir.Node) -> int | None:
     return axis if axis >= 0 else axis + rank if rank is not None else None
 
 
-def _output(node: ir.Node) -> int:
+def _output_axis(node: ir.Node) -> int:
     """Return the axis of a weighted node's weight that is the output channel."""
     if node.op_type == "Conv":
         return 0
@@ -195,16 +203,24 @@ def _output(node: ir.Node) -> int:
     return 1 if node.op_type == "ConvTranspose" else rank - 1
 
 
-KERNELS: tuple[Rule, ...] = (_half, _types, _data, _weights, _transposed, _concats, _between)
+KERNELS: tuple[Rule, ...] = (
+    _one_sided,
+    _types,
+    _data,
+    _weights,
+    _transposed,
+    _concats,
+    _split_from_activation,
+)
 """Rules 4 to 12."""
 
 
-MOST = 32767 // 255
-"""128: the largest |a| + |b| of two weights in a row that cannot saturate."""
+MAX_PAIR = 32767 // 255
+"""128: the largest |a| + |b| of two consecutive weights that cannot saturate."""
 
 
 def may_saturate(weight: NDArray[Any], axis: int) -> bool:
-    """Return whether two int8 weights that follow one another along `axis` can saturate 16 bits.
+    """Return whether two consecutive int8 weights along `axis` can saturate 16 bits.
 
     Args:
         weight: int8, any shape.
@@ -213,39 +229,39 @@ def may_saturate(weight: NDArray[Any], axis: int) -> bool:
     rows = np.moveaxis(np.abs(weight.astype(np.int32)), axis, 0)
     count = len(rows) // 2 * 2
     pairs = rows[0:count:2] + rows[1:count:2]
-    return bool(pairs.size and pairs.max() > MOST)
+    return bool(pairs.size and pairs.max() > MAX_PAIR)
 
 
-def _pairs(model: ir.Model) -> Iterator[Finding]:
-    found, every = [], 0
+def _saturating_pairs(model: ir.Model) -> Iterator[Finding]:
+    saturating, total = [], 0
     for node in model.graph:
-        made = (
+        dequantize = (
             producer_of(input_of(node, 1))
             if is_standard(node) and node.op_type in WEIGHTED
             else None
         )
-        value = weight_source(node) if is_quantizer(made, "DequantizeLinear") else None
+        value = weight_source(node) if is_quantizer(dequantize, "DequantizeLinear") else None
         if value is None or value.dtype != ir.DataType.INT8 or value.const_value is None:
             continue
-        every += 1
+        total += 1
         weight = value.const_value.numpy()
-        axis = 1 if node.op_type == "Conv" or _openvino_check_saturation_transposed(node) else 0
+        axis = 1 if node.op_type == "Conv" or _is_transposed_gemm(node) else 0
         if node.op_type == "MatMul":
             axis = weight.ndim - 2
         if weight.ndim > 1 and may_saturate(weight, axis):
-            found.append(node)
-    if found:
-        saw = f"{len(found)} of {every} layers whose products of two bytes can pass 16 bits"
+            saturating.append(node)
+    if saturating:
+        saw = f"{len(saturating)} of {total} layers whose products of two bytes can pass 16 bits"
         mend = (
             "Nothing to do on CPUs with VNNI, AVX-VNNI or AMX; on older ones compare the accuracy."
         )
-        wanted = f"|a| + |b| <= {MOST} of two weights in a row, for CPUs without VNNI"
+        wanted = f"|a| + |b| <= {MAX_PAIR} of two weights in a row, for CPUs without VNNI"
         yield finding(13, "info", "the weights", saw=saw, wanted=wanted, mend=mend)
 
 
-def _openvino_check_saturation_transposed(node: ir.Node) -> bool:
+def _is_transposed_gemm(node: ir.Node) -> bool:
     return node.op_type == "Gemm" and node.attributes.get_int("transB", 0) == 1
 
 
-SATURATION: tuple[Rule, ...] = (_pairs,)
+SATURATION: tuple[Rule, ...] = (_saturating_pairs,)
 """Rule 13."""

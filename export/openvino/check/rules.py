@@ -18,4 +18,4 @@ RULES: dict[str, str] = {
     "openvino-12": "nothing stands between a layer and its Relu or Clip",
     "openvino-13": "on CPUs without VNNI the products of two bytes fit 16 bits",
 }
-"""What each rule wants, by name."""
+"""Rule to its requirement."""

@@ -1,4 +1,4 @@
-"""Will OpenVINO take it, and in integers? 13 rules for Q/DQ graphs, and a look before export."""
+"""Run the 13 rules on a Q/DQ graph, or on a float graph before the export."""
 
 __all__ = ["check_export", "check_model"]
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import onnx_ir as ir
 
 from quant.common.errors import InputError
-from quant.export.openvino.check.graph import IMPORT, finding, operators
+from quant.export.openvino.check.graph import IMPORT, finding, operator_findings
 from quant.export.openvino.check.kernels import KERNELS, SATURATION
 from quant.graph.prepared_graph import Graph
 from quant.graph.shapes import infer_shapes
@@ -17,11 +17,11 @@ from quant.target.finding import Finding
 
 
 def check_export(path: Path, deployment: Deployment) -> list[Finding]:
-    """Return what OpenVINO will refuse, or compute in float, in the order of the rules.
+    """Return the findings on an export, in the order of the rules.
 
     Args:
         path: A folder with `model.onnx`, or one Q/DQ ONNX file of any tool.
-        deployment: Not used.
+        deployment: OpenVINO's rules do not depend on it.
 
     Raises:
         InputError: There is no model, or it cannot be read.
@@ -39,24 +39,24 @@ def check_export(path: Path, deployment: Deployment) -> list[Finding]:
         model.graph.sort()
         infer_shapes(model)
     except Exception as error:  # onnx_ir and onnx each raise their own
-        said = " ".join(str(error).split()).replace("'", '"').rstrip(".")
+        reason = " ".join(str(error).split()).replace("'", '"').rstrip(".")
         raise InputError(
-            f"{file}: not a readable ONNX model: {said[:200]}. Export it again."
+            f"{file}: not a readable ONNX model: {reason[:200]}. Export it again."
         ) from error
-    every = (*IMPORT, *KERNELS, *SATURATION)
-    return _ranked([found for rule in every for found in rule(model)])
+    rules = (*IMPORT, *KERNELS, *SATURATION)
+    return _ranked([result for rule in rules for result in rule(model)])
 
 
 def check_model(graph: Graph, deployment: Deployment) -> list[Finding]:
-    """Return what stands in the way of a prepared float graph, before anything is written."""
-    found = list(operators(graph.model))
+    """Return the findings on a prepared float graph, before anything is written."""
+    findings = list(operator_findings(graph.model))
     for node in graph.nodes:
         if node.op_type == "ConvTranspose" and node.attributes.get_int("group", 1) > 1:
             saw, wanted = "a ConvTranspose with groups", "none: it is computed in float"
             mend = "Nothing to do: it runs at float's speed."
-            found.append(finding(10, "warning", node, saw=saw, wanted=wanted, mend=mend))
-    return _ranked(found)
+            findings.append(finding(10, "warning", node, saw=saw, wanted=wanted, mend=mend))
+    return _ranked(findings)
 
 
-def _ranked(found: list[Finding]) -> list[Finding]:
-    return sorted(found, key=lambda f: int(f.rule.rpartition("-")[2]))
+def _ranked(findings: list[Finding]) -> list[Finding]:
+    return sorted(findings, key=lambda f: int(f.rule.rpartition("-")[2]))

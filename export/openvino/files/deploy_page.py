@@ -1,4 +1,4 @@
-"""DEPLOY.md of an OpenVINO export: what to run, the lines of code, and what was seen to be true."""
+"""DEPLOY.md of an OpenVINO export: the steps, example programs, and what was verified."""
 
 __all__ = ["deploy_md"]
 
@@ -17,18 +17,18 @@ def deploy_md(graph: Graph, plan: Plan, deployment: Deployment) -> str:
     """Return the page for the engineer who puts the model into a program."""
     parts = [
         [f"# Deploying {single_line(graph.name)} on OpenVINO"],
-        _files(),
-        _steps(graph, deployment),
-        _code(graph, deployment),
+        _files_section(),
+        _steps_section(graph, deployment),
+        _code_section(graph, deployment),
         preprocessing_section(deployment),
         precision_section(plan),
-        _know(),
-        _verified(),
+        _notes(),
+        _verified_section(),
     ]
     return "\n".join(line for part in parts for line in [*part, ""]).rstrip("\n") + "\n"
 
 
-def _files() -> list[str]:
+def _files_section() -> list[str]:
     return [
         "## Files",
         "",
@@ -38,8 +38,8 @@ def _files() -> list[str]:
     ]
 
 
-def _steps(graph: Graph, deployment: Deployment) -> list[str]:
-    shape = _shape(graph, deployment)
+def _steps_section(graph: Graph, deployment: Deployment) -> list[str]:
+    shape = _shape_option(graph, deployment)
     flag = f" {shape}" if shape else ""
     return [
         "## Steps",
@@ -61,8 +61,8 @@ def _steps(graph: Graph, deployment: Deployment) -> list[str]:
         "   ```",
         "",
         (
-            "3. See what runs in integers: `execType` of the counters ends in `_I8` or `_i8` for a "
-            "layer that does. `runtimePrecision` alone does not prove it."
+            "3. See which layers run in integers: `execType` of their counters ends in `_I8` or `_i8`. "
+            "`runtimePrecision` alone does not prove it."
         ),
         "",
         "   ```sh",
@@ -71,22 +71,22 @@ def _steps(graph: Graph, deployment: Deployment) -> list[str]:
     ]
 
 
-def _shape(graph: Graph, deployment: Deployment) -> str:
-    """Return the option that fixes open axes for benchmark_app, or nothing where none is open."""
+def _shape_option(graph: Graph, deployment: Deployment) -> str:
+    """Return the option that fixes dynamic axes for benchmark_app, or "" where none is dynamic."""
     shapes = sample_shapes(graph, deployment)
-    odd = [
+    dynamic = [
         v for v in graph.inputs if v.shape is None or not all(isinstance(d, int) for d in v.shape)
     ]
-    known: Mapping[str, Any] = {str(v.name): shapes[str(v.name)] for v in odd}
-    if not known or any(0 in dims for dims in known.values()):
+    sizes: Mapping[str, Any] = {str(v.name): shapes[str(v.name)] for v in dynamic}
+    if not sizes or any(0 in dims for dims in sizes.values()):
         return ""
-    if any(set(name) & set("[],'\"\\$` ") or not name.isprintable() for name in known):
+    if any(set(name) & set("[],'\"\\$` ") or not name.isprintable() for name in sizes):
         return ""
-    said = ",".join(f"{name}[{','.join(map(str, (1, *dims)))}]" for name, dims in known.items())
-    return f"-shape '{said}'"
+    text = ",".join(f"{name}[{','.join(map(str, (1, *dims)))}]" for name, dims in sizes.items())
+    return f"-shape '{text}'"
 
 
-def _code(graph: Graph, deployment: Deployment) -> list[str]:
+def _code_section(graph: Graph, deployment: Deployment) -> list[str]:
     lines = ["## In a program", "", "Python:", "", "```python"]
     lines += [*python_lines(graph, deployment), "```", "", "C++:", "", "```cpp"]
     lines += [*cpp_lines(graph, deployment), "```"]
@@ -94,7 +94,7 @@ def _code(graph: Graph, deployment: Deployment) -> list[str]:
     return [*lines, "", f"Outputs, in order: {single_line(names)}."]
 
 
-def _know() -> list[str]:
+def _notes() -> list[str]:
     return [
         "## Worth knowing",
         "",
@@ -109,13 +109,13 @@ def _know() -> list[str]:
         ),
         (
             "- Layers that `check.json` names under `openvino-4` to `openvino-11` compute the numbers of "
-            "the plan in float: as exact, not as fast."
+            "the plan in float: as exactly, but not as fast."
         ),
         "- Throughput instead of latency: `PERFORMANCE_HINT` `THROUGHPUT`, and several requests.",
     ]
 
 
-def _verified() -> list[str]:
+def _verified_section() -> list[str]:
     return [
         "## Verified, and inferred",
         "",
@@ -125,5 +125,5 @@ def _verified() -> list[str]:
             "- The rules of `check.json` were found with OpenVINO 2026.4.1 on a CPU with AVX-512 VNNI; what "
             "they say of AMX and of CPUs without VNNI is from Intel's documents and from others."
         ),
-        "- On a GPU or an NPU other rules hold; nothing was run there.",
+        "- Other rules apply to GPUs and NPUs; nothing was run there.",
     ]

@@ -1,9 +1,9 @@
-"""Rules about a folder: the calibration cache beside its float graph, and what version 11 lost.
+"""Check a folder's calibration cache, and its scripts for options that version 11 removed.
 
 Source: NVIDIA, sampleINT8 README; trtexec 11 `sampleOptions.cpp`; TensorRT 11 migration guide.
 """
 
-__all__ = ["float_tensors", "folder_rules"]
+__all__ = ["float_tensor_names", "folder_findings"]
 
 import re
 from collections.abc import Iterator
@@ -16,28 +16,28 @@ from quant.export.qdq.nodes import is_quantizer
 from quant.export.tensorrt.check.network import finding
 from quant.target.finding import Finding
 
-HEAD = re.compile(r"TRT-\d{4,6}-(EntropyCalibration2|MinMaxCalibration)")
-LINE = re.compile(r"(.+): ([0-7][0-9a-f]{7})")
-GONE = re.compile(
+CACHE_HEAD = re.compile(r"TRT-\d{4,6}-(EntropyCalibration2|MinMaxCalibration)")
+CACHE_LINE = re.compile(r"(.+): ([0-7][0-9a-f]{7})")
+REMOVED_OPTIONS = re.compile(
     r"--(fp16|bf16|int8|fp8|int4|best|calib|precisionConstraints|layerPrecisions|layerOutputTypes)\b"
 )
-"""What trtexec 11 no longer knows."""
-GONE_IN_PYTHON = re.compile(r"IInt8\w*Calibrator|\.dynamic_range\b|BuilderFlag\.(INT8|FP16)\b")
+"""Options that trtexec 11 no longer has."""
+REMOVED_IN_PYTHON = re.compile(r"IInt8\w*Calibrator|\.dynamic_range\b|BuilderFlag\.(INT8|FP16)\b")
 
 
-def float_tensors(model: ir.Model) -> list[str]:
+def float_tensor_names(model: ir.Model) -> list[str]:
     """Return the float32 inputs and node outputs of a graph, in order."""
     values = [v for v in model.graph.inputs if not v.is_initializer()]
     values += [v for node in model.graph for v in node.outputs if v.name]
     return [str(v.name) for v in values if v.dtype in (None, ir.DataType.FLOAT)]
 
 
-def folder_rules(folder: Path, beside: dict[Path, ir.Model], version: int) -> Iterator[Finding]:
-    """Yield what is wrong with the files of a folder.
+def folder_findings(folder: Path, beside: dict[Path, ir.Model], version: int) -> Iterator[Finding]:
+    """Yield the findings on the files of a folder.
 
     Args:
-        folder: What the exporter wrote.
-        beside: By folder, the float or Q/DQ model that lies in it.
+        folder: The folder of an export.
+        beside: Folder to the float or Q/DQ model in it.
         version: Major version of TensorRT.
     """
     for path in sorted(folder.rglob("*.cache")):
@@ -56,7 +56,7 @@ def folder_rules(folder: Path, beside: dict[Path, ir.Model], version: int) -> It
 def _cache(path: Path, place: str, model: ir.Model | None) -> Iterator[Finding]:
     mend = "Export again."
     lines = path.read_bytes().decode("utf-8", "replace").split("\n")
-    if not HEAD.fullmatch(lines[0]):
+    if not CACHE_HEAD.fullmatch(lines[0]):
         wanted = "TRT-<version>-EntropyCalibration2"
         yield finding(
             29, "error", f"'{place}' line 1", saw=f"{lines[0][:60]!r}", wanted=wanted, mend=mend
@@ -65,7 +65,7 @@ def _cache(path: Path, place: str, model: ir.Model | None) -> Iterator[Finding]:
         lines.pop()
     names = set()
     for number, line in enumerate(lines[1:], 2):
-        match = LINE.fullmatch(line)
+        match = CACHE_LINE.fullmatch(line)
         if match is None:
             saw, wanted = f"{line[:60]!r}", "'<tensor>: <8 lowercase hex digits>'"
             yield finding(
@@ -82,15 +82,15 @@ def _cache(path: Path, place: str, model: ir.Model | None) -> Iterator[Finding]:
         mend = "Use one of the two: ranges are refused where there are Q/DQ layers."
         yield finding(29, "error", f"'{place}'", saw=saw, wanted=wanted, mend=mend)
         return
-    every = float_tensors(model)
-    known = {str(v.name) for v in [*model.graph.inputs, *model.graph.initializers.values()]}
-    known.update(str(v.name) for node in model.graph for v in node.outputs)
-    if strange := sorted(names - known):
-        saw = f"{few(strange)}, which the model does not have"
+    float_names = float_tensor_names(model)
+    tensors = {str(v.name) for v in [*model.graph.inputs, *model.graph.initializers.values()]}
+    tensors.update(str(v.name) for node in model.graph for v in node.outputs)
+    if unknown := sorted(names - tensors):
+        saw = f"{few(unknown)}, which the model does not have"
         yield finding(
             29, "error", f"'{place}'", saw=saw, wanted="names of the model's tensors", mend=mend
         )
-    if missing := [n for n in every if n not in names]:
+    if missing := [n for n in float_names if n not in names]:
         saw = f"no scale for {few(missing)}"
         yield finding(
             29, "error", f"'{place}'", saw=saw, wanted="one for every float tensor", mend=mend
@@ -107,7 +107,11 @@ def _scripts(folder: Path) -> Iterator[Finding]:
             )
         elif path.suffix in (".sh", ".py"):
             text = path.read_text(encoding="utf-8", errors="replace")
-            gone = GONE.search(text) if path.suffix == ".sh" else GONE_IN_PYTHON.search(text)
+            gone = (
+                REMOVED_OPTIONS.search(text)
+                if path.suffix == ".sh"
+                else REMOVED_IN_PYTHON.search(text)
+            )
             if gone:
                 yield finding(
                     30, "error", place, saw=f"{gone[0]}", wanted="what version 11 knows", mend=mend

@@ -1,4 +1,4 @@
-"""Rules about the numbers of single quantizers: what onnx-tensorrt's parser refuses at once.
+"""Check zero points, scales and axes of quantizers: rules 1 to 6 and 8.
 
 Source: onnx-tensorrt 10.1, `QuantDequantLinearHelper`; NvInfer.h 11.1, IQuantizeLayer.
 """
@@ -17,17 +17,17 @@ from quant.target.finding import Finding
 
 TYPES = {ir.DataType.INT8, ir.DataType.FLOAT8E4M3FN, ir.DataType.INT4}
 SCALES = {ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16}
-LEAST, MOST = 1e-8, 1e6
-"""Scales outside are those of a dead or a diverging tensor. Ours."""
+MIN_SCALE, MAX_SCALE = 1e-8, 1e6
+"""A scale outside these limits is of a dead or diverging tensor. The limits are ours."""
 
 
-def _zero(node: ir.Node) -> ir.Value | None:
+def _zero_point(node: ir.Node) -> ir.Value | None:
     return input_of(node, 2)
 
 
 def _three_inputs(net: Network) -> Iterator[Finding]:
     for node in net.ops(*QUANTIZERS):
-        if _zero(node) is None:
+        if _zero_point(node) is None:
             mend = "Write an int8 zero point of 0: ONNX takes a missing one for uint8."
             yield finding(
                 1, "error", node, saw=f"{len(node.inputs)} inputs", wanted="a zero point", mend=mend
@@ -36,7 +36,7 @@ def _three_inputs(net: Network) -> Iterator[Finding]:
 
 def _types(net: Network) -> Iterator[Finding]:
     for node in net.quantizers:
-        values = [_zero(node)]
+        values = [_zero_point(node)]
         if is_quantizer(node, "DequantizeLinear"):
             values.append(input_of(node, 0))
         kinds = [v.dtype for v in values if v is not None and v.dtype is not None]
@@ -48,17 +48,17 @@ def _types(net: Network) -> Iterator[Finding]:
 
 def _zero_points(net: Network) -> Iterator[Finding]:
     for node in net.quantizers:
-        zero = _zero(node)
+        zero = _zero_point(node)
         if zero is None:
             continue
-        numbers, scale = constant_array(zero), constant_array(input_of(node, 1))
-        if numbers is None:
+        zeros, scale = constant_array(zero), constant_array(input_of(node, 1))
+        if zeros is None:
             saw, wanted = "a zero point that is computed", "a constant"
-        elif np.any(numbers.astype(np.float32)):
-            first = numbers.astype(np.float32).ravel()
-            saw, wanted = f"a zero point of {first[first != 0][0]:g}", "0: symmetric quantization"
-        elif scale is not None and scale.size != numbers.size:
-            saw, wanted = f"{numbers.size} zero points for {scale.size} scales", "one for each"
+        elif np.any(zeros.astype(np.float32)):
+            flat = zeros.astype(np.float32).ravel()
+            saw, wanted = f"a zero point of {flat[flat != 0][0]:g}", "0: symmetric quantization"
+        elif scale is not None and scale.size != zeros.size:
+            saw, wanted = f"{zeros.size} zero points for {scale.size} scales", "one for each"
         else:
             continue
         yield finding(
@@ -89,13 +89,13 @@ def _scales(net: Network) -> Iterator[Finding]:
             )
         numbers = scale.astype(np.float64).ravel()
         bad = numbers[~(np.isfinite(numbers) & (numbers > 0))]
-        odd = numbers[(numbers < LEAST) | (numbers > MOST)]
+        odd = numbers[(numbers < MIN_SCALE) | (numbers > MAX_SCALE)]
         if bad.size or not numbers.size:
             saw = f"a scale of {bad[0]:g}" if bad.size else "no scale"
             mend = "Give a dead tensor or channel scale 1."
             yield finding(4, "error", node, saw=saw, wanted="finite and above 0", mend=mend)
         elif odd.size:
-            saw, wanted = f"a scale of {odd[0]:.3g}", f"{LEAST:g} to {MOST:g}"
+            saw, wanted = f"a scale of {odd[0]:.3g}", f"{MIN_SCALE:g} to {MAX_SCALE:g}"
             mend = "Look at the tensor's range: it is dead or diverges."
             yield finding(4, "warning", node, saw=saw, wanted=wanted, mend=mend)
 
@@ -153,7 +153,7 @@ def _pairs(net: Network) -> Iterator[Finding]:
                 yield finding(
                     8, "error", node, saw=saw, wanted="DequantizeLinear as only reader", mend=mend
                 )
-            elif not _same(node, reader):
+            elif not _same_grid(node, reader):
                 saw = f"another scale, zero point or axis than {place_of(reader)}"
                 mend = "Let both use the same initializers and axis."
                 yield finding(
@@ -166,9 +166,9 @@ def _pairs(net: Network) -> Iterator[Finding]:
                 )
 
 
-def _same(one: ir.Node, other: ir.Node) -> bool:
+def _same_grid(first: ir.Node, second: ir.Node) -> bool:
     for index in (1, 2):
-        values = [constant_array(input_of(n, index)) for n in (one, other)]
+        values = [constant_array(input_of(n, index)) for n in (first, second)]
         a, b = values
         if (a is None) != (b is None):
             return False
@@ -177,7 +177,7 @@ def _same(one: ir.Node, other: ir.Node) -> bool:
         if a.shape != b.shape or np.any(a.astype(np.float64) != b.astype(np.float64)):
             return False
     names = ("axis", "block_size")
-    return all(one.attributes.get_int(n, 1) == other.attributes.get_int(n, 1) for n in names)
+    return all(first.attributes.get_int(n, 1) == second.attributes.get_int(n, 1) for n in names)
 
 
 GRID: tuple[Rule, ...] = (

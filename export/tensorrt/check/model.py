@@ -1,6 +1,6 @@
-"""A look at the float graph: what TensorRT cannot import, or should not be asked to quantize."""
+"""Check a float graph: what TensorRT cannot import, and layers that are slow in 8 bit."""
 
-__all__ = ["before"]
+__all__ = ["model_findings"]
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ import onnx_ir as ir
 from quant.export.qdq.nodes import place_of
 from quant.export.tensorrt.check.graph import IMPORT
 from quant.export.tensorrt.check.grids import GRID
-from quant.export.tensorrt.check.kernels import slow_shapes
+from quant.export.tensorrt.check.kernels import slow_shape_reason
 from quant.export.tensorrt.check.network import Network, finding
 from quant.export.tensorrt.graph.names import BAD_NODE, BAD_TENSOR
 from quant.graph.layers import weight_axis
@@ -17,12 +17,12 @@ from quant.graph.prepared_graph import Graph, weight_of
 from quant.target.finding import Finding
 
 
-def before(graph: Graph, net: Network) -> Iterator[Finding]:
-    """Yield the findings about a prepared graph that is still float.
+def model_findings(graph: Graph, net: Network) -> Iterator[Finding]:
+    """Yield the findings on a prepared graph that is still float.
 
-    Rules 1 to 6 and 8 for quantizers that it already has; 10 and 11 for operators, types and
-    opset; 7, 22 and 23 as warnings about layers that would be quantized; 27 as information, for
-    the writer renames.
+    They are of rules 1 to 6 and 8 for quantizers that it already has; 10 and 11 for operators,
+    types and opset; 7, 22 and 23 as warnings about layers that would be quantized; and 27 as information,
+    because the export renames.
     """
     for rule in (*GRID, *IMPORT):
         yield from (f for f in rule(net) if f.rule != "tensorrt-27")
@@ -30,15 +30,15 @@ def before(graph: Graph, net: Network) -> Iterator[Finding]:
     for node in graph.nodes:
         if weight_of(node) is None:
             continue
-        why = slow_shapes(node)
-        if why is not None:
+        reason = slow_shape_reason(node)
+        if reason is not None:
             number = 22 if node.op_type == "Conv" else 23
             mend = "Keep it float with a recipe rule if the engine is slow."
             yield finding(
                 number,
                 "warning",
                 node,
-                saw=why,
+                saw=reason,
                 wanted="a shape with a fast integer kernel",
                 mend=mend,
             )

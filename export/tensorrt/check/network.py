@@ -1,4 +1,4 @@
-"""What the rules about TensorRT's Q/DQ graphs speak of: a network, its version, and findings."""
+"""The Q/DQ graph that TensorRT's rules check, and the findings about it."""
 
 __all__ = ["Network", "Rule", "finding"]
 
@@ -15,7 +15,7 @@ from quant.target.finding import Finding, Rules
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
-    """A Q/DQ graph with inferred types, and the major version of TensorRT that shall read it."""
+    """A Q/DQ graph with inferred types, and the major version of TensorRT that reads it."""
 
     model: ir.Model
     version: int
@@ -27,21 +27,21 @@ class Network:
 
     @property
     def quantizers(self) -> list[ir.Node]:
-        """Its QuantizeLinear and DequantizeLinear nodes, those without a scale left out."""
-        found = [n for n in self.ops(*QUANTIZERS) if len(n.inputs) > 1]
-        return [n for n in found if n.inputs[0] is not None and n.inputs[1] is not None]
+        """Its QuantizeLinear and DequantizeLinear nodes, without those that lack a scale."""
+        candidates = [n for n in self.ops(*QUANTIZERS) if len(n.inputs) > 1]
+        return [n for n in candidates if n.inputs[0] is not None and n.inputs[1] is not None]
 
     def ops(self, *types: str) -> list[ir.Node]:
         """Return the nodes of these standard operators that have an input and an output."""
-        found = [n for n in self.nodes if is_standard(n) and n.op_type in types]
-        return [n for n in found if n.inputs and n.outputs]
+        named = [n for n in self.nodes if is_standard(n) and n.op_type in types]
+        return [n for n in named if n.inputs and n.outputs]
 
 
 Rule: TypeAlias = Callable[[Network], Iterator[Finding]]
 
 
-def _layer(node: ir.Node) -> str | None:
-    """Return the layer a node belongs to: of a quantizer the first one that reads its numbers."""
+def _layer_of(node: ir.Node) -> str | None:
+    """Return the layer of a node; a quantizer's layer is the first one that reads its numbers."""
     while is_quantizer(node):
         uses = readers(node.outputs[0])
         if not uses:
@@ -52,7 +52,7 @@ def _layer(node: ir.Node) -> str | None:
 
 def _located(node: ir.Node) -> tuple[str, str | None]:
     """Return a node's place and its layer."""
-    return place_of(node), _layer(node)
+    return place_of(node), _layer_of(node)
 
 
 finding = Rules("tensorrt", RULES, _located).finding

@@ -35,4 +35,4 @@ RULES: dict[str, str] = {
     "tensorrt-29": "a calibration cache is well-formed, complete and beside a float model",
     "tensorrt-30": "version 11: no calibration cache and no list of layer precisions",
 }
-"""What each rule wants, by name."""
+"""Rule to its requirement."""

@@ -1,4 +1,4 @@
-"""Rules about weights and biases: axes, biases, stored forms, clipping, INT4.
+"""Check weights and biases: axes, stored types, clipping, INT4: rules 7, 9, 12, 25 and 26.
 
 Source: onnx-tensorrt 10.1; NVIDIA, 'Explicit Quantization'; TensorRT issues 3360, 1675.
 """
@@ -24,16 +24,16 @@ from quant.export.tensorrt.check.network import Network, Rule, finding
 from quant.graph.prepared_graph import WEIGHTED
 from quant.target.finding import Finding, Severity
 
-CLIPPED = 0.001
-"""The share of a weight's elements that may lie beyond its grid. Ours."""
+MAX_CLIPPED_SHARE = 0.001
+"""Share of a weight's elements that may lie beyond its grid. The limit is ours."""
 
 
 def _weighted(net: Network) -> Iterator[tuple[ir.Node, ir.Node]]:
     """Yield weighted nodes with the DequantizeLinear of their constant weight."""
     for node in net.ops(*WEIGHTED):
-        made = dequantizer(input_of(node, 1)) if weight_source(node) is not None else None
-        if made is not None:
-            yield node, made
+        dequantize = dequantizer(input_of(node, 1)) if weight_source(node) is not None else None
+        if dequantize is not None:
+            yield node, dequantize
 
 
 def _axes(net: Network) -> Iterator[Finding]:
@@ -61,7 +61,7 @@ def _output_axis(node: ir.Node, rank: int) -> int:
 
 
 def _past_transposes(axis: int, value: ir.Value, node: ir.Node) -> int:
-    """Return where an axis of a dequantized weight lies when it reaches its layer."""
+    """Return the index that an axis of a dequantized weight has at its layer."""
     while value is not input_of(node, 1):
         reader = next((r for r, _ in readers(value) if r.op_type == "Transpose"), None)
         if reader is None:
@@ -87,7 +87,7 @@ def _biases(net: Network) -> Iterator[Finding]:
             if numbers is None:
                 saw = "a bias that is computed"
             elif numbers.ndim != 1 or (
-                len(weight_shape(node)) > 1 and numbers.size != _outputs(node)
+                len(weight_shape(node)) > 1 and numbers.size != _output_channels(node)
             ):
                 saw = f"a bias of shape {list(numbers.shape)}"
             else:
@@ -98,14 +98,14 @@ def _biases(net: Network) -> Iterator[Finding]:
             )
 
 
-def _outputs(node: ir.Node) -> int:
+def _output_channels(node: ir.Node) -> int:
     shape = weight_shape(node)
     if node.op_type == "ConvTranspose":
         return shape[1] * node.attributes.get_int("group", 1)
     return shape[0]
 
 
-def _stored(net: Network) -> Iterator[Finding]:
+def _stored_integers(net: Network) -> Iterator[Finding]:
     if net.version != 8:
         return
     for node in net.quantizers:
@@ -127,13 +127,16 @@ def _stored(net: Network) -> Iterator[Finding]:
 
 def _int4(net: Network) -> Iterator[Finding]:
     for node in net.quantizers:
-        zero = input_of(node, 2)
+        zero_point = input_of(node, 2)
         scale, sizes = constant_array(input_of(node, 1)), shape_of(input_of(node, 0)) or []
-        if zero is None or zero.dtype != ir.DataType.INT4:
+        if zero_point is None or zero_point.dtype != ir.DataType.INT4:
             continue
-        fed = {r.op_type for r, _ in readers(node.outputs[0])} - {"DequantizeLinear", "Transpose"}
+        consumers = {r.op_type for r, _ in readers(node.outputs[0])} - {
+            "DequantizeLinear",
+            "Transpose",
+        }
         mend = "Use INT4 only for weights of Gemm and MatMul; int8 elsewhere."
-        if not is_constant(input_of(node, 0)) or fed - {"Gemm", "MatMul"}:
+        if not is_constant(input_of(node, 0)) or consumers - {"Gemm", "MatMul"}:
             yield finding(
                 25, "error", node, saw="INT4 here", wanted="weights of Gemm and MatMul", mend=mend
             )
@@ -160,43 +163,45 @@ def _int4(net: Network) -> Iterator[Finding]:
                 )
 
 
-def _clipped(net: Network) -> Iterator[Finding]:
-    # what is beyond 448 rounds to it up to half a step, 16, further
+def _clipped_weights(net: Network) -> Iterator[Finding]:
+    # numbers up to half a step, 16, beyond 448 still round to it
     tops = {ir.DataType.INT8: 127.0, ir.DataType.FLOAT8E4M3FN: 464.0}
     for node, dequantize in _weighted(net):
         source, scale = weight_source(node), constant_array(input_of(dequantize, 1))
         zero = input_of(dequantize, 2)
-        top = tops.get(zero.dtype) if zero is not None and zero.dtype is not None else None
+        limit = tops.get(zero.dtype) if zero is not None and zero.dtype is not None else None
         array = constant_array(source)
-        if array is None or scale is None or top is None or np.any(scale <= 0):
+        if array is None or scale is None or limit is None or np.any(scale <= 0):
             continue
-        over = _beyond(array, scale, dequantize, top)
-        share = over / max(array.size, 1)
-        if over:
-            severity: Severity = "error" if share > CLIPPED else "warning"
-            saw = f"{over} of {array.size} weights beyond {top:g} * scale"
-            wanted = f"at most {100 * CLIPPED:g} % of them"
+        count = _count_beyond(array, scale, dequantize, limit)
+        share = count / max(array.size, 1)
+        if count:
+            severity: Severity = "error" if share > MAX_CLIPPED_SHARE else "warning"
+            saw = f"{count} of {array.size} weights beyond {limit:g} * scale"
+            wanted = f"at most {100 * MAX_CLIPPED_SHARE:g} % of them"
             mend = "Take the scale from the largest weight of each channel."
             yield finding(26, severity, node, saw=saw, wanted=wanted, mend=mend)
 
 
-def _beyond(array: NDArray[Any], scale: NDArray[Any], dequantize: ir.Node, top: float) -> int:
-    """Count the elements that round to more than `top` steps."""
+def _count_beyond(
+    array: NDArray[Any], scale: NDArray[Any], dequantize: ir.Node, limit: float
+) -> int:
+    """Return the number of elements that round to more than `limit` steps."""
     if is_quantizer(producer_of(input_of(dequantize, 0)), "QuantizeLinear"):
-        spread = scale.astype(np.float64)
+        scales = scale.astype(np.float64)
         if scale.ndim == 1 and scale.size > 1:
             axis = dequantize.attributes.get_int("axis", 1)
             if not -array.ndim <= axis < array.ndim or array.shape[axis] != scale.size:
-                return 0  # rule 6 speaks of it
-            spread = spread.reshape(
+                return 0  # rule 6 reports it
+            scales = scales.reshape(
                 [-1 if i == axis % array.ndim else 1 for i in range(array.ndim)]
             )
         elif scale.size > 1:
             return 0  # blocks
-        steps = array.astype(np.float64) / spread
-        return int(np.count_nonzero(np.abs(np.rint(steps) if top == 127 else steps) > top))
-    return int(np.count_nonzero(np.abs(array.astype(np.float32)) > top))
+        steps = array.astype(np.float64) / scales
+        return int(np.count_nonzero(np.abs(np.rint(steps) if limit == 127 else steps) > limit))
+    return int(np.count_nonzero(np.abs(array.astype(np.float32)) > limit))
 
 
-WEIGHTS: tuple[Rule, ...] = (_axes, _biases, _stored, _int4, _clipped)
+WEIGHTS: tuple[Rule, ...] = (_axes, _biases, _stored_integers, _int4, _clipped_weights)
 """Rules 7, 9, 12, 25 and 26."""

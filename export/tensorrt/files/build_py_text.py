@@ -1,6 +1,6 @@
-"""The text of `build.py`: with the flags and ranges of TensorRT 8 and 10, and without for 11."""
+"""The text of `build.py`, with flags and ranges for TensorRT 8 and 10, without them for 11."""
 
-__all__ = ["PYTHON"]
+__all__ = ["BUILD_PY"]
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -26,7 +26,7 @@ except ImportError:
 
 '''
 
-PARSE = """
+PARSER = """
 def parsed(builder, flags, path, logger):
     network = builder.create_network(flags)
     parser = trt.OnnxParser(network, logger)
@@ -45,7 +45,7 @@ def with_shapes(builder, config):
 
 """
 
-WEAK = '''
+PRECISIONS_AND_RANGES = '''
 def with_precisions(network, config, layers):
     """Let TensorRT use int8 (and float16), and hold float layers to the plan."""
     config.set_flag(trt.BuilderFlag.INT8)
@@ -78,7 +78,7 @@ def with_ranges(network):
 
 '''
 
-MAIN_WEAK = """
+MAIN_IMPLICIT = """
 def main():
     mode = sys.argv[1] if len(sys.argv) > 1 else "explicit"
     if mode not in ("explicit", "implicit") or (mode == "implicit" and not CONFIG["implicit"]):
@@ -109,7 +109,7 @@ def main():
 main()
 """
 
-MAIN_STRONG = """
+MAIN_TYPED = """
 def main():
     if sys.argv[1:] not in ([], ["explicit"]):
         stop(f"there is no build named {sys.argv[1]!r} of this export: use explicit.")
@@ -130,13 +130,13 @@ def main():
 main()
 """
 
-PYTHON: Mapping[bool, str] = MappingProxyType(
+BUILD_PY: Mapping[bool, str] = MappingProxyType(
     {
         True: HEAD.replace("{modes}", "|implicit").replace("import sys", "import json\nimport sys")
-        + PARSE
-        + WEAK
-        + MAIN_WEAK,
-        False: HEAD.replace("{modes}", "") + PARSE + MAIN_STRONG,
+        + PARSER
+        + PRECISIONS_AND_RANGES
+        + MAIN_IMPLICIT,
+        False: HEAD.replace("{modes}", "") + PARSER + MAIN_TYPED,
     }
 )
-"""By whether the version knows ranges and per-layer precisions: 8 and 10 do."""
+"""The text by whether the version has ranges and per-layer precisions, as 8 and 10 do."""

@@ -12,7 +12,7 @@ from shlex import quote
 
 import onnx_ir as ir
 
-from quant.export.tensorrt.files.build_py_text import PYTHON
+from quant.export.tensorrt.files.build_py_text import BUILD_PY
 from quant.export.tensorrt.graph.layer_types import LayerType
 from quant.export.tensorrt.version import Version
 from quant.graph.prepared_graph import Graph
@@ -23,17 +23,17 @@ Shapes = Mapping[str, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
-    """What the scripts need to know.
+    """The facts that the build scripts depend on.
 
     Attributes:
-        version: Of TensorRT.
-        typed: The Q/DQ graph has types of its own: build it strongly typed.
+        version: Version of TensorRT.
+        typed: The Q/DQ graph has float16 types, so it is built strongly typed.
         half: float16 may be used where the lists of layers allow it.
         fp8: The graph has FP8 quantizers.
-        implicit: There is a float graph with a calibration cache in `implicit/`.
-        shapes: Least, usual and greatest shape of each input with dynamic axes; {} for none.
-        explicit_layers: What float layers of the Q/DQ graph compute in; () for free choice.
-        implicit_layers: The same for the float graph, int8 layers included.
+        implicit: The export has a float graph with a calibration cache in `implicit/`.
+        shapes: Minimum, optimum and maximum shape of each input with dynamic axes; {} for none.
+        explicit_layers: Precisions of the float layers of the Q/DQ graph; () for free choice.
+        implicit_layers: Precisions of the layers of the float graph, int8 layers included.
     """
 
     version: Version
@@ -47,7 +47,7 @@ class Build:
 
     @property
     def explicit_flags(self) -> list[str]:
-        """What trtexec is told of the Q/DQ graph's types."""
+        """Options of trtexec about the types of the Q/DQ graph."""
         if self.version.major >= 11:
             return []
         if self.typed or self.fp8:  # INT8 and FP8 together are refused without strong typing
@@ -72,28 +72,30 @@ def build_sh(build: Build) -> str:
         "}",
     ]
     if build.shapes:
-        lines += _shapes(build.shapes)
-    lines += ['if [ "$mode" = explicit ]; then', *_explicit(build), "fi"]
-    lines += _implicit(build)
+        lines += _shape_lines(build.shapes)
+    lines += ['if [ "$mode" = explicit ]; then', *_explicit_lines(build), "fi"]
+    lines += _implicit_lines(build)
     return "\n".join(lines) + "\n"
 
 
-def _shapes(shapes: Shapes) -> list[str]:
-    """Return the lines that put the three shapes before what the user gave."""
+def _shape_lines(shapes: Shapes) -> list[str]:
+    """Return the lines that put the three shapes before the user's options."""
     lines = []
     for word, index in (("min", 0), ("opt", 1), ("max", 2)):
-        told = ",".join(f"{_input(n)}:{'x'.join(map(str, s[index]))}" for n, s in shapes.items())
-        lines.append(f'set -- {quote(f"--{word}Shapes={told}")} "$@"')
+        text = ",".join(
+            f"{_quoted_input(n)}:{'x'.join(map(str, s[index]))}" for n, s in shapes.items()
+        )
+        lines.append(f'set -- {quote(f"--{word}Shapes={text}")} "$@"')
     return lines
 
 
-def _input(name: str) -> str:
-    """Return an input's name as trtexec's shapes take it: 'Input:0' in single quotes."""
+def _quoted_input(name: str) -> str:
+    """Return an input's name for trtexec's shapes: a name with a colon stands in single quotes."""
     return f"'{name}'" if ":" in name else name
 
 
-def _lists(types: tuple[LayerType, ...], file: str) -> list[str]:
-    """Return the lines that read the lists of layers from their file, unseen by the shell."""
+def _list_lines(types: tuple[LayerType, ...], file: str) -> list[str]:
+    """Return the lines that read the lists of layers from a file, which the shell leaves as they are."""
     if not types:
         return []
     return [
@@ -103,15 +105,15 @@ def _lists(types: tuple[LayerType, ...], file: str) -> list[str]:
     ]
 
 
-def _explicit(build: Build) -> list[str]:
+def _explicit_lines(build: Build) -> list[str]:
     flags = " ".join(["--onnx=model.onnx", "--saveEngine=engine.plan", *build.explicit_flags])
     return [
-        *_lists(build.explicit_layers, "layer_precisions.txt"),
+        *_list_lines(build.explicit_layers, "layer_precisions.txt"),
         f'  exec trtexec {flags} "$@"',
     ]
 
 
-def _implicit(build: Build) -> list[str]:
+def _implicit_lines(build: Build) -> list[str]:
     if not build.implicit:
         return [
             'echo "error: there is no implicit build of this export: use explicit." >&2',
@@ -126,7 +128,7 @@ def _implicit(build: Build) -> list[str]:
         "trap 'rm -f -- \"$cache\"' EXIT",
         'sed "1s/^TRT-[0-9]*/TRT-${seen:-' + str(build.version.number) + '}/" '
         'implicit/calibration.cache > "$cache"',
-        *_lists(build.implicit_layers, "implicit/layer_precisions.txt"),
+        *_list_lines(build.implicit_layers, "implicit/layer_precisions.txt"),
         (
             "trtexec --onnx=implicit/model.onnx --saveEngine=engine.plan "
             f'--int8{fp16} "--calib=$cache"{limits} "$@"'
@@ -135,64 +137,68 @@ def _implicit(build: Build) -> list[str]:
 
 
 def build_py(build: Build) -> str:
-    """Return `build.py`, which does the same through TensorRT's Python API."""
-    told = {
+    """Return `build.py`, which builds the engine through TensorRT's Python API."""
+    config = {
         "major": build.version.major,
         "strongly_typed": (build.typed or build.fp8) and build.version.major < 11,
         "half": build.half,
         "implicit": build.implicit,
-        "shapes": {name: [list(s) for s in three] for name, three in build.shapes.items()},
+        "shapes": {name: [list(s) for s in ranges] for name, ranges in build.shapes.items()},
         "explicit_layers": {t.node: t.precision for t in build.explicit_layers},
         "implicit_layers": {t.node: t.precision for t in build.implicit_layers},
     }
-    text = pprint.pformat(told, width=96, sort_dicts=False)
-    return PYTHON[build.version.implicit].replace("CONFIG = {}", f"CONFIG = {text}")
+    text = pprint.pformat(config, width=96, sort_dicts=False)
+    return BUILD_PY[build.version.implicit].replace("CONFIG = {}", f"CONFIG = {text}")
 
 
 BATCHES = (1, 8, 32)
-"""Batch sizes of the three shapes. Ours; change them in the scripts."""
+"""Minimum, optimum and maximum batch. They are our choice; users change them in the scripts."""
 
 
-GUESS = 224
-"""An open axis that neither a sample nor the preprocessing knows."""
+DEFAULT_LENGTH = 224
+"""Length of a dynamic axis that neither a sample nor the preprocessing gives."""
 
 
-Three = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+ShapeRange = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 
 
 def shape_ranges(
     graph: Graph, deployment: Deployment, names: Mapping[str, str]
-) -> dict[str, Three]:
+) -> dict[str, ShapeRange]:
     """Return the three shapes of every input, or {} if none has a dynamic axis.
 
-    The first axis is the batch. Other open axes get their length from a calibration sample, else
+    The first axis is the batch. Other dynamic axes get their length from a calibration sample, else
     from the preprocessing, else 224.
 
     Args:
         graph: The prepared graph.
-        deployment: Its samples and preprocessing.
-        names: New tensor names by old ones.
+        deployment: Holds samples and preprocessing.
+        names: Old tensor name to new name.
     """
     inputs = graph.inputs
     if all(isinstance(d, int) for v in inputs for d in (v.shape or ())):
         return {}
-    known = _sample(graph, deployment)
-    found = {}
+    sample = _sample_shapes(graph, deployment)
+    ranges = {}
     for value in inputs:
         name = str(value.name)
-        three = [_shape(value, known.get(name, ()), batch) for batch in BATCHES]
-        found[names.get(name, name)] = (three[0], three[1], three[2])
-    return found
+        shapes = [_shape(value, sample.get(name, ()), batch) for batch in BATCHES]
+        ranges[names.get(name, name)] = (shapes[0], shapes[1], shapes[2])
+    return ranges
 
 
-def _shape(value: ir.Value, known: tuple[int | None, ...], batch: int) -> tuple[int, ...]:
+def _shape(value: ir.Value, sample: tuple[int | None, ...], batch: int) -> tuple[int, ...]:
     sizes = list(value.shape or ())
-    told = [batch, *known] if len(known) == len(sizes) - 1 else [batch] + [None] * (len(sizes) - 1)
-    return tuple(d if isinstance(d, int) else (told[i] or GUESS) for i, d in enumerate(sizes))
+    lengths = (
+        [batch, *sample] if len(sample) == len(sizes) - 1 else [batch] + [None] * (len(sizes) - 1)
+    )
+    return tuple(
+        d if isinstance(d, int) else (lengths[i] or DEFAULT_LENGTH) for i, d in enumerate(sizes)
+    )
 
 
-def _sample(graph: Graph, deployment: Deployment) -> dict[str, tuple[int | None, ...]]:
-    """Return the shapes of one sample by input, without batch axis."""
+def _sample_shapes(graph: Graph, deployment: Deployment) -> dict[str, tuple[int | None, ...]]:
+    """Return input name to the shape of one sample, without batch axis."""
     if deployment.samples is not None:
         for _, tensors in deployment.samples(1):
             return {name: tuple(array.shape) for name, array in tensors.items()}

@@ -1,7 +1,7 @@
-"""Calibration cache and dynamic ranges: the side files of implicit INT8, TensorRT 8 and 10.
+"""Calibration caches and dynamic ranges for implicit INT8 of TensorRT 8 and 10.
 
-A cache is text: `TRT-<version>-<algorithm>`, then `<tensor>: <hex>` a line, where the eight hex
-digits are the big-endian bits of float32 `scale = largest magnitude / 127`. Source: NVIDIA,
+A cache is text: `TRT-<version>-<algorithm>`, then `<tensor>: <hex>` on each line, where the eight
+hex digits are the big-endian bits of float32 `scale = largest magnitude / 127`. Source: NVIDIA,
 sampleINT8 README, "Calibration file"; trtexec 10.16 `readScalesFromCalibrationCache`.
 """
 
@@ -20,19 +20,19 @@ from quant.export.tensorrt.graph.names import BAD_TENSOR
 from quant.export.tensorrt.version import trt_version
 
 ALGORITHMS = ("EntropyCalibration2", "MinMaxCalibration")
-"""IInt8EntropyCalibrator2, the only one that trtexec reads, and IInt8MinMaxCalibrator."""
+"""Names of IInt8EntropyCalibrator2, the only one that trtexec reads, and IInt8MinMaxCalibrator."""
 
-STEPS = 127
+LEVELS = 127
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cache:
-    """What a calibration cache says.
+    """The content of a calibration cache.
 
     Attributes:
         number: NV_TENSORRT_VERSION of the first line, 8601 for 8.6.1.
-        algorithm: Of `ALGORITHMS`.
-        scales: float32 scale by tensor name, in the order of the file.
+        algorithm: One of `ALGORITHMS`.
+        scales: Tensor name to float32 scale, in the order of the file.
     """
 
     number: int
@@ -46,13 +46,13 @@ def cache_text(
     r"""Return a calibration cache.
 
     Args:
-        scales: Largest magnitude / 127 by tensor name, in the order of the lines.
-        version: Of TensorRT; another version calibrates anew instead of reading the cache.
-        algo: Of `ALGORITHMS`; trtexec reads "EntropyCalibration2" only.
+        scales: Tensor name to largest magnitude / 127, in the order of the lines.
+        version: Version of TensorRT; another version calibrates anew instead of reading the cache.
+        algo: One of `ALGORITHMS`; trtexec reads only "EntropyCalibration2".
 
     Raises:
-        InputError: A name would break readers, a scale is no finite number above 0, an unknown
-            algorithm or version.
+        InputError: A name would break readers, a scale is no finite number above 0, or the
+            algorithm or version is unknown.
 
     >>> cache_text({"input": 1 / 127})
     'TRT-8601-EntropyCalibration2\ninput: 3c010204\n'
@@ -64,15 +64,15 @@ def cache_text(
         )
     lines = [f"TRT-{trt_version(version).number}-{algo}"]
     for name, scale in scales.items():
-        _check(name, scale, BAD_TENSOR, "': '")
+        _check_entry(name, scale, BAD_TENSOR, "': '")
         lines.append(f"{name}: {struct.pack('>f', np.float32(scale)).hex()}")
     return "\n".join(lines) + "\n"
 
 
-def _check(name: str, scale: float, bad: re.Pattern[str], what: str) -> None:
+def _check_entry(name: str, scale: float, bad: re.Pattern[str], separator: str) -> None:
     if bad.search(name):
         raise InputError(
-            f"calibration cache: the name of a tensor must have no {what} and no line end, saw "
+            f"calibration cache: the name of a tensor must have no {separator} and no line end, saw "
             f"{name!r}. Rename the tensor."
         )
     if not (np.isfinite(np.float32(scale)) and np.float32(scale) > 0):
@@ -86,8 +86,7 @@ def read_cache(path: Path) -> Cache:
     """Read a calibration cache.
 
     Raises:
-        InputError: The file cannot be read, or a line is none of a cache; the message has its
-            number.
+        InputError: The file cannot be read, or a line is malformed; the message has its number.
     """
     try:
         lines = path.read_bytes().decode().split("\n")
@@ -122,17 +121,18 @@ def range_json(scales: Mapping[str, float]) -> dict[str, dict[str, float]]:
 
 def _range(scale: float) -> float:
     """Return the largest magnitude, rounded to float32 as the tools hold it."""
-    return float(np.float32(float(scale) * STEPS))
+    return float(np.float32(float(scale) * LEVELS))
 
 
 def range_text(scales: Mapping[str, float]) -> str:
-    """Return `<tensor>: <largest magnitude>` a line, as NVIDIA's sampleINT8API reads it.
+    """Return one `<tensor>: <largest magnitude>` per line, as NVIDIA's sampleINT8API reads it.
 
     Raises:
-        InputError: A name has a colon, at which the sample cuts, or a line end; a bad scale.
+        InputError: A name has a line end or a colon, at which the sample splits, or a scale is no
+            finite number above 0.
     """
     lines = []
     for name, scale in scales.items():
-        _check(name, scale, re.compile(rf"{BAD_TENSOR.pattern}|:"), "':'")
+        _check_entry(name, scale, re.compile(rf"{BAD_TENSOR.pattern}|:"), "':'")
         lines.append(f"{name}: {_range(scale):.9g}\n")
     return "".join(lines)

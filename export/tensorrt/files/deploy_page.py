@@ -1,6 +1,6 @@
-"""DEPLOY.md of a TensorRT export: what to run, with what numbers in, and what nobody has checked."""
+"""DEPLOY.md of a TensorRT export: its files, the steps, and what was verified or only inferred."""
 
-__all__ = ["FILES", "deploy_md", "renamed"]
+__all__ = ["FILES", "deploy_md", "renamed_section"]
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -8,7 +8,7 @@ from typing import Any
 
 from quant.export.qdq.page_parts import (
     MAX_LINES,
-    _code,
+    code_span,
     precision_section,
     preprocessing_section,
     single_line,
@@ -21,17 +21,17 @@ from quant.target.deployment import Deployment
 FILES: Mapping[str, str] = MappingProxyType(
     {
         "model.onnx": "the network with Q/DQ, for an explicit build",
-        "layer_precisions.txt": "what each float layer computes in, as options of trtexec",
+        "layer_precisions.txt": "the precision of each float layer, as options of trtexec",
         "implicit/model.onnx": "the float network, without Q/DQ",
-        "implicit/calibration.cache": "the scale of every float tensor of it",
-        "implicit/dynamic_range.json": "the same as ranges (scale * 127), as PPQ writes them",
-        "implicit/dynamic_range.txt": "the same as NVIDIA's sampleINT8API reads them",
-        "implicit/layer_precisions.txt": "what each layer computes in, as options of trtexec",
+        "implicit/calibration.cache": "the scale of every float tensor of that network",
+        "implicit/dynamic_range.json": "the same scales as ranges (scale * 127), in PPQ's form",
+        "implicit/dynamic_range.txt": "the same ranges, in the form of NVIDIA's sampleINT8API",
+        "implicit/layer_precisions.txt": "the precision of each layer, as options of trtexec",
         "build.sh": "builds `engine.plan` with trtexec",
         "build.py": "builds `engine.plan` with the Python API",
     }
 )
-"""What an export may hold, and what it is; `DEPLOY.md` aside."""
+"""File of an export to its description, without `DEPLOY.md`."""
 
 
 def deploy_md(
@@ -44,7 +44,7 @@ def deploy_md(
         _steps(build, facts),
         preprocessing_section(deployment),
         precision_section(plan),
-        renamed(facts),
+        renamed_section(facts),
         _verified(build),
         _inferred(build, facts),
     ]
@@ -52,12 +52,12 @@ def deploy_md(
 
 
 def _files(build: Build) -> list[str]:
-    kept = ["model.onnx", *(["layer_precisions.txt"] if build.explicit_layers else [])]
+    names = ["model.onnx", *(["layer_precisions.txt"] if build.explicit_layers else [])]
     if build.implicit:
-        kept += [n for n in FILES if n.startswith("implicit/")]
+        names += [n for n in FILES if n.startswith("implicit/")]
         if not build.implicit_layers:
-            kept.remove("implicit/layer_precisions.txt")
-    rows = [f"| `{name}` | {FILES[name]} |" for name in [*kept, "build.sh", "build.py"]]
+            names.remove("implicit/layer_precisions.txt")
+    rows = [f"| `{name}` | {FILES[name]} |" for name in [*names, "build.sh", "build.py"]]
     return ["## Files", "", "| file | what it is |", "|---|---|", *rows]
 
 
@@ -74,7 +74,7 @@ def _steps(build: Build, facts: Mapping[str, Any]) -> list[str]:
         "   ```",
         "",
         "   or, without trtexec, `python build.py`. Both write `engine.plan`.",
-        "2. See what was fused, and look for layers that are not Int8 and should be:",
+        "2. See what was fused, and look for layers that are not Int8 but should be:",
         "",
         "   ```sh",
         "   sh build.sh explicit --profilingVerbosity=detailed --exportLayerInfo=layers.json",
@@ -87,7 +87,7 @@ def _steps(build: Build, facts: Mapping[str, Any]) -> list[str]:
         "   ```",
     ]
     if not build.explicit_flags or "--stronglyTyped" in build.explicit_flags:
-        lines += ["", "Types are those of the graph; flags such as `--fp16` do not go with it."]
+        lines += ["", "All types come from the graph; do not add flags such as `--fp16`."]
     elif not build.half:
         lines += [
             "",
@@ -97,17 +97,17 @@ def _steps(build: Build, facts: Mapping[str, Any]) -> list[str]:
             ),
         ]
     if build.shapes:
-        told = ", ".join(map(str, BATCHES))
+        batches = ", ".join(map(str, BATCHES))
         lines += [
             "",
-            f"The engine takes batches of {told} (least, usual, greatest): edit both scripts.",
+            f"The engine takes batches of {batches} (min, opt, max); edit both scripts for others.",
         ]
     if build.implicit:
         lines += [
             "",
             (
                 "Where Q/DQ is not wanted (old 8.x, comparisons), build the float network with its "
-                "ranges instead, never both together:"
+                "ranges instead; never combine the two:"
             ),
             "",
             "```sh",
@@ -142,42 +142,45 @@ def _inferred(build: Build, facts: Mapping[str, Any]) -> list[str]:
         "## Inferred",
         "",
         (
-            "- No TensorRT ran here: that it accepts and fuses the graph is concluded from the source "
-            "of its ONNX parser (10.1) and from NVIDIA's placement rules as others quote them."
+            "- TensorRT did not run here: that it accepts and fuses the graph is concluded from the "
+            "source of its ONNX parser (10.1) and from NVIDIA's placement rules as others quote them."
         ),
     ]
     if build.version.implicit:
         lines.append(
             f"- Made for {build.version}; another minor version of {build.version.major} should "
-            "do, and another major version wants its own export."
+            "work, and another major version needs its own export."
         )
         if build.version.major == 8:
             lines.append(
                 f"- The graph is of opset {facts['opset']}: 8.6 reads up to 17, 8.0 to 8.4 up to 13."
             )
     else:
-        lines.append("- The parser of version 11 was not read; its headers and documents were.")
+        lines.append(
+            "- For version 11 only headers and documents were read, not the parser's source."
+        )
     if build.implicit:
         lines.append(
             "- `build.sh implicit` writes the installed version into the first line of the cache, "
-            "for TensorRT would ignore another's. Constants inside the network have no range: "
+            "because TensorRT ignores the cache of another version. Constants inside the network have "
+            "no range: "
             "TensorRT warns of them and computes their readers in float."
         )
     if build.shapes:
         lines.append(
-            "- Lengths of open axes come from a sample or the preprocessing, else are 224."
+            "- Lengths of dynamic axes come from a sample or the preprocessing, else they are 224."
         )
     if facts["strongly_typed"] and build.half:
-        lines.append("- How an integer layer's float side (bias, scales) was typed is our choice.")
+        lines.append("- The float types beside an integer layer (bias, scales) are our choice.")
     return lines
 
 
-def renamed(facts: Mapping[str, Any]) -> list[str]:
-    """Return the section about names, or nothing where all could stay."""
+def renamed_section(facts: Mapping[str, Any]) -> list[str]:
+    """Return the section about renamed nodes and tensors, or [] where none was renamed."""
     pairs = {**facts["renamed_nodes"], **facts["renamed_tensors"]}
     if not pairs:
         return []
-    rows = [f"| {_code(old)} | {_code(new)} |" for old, new in pairs.items()]
+    rows = [f"| {code_span(old)} | {code_span(new)} |" for old, new in pairs.items()]
     more = [f"| and {len(rows) - MAX_LINES} more, in run.json | |"] if len(rows) > MAX_LINES else []
     return [
         "## Renamed",

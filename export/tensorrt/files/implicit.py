@@ -1,6 +1,6 @@
-"""The implicit twin of a TensorRT export: the float network and the range of every tensor."""
+"""Write the implicit INT8 variant of an export: the float network and the range of every tensor."""
 
-__all__ = ["TensorScale", "no_implicit", "tensor_scales", "write_implicit"]
+__all__ = ["TensorScale", "no_implicit_reason", "tensor_scales", "write_implicit"]
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,13 +23,14 @@ from quant.target.deployment import Deployment
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorScale:
-    """One tensor's scale, and where it comes from.
+    """A tensor's scale and its origin.
 
     Attributes:
         scale: float32 value of largest magnitude / 127, above 0.
-        origin: "plan": its own or that of a tensor with the same numbers; "profile": the largest
-            magnitude that was seen; "activation": that of the Relu or Clip that its maker absorbs;
-            "dead": nothing but zeros, or nothing finite, was seen, and the scale is 1.
+        origin: "plan": its own scale, or that of a tensor with the same numbers; "profile": from
+            the largest magnitude in the profile; "activation": the scale behind the Relu or Clip
+            that is fused with its producer; "dead": the profile has only zeros or no finite number,
+            and the scale is 1.
     """
 
     scale: float
@@ -39,13 +40,13 @@ class TensorScale:
 def tensor_scales(graph: Graph, plan: Plan, profile: Profile) -> dict[str, TensorScale]:
     """Return the scale of every float tensor of the float graph, in order of production.
 
-    TensorRT fuses a convolution with the Relu or Clip behind it, so that what stands between the
-    two never is integer; its scale is that of the fused output. Views share their source's.
+    TensorRT fuses a convolution with the Relu or Clip behind it, so that the tensor between the two
+    is never integer; it gets the scale of the fused output. Views share the scale of their source.
 
     Args:
         graph: The prepared graph.
         plan: Its int8 tensors keep their scales.
-        profile: Of this graph; it decides for the others.
+        profile: The profile of this graph; it decides for all other tensors.
     """
     planned: dict[str, float] = {}
     for tensor in plan.quantized:
@@ -56,40 +57,51 @@ def tensor_scales(graph: Graph, plan: Plan, profile: Profile) -> dict[str, Tenso
         for t in plan.quantized
         if t.kind == "activation" and isinstance(t.params, Params)
     }
-    found = {}
+    scales = {}
     for name in graph.activations:
-        fused = _fused(graph, name)
+        fused = _fused_output(graph, name)
         source = source_of(graph, fused)
         scale = own.get(fused, planned.get(source))
         if scale is not None:
-            found[name] = TensorScale(scale=scale, origin="plan" if fused == name else "activation")
+            scales[name] = TensorScale(
+                scale=scale, origin="plan" if fused == name else "activation"
+            )
         else:
-            found[name] = _seen(profile, source, "profile" if fused == name else "activation")
-    return found
+            scales[name] = _profiled_scale(
+                profile, source, "profile" if fused == name else "activation"
+            )
+    return scales
 
 
-def _fused(graph: Graph, name: str) -> str:
-    """Return the tensor behind the Relu or Clip that the maker of `name` absorbs, or `name`."""
+def _fused_output(graph: Graph, name: str) -> str:
+    """Return the tensor behind the Relu or Clip that is fused with `name`'s producer, or `name`."""
     behind = absorbed(graph.values[name])
     return str(behind.outputs[0].name) if behind is not None else name
 
 
-def _seen(profile: Profile, source: str, origin: str) -> TensorScale:
-    seen = profile.tensors.get(source)
-    if seen is None or not seen.low <= seen.high or not (seen.low or seen.high):
+def _profiled_scale(profile: Profile, source: str, origin: str) -> TensorScale:
+    statistics = profile.tensors.get(source)
+    if (
+        statistics is None
+        or not statistics.low <= statistics.high
+        or not (statistics.low or statistics.high)
+    ):
         return TensorScale(scale=1.0, origin="dead")
-    return TensorScale(scale=float(INT8.parameters(seen.low, seen.high).scale), origin=origin)
+    return TensorScale(
+        scale=float(INT8.parameters(statistics.low, statistics.high).scale), origin=origin
+    )
 
 
-def no_implicit(plan: Plan, deployment: Deployment, version: Version) -> str | None:
-    """Return why an export has no implicit twin, as the end of a sentence, or None."""
+def no_implicit_reason(plan: Plan, deployment: Deployment, version: Version) -> str | None:
+    """Return the reason for no implicit variant, as the end of a sentence, or None."""
     if not version.implicit:
         return "TensorRT 11 has no calibration cache"
     if deployment.profile is None:
         return "there was no profile to take the ranges of all tensors from"
-    odd = [t for t in plan.quantized if getattr(t.format, "name", "") != "int8"]
-    if odd:
-        return f"'{odd[0].tensor}' is {getattr(odd[0].format, 'name', 'no int8')}, and a cache is for int8"
+    others = [t for t in plan.quantized if getattr(t.format, "name", "") != "int8"]
+    if others:
+        name = getattr(others[0].format, "name", "no int8")
+        return f"'{others[0].tensor}' is {name}, and a cache is for int8"
     return None
 
 
@@ -100,19 +112,19 @@ def write_implicit(
 
     Args:
         graph: The prepared graph.
-        plan: All int8.
-        folder: Of the export.
-        profile: Of this graph: the ranges of what the plan does not quantize.
-        build: Its version stands in the cache, its `implicit_layers` in the lists.
+        plan: A plan whose quantized tensors are all int8.
+        folder: The folder of the export.
+        profile: The profile of this graph, for tensors that the plan does not quantize.
+        build: Gives the version for the cache, and `implicit_layers` for the lists.
 
     Returns:
-        The files, relative to the folder, and how many scales come from where (`TensorScale`).
+        The files, relative to the folder, and the number of scales of each `TensorScale.origin`.
     """
     model = graph.clone()
     renamed = clean_names(model)
     save_checked(model, folder / "implicit" / "model.onnx")
-    found = tensor_scales(graph, plan, profile)
-    scales = {renamed.tensors.get(name, name): one.scale for name, one in found.items()}
+    tensors = tensor_scales(graph, plan, profile)
+    scales = {renamed.tensors.get(name, name): tensor.scale for name, tensor in tensors.items()}
     write_text(folder / "implicit" / "calibration.cache", cache_text(scales, str(build.version)))
     write_json(folder / "implicit" / "dynamic_range.json", range_json(scales))
     files = ["model.onnx", "calibration.cache", "dynamic_range.json"]
@@ -124,6 +136,6 @@ def write_implicit(
         write_text(folder / "implicit" / "layer_precisions.txt", text)
         files.append("layer_precisions.txt")
     counted: dict[str, int] = {}
-    for one in found.values():
-        counted[one.origin] = counted.get(one.origin, 0) + 1
+    for tensor in tensors.values():
+        counted[tensor.origin] = counted.get(tensor.origin, 0) + 1
     return [f"implicit/{name}" for name in files], dict(sorted(counted.items()))

@@ -1,6 +1,6 @@
-"""Which nodes of a quantized graph compute in float16, decided from the plan and from neighbours."""
+"""Decide which nodes of a quantized graph compute in float16, from plan and neighbours."""
 
-__all__ = ["MOVERS", "formal_types", "half", "node_types"]
+__all__ = ["DATA_MOVERS", "float16_scale", "formal_types", "node_types"]
 
 from collections.abc import Iterator
 from typing import Any
@@ -19,27 +19,27 @@ from quant.plan.tensor_plans import Plan
 F16, F32 = ir.DataType.FLOAT16, ir.DataType.FLOAT
 Q, DQ = "QuantizeLinear", "DequantizeLinear"
 
-MOVERS = VIEWS | {"MaxPool", "Slice", "Split", "Gather", "DepthToSpace", "SpaceToDepth"}
-"""Operators whose output holds numbers of their first input and no others, in whatever type."""
+DATA_MOVERS = VIEWS | {"MaxPool", "Slice", "Split", "Gather", "DepthToSpace", "SpaceToDepth"}
+"""Operators whose output holds only numbers of their first input, in any type."""
 
-ROUNDING = 2.0**-9
-"""The share by which a scale may change in float16: four of its half units."""
-
-
-LARGEST = float(np.finfo(np.float16).max)
+MAX_ROUNDING = 2.0**-9
+"""Relative change of a scale that is allowed in float16: four half units in the last place."""
 
 
-def half(scale: NDArray[Any]) -> NDArray[Any] | None:
+FLOAT16_MAX = float(np.finfo(np.float16).max)
+
+
+def float16_scale(scale: NDArray[Any]) -> NDArray[Any] | None:
     """Return the float16 of a scale, or None if one of its numbers changes by more than 2**-9."""
     wide = scale.astype(np.float64)
     with np.errstate(over="ignore", under="ignore"):
         small: NDArray[Any] = scale.astype(np.float16)
-    kept = np.abs(small.astype(np.float64) - wide) <= ROUNDING * wide
-    return small if bool(np.all(kept & (small > 0))) else None
+    is_close = np.abs(small.astype(np.float64) - wide) <= MAX_ROUNDING * wide
+    return small if bool(np.all(is_close & (small > 0))) else None
 
 
 def formal_types(node: ir.Node, version: int) -> tuple[list[str | None], list[str | None]]:
-    """Return for each input and output the schema's type variable that may be float16, or None."""
+    """Return each input's and output's type variable in the schema if it may be float16, or None."""
     if node.domain not in ("", "ai.onnx") or not onnx.defs.has(node.op_type, version):
         return [None] * len(node.inputs), [None] * len(node.outputs)
     schema = onnx.defs.get_schema(node.op_type, version, "")
@@ -49,15 +49,15 @@ def formal_types(node: ir.Node, version: int) -> tuple[list[str | None], list[st
         if "tensor(float16)" in c.allowed_type_strs
     }
     return (
-        _spread([p.type_str for p in schema.inputs], len(node.inputs), small),
-        _spread([p.type_str for p in schema.outputs], len(node.outputs), small),
+        _actual_types([p.type_str for p in schema.inputs], len(node.inputs), small),
+        _actual_types([p.type_str for p in schema.outputs], len(node.outputs), small),
     )
 
 
-def _spread(formal: list[str], count: int, small: set[str]) -> list[str | None]:
-    """Return the variables of `count` actual values; the last formal one may be repeated."""
-    known = [name if name in small else None for name in formal] or [None]
-    return [known[min(i, len(known) - 1)] for i in range(count)]
+def _actual_types(formal: list[str], count: int, small: set[str]) -> list[str | None]:
+    """Return the variables of `count` actual values; the last formal one may repeat."""
+    variables = [name if name in small else None for name in formal] or [None]
+    return [variables[min(i, len(variables) - 1)] for i in range(count)]
 
 
 def node_types(model: ir.Model, plan: Plan, graph: Graph) -> dict[ir.Node, ir.DataType]:
@@ -68,16 +68,16 @@ def node_types(model: ir.Model, plan: Plan, graph: Graph) -> dict[ir.Node, ir.Da
     """
     planned = {}
     for layer in graph.layers:
-        known = plan.layers.get(layer.name)
+        decided = plan.layers.get(layer.name)
         for node in (layer.node, layer.activation):
-            if node is not None and known is not None:
-                planned[str(node.name)] = known.precision
-    work = _Types(model, planned)
-    return work.decide()
+            if node is not None and decided is not None:
+                planned[str(node.name)] = decided.precision
+    types = _TypeChoice(model, planned)
+    return types.decide()
 
 
-class _Types:
-    """Fixed types of float layers, and one type for each connected set of integer layers."""
+class _TypeChoice:
+    """Types of the nodes: fixed for float layers, one for each connected set of integer layers."""
 
     def __init__(self, model: ir.Model, planned: dict[str, Precision]) -> None:
         self.model, self.planned = model, planned
@@ -103,11 +103,11 @@ class _Types:
 
     def _fix(self, node: ir.Node) -> None:
         precision = self.planned.get(str(node.name), Precision.FLOAT32)
-        maker = node.inputs[0].producer() if node.inputs and node.inputs[0] is not None else None
-        if node.op_type in MOVERS and not precision.quantized:
-            if maker is not None and maker.op_type == DQ:
-                self.free.add(node)  # it moves integers, as a matter of fact
-            elif maker is None:
+        producer = node.inputs[0].producer() if node.inputs and node.inputs[0] is not None else None
+        if node.op_type in DATA_MOVERS and not precision.quantized:
+            if producer is not None and producer.op_type == DQ:
+                self.free.add(node)  # in fact it moves integers
+            elif producer is None:
                 self.types[node] = F32
         elif precision is Precision.FLOAT16:
             if not any(formal_types(node, self.version)[0]):
@@ -128,19 +128,19 @@ class _Types:
         return node
 
     def _followed(self, node: ir.Node) -> ir.DataType:
-        """Return the type of what a mover moves."""
-        maker = node.inputs[0].producer() if node.inputs[0] is not None else None
-        return self.types.get(maker, F32) if maker is not None else F32
+        """Return the type of the tensor that a data mover reads."""
+        producer = node.inputs[0].producer() if node.inputs[0] is not None else None
+        return self.types.get(producer, F32) if producer is not None else F32
 
     def _ends(self, value: ir.Value) -> Iterator[ir.Node | None]:
-        """Yield who reads a value in float, movers passed; None for a network output or subgraph."""
+        """Yield the float readers of a value, past movers; None for an output or a subgraph."""
         if value.is_graph_output():
             yield None
         for use in value.uses():
             node = use.node
             if node.graph is not self.model.graph:
                 yield None
-            elif node.op_type in MOVERS and node not in self.free and node not in self.types:
+            elif node.op_type in DATA_MOVERS and node not in self.free and node not in self.types:
                 for output in node.outputs:
                     yield from self._ends(output)
             elif node.op_type != Q:
@@ -163,14 +163,14 @@ class _Types:
                     F32 if e is None else self.types[e] for e in ends if e not in self.free
                 }
             for value in node.inputs:
-                maker = self._origin(value)
-                if maker is not None and maker.op_type == DQ:
-                    scale = ir.convenience.get_const_tensor(maker.inputs[1])  # type: ignore[arg-type]
-                    if scale is None or half(scale.numpy()) is None:
+                producer = self._origin(value)
+                if producer is not None and producer.op_type == DQ:
+                    scale = ir.convenience.get_const_tensor(producer.inputs[1])  # type: ignore[arg-type]
+                    if scale is None or float16_scale(scale.numpy()) is None:
                         wants[root].add(F32)
-                elif maker is not None and maker in self.types:
-                    wants[root].add(self.types[maker])
-                elif maker is None and value is not None and self._is_wide(value):
+                elif producer is not None and producer in self.types:
+                    wants[root].add(self.types[producer])
+                elif producer is None and value is not None and self._is_wide(value):
                     wants[root].add(F32)
             if not any(formal_types(node, self.version)[0]):
                 wants[root].add(F32)
@@ -181,12 +181,12 @@ class _Types:
         if value.const_value is None:
             return not value.is_initializer()
         array = value.const_value.numpy()
-        return value.dtype == F32 and bool(array.size) and bool(np.abs(array).max() > LARGEST)
+        return value.dtype == F32 and bool(array.size) and bool(np.abs(array).max() > FLOAT16_MAX)
 
     def _origin(self, value: ir.Value | None) -> ir.Node | None:
-        """Return the node that computed a value, movers passed."""
+        """Return the node that computes a value, past data movers."""
         node = value.producer() if value is not None else None
-        while node is not None and node.op_type in MOVERS and node not in self.free:
+        while node is not None and node.op_type in DATA_MOVERS and node not in self.free:
             if node in self.types:
                 return node
             node = node.inputs[0].producer() if node.inputs[0] is not None else None

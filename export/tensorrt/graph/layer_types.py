@@ -1,4 +1,4 @@
-"""Per-layer precisions as trtexec 8 and 10 take them: `--layerPrecisions=Conv_0:fp32,...`.
+"""Write per-layer precisions for trtexec 8 and 10: `--layerPrecisions=Conv_0:fp32,...`.
 
 Source: trtexec 10.16 `sampleOptions.cpp`, lines 2689 to 2730.
 """
@@ -14,13 +14,13 @@ from quant.graph.layers import VIEWS
 from quant.graph.prepared_graph import Graph
 from quant.plan.tensor_plans import Plan
 
-WORDS = {"float32": "fp32", "float16": "fp16", "int8": "int8"}
-"""What trtexec calls our precisions; others (fp8, int16) it cannot be told layer by layer."""
+TRTEXEC_NAMES = {"float32": "fp32", "float16": "fp16", "int8": "int8"}
+"""Our precisions to trtexec's names; it has no per-layer option for others (fp8, int16)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerType:
-    """What one node shall compute in.
+    """The precision of one node.
 
     Attributes:
         node: The node's name in the exported graph.
@@ -36,20 +36,20 @@ class LayerType:
 def layer_types(
     graph: Graph, plan: Plan, names: Mapping[str, str], *, integer: bool
 ) -> list[LayerType]:
-    """Return the type of every node that computes floats, an absorbed activation like its layer.
+    """Return the precision of every node that computes floats; a fused activation has its layer's.
 
-    Views and nodes without float results are left out: they follow what feeds them.
+    Views and nodes without float results are left out: they follow their inputs.
 
     Args:
         graph: The prepared graph.
         plan: Its layers' precisions.
-        names: New node names by old ones, where the export renamed.
-        integer: Whether int8 layers are listed; a graph with Q/DQ says that itself.
+        names: Old node name to new name, where the export renamed.
+        integer: Whether int8 layers are listed; a Q/DQ graph does not need them.
     """
-    found = []
+    types = []
     for layer in graph.layers:
         planned = plan.layers.get(layer.name)
-        word = WORDS.get(planned.precision) if planned is not None else None
+        word = TRTEXEC_NAMES.get(planned.precision) if planned is not None else None
         if word is None or (word == "int8" and not integer):
             continue
         for node in [n for n in (layer.node, layer.activation) if n is not None]:
@@ -58,15 +58,15 @@ def layer_types(
                 continue
             name = names.get(str(node.name), str(node.name))
             count = sum(bool(v.name) for v in node.outputs)
-            found.append(LayerType(node=name, precision=word, outputs=count))
-    return found
+            types.append(LayerType(node=name, precision=word, outputs=count))
+    return types
 
 
 def layer_lists(types: Sequence[LayerType]) -> str:
-    """Return the two options of trtexec, a line each; "" for no layers.
+    """Return the two options of trtexec, one per line; "" for no layers.
 
-    Only float layers fix the type of their outputs: what an int8 layer hands on is decided by
-    who reads it.
+    Only float layers fix the type of their outputs: the output type of an int8 layer depends on its
+    readers.
     """
     if not types:
         return ""

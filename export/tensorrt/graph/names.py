@@ -1,4 +1,4 @@
-"""Names that TensorRT's tools can hold: the lists of trtexec break at , : ' and take * for any."""
+"""Rename nodes and tensors for TensorRT's tools: trtexec's lists break at , : ' and expand *."""
 
 __all__ = ["BAD_NODE", "BAD_TENSOR", "Renamed", "clean_names"]
 
@@ -10,67 +10,71 @@ from re import Pattern
 import onnx_ir as ir
 
 BAD_NODE = re.compile(r"[,:'\x00-\x1f\x7f]")
-"""What the lists of trtexec cannot hold in a layer's name."""
+"""Characters that break trtexec's lists in a layer's name."""
 BAD_TENSOR = re.compile(r": |[\x00-\x1f\x7f]|^\s|\s$|:$|^$")
-"""What readers of calibration caches stumble over in a tensor's name: they split at ': '."""
-CLEANED_NODE = re.compile(rf"{BAD_NODE.pattern}|\*")
-CLEANED_TENSOR = re.compile(rf"{BAD_TENSOR.pattern}|[,']")
-"""What an export replaces besides: `*` stands for any name, and trtexec's shapes break at , and '."""
+"""Characters that break readers of calibration caches in a tensor's name: they split at ': '."""
+REPLACED_IN_NODE = re.compile(rf"{BAD_NODE.pattern}|\*")
+REPLACED_IN_TENSOR = re.compile(rf"{BAD_TENSOR.pattern}|[,']")
+"""What an export replaces, too: `*` matches any name, and trtexec's shapes break at , and '."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Renamed:
-    """The new name by the old one, for what was renamed and nothing else.
+    """Old name to new name, for the renamed nodes and tensors only.
 
     Attributes:
-        nodes: Of the main graph and its subgraphs.
-        tensors: Inputs, outputs and what lies between.
+        nodes: Nodes of the main graph and its subgraphs.
+        tensors: Inputs, outputs and inner tensors.
     """
 
     nodes: Mapping[str, str] = field(default_factory=dict)
     tensors: Mapping[str, str] = field(default_factory=dict)
 
 
-NOTHING = Renamed()
+NO_RENAMES = Renamed()
 
 
-def clean_names(model: ir.Model, first: Renamed = NOTHING) -> Renamed:
-    """Rename in place what TensorRT's lists and caches cannot hold, and return what was renamed.
+def clean_names(model: ir.Model, decided: Renamed = NO_RENAMES) -> Renamed:
+    """Rename, in place, nodes and tensors whose names break TensorRT's lists and caches.
 
-    A character that breaks them becomes `_`; a name that is taken gets `_1`, `_2`, ... .
+    A breaking character becomes `_`; a name that is taken gets `_1`, `_2`, ... .
 
     Args:
-        model: Its node names are unique and not empty, as preparation leaves them.
-        first: Names that are decided already: those of the float graph, for its Q/DQ twin.
+        model: A model with unique, non-empty node names, as preparation leaves them.
+        decided: Names that are already decided: those of the float graph, for its Q/DQ graph.
     """
     nodes = list(model.graph.all_nodes())
-    new = _decide([str(n.name) for n in nodes], CLEANED_NODE, first.nodes)
+    node_names = _new_names([str(n.name) for n in nodes], REPLACED_IN_NODE, decided.nodes)
     for node in nodes:
-        node.name = new.get(str(node.name), node.name)
+        node.name = node_names.get(str(node.name), node.name)
     graph = model.graph
     values = [v for v in [*graph.inputs, *(v for n in nodes for v in n.outputs)] if v.name]
-    held = [str(name) for name in graph.initializers]
-    tensors = _decide([*(str(v.name) for v in values), *held], CLEANED_TENSOR, first.tensors)
+    constants = [str(name) for name in graph.initializers]
+    tensors = _new_names(
+        [*(str(v.name) for v in values), *constants], REPLACED_IN_TENSOR, decided.tensors
+    )
     for value in [*values, *graph.initializers.values()]:
         value.name = tensors.get(str(value.name), value.name)
-    return Renamed(nodes=new, tensors=tensors)
+    return Renamed(nodes=node_names, tensors=tensors)
 
 
-def _decide(names: Iterable[str], bad: Pattern[str], first: Mapping[str, str]) -> dict[str, str]:
-    """Return a free name for each that is bad, or that another one has taken over."""
-    every = list(dict.fromkeys(names))
-    given = {old: new for old, new in first.items() if old in every}
-    taken = set(given.values())
-    taken |= {n for n in every if not bad.search(n) and n not in given and n not in taken}
-    new = dict(given)
-    for name in every:
-        if name in given or not (bad.search(name) or name in given.values()):
+def _new_names(
+    names: Iterable[str], bad: Pattern[str], decided: Mapping[str, str]
+) -> dict[str, str]:
+    """Return a free name for each name that is bad, or that another node or tensor got."""
+    all_names = list(dict.fromkeys(names))
+    settled = {old: new for old, new in decided.items() if old in all_names}
+    taken = set(settled.values())
+    taken |= {n for n in all_names if not bad.search(n) and n not in settled and n not in taken}
+    renamed = dict(settled)
+    for name in all_names:
+        if name in settled or not (bad.search(name) or name in settled.values()):
             continue
         stem = bad.sub("_", name) or "_"
-        free, count = stem, 0
-        while free in taken:
+        candidate, count = stem, 0
+        while candidate in taken:
             count += 1
-            free = f"{stem}_{count}"
-        taken.add(free)
-        new[name] = free
-    return new
+            candidate = f"{stem}_{count}"
+        taken.add(candidate)
+        renamed[name] = candidate
+    return renamed

@@ -10,8 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 from quant.common.errors import InputError, UnsupportedError
-from quant.export.tensorrt.graph.typed import typed
+from quant.export.tensorrt.graph.typed import with_types
 from quant.export.tensorrt.target import TENSORRT
+from quant.formats.precision import Precision
 from quant.graph.prepared_graph import Graph, weight_of
 from quant.plan.tensor_plans import Plan
 from quant.simulate.simulated_graph import quantize_graph
@@ -49,7 +50,7 @@ def built(
     graph, plan = chosen(proto, "tensorrt")
     plan = edited(graph, plan, *names, precision=precision)
     quantized = quantize_graph(graph, plan, TENSORRT, weight_form="integer")
-    return graph, plan, typed(quantized, plan, graph)
+    return graph, plan, with_types(quantized, plan, graph)
 
 
 def checked(made: ir.Model) -> None:
@@ -186,7 +187,7 @@ def test_one_cast_serves_all_readers() -> None:
     proto.graph.output.append(onnx.helper.make_tensor_value_info("last", 1, None))
     graph, plan = chosen(proto, "tensorrt")
     plan = edited(graph, plan, "left", "right", "sum")
-    made = typed(quantize_graph(graph, plan, TENSORRT, weight_form="integer"), plan, graph)
+    made = with_types(quantize_graph(graph, plan, TENSORRT, weight_form="integer"), plan, graph)
 
     checked(made)
     assert casts(made) == [("input", "input_float16"), ("output_float16", "output")]
@@ -196,7 +197,7 @@ def test_a_float32_layer_between_float16_ones_is_cast_to_and_from() -> None:
     graph, plan, _ = built(three_convs(), "one", "two", "three")
     layers = {**plan.layers, "two": replace(plan.layers["two"], precision="float32")}
     plan = replace(plan, layers=layers)
-    made = typed(quantize_graph(graph, plan, TENSORRT, weight_form="integer"), plan, graph)
+    made = with_types(quantize_graph(graph, plan, TENSORRT, weight_form="integer"), plan, graph)
 
     checked(made)
     assert kinds(made)["two"] == F32
@@ -252,7 +253,7 @@ def test_weights_that_stay_float_keep_equal_scales_in_their_pair() -> None:
     graph, plan = chosen(wide_net(), "tensorrt")
     plan = edited(graph, plan, "left", "conv2")
     quantized = quantize_graph(graph, plan, TENSORRT, weight_form="float")
-    made = typed(quantized, plan, graph)
+    made = with_types(quantized, plan, graph)
     ops = {str(n.name): n for n in made.graph}
     pair = [ops["w2_QuantizeLinear"], ops["w2_DequantizeLinear_float16"]]
     arrays = [n.inputs[1].const_value.numpy() for n in pair]  # type: ignore[union-attr]
@@ -360,7 +361,7 @@ def test_resize_scales_stay_float32_in_a_float16_layer() -> None:
     graph, plan = chosen(proto, "tensorrt")
     layers = {**plan.layers, "up": replace(plan.layers["up"], precision="float16")}
     plan = replace(plan, layers=layers)
-    made = typed(quantize_graph(graph, plan, TENSORRT, weight_form="integer"), plan, graph)
+    made = with_types(quantize_graph(graph, plan, TENSORRT, weight_form="integer"), plan, graph)
 
     checked(made)
     assert kinds(made)["up"] == F16
@@ -376,9 +377,11 @@ def test_an_operator_without_float16_form_is_refused() -> None:
     for built_graph in (graph.model, quantized):
         node = next(n for n in built_graph.graph if n.name == "odd")
         node.op_type = "NonMaxSuppression"
-    row = replace(plan.layers["one"], layer="odd", op="NonMaxSuppression", precision="float16")
+    row = replace(
+        plan.layers["one"], layer="odd", op="NonMaxSuppression", precision=Precision.FLOAT16
+    )
     with pytest.raises(UnsupportedError) as caught:
-        typed(quantized, replace(plan, layers={**plan.layers, "odd": row}), graph)
+        with_types(quantized, replace(plan, layers={**plan.layers, "odd": row}), graph)
 
     assert str(caught.value) == (
         "plan: layer 'odd' is float16, and NonMaxSuppression has no float16 form in opset 19. Give "
@@ -395,7 +398,7 @@ def test_a_model_that_cannot_be_raised_is_refused(monkeypatch: pytest.MonkeyPatc
     plan = edited(graph, plan, "two")
     quantized = quantize_graph(graph, plan, TENSORRT, weight_form="integer")
     with pytest.raises(UnsupportedError) as caught:
-        typed(quantized, plan, graph)
+        with_types(quantized, plan, graph)
 
     assert str(caught.value) == (
         "graph 'g': float16 layers need opset 19, and onnx's version converter said 'No Adapter "
@@ -409,7 +412,7 @@ def test_what_the_converter_brings_has_names_and_no_constant_nodes() -> None:
     graph, plan = chosen(proto, "tensorrt")
     names = [n for n, x in plan.layers.items() if x.quantized][:1]
     plan = edited(graph, plan, *names)
-    made = typed(quantize_graph(graph, plan, TENSORRT, weight_form="integer"), plan, graph)
+    made = with_types(quantize_graph(graph, plan, TENSORRT, weight_form="integer"), plan, graph)
     checked(made)
 
     assert all(node.name for node in made.graph)
