@@ -377,6 +377,7 @@ def test_an_operator_without_float16_form_is_refused() -> None:
     for built_graph in (graph.model, quantized):
         node = next(n for n in built_graph.graph if n.name == "odd")
         node.op_type = "NonMaxSuppression"
+    graph = Graph(graph.model, graph.name)  # its layers are those of the new operator
     row = replace(
         plan.layers["one"], layer="odd", op="NonMaxSuppression", precision=Precision.FLOAT16
     )
