@@ -43,7 +43,7 @@ ROOMS = (
     "export/caffe",
     "export",
     "visualize/label.py",
-    "visualize/search_words.py",
+    "visualize/search_sentences.py",
     "visualize",
     "quant/demo",
     "quant/run",

@@ -1,34 +1,26 @@
-"""Advice: what a run's numbers mean and what to do first, one phrase each.
+"""Advice: how good a target's measured numbers are, and which remedies to try first."""
 
-Noise adds at the outputs, so a layer's part of it is `10**(-isolated / 10)` over the sum of all
-layers'; that holds as long as the noises are independent and small.
-"""
+__all__ = ["Action", "Rating", "actions", "verdict"]
 
-__all__ = ["Action", "Rating", "actions", "noise_shares", "verdict"]
-
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from quant.analysis.layer_error import LayerError
 from quant.causes.cause import KINDS, Cause, recipe_of
 from quant.metrics.metric import METRICS
+from quant.results.layer_causes import noise_shares
 from quant.results.saved_run import SavedTarget
 
 WORTH = 0.002
-"""The least share of the noise at the outputs for which a rule is written."""
-
-SENSITIVE = 0.1
-"""Share of all noise from which one layer is worth keeping in float, whatever its cause."""
+"""Layers with a smaller share of the noise at the outputs get no rule."""
 
 LEVELS: Mapping[str, tuple[float, float]] = {
     "scores": (0.01, 0.03),
     "agreement": (0.97, 0.9),
     "sqnr": (20.0, 10.0),
 }
-"""Good and tolerable, by what is at hand: drop of the worst score in shares, agreement with float,
-SQNR in dB. A reading aid; `quant gate` decides with the limits that you set."""
+"""The bounds of "good" and of "fair", by what was measured: drop of the worst score as a share,
+agreement with float, SQNR in dB. A reading aid; `quant gate` decides with the limits that you set."""
 
 Level = Literal["good", "fair", "bad", "unknown"]
 
@@ -43,11 +35,11 @@ LABELS: Mapping[Level, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rating:
-    """How a target fares.
+    """How good the quantized network of a target is.
 
     Attributes:
         level: "good", "fair", "bad" or "unknown".
-        words: One phrase with the number it rests on.
+        words: One phrase with the number on which the level rests.
     """
 
     level: Level
@@ -61,16 +53,16 @@ class Rating:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
-    """Layers that one remedy helps.
+    """One remedy, and the layers that it helps.
 
     Attributes:
-        kind: Of their cause.
-        title: What it is called.
-        layers: Names, the worst first.
-        share: Their part of the noise at the outputs, 0 to 1.
-        evidence: Of the worst layer.
-        remedy: Of it.
-        recipe: A rule for each layer, to paste; "" where there is none.
+        kind: Kind of the cause, a key of KINDS.
+        title: Name of the cause.
+        layers: Names of the layers, the worst first.
+        share: Their share of the noise at the outputs, 0 to 1.
+        evidence: Evidence for the worst layer.
+        remedy: Remedy for the worst layer.
+        recipe: Rules for all layers, to paste into a recipe; "" where there is no remedy.
     """
 
     kind: str
@@ -83,96 +75,70 @@ class Action:
 
 
 def verdict(facts: Mapping[str, Any]) -> Rating:
-    """Judge a target by what was measured of its simulation: scores, agreement, or SQNR."""
-    seen = facts.get("simulated") or {}
-    scores, before = seen.get("scores") or {}, seen.get("float_scores") or {}
-    known = {m: METRICS[m] for m in METRICS}
+    """Rate a target by what was measured of its simulation: scores, agreement or SQNR."""
+    measured = facts.get("simulated") or {}
+    scores, before = measured.get("scores") or {}, measured.get("float_scores") or {}
+    metrics = {m: METRICS[m] for m in METRICS}
     drops = [
         (before[k] - v, k)
         for k, v in scores.items()
         if before.get(k) is not None
         and v is not None
-        and (k not in known or (known[k].better == "higher" and not known[k].against_float))
+        and (k not in metrics or (metrics[k].better == "higher" and not metrics[k].against_float))
     ]
     if drops:
         drop, name = max(drops)
         words = f"{name} {100 * scores[name]:.1f} %, float {100 * before[name]:.1f} %"
         return Rating(level=_level(-drop, *(-x for x in LEVELS["scores"])), words=words)
-    alike = [(v, k) for k, v in scores.items() if k in known and known[k].better == "higher"]
+    alike = [(v, k) for k, v in scores.items() if k in metrics and metrics[k].better == "higher"]
     if alike:
         value, name = min(alike)
-        words = f"{name} {100 * value:.1f} %, {known[name].unit}"
+        words = f"{name} {100 * value:.1f} %, {metrics[name].unit}"
         return Rating(level=_level(value, *LEVELS["agreement"]), words=words)
-    if seen.get("agreement") is not None:
-        share = float(seen["agreement"])
-        words = f"{100 * share:.1f} % of the answers are float's"
+    if measured.get("agreement") is not None:
+        share = float(measured["agreement"])
+        words = f"{100 * share:.1f} % same answers as float"
         return Rating(level=_level(share, *LEVELS["agreement"]), words=words)
-    if seen.get("sqnr_db") is not None:
-        value = float(seen["sqnr_db"])
+    if measured.get("sqnr_db") is not None:
+        value = float(measured["sqnr_db"])
         return Rating(level=_level(value, *LEVELS["sqnr"]), words=f"SQNR {value:.1f} dB")
     return Rating(level="unknown", words="nothing was measured")
 
 
 def _level(value: float, good: float, fair: float) -> Level:
-    value += 1e-9  # on a limit is within it, whatever 0.8 - 0.79 is
+    value += 1e-9  # a value on the bound is within it, whatever 0.8 - 0.79 is in float64
     return "good" if value >= good else "fair" if value >= fair else "bad"
 
 
-def noise_shares(rows: Sequence[LayerError]) -> dict[str, float]:
-    """Return each measured layer's part of the noise at the outputs, 0 to 1."""
-    known = {r.layer: r.isolated_sqnr_db for r in rows if not math.isnan(r.isolated_sqnr_db)}
-    least = min(known.values(), default=0.0)
-    if math.isinf(least):
-        return dict.fromkeys(known, 1.0 / len(known) if least < 0 else 0.0)
-    noise = {name: 10 ** ((least - value) / 10) for name, value in known.items()}
-    total = sum(noise.values())
-    return {name: value / total for name, value in noise.items()}
-
-
 def actions(target: SavedTarget, *, only: str = "") -> list[Action]:
-    """Return what to do, the largest part of the noise first.
+    """Return the remedies, the one with the largest share of the noise first.
 
     Args:
-        target: With its causes.
-        only: Name of the target that the rules are for; "" for all.
+        target: The target of a run, with its causes.
+        only: Name of the target that the rules are restricted to; "" for no restriction.
     """
     shares = noise_shares(target.rows)
     groups: dict[tuple[str, str, str], list[tuple[str, Cause]]] = {}
     for name in sorted(shares, key=lambda n: -shares[n]):
         causes = target.causes.get(name) or []
         if causes and shares[name] >= WORTH:
-            cause = _sensitive(causes[0], name, shares[name])
+            cause = causes[0]
             key = (cause.kind, cause.key, cause.value)
             groups.setdefault(key, []).append((name, cause))
-    found = [_action(key[0], some, shares, only) for key, some in groups.items()]
-    return sorted(found, key=lambda a: -a.share)
-
-
-def _sensitive(cause: Cause, layer: str, share: float) -> Cause:
-    """Give rounding noise that nothing explains a remedy where one layer makes much of all."""
-    if cause.kind != "rounding" or cause.key or share < SENSITIVE:
-        return cause
-    said = "nothing is wrong with it, and still its rounding noise is what the outputs see most of"
-    return Cause(
-        kind="sensitive",
-        strength=0.0,
-        evidence=said,
-        key="precision",
-        value="float",
-        place=layer,
-    )
+    remedies = [_action(key[0], members, shares, only) for key, members in groups.items()]
+    return sorted(remedies, key=lambda a: -a.share)
 
 
 def _action(
-    kind: str, some: Sequence[tuple[str, Cause]], shares: Mapping[str, float], only: str
+    kind: str, members: Sequence[tuple[str, Cause]], shares: Mapping[str, float], only: str
 ) -> Action:
-    first = some[0][1]
+    first = members[0][1]
     return Action(
         kind=kind,
         title=KINDS[kind],
-        layers=tuple(name for name, _ in some),
-        share=sum(shares[name] for name, _ in some),
+        layers=tuple(name for name, _ in members),
+        share=sum(shares[name] for name, _ in members),
         evidence=first.evidence,
         remedy=first.remedy,
-        recipe=recipe_of((cause for _, cause in some), only),
+        recipe=recipe_of((cause for _, cause in members), only),
     )

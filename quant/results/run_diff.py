@@ -1,10 +1,10 @@
-"""RunDiff: two runs layer by layer, what became better or worse, and what the plans changed."""
+"""Two runs compared layer by layer: what became better or worse, and what the plans changed."""
 
 __all__ = ["LayerDiff", "RunDiff", "TargetDiff", "compare_runs", "diff_json"]
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from quant.analysis.layer_error import LayerError
@@ -14,7 +14,7 @@ from quant.results.advice import verdict
 from quant.results.saved_run import SavedRun, SavedTarget
 
 NOTICEABLE = 1.0
-"""In dB: measured on a few images, a difference below it is none."""
+"""In dB: on the few images that layers are measured on, a smaller difference means nothing."""
 
 Change = Literal["better", "worse", "same", "added", "gone"]
 ORDER: Mapping[str, int] = {"worse": 0, "better": 1, "added": 2, "gone": 3, "same": 4}
@@ -27,12 +27,12 @@ class LayerDiff:
     Attributes:
         layer: Node name.
         op: Operator type.
-        change: By isolated SQNR, or by cumulative where a layer is float in one of the runs.
-        isolated_db: Before and after; nan where it was not measured.
-        cumulative_db: Before and after.
-        precision: Before and after; "" where the layer is missing.
+        change: Judged by isolated SQNR, or by cumulative where the layer is float in one run.
+        isolated_db: Isolated SQNR before and after; nan where it was not measured.
+        cumulative_db: Cumulative SQNR before and after.
+        precision: Precision before and after; "" where the layer is missing.
         plan: What changed in the plan and why, one phrase each: "weight: a -> b".
-        cause: The likeliest before and after.
+        cause: The likeliest cause before and after.
     """
 
     layer: str
@@ -46,7 +46,7 @@ class LayerDiff:
 
     @property
     def gain(self) -> float:
-        """How much better it became, in dB; nan where one of the runs has no number."""
+        """By how many dB the layer became better; nan where one of the runs has no number."""
         before, after = self.isolated_db
         if math.isnan(before) or math.isnan(after):
             before, after = self.cumulative_db
@@ -58,10 +58,10 @@ class TargetDiff:
     """One target in two runs.
 
     Attributes:
-        target: Its name.
-        words: The verdicts before and after.
-        sqnr_db: At the worst output, before and after; nan where it was not measured.
-        layers: The worst change first.
+        target: Name of the target.
+        words: The phrases of both ratings, before and after.
+        sqnr_db: SQNR at the worst output, before and after; nan where it was not measured.
+        layers: The layers, the worst change first.
     """
 
     target: str
@@ -70,19 +70,19 @@ class TargetDiff:
     layers: tuple[LayerDiff, ...]
 
     def count(self, change: Change) -> int:
-        """Return how many layers changed so."""
+        """Return the number of layers with this change."""
         return sum(x.change == change for x in self.layers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunDiff:
-    """Two runs.
+    """The differences between two runs.
 
     Attributes:
-        before: Folder of the first.
-        after: Folder of the second.
-        notes: What is different about the runs themselves: model, data, settings.
-        targets: Those that both have.
+        before: Folder of the first run.
+        after: Folder of the second run.
+        notes: Differences of the runs themselves: model, data, settings.
+        targets: The targets that both runs have.
     """
 
     before: str
@@ -116,77 +116,81 @@ def compare_runs(before: SavedRun, after: SavedRun) -> RunDiff:
         before=str(before.folder),
         after=str(after.folder),
         notes=tuple(_notes(before.facts, after.facts)),
-        targets=tuple(_target(before, after, a, b) for a, b in shared),
+        targets=tuple(_target(_Side(before, a), _Side(after, b)) for a, b in shared),
     )
 
 
 def _notes(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
-    """Say what makes the two runs hard to compare, and what was set differently."""
-    found = []
+    """Return what makes the two runs hard to compare, and which settings differ."""
+    notes = []
     if a["model"].get("fingerprint") != b["model"].get("fingerprint"):
-        found.append("the models differ: layers are matched by name")
+        notes.append("the models differ; layers are matched by name")
     first, second = a.get("data") or {}, b.get("data") or {}
     if first.get("digest") != second.get("digest"):
-        found.append("they were calibrated on different samples")
+        notes.append("the runs were calibrated on different samples")
     if first.get("measured") != second.get("measured"):
-        found.append(f"{first.get('measured')} samples measured, then {second.get('measured')}")
+        notes.append(f"measured samples: {first.get('measured')} -> {second.get('measured')}")
     for part in ("settings", "preprocess"):
         old, new = a.get(part) or {}, b.get(part) or {}
         for key in dict.fromkeys([*old, *new]):
             if old.get(key) != new.get(key):
-                found.append(f"{key}: {_plain(old.get(key))} -> {_plain(new.get(key))}")
-    return found
+                notes.append(f"{key}: {_plain(old.get(key))} -> {_plain(new.get(key))}")
+    return notes
 
 
 def _plain(value: object) -> str:
     return "none" if value is None else str(value)
 
 
-def _target(before: SavedRun, after: SavedRun, a: SavedTarget, b: SavedTarget) -> TargetDiff:
-    old, new = ({r.layer: r for r in t.rows} for t in (a, b))
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """One target of one of the two runs."""
+
+    run: SavedRun
+    target: SavedTarget
+
+    def rows(self) -> dict[str, LayerError]:
+        return {row.layer: row for row in self.target.rows}
+
+
+def _target(before: _Side, after: _Side) -> TargetDiff:
+    old, new = before.rows(), after.rows()
     names = dict.fromkeys([*old, *new])
-    rows = [_layer(before, after, a, b, old.get(name), new.get(name)) for name in names]
+    rows = [_layer(before, after, old.get(name), new.get(name)) for name in names]
     rows.sort(key=lambda x: (ORDER[x.change], -abs(x.gain) if not math.isnan(x.gain) else 0.0))
     return TargetDiff(
-        target=a.name,
-        words=(verdict(a.facts).words, verdict(b.facts).words),
-        sqnr_db=(_sqnr(a), _sqnr(b)),
+        target=before.target.name,
+        words=(verdict(before.target.facts).words, verdict(after.target.facts).words),
+        sqnr_db=(_sqnr(before.target), _sqnr(after.target)),
         layers=tuple(rows),
     )
 
 
 def _sqnr(target: SavedTarget) -> float:
-    seen = (target.facts.get("simulated") or {}).get("sqnr_db")
-    return float("nan") if seen is None else float(seen)
+    value = (target.facts.get("simulated") or {}).get("sqnr_db")
+    return float("nan") if value is None else float(value)
 
 
 def _layer(
-    before: SavedRun,
-    after: SavedRun,
-    a: SavedTarget,
-    b: SavedTarget,
-    old: LayerError | None,
-    new: LayerError | None,
+    before: _Side, after: _Side, old: LayerError | None, new: LayerError | None
 ) -> LayerDiff:
-    known = new or old
-    assert known is not None
-    pair = (old, new)
+    row = new or old
+    assert row is not None
     isolated, cumulative = (
-        tuple(getattr(r, key) if r is not None else float("nan") for r in pair)
+        tuple(getattr(r, key) if r is not None else float("nan") for r in (old, new))
         for key in ("isolated_sqnr_db", "cumulative_sqnr_db")
     )
-    told = LayerDiff(
-        layer=known.layer,
-        op=known.op,
+    diff = LayerDiff(
+        layer=row.layer,
+        op=row.op,
         change="same",
         isolated_db=(isolated[0], isolated[1]),
         cumulative_db=(cumulative[0], cumulative[1]),
         precision=(old.precision if old else "", new.precision if new else ""),
-        plan=tuple(_plan(before, after, a, b, old, new)),
-        cause=(_cause(a, known.layer), _cause(b, known.layer)),
+        plan=tuple(_plan(before, after, old, new)),
+        cause=(_cause(before.target, row.layer), _cause(after.target, row.layer)),
     )
-    values = {f: getattr(told, f) for f in LayerDiff.__dataclass_fields__}
-    return LayerDiff(**values | {"change": _change(old, new, told.gain)})
+    return replace(diff, change=_change(old, new, diff.gain))
 
 
 def _change(old: LayerError | None, new: LayerError | None, gain: float) -> Change:
@@ -202,48 +206,41 @@ def _cause(target: SavedTarget, layer: str) -> str:
     return causes[0].words if causes else ""
 
 
-def _plan(
-    before: SavedRun,
-    after: SavedRun,
-    a: SavedTarget,
-    b: SavedTarget,
-    old: LayerError | None,
-    new: LayerError | None,
-) -> list[str]:
-    """Return what the plans say differently of a layer, with their reasons."""
+def _plan(before: _Side, after: _Side, old: LayerError | None, new: LayerError | None) -> list[str]:
+    """Return what differs between both plans of a layer, with the reasons."""
     if old is None or new is None:
         return []
-    found = []
+    changes = []
     if old.precision != new.precision:
-        found.append(
+        changes.append(
             f"precision: {old.precision} ({old.because}) -> {new.precision} ({new.because})"
         )
-    first, second = _grids(before, a, old.layer), _grids(after, b, old.layer)
+    first, second = _grids(before, old.layer), _grids(after, old.layer)
     for what in dict.fromkeys([*first, *second]):
         was, now = first.get(what, "float"), second.get(what, "float")
         if was != now and old.precision == new.precision:
-            found.append(f"{what}: {was} -> {now}")
-    return found
+            changes.append(f"{what}: {was} -> {now}")
+    return changes
 
 
-def _grids(run: SavedRun, target: SavedTarget, layer: str) -> dict[str, str]:
-    """Return format and reason of a layer's weight and of what it reads."""
-    node = next((n for n in run.graph.nodes if str(n.name) == layer), None)
+def _grids(side: _Side, layer: str) -> dict[str, str]:
+    """Return format and reason of a layer's weight and of its inputs."""
+    node = next((n for n in side.run.graph.nodes if str(n.name) == layer), None)
     if node is None:
         return {}
     weight = weight_of(node)
-    found = {}
+    grids = {}
     for value in node.inputs:
-        known = target.plan.grid(str(value.name), layer) if value is not None else None
-        if known is None or known.format is None or value is None:
+        grid = side.target.plan.grid(str(value.name), layer) if value is not None else None
+        if grid is None or grid.format is None or value is None:
             continue
         if value is weight:
-            found["weight"] = f"{known.format.name}, {known.because}"
+            grids["weight"] = f"{grid.format.name}, {grid.because}"
             continue
-        low, high = known.format.grid_range(known.params)
+        low, high = grid.format.grid_range(grid.params)
         ends = f"[{float(low.min()):.4g}, {float(high.max()):.4g}]"
-        found[f"input '{value.name}'"] = f"{known.format.name} over {ends}"
-    return found
+        grids[f"input '{value.name}'"] = f"{grid.format.name} over {ends}"
+    return grids
 
 
 def diff_json(diff: RunDiff) -> dict[str, Any]:

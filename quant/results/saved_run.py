@@ -1,4 +1,4 @@
-"""SavedRun: what a run left in its folder, read back, with the causes of each layer's error."""
+"""A finished run read back from its folder, with the likely causes of each layer's error."""
 
 __all__ = ["SavedRun", "SavedTarget", "load_run", "read_facts", "read_timing"]
 
@@ -22,6 +22,7 @@ from quant.plan.fitted_graph import graph_for
 from quant.plan.tensor_plans import Plan
 from quant.profile.file import load_profile
 from quant.profile.statistics import Profile
+from quant.results.layer_causes import layer_causes
 from quant.results.saved_search import SavedSearch, load_search
 
 SCHEMA = 1
@@ -32,15 +33,15 @@ class SavedTarget:
     """One target's part of a run.
 
     Attributes:
-        name: Of the target.
-        facts: Its part of `run.json`.
-        plan: As it was simulated.
-        graph: That the plan is about: `prepared.onnx`, or the target's own with better weights.
-        profile: Of that graph.
+        name: Name of the target.
+        facts: The target's part of `run.json`.
+        plan: The plan that was simulated.
+        graph: The plan's graph: `prepared.onnx`, or the target's own graph with better weights.
+        profile: Profile of that graph.
         rows: The layer table.
-        analysis: Empty where no layer was measured.
-        causes: By layer, the likeliest first.
-        search: For mixed precision; None where there was none.
+        analysis: Measurements of the layers; empty where no layer was measured.
+        causes: The causes of each layer's error by layer name, the likeliest first.
+        search: The search for mixed precision; None where there was none.
     """
 
     name: str
@@ -56,15 +57,15 @@ class SavedTarget:
 
 @dataclass(frozen=True, kw_only=True)
 class SavedRun:
-    """A run's folder.
+    """The content of a run's folder.
 
     Attributes:
-        folder: Where it lies.
-        facts: `run.json`.
+        folder: Path of the folder.
+        facts: Content of `run.json`.
         graph: `prepared.onnx`.
-        profile: Of it.
-        targets: In the order of `run.json`.
-        gate: `gate.json` of the last `quant gate`, None where there was none.
+        profile: Profile of `graph`.
+        targets: The targets, in the order of `run.json`.
+        gate: `gate.json` of the last `quant gate`; None where there was none.
     """
 
     folder: Path
@@ -76,10 +77,10 @@ class SavedRun:
 
 
 def load_run(folder: Path) -> SavedRun:
-    """Read a run.
+    """Read a run's folder.
 
     Raises:
-        InputError: It is no folder of a run, or one of its files is missing or of another version.
+        InputError: The folder holds no run, or one of its files is missing or of another version.
     """
     facts = read_facts(folder)
     model = facts["model"]
@@ -94,8 +95,8 @@ def load_run(folder: Path) -> SavedRun:
     profile = load_profile(folder / "profile.safetensors")
     profile.must_match(place=str(folder / "profile.safetensors"), graph=graph.fingerprint)
     targets = tuple(
-        _target(folder / name, name, told, graph, profile)
-        for name, told in facts["targets"].items()
+        _target(folder / name, name, target_facts, graph, profile)
+        for name, target_facts in facts["targets"].items()
     )
     return SavedRun(
         folder=folder,
@@ -108,12 +109,14 @@ def load_run(folder: Path) -> SavedRun:
 
 
 def _gate(path: Path) -> dict[str, Any] | None:
-    """Read a verdict; a broken one is none, for `quant gate` writes it again."""
+    """Read a verdict; None for a broken file, because `quant gate` writes it again."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        verdict = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) and isinstance(found.get("results"), list) else None
+    return (
+        verdict if isinstance(verdict, dict) and isinstance(verdict.get("results"), list) else None
+    )
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
@@ -127,15 +130,15 @@ def read_facts(folder: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
         facts: dict[str, Any] = json.loads(text, parse_constant=lambda _: None)
     except (OSError, ValueError) as error:
-        said = error.strerror if isinstance(error, OSError) else str(error)
+        reason = error.strerror if isinstance(error, OSError) else str(error)
         raise InputError(
-            f"{path}: not a readable summary of a run: {said}. Give the --out folder of quant "
+            f"{path}: not a readable summary of a run: {reason}. Give the --out folder of quant "
             "calibrate."
         ) from error
-    seen = facts.get("schema") if isinstance(facts, dict) else None
-    if seen != SCHEMA:
+    schema = facts.get("schema") if isinstance(facts, dict) else None
+    if schema != SCHEMA:
         raise InputError(
-            f"{path}: a run of another version: saw schema {seen}, wanted {SCHEMA}. Run quant "
+            f"{path}: a run of another version: saw schema {schema}, wanted {SCHEMA}. Run quant "
             "calibrate again."
         )
     if not isinstance(facts.get("model"), dict) or not isinstance(facts.get("targets"), dict):
@@ -166,10 +169,9 @@ def _target(
     path = folder / "analysis.safetensors"
     empty = Analysis(target=name, images=(), layers={})
     analysis = load_analysis(path) if path.exists() else empty
-    causes = {
-        row.layer: find_causes(graph, plan, profile, row, analysis.layers.get(row.layer))
-        for row in rows
-    }
+    causes = layer_causes(
+        rows, [find_causes(graph, plan, profile, r, analysis.layers.get(r.layer)) for r in rows]
+    )
     return SavedTarget(
         name=name,
         facts=facts,

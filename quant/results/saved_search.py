@@ -1,4 +1,4 @@
-"""SavedSearch: what `quant search` left of one target, read back: its points, groups and limits."""
+"""A finished search of one target read back from `search.json`: its points, groups and limits."""
 
 __all__ = ["SavedGroup", "SavedPoint", "SavedSearch", "SavedSharedTensor", "load_search"]
 
@@ -17,15 +17,15 @@ COSTS = {"latency": "latency_ms", "size": "size_mb", "ops": "gops"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedGroup:
-    """Layers of one precision.
+    """Layers that share one precision.
 
     Attributes:
-        name: Of the group.
+        name: Name of the group.
         layers: Node names.
         macs: Multiply-accumulates of one sample.
-        errors: By number of the precision, what the group adds beside the tensors between groups;
-            inf where it cannot have it.
-        costs: By number of the precision, in the unit of the search's axis.
+        errors: Error that the group adds, by number of the precision, without the tensors that it
+            shares with other groups; inf where the group cannot have the precision.
+        costs: Cost by number of the precision, in the unit of the search's axis.
     """
 
     name: str
@@ -37,12 +37,12 @@ class SavedGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedSharedTensor:
-    """A tensor that is quantized where it is made, for all who read it.
+    """A tensor that several groups read and that is quantized once for all of them.
 
     Attributes:
-        tensors: Its name, and those of its views.
-        groups: By number, of which each alone has it quantized.
-        errors: By number of the precision; several groups of one precision add it once.
+        tensors: Name of the tensor, and of its views.
+        groups: Numbers of the groups, each of which alone makes it quantized.
+        errors: Error by number of the precision; several groups of one precision add it once.
     """
 
     tensors: tuple[str, ...]
@@ -55,18 +55,18 @@ class SavedPoint:
     """One plan of a search.
 
     Attributes:
-        number: From 1; its recipe has that name.
+        number: Number of the plan, from 1; its recipe has that name.
         source: "front", "uniform", "greedy" or "neighbour".
-        chosen: Whether it is the winner.
-        assignment: By group the number of its precision.
-        cost: In the unit of the search's axis.
-        costs: By axis; an axis that is not known is missing.
+        chosen: Whether the search chose this plan.
+        assignment: Number of the precision of each group.
+        cost: Cost in the unit of the search's axis.
+        costs: Cost by axis; an axis without a known cost is missing.
         error: Sum of the errors under the additive model.
         predicted_db: SQNR at the worst output if errors add up; inf without any error.
-        measured_db: SQNR at the worst output; None where it was not measured.
-        drop: What the metric lost, a share; None where it was not measured.
+        measured_db: Measured SQNR at the worst output; None where it was not measured.
+        drop: Drop of the metric as a share; None where it was not measured.
         margin: Standard error of the drop.
-        layers: How many layers have each precision, in words.
+        layers: Number of layers of each precision, in words.
     """
 
     number: int
@@ -84,24 +84,24 @@ class SavedPoint:
 
     @property
     def sqnr_db(self) -> float:
-        """What was measured; where nothing was, what is predicted."""
+        """The measured SQNR; the predicted one where it was not measured."""
         return self.predicted_db if self.measured_db is None else self.measured_db
 
 
 @dataclass(frozen=True, kw_only=True)
 class SavedSearch:
-    """A search of one target.
+    """The search of one target.
 
     Attributes:
-        facts: `search.json` but for its groups, tensors and points.
-        axis: What was paid with, one of AXES.
-        precisions: Among which each group chose, cheapest first.
-        groups: In the order of the network.
-        between: Tensors between groups.
-        points: As they are numbered, the front first and the cheapest of it at its head.
-        min_sqnr: Least SQNR in dB; None for no such limit.
-        max_drop: Most that the metric might lose, a share; None for no such limit.
-        most_cost: Budget in the axis's unit; None for none.
+        facts: Content of `search.json` except its groups, tensors and points.
+        axis: Kind of the cost, one of AXES.
+        precisions: The precisions that each group could have, cheapest first.
+        groups: The groups, in the order of the network.
+        between: Tensors that several groups share.
+        points: The plans by number: the front first, from its cheapest plan on.
+        min_sqnr: Lowest allowed SQNR in dB; None for no such limit.
+        max_drop: Greatest allowed drop of the metric, a share; None for no such limit.
+        most_cost: Budget in the unit of the axis; None for no budget.
     """
 
     facts: Mapping[str, Any]
@@ -121,31 +121,31 @@ class SavedSearch:
 
     @property
     def winner(self) -> SavedPoint | None:
-        """The plan that was found; None where nothing was measured."""
+        """The chosen plan; None where no plan was measured."""
         return next((p for p in self.points if p.chosen), None)
 
     @property
     def kept(self) -> bool:
-        """Whether the winner is within all limits, the budget among them."""
+        """Whether the winner is within all limits, including the budget."""
         best, most = self.winner, self.most_cost
         paid = best is not None and (most is None or best.cost <= most * (1 + 1e-9))
         return paid and bool(self.facts.get("kept"))
 
     def uniform(self, point: SavedPoint) -> str | None:
-        """Return the one precision that all groups of a point have; None where there are several."""
-        every = set(point.assignment)
-        return self.precisions[every.pop()] if len(every) == 1 else None
+        """Return the precision that all groups of a point share; None where they differ."""
+        numbers = set(point.assignment)
+        return self.precisions[numbers.pop()] if len(numbers) == 1 else None
 
     def recipe(self, point: SavedPoint) -> str:
-        """Return the path of a point's recipe inside the target's folder."""
+        """Return the path of a point's recipe, relative to the target's folder."""
         return f"search/front/{point.number:0{len(str(len(self.points)))}}.toml"
 
 
 def load_search(path: Path) -> SavedSearch | None:
-    """Read `search.json`; None where there is none.
+    """Read `search.json`; None where the file does not exist.
 
     Raises:
-        InputError: It cannot be read, or is not what a search writes.
+        InputError: The file cannot be read, or was not written by a search of this version.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -160,30 +160,30 @@ def load_search(path: Path) -> SavedSearch | None:
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:
-    said = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+    reason = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
     return InputError(
-        f"{path}: not a readable search of this version: {said}. Run quant search again, or "
+        f"{path}: not a readable search of this version: {reason}. Run quant search again, or "
         "remove the folder it is in."
     )
 
 
-def _search(told: dict[str, Any]) -> SavedSearch:
-    axis, count = str(told["axis"]), len(told["precisions"])
+def _search(content: dict[str, Any]) -> SavedSearch:
+    axis, count = str(content["axis"]), len(content["precisions"])
     if axis not in AXES:
         raise ValueError(f"the axis is one of {', '.join(AXES)}, saw {axis!r}")
-    alone = tuple(_group(row, count) for row in told["groups"])
-    tensors = tuple(_between(row, len(alone), count) for row in told.get("between", []))
+    alone = tuple(_group(row, count) for row in content["groups"])
+    tensors = tuple(_between(row, len(alone), count) for row in content.get("between", []))
     groups = tuple(_without(group, g, tensors) for g, group in enumerate(alone))
     return SavedSearch(
-        facts={k: v for k, v in told.items() if k not in ("groups", "between", "points")},
+        facts={k: v for k, v in content.items() if k not in ("groups", "between", "points")},
         axis=axis,
-        precisions=tuple(str(name) for name in told["precisions"]),
+        precisions=tuple(str(name) for name in content["precisions"]),
         groups=groups,
         between=tensors,
-        points=tuple(_point(row, axis, len(groups), count) for row in told["points"]),
-        min_sqnr=_known(told["min_sqnr_db"]),
-        max_drop=_known(told["max_drop"]),
-        most_cost=_known(told["most_cost"]),
+        points=tuple(_point(row, axis, len(groups), count) for row in content["points"]),
+        min_sqnr=_known(content["min_sqnr_db"]),
+        max_drop=_known(content["max_drop"]),
+        most_cost=_known(content["most_cost"]),
     )
 
 
@@ -209,7 +209,7 @@ def _group(row: Mapping[str, Any], count: int) -> SavedGroup:
 
 
 def _without(group: SavedGroup, number: int, tensors: Sequence[SavedSharedTensor]) -> SavedGroup:
-    """Take out of a group's error what the tensors between groups have of it."""
+    """Return the group with the errors of shared tensors subtracted from its own."""
     shared = [t.errors for t in tensors if number in t.groups]
     own = [max(0.0, e - math.fsum(x[k] for x in shared)) for k, e in enumerate(group.errors)]
     return replace(group, errors=tuple(own))

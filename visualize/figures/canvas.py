@@ -93,9 +93,9 @@ class Page:
                 aspect="auto",
                 interpolation="none",
             )
-            ends = [column.text(column.back(b)) for b in (scale.best, scale.worst)]
-            ends[0] = f"≥{ends[0]}" if scale.cut else ends[0]
-            for at, end, side in zip((0.04, CELL - 0.04), ends, ("left", "right"), strict=True):
+            for at, end, side in zip(
+                (0.04, CELL - 0.04), scale.ends, ("left", "right"), strict=True
+            ):
                 place = middle - CELL / 2 + at
                 self.text(place, base + 0.22, end, size=5.5, color=QUIET, ha=side)
 
@@ -109,7 +109,7 @@ class Page:
         for face, hatch, words in (
             (HOLE, "/////", "not measured"),
             (colours(False)(0.0), "....", "inf: lossless"),
-            (FLOAT, "", "F: stays float32"),
+            (FLOAT, "", "F: stays in float"),
         ):
             box = self.axes(x, y - 0.05, 0.17, 0.11)
             box.add_patch(

@@ -1,4 +1,4 @@
-"""The heatmap of a run: layers x metrics, one panel a target, the worst layers found at a glance."""
+"""The heatmap of a run: layers x metrics, one panel per target, the worst layers in bold."""
 
 __all__ = ["heatmap"]
 
@@ -29,22 +29,25 @@ GLYPH = 0.64
 """Width of a character of DejaVu Sans, in its size: at most this, on the average of a name."""
 BETWEEN = 0.42
 """Inches between panels."""
+NUMBER, RANK = 0.6, 0.7
+"""Inches from the left to the end of a layer's number, and to the beginning of its rank."""
 
 
 def heatmap(tables: Mapping[str, Sequence[LayerError]], path: Path, title: str) -> None:
     """Write a PNG and an SVG of layers x metrics, one panel for each target, side by side.
 
-    In each column darker is worse, from the best to the worst value that any target has there; the
-    scale is drawn under the column's title. What was not measured is hatched, and infinite SQNR,
-    "inf", is lossless and best. Rows whose layer stays float32 carry a blue F.
+    In each column darker is worse, on a scale that is the same in every run and is drawn under the
+    column's title. Cells that were not measured are hatched; an infinite SQNR, "inf", is lossless
+    and best. Rows whose layer stays in float carry a blue F.
 
     Up to 60 layers the numbers are printed. The ten layers of least isolated SQNR are named in
-    bold with their rank; all others are named too up to about 430 layers, then every n-th.
+    bold with their rank; all other layers are named too up to about 430, then every n-th.
 
     Args:
-        tables: Rows by target name, in the order of the layers; the rows of a layer meet by name.
-        path: Of the PNG, written atomically; the SVG stands beside it. Equal tables give equal bytes.
-        title: Whatever it says is drawn as plain text.
+        tables: Layer tables by target, in the order of the layers; layers are matched by name.
+        path: Path of the PNG, written atomically; the SVG lies beside it. Equal tables give equal
+            bytes.
+        title: Title, drawn as plain text.
     """
     sheet = _Sheet(Grid.of(tables), title)
     with drawing():
@@ -76,7 +79,7 @@ class _Sheet:
         labels = [plain(name, NAME) for name in self.grid.names]
         ops = [plain(self.grid.op(name), OP) for name in self.grid.names]
         glyph = size / 72 * GLYPH
-        left = 0.75 + glyph * max([cells(t) for t in labels], default=8)
+        left = RANK + 0.35 + glyph * max([cells(t) for t in labels], default=8)
         left += 0.15 + glyph * max([cells(t) for t in ops], default=4) + 0.1
         panel = STRIP + CELL * len(COLUMNS)
         count = max(len(self.grid.rows), 1)
@@ -102,6 +105,8 @@ class _Sheet:
             page.head(x + STRIP, bottom + body, plain(target, 44), scales)
             axes = page.axes(x, bottom, panel, body)
             draw_panel(axes, self.grid, target, scales, numbered=numbered, mark=mark)
+        page.text(NUMBER, bottom + body + 0.08, "layer", size=6.5, color=QUIET, ha="right")
+        page.text(RANK, bottom + body + 0.08, "rank", size=6.5, color=QUIET)
         self._labels(page, labels, ops, (left, bottom, body))
         page.legend(max(0.3, min(left + STRIP, width - 5.0)), 0.36)
         return figure
@@ -109,7 +114,9 @@ class _Sheet:
     def _caption(self) -> str:
         count = len(self.grid.names)
         ranked = (
-            f"bold: the {len(self.grid.worst)} of least isolated SQNR" if self.grid.worst else ""
+            f"bold, with their rank: the {len(self.grid.worst)} of least isolated SQNR"
+            if self.grid.worst
+            else ""
         )
         return "  ·  ".join(t for t in (f"{count} layers, the input on top", ranked) if t)
 
@@ -130,8 +137,9 @@ class _Sheet:
             rank = self.grid.worst.get(self.grid.names[y])
             weight, colour = ("bold", ALARM) if rank else ("normal", INK)
             height = bottom + body - at
-            tip = f"#{rank}" if rank else f"{y + 1}"
-            page.text(0.3, height, tip, size=size, weight=weight, color=ALARM if rank else QUIET)
+            page.text(NUMBER, height, f"{y + 1}", size=size, color=QUIET, ha="right")
+            if rank:
+                page.text(RANK, height, f"#{rank}", size=size, weight=weight, color=colour)
             page.text(edge, height, labels[y], size=size, ha="right", weight=weight, color=colour)
             page.text(edge + 0.15, height, ops[y], size=size, color=QUIET)
             if step < SMALLEST:

@@ -48,7 +48,7 @@ def histogram_panels(target: SavedTarget, worst: Sequence[LayerAnalysis], title:
             _histogram(axes, seen, one)
         axes.set_title(plain(layer.layer, 54), size=9)
         axes.set_xlabel(
-            f"value of {plain(one.tensor, 40)}; {100 * one.used:.3g} % of the grid used, "
+            f"value of {plain(one.tensor, 32)}; {100 * one.used:.3g} % of the grid used, "
             f"{100 * one.saturated:.2g} % saturated",
             color=QUIET,
             size=7.5,
@@ -62,7 +62,9 @@ def _histogram(axes: Axes, seen: TensorProfile, one: InputStats) -> None:
     if not high > low:
         axes.text(0.5, 0.5, "constant", transform=axes.transAxes, ha="center")
         return
-    counts, edges = np.histogram(seen.centers, BARS, (low, high), weights=seen.bins)
+    # a bin's centre may lie beyond the last value of the bin: clipped values belong to the end
+    centers = np.clip(seen.centers, low, high)
+    counts, edges = np.histogram(centers, BARS, (low, high), weights=seen.bins)
     middle = (edges[:-1] + edges[1:]) / 2
     out = (middle < one.grid_low) | (middle > one.grid_high)
     tall = np.log10(np.maximum(counts, 0.5))

@@ -1,4 +1,4 @@
-"""Figures of a whole run: the error along the network, and the accuracy of each target."""
+"""Two figures of a whole run: the error along the network, and the accuracy of each target."""
 
 __all__ = ["accuracy_bars", "error_lines"]
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from quant.analysis.layer_error import LayerError
 from quant.visualize.figures.canvas import QUIET, plain
@@ -14,29 +15,46 @@ LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000
 """Okabe and Ito 2008, "Color Universal Design": told apart by every eye."""
 MARKS = ("o", "s", "^", "D", "v", "P", "X")
 
+BODY, BELOW = 2.8, 1.76
+"""Inches of the axes of `error_lines`, and of the names of layers below them."""
+LINE, ENTRY = 0.17, 1.3
+"""Inches of a line of the legend and of one of its entries."""
+STYLES = {"cumulative": "-", "isolated": ":"}
+"""Line style of each kind of SQNR."""
+
 
 def error_lines(tables: Mapping[str, Sequence[LayerError]], title: str) -> Figure:
-    """Return the cumulative SQNR at each layer, and the isolated one, from input to output."""
+    """Return the cumulative and the isolated SQNR of each layer, from input to output.
+
+    Args:
+        tables: Layer tables by target.
+        title: Title of the figure.
+    """
     names = list(dict.fromkeys(r.layer for table in tables.values() for r in table))
-    at = {name: i for i, name in enumerate(names)}
+    position = {name: i for i, name in enumerate(names)}
     wide = float(np.clip(0.16 * len(names), 6.5, 26))
-    figure = Figure(figsize=(wide, 4.9), facecolor="white")
-    axes = figure.add_axes((0.75 / wide, 0.36, 1 - 1.0 / wide, 0.57))
-    for number, (target, table) in enumerate(tables.items()):
+    keys = [
+        Line2D([], [], color=LINES[i % len(LINES)], marker=MARKS[i % len(MARKS)], lw=1.3, ms=3.2)
+        for i in range(len(tables))
+    ] + [Line2D([], [], color=QUIET, ls=style, lw=1.3) for style in STYLES.values()]
+    columns = min(len(keys), int((wide - 1.0) / ENTRY))
+    lines = -(-len(keys) // columns)
+    tall = BELOW + BODY + 0.4 + LINE * lines
+    figure = Figure(figsize=(wide, tall), facecolor="white")
+    axes = figure.add_axes((0.75 / wide, BELOW / tall, 1 - 1.0 / wide, BODY / tall))
+    for number, table in enumerate(tables.values()):
         colour, mark = LINES[number % len(LINES)], MARKS[number % len(MARKS)]
-        for key, how in (("cumulative_sqnr_db", "-"), ("isolated_sqnr_db", ":")):
-            pairs = [(at[r.layer], getattr(r, key)) for r in table]
-            known = [(x, y) for x, y in pairs if np.isfinite(y)]
-            label = f"{plain(target, 30)}, {key.split('_')[0]}"
+        for name, style in STYLES.items():
+            values = [(position[r.layer], getattr(r, f"{name}_sqnr_db")) for r in table]
+            finite = [(x, y) for x, y in values if np.isfinite(y)]
             axes.plot(
-                [x for x, _ in known],
-                [y for _, y in known],
-                how,
+                [x for x, _ in finite],
+                [y for _, y in finite],
+                style,
                 color=colour,
                 marker=mark,
                 markersize=3.2,
                 lw=1.3,
-                label=label,
             )
     step = max(1, int(np.ceil(len(names) / (wide * 6.5))))
     axes.set_xticks(range(0, len(names), step))
@@ -45,33 +63,57 @@ def error_lines(tables: Mapping[str, Sequence[LayerError]], title: str) -> Figur
     axes.set_xlabel("layer, from input to output", color=QUIET)
     axes.grid(True, axis="y")
     axes.margins(x=0.01)
-    axes.set_title(plain(title, int(wide * 6)))
-    if tables:
-        axes.legend(ncols=2, loc="lower right", bbox_to_anchor=(1, 1.0), borderaxespad=0.2)
+    axes.set_title(plain(title, int(wide * 10)), pad=10 + 72 * LINE * lines)
+    axes.legend(
+        keys,
+        [*(plain(target, 16) for target in tables), *STYLES],
+        ncols=columns,
+        loc="lower left",
+        bbox_to_anchor=(-0.01, 1.0),
+        borderaxespad=0.2,
+    )
     return figure
 
 
 def accuracy_bars(scores: Mapping[str, Mapping[str, tuple[float, float]]], title: str) -> Figure:
-    """Return each target's scores beside float's.
+    """Return bars of each target's scores beside those of the float model.
 
     Args:
-        scores: By target, by metric: quantized and float, 0 to 1.
-        title: Above it.
+        scores: (quantized, float) by target and metric, 0 to 1.
+        title: Title of the figure.
     """
-    metrics = list(dict.fromkeys(m for found in scores.values() for m in found))
+    metrics = list(dict.fromkeys(m for pairs in scores.values() for m in pairs))
     count = max(1, len(scores) * len(metrics))
     wide = max(4.6, 1.5 + 1.15 * count)
     figure = Figure(figsize=(wide, 3.8), facecolor="white")
     axes = figure.add_axes((0.7 / wide, 0.16, 1 - 0.95 / wide, 0.66))
     ticks, labels = [], []
-    for number, (target, found) in enumerate(scores.items()):
-        for offset, metric in enumerate(m for m in metrics if m in found):
-            got, want = found[metric]
+    for number, (target, pairs) in enumerate(scores.items()):
+        for offset, metric in enumerate(m for m in metrics if m in pairs):
+            quantized, float_score = pairs[metric]
             x = number * (len(metrics) + 0.6) + offset
-            axes.bar(x - 0.2, 100 * want, 0.38, color="#b9c2cc", label="float" if not x else None)
-            axes.bar(x + 0.2, 100 * got, 0.38, color=LINES[0], label="quantized" if not x else None)
-            axes.text(x - 0.2, 100 * want, f"{100 * want:.1f}", ha="center", va="bottom", size=7.5)
-            axes.text(x + 0.2, 100 * got, f"{100 * got:.1f}", ha="center", va="bottom", size=7.5)
+            axes.bar(
+                x - 0.2, 100 * float_score, 0.38, color="#b9c2cc", label="float" if not x else None
+            )
+            axes.bar(
+                x + 0.2, 100 * quantized, 0.38, color=LINES[0], label="quantized" if not x else None
+            )
+            axes.text(
+                x - 0.2,
+                100 * float_score,
+                f"{100 * float_score:.1f}",
+                ha="center",
+                va="bottom",
+                size=7.5,
+            )
+            axes.text(
+                x + 0.2,
+                100 * quantized,
+                f"{100 * quantized:.1f}",
+                ha="center",
+                va="bottom",
+                size=7.5,
+            )
             ticks.append(x)
             labels.append(f"{plain(target, 16)}\n{plain(metric, 16)}")
     axes.set_xticks(ticks, labels)
@@ -83,5 +125,5 @@ def accuracy_bars(scores: Mapping[str, Mapping[str, tuple[float, float]]], title
     if ticks:
         axes.legend(loc="lower right", ncols=2, bbox_to_anchor=(1, 1.0), borderaxespad=0.2)
     else:
-        axes.text(0.5, 0.5, "nothing was judged", transform=axes.transAxes, ha="center")
+        axes.text(0.5, 0.5, "no accuracy was measured", transform=axes.transAxes, ha="center")
     return figure

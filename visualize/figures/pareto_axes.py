@@ -8,7 +8,7 @@ from quant.job.search_goal import AXES
 from quant.results.saved_search import SavedPoint, SavedSearch
 from quant.visualize.figures.canvas import QUIET, plain
 from quant.visualize.figures.label_places import Placer
-from quant.visualize.search_words import LOSSLESS, amount, decibels, points
+from quant.visualize.search_sentences import LOSSLESS, cost_text, points_text, sqnr_text
 
 FRONT, SEEN, PALE, CHOSEN, UNIFORM = "#4c97d1", "#0b4a86", "#9aa1aa", "#d55e00", "#1b1f24"
 """Told apart by lightness and by mark too; orange and blue of Okabe and Ito 2008."""
@@ -82,7 +82,7 @@ def _point_label(search: SavedSearch, point: SavedPoint) -> tuple[str, str]:
         return every, UNIFORM
     kept = "chosen" if search.kept else "best, not enough"
     head = f"{kept}, {every}" if every else kept
-    return f"{head}\n{decibels(point.sqnr_db)}, {amount(search, point.cost)}", WORDS
+    return f"{head}\n{sqnr_text(point.sqnr_db)}, {cost_text(search, point.cost)}", WORDS
 
 
 def _measured(axes: Axes, point: SavedPoint, y: float) -> None:
@@ -132,7 +132,7 @@ def _frame(axes: Axes, search: SavedSearch) -> None:
         if search.most_cost <= 1.5 * dearest:  # else all that was looked at is paid for
             axes.axvline(search.most_cost, zorder=1, **BUDGET)  # type: ignore[arg-type]
             axes.annotate(
-                f"budget {amount(search, search.most_cost)}",
+                f"budget {cost_text(search, search.most_cost)}",
                 (search.most_cost, 0.0),
                 xycoords=axes.get_xaxis_transform(),
                 xytext=(-3, 4),
@@ -164,12 +164,12 @@ def draw_drop(axes: Axes, search: SavedSearch) -> None:
     axes.axhline(0.0, color=QUIET, lw=0.6, zorder=1)
     axes.margins(x=0.06, y=0.16)
     _frame(axes, search)
-    _at_right(axes, most, f"at most {points(search.max_drop)}", 1)
+    _at_right(axes, most, f"at most {points_text(search.max_drop)}", 1)
     metric = plain(str(search.facts.get("metric") or "metric"), 16)
     axes.set_ylabel(f"{metric} lost, points")
     samples = search.facts.get("samples")
     if isinstance(samples, int) and samples > 0:
         bars = any(p.margin > 0 for p in search.points)
         ends = "; bars: standard error, which must keep the limit too" if bars else ""
-        words = f"on {samples} samples; one is {points(1 / samples)}{ends}"
+        words = f"on {samples} samples; one is {points_text(1 / samples)}{ends}"
         axes.set_title(words, size=7.5, weight="normal", color=QUIET)

@@ -14,7 +14,7 @@ from quant.analysis.layer_error import COLUMNS
 from quant.common.csv_text import csv_lines
 from quant.common.files import write_text
 from quant.metrics.squared_error import SquaredError
-from quant.results.advice import noise_shares
+from quant.results.layer_causes import noise_shares
 from quant.results.saved_run import SavedRun, SavedTarget
 from quant.visualize.figures.figure_file import drawing, save_figure
 from quant.visualize.figures.heatmap import heatmap

@@ -11,7 +11,8 @@ import onnx_ir as ir
 from quant.graph.layer import Layer
 from quant.graph.layers import heads
 from quant.graph.prepared_graph import Graph
-from quant.results.advice import actions, noise_shares, verdict
+from quant.results.advice import actions, verdict
+from quant.results.layer_causes import noise_shares
 from quant.results.saved_run import SavedRun, SavedTarget
 from quant.visualize.report.graph_layout import lay_out
 from quant.visualize.report.layers import layer_json, number

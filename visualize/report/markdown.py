@@ -5,11 +5,18 @@ __all__ = ["report_markdown"]
 import math
 import re
 
-from quant.results.advice import actions, noise_shares, verdict
+from quant.results.advice import actions, verdict
+from quant.results.layer_causes import noise_shares
 from quant.results.saved_run import SavedRun, SavedTarget
 from quant.results.saved_search import SavedSearch
 from quant.visualize.label import escaped, shortened
-from quant.visualize.search_words import added_up, amount, decibels, found, points
+from quant.visualize.search_sentences import (
+    additivity_sentence,
+    cost_text,
+    points_text,
+    result_sentence,
+    sqnr_text,
+)
 
 SIGNS = {"good": "\u2705", "fair": "\u26a0\ufe0f", "bad": "\u274c", "unknown": "\u2753"}
 WORST = 8
@@ -67,7 +74,7 @@ def _target(target: SavedTarget, only: str) -> list[str]:
 
 def _search(name: str, search: SavedSearch) -> list[str]:
     """Return the winner, the uniform plans and the limit."""
-    lines = [f"### {_safe(name)}: mixed precision", "", _safe(found(search)), ""]
+    lines = [f"### {_safe(name)}: mixed precision", "", _safe(result_sentence(search)), ""]
     lines += ["| plan | cost | SQNR | lost |", "|---|---|---|---|"]
     plans = [p for p in search.points if p.chosen]
     plans += [p for p in search.points if search.uniform(p) is not None and not p.chosen]
@@ -76,13 +83,18 @@ def _search(name: str, search: SavedSearch) -> list[str]:
         words = f"all {one}" if one is not None else plan.layers
         head = f"**{_safe(words)}**" if plan.chosen else _safe(words)
         seen = plan.measured_db is not None
-        sqnr = f"{decibels(plan.sqnr_db)}{'' if seen else ' predicted'}"
-        drop = "-" if plan.drop is None else points(plan.drop)
-        lines.append(f"| {head} | {amount(search, plan.cost)} | {sqnr} | {drop} |")
+        sqnr = f"{sqnr_text(plan.sqnr_db)}{'' if seen else ' predicted'}"
+        drop = "-" if plan.drop is None else points_text(plan.drop)
+        lines.append(f"| {head} | {cost_text(search, plan.cost)} | {sqnr} | {drop} |")
     least = "-" if search.min_sqnr is None else f"at least {search.min_sqnr:g} dB"
-    most = "-" if search.max_drop is None else f"at most {points(search.max_drop)}"
-    budget = "-" if search.most_cost is None else f"at most {amount(search, search.most_cost)}"
-    return [*lines, f"| limit | {budget} | {least} | {most} |", "", _safe(added_up(search))]
+    most = "-" if search.max_drop is None else f"at most {points_text(search.max_drop)}"
+    budget = "-" if search.most_cost is None else f"at most {cost_text(search, search.most_cost)}"
+    return [
+        *lines,
+        f"| limit | {budget} | {least} | {most} |",
+        "",
+        _safe(additivity_sentence(search)),
+    ]
 
 
 def _safe(text: str) -> str:

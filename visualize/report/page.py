@@ -1,6 +1,6 @@
-"""Pages: templates of ours with strangers' names in them, in one file that asks nothing of others."""
+"""HTML pages from templates: escaped, in one file, with nothing loaded from elsewhere."""
 
-__all__ = ["decibel", "percent", "render", "template_text"]
+__all__ = ["decibel", "listed", "percent", "render", "template_text"]
 
 import base64
 import hashlib
@@ -18,15 +18,15 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render(template: str, script: str, **values: Any) -> str:
-    """Return a page; whatever a template prints is escaped.
+    """Return a page in which every printed value is escaped.
 
-    Should a name slip through, the page's own policy runs no script and no style but these, by
-    their hashes, and reaches for nothing.
+    Should a value slip through, the page's Content-Security-Policy allows only this script and this
+    style, by their hashes, and no request.
 
     Args:
         template: Name of an HTML file in `templates/`.
-        script: JavaScript of ours, "" for none.
-        values: What the template prints.
+        script: JavaScript of the page; "" for none.
+        values: Values that the template prints.
     """
     style = template_text("report.css")
     return (
@@ -50,26 +50,40 @@ def template_text(name: str) -> str:
 
 @cache
 def _environment() -> Environment:
-    found = Environment(
+    environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters |= {"line": escaped, "decibel": decibel, "percent": percent}
-    return found
+    environment.filters |= {"line": escaped, "decibel": decibel, "percent": percent}
+    environment.filters |= {"listed": listed, "words": lambda key: str(key).replace("_", " ")}
+    return environment
+
+
+def listed(value: object) -> str:
+    """Return a setting as text: lists with commas, whole numbers without a decimal point.
+
+    >>> listed([127.0, 0.5])
+    '127, 0.5'
+    """
+    if isinstance(value, list | tuple):
+        return ", ".join(map(listed, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def decibel(value: float | None) -> str:
-    """Print an SQNR; "lossless" for infinity, a dash for what was not measured."""
+    """Format an SQNR; "lossless" for infinity, a dash where it was not measured."""
     if value is None or math.isnan(value):
         return "\u2013"
     return "lossless" if value >= 999 else f"{value:.1f} dB"
 
 
 def percent(value: float | None, digits: int = 0) -> str:
-    """Print a share from 0 to 1 in percent."""
+    """Format a share from 0 to 1 in percent."""
     return "\u2013" if value is None else f"{100 * value:.{digits}f} %"
 
 

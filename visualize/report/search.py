@@ -1,4 +1,4 @@
-"""Search of the report: the points, groups and words of a target's search, as short JSON."""
+"""A target's search as JSON for the report: its points, groups and sentences."""
 
 __all__ = ["search_json"]
 
@@ -10,25 +10,30 @@ from quant.plan.tensor_plans import Plan
 from quant.results.saved_run import SavedTarget
 from quant.results.saved_search import SavedGroup, SavedPoint, SavedSearch
 from quant.visualize.report.layers import number
-from quant.visualize.search_words import added_up, found, held_out, limits
+from quant.visualize.search_sentences import (
+    additivity_sentence,
+    held_out_sentence,
+    limits_phrase,
+    result_sentence,
+)
 
 DIGITS = 6
-"""So that a decibel rounds on the page as it does in the sentences."""
+"""Digits of a number, so that an SQNR rounds on the page as it does in the sentences."""
 
 
 def search_json(target: SavedTarget, names: Sequence[str]) -> dict[str, Any] | None:
-    """Return a target's part of the section "Mixed precision"; None where nothing was searched.
+    """Return the data of the section "Mixed precision" for a target; None without a search.
 
     Args:
-        target: Of the run.
-        names: Of all layers of the page; a group's first layer is told by its place in them.
+        target: Target of the run.
+        names: Names of all layers of the page; a group refers to its first layer by position.
     """
     search = target.search
     if search is None or not search.points:
         return None
     at = {name: i for i, name in enumerate(names)}
-    told = search.facts.get("sensitivity")
-    known = told if isinstance(told, dict) else {}
+    sensitivity = search.facts.get("sensitivity")
+    measured = sensitivity if isinstance(sensitivity, dict) else {}
     return {
         "axis": search.axis,
         "unit": search.unit,
@@ -39,30 +44,30 @@ def search_json(target: SavedTarget, names: Sequence[str]) -> dict[str, Any] | N
         "min": search.min_sqnr,
         "drop": search.max_drop,
         "most": search.most_cost,
-        "limits": limits(search),
-        "found": found(search),
-        "held": held_out(_held(target), str(search.facts.get("metric") or "")),
-        "added": added_up(search),
-        "measure": f"{known.get('name')} on {known.get('samples')} samples",
+        "limits": limits_phrase(search),
+        "found": result_sentence(search),
+        "held": held_out_sentence(_held(target), str(search.facts.get("metric") or "")),
+        "added": additivity_sentence(search),
+        "measure": f"{measured.get('name')} on {measured.get('samples')} samples",
         "assumptions": [str(line) for line in search.facts.get("assumptions") or []],
         "other": _other(search, target.plan),
         "precisions": list(search.precisions),
         "groups": [_group(group, at) for group in search.groups],
         "between": [
             {
-                "tensor": one.tensors[0] if one.tensors else "",
-                "groups": list(one.groups),
-                "errors": [number(e, DIGITS) for e in one.errors],
+                "tensor": tensor.tensors[0] if tensor.tensors else "",
+                "groups": list(tensor.groups),
+                "errors": [number(e, DIGITS) for e in tensor.errors],
             }
-            for one in search.between
+            for tensor in search.between
         ],
         "points": [_point(search, point, target.name) for point in search.points],
     }
 
 
 def _held(target: SavedTarget) -> object:
-    told = target.facts.get("search")
-    return told.get("held_out") if isinstance(told, dict) else None
+    facts = target.facts.get("search")
+    return facts.get("held_out") if isinstance(facts, dict) else None
 
 
 def _group(group: SavedGroup, at: dict[str, int]) -> dict[str, Any]:
@@ -97,7 +102,7 @@ def _point(search: SavedSearch, point: SavedPoint, target: str) -> dict[str, Any
 
 
 def _other(search: SavedSearch, plan: Plan) -> str:
-    """Return a sentence where the run's plan is not the winner's; "" where it is."""
+    """Return a sentence where the run's plan differs from the chosen one; "" where it does not."""
     best = search.winner
     if best is None:
         return ""
@@ -110,6 +115,6 @@ def _other(search: SavedSearch, plan: Plan) -> str:
     if not differ:
         return ""
     return (
-        f"The plan of this run is not the chosen one: {len(differ)} of {len(pairs)} layers have "
-        "another precision, for it was made later or with other rules."
+        f"The plan of this run differs from the chosen one in {len(differ)} of {len(pairs)} layers: it "
+        "was made later or with other rules."
     )

@@ -10,7 +10,8 @@ import pytest
 from quant.analysis.layer_error import LayerError
 from quant.observers import OBSERVERS
 from quant.plan.recipe import Recipe, Rule, load_recipe
-from quant.results.advice import actions, noise_shares, verdict
+from quant.results.advice import actions, verdict
+from quant.results.layer_causes import noise_shares
 from quant.results.saved_run import load_run
 from tests import models
 from tests.runs import make_run
@@ -54,8 +55,8 @@ def row(layer: str, isolated: float) -> LayerError:
             "fair",
             "cosine 95.0 %, cosine with float",
         ),
-        ({"agreement": 0.97}, "good", "97.0 % of the answers are float's"),
-        ({"agreement": 0.5, "sqnr_db": 40.0}, "bad", "50.0 % of the answers are float's"),
+        ({"agreement": 0.97}, "good", "97.0 % same answers as float"),
+        ({"agreement": 0.5, "sqnr_db": 40.0}, "bad", "50.0 % same answers as float"),
         ({"sqnr_db": 15.0}, "fair", "SQNR 15.0 dB"),
         ({}, "unknown", "nothing was measured"),
     ],
@@ -104,3 +105,16 @@ def test_layers_with_one_cause_get_one_recipe(tmp_path: Path) -> None:
     assert {r.match for r in rules} == set(first.layers)
     assert {r.target for r in rules} == {"onnxruntime"}
     assert sum(a.share for a in actions(saved.targets[0])) == pytest.approx(1.0, abs=0.02)
+
+
+def test_a_layer_with_much_of_all_noise_has_one_cause_everywhere(tmp_path: Path) -> None:
+    """The advice, the table and the layer's own panel read the same causes."""
+    saved = load_run(make_run(tmp_path / "run", models.depthwise_net()))
+    target = saved.targets[0]
+    shares = noise_shares(target.rows)
+    for action in actions(target):
+        for name in action.layers:
+            assert target.causes[name][0].kind == action.kind
+    plain = [n for n, found in target.causes.items() if found and found[0].kind == "rounding"]
+
+    assert all(shares[n] < 0.1 or target.causes[n][0].key for n in plain if n in shares)

@@ -16,6 +16,7 @@ from PIL import Image
 
 from quant.analysis.layer_error import LayerError
 from quant.visualize.figures.heatmap import heatmap
+from quant.visualize.figures.heatmap_grid import Grid
 
 HOSTILE = [
     "$x^{$",
@@ -168,3 +169,23 @@ def test_pyplot_is_not_touched() -> None:
     )
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_colours_mean_the_same_in_every_run() -> None:
+    """On a scale of its own the best network would look as broken as the worst."""
+    good, bad = (Grid.of({"t": [row("a", isolated_sqnr_db=v)]}) for v in (60.0, 5.0))
+
+    assert good.scale(0) == bad.scale(0)
+    for grid, shade in ((good, 0.0), (bad, 1.0)):
+        assert grid.scale(0).share(-grid.values["t"][:, 0]).tolist() == [shade]
+    assert good.scale(0).ends == ("≥50", "≤10")
+
+
+def test_every_layer_has_its_number_and_the_worst_a_rank(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two kinds of numbers in one column are read as one."""
+    texts = drawn(monkeypatch, tmp_path, table(12))
+
+    assert {str(n) for n in range(1, 13)} <= set(texts)
+    assert {"layer", "rank"} <= set(texts)

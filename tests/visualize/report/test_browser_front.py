@@ -89,7 +89,7 @@ def test_it_loads_silently_and_shows_the_winners_plan(loaded: Any, run: Path, da
     urls = {url for url in network_requests(loaded) if not url.startswith("data:")}
     assert urls == {(run / "report.html").as_uri()}
     assert heading(loaded) == f"Plan {best['n']} for onnxruntime: {best['layers']}"
-    assert "It is the chosen plan." in loaded.find_element(By.ID, "plan").text
+    assert "This is the chosen plan." in loaded.find_element(By.ID, "plan").text
 
 
 def test_keys_walk_along_the_points_and_enter_shows_the_plan(loaded: Any, data: Any) -> None:

@@ -46,7 +46,7 @@ const METRICS = [
   { key: "cum", title: "cumulative", unit: "dB", get: (r) => r.cum, show: decibel, bad: scale(40, 0), ends: "40 … 0 dB" },
   { key: "wdb", title: "weights alone", unit: "dB", get: (r) => r.wdb, show: decibel, bad: scale(50, 10), ends: "50 … 10 dB" },
   { key: "adb", title: "activations alone", unit: "dB", get: (r) => r.adb, show: decibel, bad: scale(50, 10), ends: "50 … 10 dB" },
-  { key: "share", title: "of the noise", unit: "%", get: (r) => r.share, show: percent, bad: root(0.3), ends: "0 … 30 %", up: true },
+  { key: "share", title: "noise", unit: "% of all", get: (r) => r.share, show: percent, bad: root(0.3), ends: "0 … 30 %", up: true },
   { key: "sat", title: "saturated", unit: "% of input", get: (r) => r.sat, show: percent, bad: root(0.01), ends: "0 … 1 %", up: true },
   { key: "used", title: "range used", unit: "% of grid", get: (r) => inputs(r, "used", Math.min), show: percent, bad: scale(1, 0), ends: "100 … 0 %" },
   { key: "outlier", title: "outliers", unit: "max / 99.9 %", get: (r) => inputs(r, "outlier", Math.max), show: short, bad: (v) => (v === null ? null : Math.min(1, Math.max(0, Math.log2(v) / 4))), ends: "1 … 16", up: true },

@@ -21,31 +21,31 @@ const openLayer = (i, from) => {
 const dbUnit = (v) => (v === null || v === undefined ? "–" : v >= LOSSLESS ? "lossless" : `${decibel(v)} dB`);
 
 const causesOf = (r) => {
-  if (!r.causes.length) return [el("h3", {}, "Why"), el("p", {}, safe(r.because || "It was not measured."))];
+  if (!r.causes.length) return [el("h3", {}, "Why"), el("p", {}, safe(r.because || "This layer was not measured."))];
   return [el("h3", {}, r.causes.length > 1 ? "Likely causes, the strongest first" : "Likely cause"), ...r.causes.slice(0, 4).map((c, at) =>
-    el("div", { class: at ? "d-cause more" : "d-cause" }, el("p", {}, el("b", {}, c.title), ": ", safe(c.evidence), c.remedy ? el("span", {}, " → ", el("code", {}, safe(c.remedy))) : null),
+    el("div", { class: at ? "d-cause more" : "d-cause" }, el("p", {}, el("b", {}, c.title), c.evidence === c.title ? null : `: ${safe(c.evidence)}`, c.remedy ? el("span", {}, " → ", el("code", {}, safe(c.remedy))) : null),
       c.recipe ? el("div", { class: "code" }, copyButton(() => c.recipe), el("pre", { tabindex: 0 }, c.recipe)) : null))];
 };
 const reasonOf = (r) => (r.because ? el("div", {}, el("h3", {}, "Reason in the plan"), el("p", {}, safe(r.because))) : null);
 
 const picturesOf = (r) => {
   const found = (r.inputs ?? []).map((input) => figure("Input on its grid", histogram(input),
-    `${safe(input.tensor)}: seen [${short(input.low)}, ${short(input.high)}], grid [${short(input.grid_low)}, ${short(input.grid_high)}]${input.step ? ` in steps of ${short(input.step)}` : ""}. `
+    `${safe(input.tensor)}: values [${short(input.low)}, ${short(input.high)}], grid [${short(input.grid_low)}, ${short(input.grid_high)}]${input.step ? ` in steps of ${short(input.step)}` : ""}. `
     + `${percent(input.used)} % of the range is used; ${percent(input.saturated)} % of the elements saturate and make ${percent(input.saturation_noise)} % of its noise, rounding the rest. `
-    + `Largest value over the 99.9 % range: ${short(input.outlier)}; loudest channel over the median: ${short(input.spread)}`
+    + `Largest value divided by the 99.9 % range: ${short(input.outlier)}; range of the widest channel divided by the median channel's: ${short(input.spread)}`
     + `${input.dead ? `; ${input.dead} of ${input.channels} channels never change` : ""}.`));
   if (r.weight) found.push(figure("Weight by output channel", ranges(r.weight),
-    `${r.weight.scales} scale${r.weight.scales === 1 ? "" : "s"} for ${r.weight.n} channels. Largest over the median channel: ${short(r.weight.spread)}; largest weight over the root mean square of its channel: ${short(r.weight.peak)}${r.weight.dead ? `; ${r.weight.dead} of them all zero` : ""}.`));
+    `${r.weight.scales} scale${r.weight.scales === 1 ? "" : "s"} for ${r.weight.n} channels. Largest channel divided by the median one: ${short(r.weight.spread)}; largest weight divided by the root mean square of its channel: ${short(r.weight.peak)}${r.weight.dead ? `; ${r.weight.dead} channels are all zero` : ""}.`));
   const c = r.channels;
   if (c && c.n > 1) {
     const per = c.n > c.db.length ? `${c.n} channels in ${c.db.length} buckets` : `${c.n} channels`;
     found.push(figure("Error by output channel", bars(c.db, { label: "SQNR of each output channel", unit: "dB", most: 60, bad: METRICS[0].bad, first: "channel 0", last: per, title: (at, v) => `${decibel(v)} dB, ${percent(c.share[at])} % of the noise` }),
-      `On float inputs; long bars are good. Most noise: ${c.worst.map(([at, part, db]) => `channel ${at} ${percent(part)} % (${decibel(db)} dB)`).join(", ")}${c.silent ? `; ${c.silent} silent` : ""}.`));
+      `Measured on float inputs; long bars are good. Most noise: ${c.worst.map(([at, part, db]) => `channel ${at} ${percent(part)} % (${decibel(db)} dB)`).join(", ")}${c.silent ? `; ${c.silent} silent` : ""}.`));
   }
   if (r.img?.length && r.img.some((v) => v !== null)) {
     const least = r.img.reduce((a, v, at) => (v !== null && (a < 0 || v < r.img[a]) ? at : a), -1);
     found.push(figure("Error by image", bars(r.img, { label: "SQNR of each image", unit: "dB", bad: METRICS[0].bad, first: safe(D.images[0] ?? ""), last: `${r.img.length} images`, title: (at, v) => `${safe(D.images[at])}: ${decibel(v)} dB` }),
-      `At the outputs, only this layer quantized; long bars are good. Worst: ${safe(D.images[least] ?? "")}, ${decibel(r.img[least])} dB.`));
+      `Measured at the outputs with only this layer quantized; long bars are good. Worst: ${safe(D.images[least] ?? "")}, ${decibel(r.img[least])} dB.`));
   }
   return found;
 };

@@ -1,7 +1,7 @@
 // heat: layers down, something across; one canvas, every cell opens its layer
 const MAPS = [
   { title: "Metrics", hint: "Each column has its own scale, written above it; the stronger the colour, the worse. Hatched: not measured.",
-    columns: () => METRICS.map((m) => `${m.title} (${m.ends})`),
+    columns: () => METRICS.map((m) => `${m.title}, ${m.ends}`),
     at: (r, x) => ({ bad: METRICS[x].bad(METRICS[x].get(r) ?? null), words: `${METRICS[x].title}: ${METRICS[x].show(METRICS[x].get(r) ?? null)} ${METRICS[x].unit}` }) },
   { title: "Images", hint: "SQNR at the outputs with only this layer quantized, image by image, 50 to 10 dB. A column that stands out is an image that breaks many layers.",
     columns: () => D.images,
@@ -23,8 +23,8 @@ const drawMap = () => {
   const m = MAPS[map], columns = m.columns(), shown = D.names.map((_, i) => i).filter((i) => rows()[i]);
   $("map-hint").textContent = m.hint;
   const room = Math.max(280, $("map").clientWidth - 24), narrow = room < 600;
-  const left = narrow ? 110 : 240, top = map === 2 ? 22 : 30 + Math.min(120, 4.9 * Math.max(...columns.map((c) => brief(c, 34).length)));
-  const wide = Math.max(map === 2 ? 4 : 16, Math.min(map === 0 ? 72 : 40, (room - left - 50) / columns.length)), tall = shown.length > 120 ? 9 : shown.length > 60 ? 12 : 16;
+  const left = narrow ? 110 : 330, top = map === 2 ? 22 : 30 + Math.min(120, 4.9 * Math.max(...columns.map((c) => brief(c, 34).length)));
+  const wide = Math.max(map === 2 ? 4 : 16, Math.min(map === 0 ? 84 : 40, (room - left - (map === 2 ? 12 : 108)) / columns.length)), tall = shown.length > 200 ? 13 : shown.length > 80 ? 15 : 18;
   grid = { shown, columns, left, top, wide, tall };
   const dpr = Math.min(2, devicePixelRatio || 1), width = Math.ceil(left + wide * columns.length + (map === 2 ? 12 : 108)), height = Math.ceil(top + tall * shown.length + 4);
   const canvas = el("canvas", { tabindex: 0, role: "application", "aria-label": `${m.title}: ${shown.length} layers by ${columns.length}. Arrow keys move, Enter opens the layer.` });
@@ -68,7 +68,7 @@ const paintMap = (canvas, dpr, m) => {
   const pen = canvas.getContext("2d"), { shown, columns, left, top, wide, tall } = grid, nothing = hole();
   pen.setTransform(dpr, 0, 0, dpr, 0, 0);
   pen.clearRect(0, 0, canvas.width, canvas.height);
-  const size = Math.min(11, Math.max(8, tall - 2));
+  const size = Math.min(13, tall - 3);
   pen.font = `${size}px system-ui, sans-serif`;
   pen.textBaseline = "middle";
   const gap = wide > 8 ? 1 : 0;

@@ -53,15 +53,15 @@ const drawPlan = () => {
   const tiles = [tile(`${fine(point.cost)} ${s.unit}`, `cost: ${AXES[s.axis] ?? s.axis}`), tile(sqnr(point.predicted), "predicted at the worst output"), tile(point.measured === null ? "not measured" : sqnr(point.measured), "measured at the worst output")];
   if (point.lost !== null) tiles.push(tile(lost(point.lost), `lost of ${safe(s.metric || "the metric")}`));
   for (const [axis, unit] of [["latency", "ms"], ["size", "MB"], ["ops", "Gop"]]) if (axis !== s.axis && point.costs[axis] !== undefined) tiles.push(tile(`${fine(point.costs[axis])} ${unit}`, AXES[axis]));
-  const same = winner === undefined ? "" : differ ? ` ${differ} of ${s.groups.length} groups differ from the chosen plan: marked below the strip.` : " It is the chosen plan.";
+  const same = winner === undefined ? "" : differ ? ` ${differ} of ${s.groups.length} groups differ from the chosen plan and are marked below the strip.` : " This is the chosen plan.";
   const own = D.settings.recipe ? `Put its rules above those of ${safe(D.settings.recipe)}; the` : "The";
   box.replaceChildren(
     el("h2", {}, `Plan ${point.n} for ${safe(D.targets[picked.target].name)}: ${safe(point.layers)}`),
     el("div", { class: "tiles" }, ...tiles),
-    el("p", { class: "hint" }, `The groups from input to output, as wide as their multiply-accumulates, the taller the more exact.${same}`),
+    el("p", { class: "hint" }, `Each bar is a group of layers, from input to output: its width is its share of the multiply-accumulates, and a taller bar is a more exact precision.${same}`),
     el("div", { class: "strip" }, strip(s, point, wide, 48, `Precision of ${s.groups.length} groups`), differ ? el("p", { class: "hint" }, "The chosen plan:") : null, differ ? strip(s, winner, wide, 24, "The chosen plan") : null,
       el("p", { class: "keys" }, ...s.precisions.map((name, k) => el("span", {}, el("span", { class: `dot ${hue(k, s.precisions.length)}` }), safe(name))))),
-    el("h3", {}, "To use it"), el("div", { class: "code" }, copyButton(() => point.recipe), el("pre", { tabindex: 0 }, point.recipe)),
+    el("h3", {}, "How to use this plan"), el("div", { class: "code" }, copyButton(() => point.recipe), el("pre", { tabindex: 0 }, point.recipe)),
     el("p", { class: "hint" }, `${own} file lies in this run's folder.`),
     planTable(s, point, differ ? winner : null));
 };

@@ -1,13 +1,19 @@
 // table: sortable by its headers, filtered as one types
 const share = (i) => D.macs[i] / total;
+const metricColumn = (key) => {
+  const m = METRICS.find((metric) => metric.key === key);
+  return { title: m.title, unit: m.unit, metric: m, get: (i) => { const r = rows()[i]; return r ? m.get(r) ?? null : null; }, show: (i, v) => m.show(v) };
+};
 const COLUMNS = [
   { title: "#", get: (i) => i, show: (i) => String(i + 1) },
   { title: "layer", kind: "layer", get: (i) => D.names[i] },
   { title: "operator", kind: "text", get: (i) => D.ops[i] },
   { title: "precision", kind: "text", get: (i) => rows()[i]?.precision ?? "" },
-  ...METRICS.slice(0, 7).map((m) => ({ title: m.title, unit: m.unit, metric: m, get: (i) => { const r = rows()[i]; return r ? m.get(r) ?? null : null; }, show: (i, v) => m.show(v) })),
-  { title: "MACs", unit: "% of all", get: share, show: (i, v) => percent(v), down: true },
+  ...["iso", "cum", "share"].map(metricColumn),
   { title: "likely cause", kind: "why", get: (i) => cause(i) },
+  ...["wdb", "adb", "sat"].map(metricColumn),
+  { title: "MACs", unit: "% of all", get: share, show: (i, v) => percent(v), down: true },
+  metricColumn("used"),
 ];
 const cause = (i) => { const c = rows()[i]?.causes?.[0]; return c ? c.evidence + (c.remedy ? ` → ${c.remedy}` : "") : rows()[i]?.because ?? ""; };
 let sorted = { column: 4, up: true };

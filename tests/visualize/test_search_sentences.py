@@ -6,14 +6,14 @@ from types import MappingProxyType
 import pytest
 
 from quant.results.saved_search import SavedGroup, SavedPoint, SavedSearch
-from quant.visualize.search_words import (
-    added_up,
-    amount,
-    decibels,
-    found,
-    held_out,
-    limits,
-    points,
+from quant.visualize.search_sentences import (
+    additivity_sentence,
+    cost_text,
+    held_out_sentence,
+    limits_phrase,
+    points_text,
+    result_sentence,
+    sqnr_text,
 )
 
 GROUP = SavedGroup(name="a", layers=("a",), macs=10, errors=(0.1, 0.0), costs=(1.0, 4.0))
@@ -53,9 +53,9 @@ SEARCH = SavedSearch(
 
 def test_the_cheapest_plan_is_told_with_its_limit() -> None:
     """Cost, error, loss, and on how many samples."""
-    assert found(SEARCH) == (
-        "The cheapest plan (at least 30 dB at the worst output) has 3 int8, 1 float32: 1.25 MB, "
-        "32.1 dB at the worst output, 0.40 points of top1 lost, measured on 250 calibration "
+    assert result_sentence(SEARCH) == (
+        "The cheapest plan within the limit (at least 30 dB at the worst output) has 3 int8, 1 "
+        "float32: 1.25 MB, 32.1 dB at the worst output, 0.40 points of top1 lost, measured on 250 calibration "
         "samples; 7 plans measured."
     )
 
@@ -66,14 +66,14 @@ def test_a_limit_that_nothing_keeps_is_told() -> None:
     poor = replace(SEARCH, facts=facts, max_drop=0.001)
     dear = replace(SEARCH, most_cost=1.0)
 
-    assert found(poor) == (
+    assert result_sentence(poor) == (
         "No plan keeps the limit (at least 30 dB at the worst output, at most 0.1 points of top1 "
-        "lost); the best has 3 int8, 1 float32: 1.25 MB, 32.1 dB at the worst output, 0.40 points "
-        "of top1 lost, measured on 250 calibration samples; 7 plans measured; the time ended "
-        "before the search did."
+        "lost). The best plan has 3 int8, 1 float32: 1.25 MB, 32.1 dB at the worst output, 0.40 "
+        "points of top1 lost, measured on 250 calibration samples; 7 plans measured; the search "
+        "stopped at its time budget."
     )
-    assert found(dear).startswith(
-        "No plan keeps the limit (at least 30 dB at the worst output, at most 1 MB); the best has "
+    assert result_sentence(dear).startswith(
+        "No plan keeps the limit (at least 30 dB at the worst output, at most 1 MB). The best plan has "
     )
 
 
@@ -81,33 +81,35 @@ def test_for_a_budget_alone_the_most_exact_plan_is_told() -> None:
     """Nothing was cheapest there."""
     paid = replace(SEARCH, min_sqnr=None, most_cost=2.0)
 
-    assert found(paid).startswith("The most exact plan (at most 2 MB) has 3 int8, 1 float32: ")
-    assert limits(replace(SEARCH, min_sqnr=None)) == ""
+    assert result_sentence(paid).startswith(
+        "The most exact plan (at most 2 MB) has 3 int8, 1 float32: "
+    )
+    assert limits_phrase(replace(SEARCH, min_sqnr=None)) == ""
     unsure = replace(SEARCH, points=(replace(WINNER, margin=0.002),))
-    assert ", 0.40 points of top1 (\u00b1 0.20) lost, " in found(unsure)
+    assert ", 0.40 points of top1 (\u00b1 0.20) lost, " in result_sentence(unsure)
     once = replace(SEARCH, facts={**SEARCH.facts, "asked": 1})
-    assert found(once).endswith("calibration samples; 1 plan measured.")
+    assert result_sentence(once).endswith("calibration samples; 1 plan measured.")
 
 
 def test_without_a_winner_there_is_a_sentence_too() -> None:
     """Where all is float."""
-    assert found(replace(SEARCH, points=())) == (
-        "No plan was measured: nothing can be quantized here within the budget."
+    assert result_sentence(replace(SEARCH, points=())) == (
+        "No plan was measured: no layer can be quantized within the budget."
     )
 
 
 def test_how_errors_added_up_is_told_as_a_range() -> None:
     """One sentence: measured against predicted noise, and the winner's own."""
-    assert added_up(SEARCH) == (
-        "On 2 plans the measured noise was 0.80 to 1.10 times the sum of the groups' own; the "
-        "chosen plan was predicted 31.2 dB and has 32.1 dB."
+    assert additivity_sentence(SEARCH) == (
+        "In 2 plans the measured noise was 0.80 to 1.10 times the sum of the groups' "
+        "noise; the chosen plan has 32.1 dB, predicted were 31.2 dB."
     )
     one = replace(SEARCH, facts={"additivity": {"noise_ratios": [1.0]}}, points=())
-    assert added_up(one) == (
-        "On 1 plan the measured noise was 1.00 times the sum of the groups' own."
+    assert additivity_sentence(one) == (
+        "In 1 plan the measured noise was 1.00 times the sum of the groups' noise."
     )
-    assert added_up(replace(SEARCH, facts={})) == (
-        "No plan with an error was measured, so whether errors add up is not known."
+    assert additivity_sentence(replace(SEARCH, facts={})) == (
+        "No plan with an error was measured, so it is not known whether errors add up."
     )
 
 
@@ -115,30 +117,30 @@ def test_what_was_held_out_is_told() -> None:
     """A search fits its samples; others say what it is worth."""
     told = {"sqnr_db": 29.0, "drop": 0.0, "samples": 99, "kept": False}
 
-    assert held_out(told, "top1") == (
-        "On 99 samples that the search did not see: 29.0 dB, 0.00 points of top1 lost, outside the "
-        "limit."
+    assert held_out_sentence(told, "top1") == (
+        "On 99 held-out samples, which the search did not use: 29.0 dB, 0.00 points of top1 lost, "
+        "outside the limit."
     )
     told |= {"drop": -0.01, "kept": True, "sqnr_db": 999.0}
-    assert held_out(told, "top1") == (
-        "On 99 samples that the search did not see: no error, 1.00 points of top1 gained, within "
-        "the limit."
+    assert held_out_sentence(told, "top1") == (
+        "On 99 held-out samples, which the search did not use: no error, 1.00 points of top1 gained, "
+        "within the limit."
     )
-    assert held_out({}, "top1") == held_out(None, "") == ""
+    assert held_out_sentence({}, "top1") == held_out_sentence(None, "") == ""
 
 
 @pytest.mark.parametrize(
     ("said", "wanted"),
     [
-        (amount(SEARCH, 0.00728256), "0.007283 MB"),
-        (amount(SEARCH, 12345.6), "12346 MB"),
-        (amount(SEARCH, 0.0000677125), "0.00006771 MB"),
-        (amount(SEARCH, 3.0), "3 MB"),
-        (decibels(999.0), "no error"),
-        (decibels(float("inf")), "no error"),
-        (decibels(31.96), "32.0 dB"),
-        (points(-1e-9), "0.00 points"),
-        (points(-0.004), "-0.40 points"),
+        (cost_text(SEARCH, 0.00728256), "0.007283 MB"),
+        (cost_text(SEARCH, 12345.6), "12346 MB"),
+        (cost_text(SEARCH, 0.0000677125), "0.00006771 MB"),
+        (cost_text(SEARCH, 3.0), "3 MB"),
+        (sqnr_text(999.0), "no error"),
+        (sqnr_text(float("inf")), "no error"),
+        (sqnr_text(31.96), "32.0 dB"),
+        (points_text(-1e-9), "0.00 points"),
+        (points_text(-0.004), "-0.40 points"),
     ],
 )
 def test_numbers_are_printed_as_people_read_them(said: str, wanted: str) -> None:
