@@ -41,22 +41,26 @@ def check_cfg(cfg: Cfg, place: str) -> list[Finding]:
 def _keys(cfg: Cfg, place: str) -> Iterator[Finding]:
     for number, text in cfg.unparsed:
         where = f"{place}:{number}"
-        yield finding(25, "warning", where, f"'{text}'", "[key] value", "Remove the line.")
+        yield finding(
+            25, "warning", where, saw=f"'{text}'", wanted="[key] value", mend="Remove the line."
+        )
     for key in (*REQUIRED, *GROUP):
         if not cfg.lines_of(key):
             mend = f"Add [{key}]{' null' if key == 'mean_file' else ''}."
-            yield finding(25, "error", place, f"no [{key}]", "the key", mend)
+            yield finding(25, "error", place, saw=f"no [{key}]", wanted="the key", mend=mend)
     for line in cfg.lines:
         if line.key not in KEYS:
             where, saw = f"{place}:{line.number}", f"the key [{line.key}]"
             mend = "Remove the line, or mend the key."
             if line.key == "instructions_name":  # the guide's table spells it so, no file does
                 mend = "Write [instruction_name]."
-            yield finding(25, "warning", where, saw, "a key of the mapper's", mend)
+            yield finding(25, "warning", where, saw=saw, wanted="a key of the mapper's", mend=mend)
         elif not line.value and line.key != "gfpq_param_file":
             where = f"{place}:{line.number}"
             mend = "Write the value behind the key."
-            yield finding(25, "error", where, f"nothing behind [{line.key}]", "a value", mend)
+            yield finding(
+                25, "error", where, saw=f"nothing behind [{line.key}]", wanted="a value", mend=mend
+            )
     for key in dict.fromkeys(line.key for line in cfg.lines):
         if (
             key in KEYS
@@ -64,7 +68,9 @@ def _keys(cfg: Cfg, place: str) -> Iterator[Finding]:
             and len(cfg.lines_of(key)) > 1
         ):
             where = f"{place}:{cfg.lines_of(key)[1].number}"
-            yield finding(25, "error", where, f"[{key}] again", "it once", "Remove one.")
+            yield finding(
+                25, "error", where, saw=f"[{key}] again", wanted="it once", mend="Remove one."
+            )
 
 
 def _values(cfg: Cfg, place: str) -> Iterator[Finding]:
@@ -76,12 +82,12 @@ def _values(cfg: Cfg, place: str) -> Iterator[Finding]:
         if len(line.value) > MAX_NAME:
             where, saw = f"{place}:{line.number}", f"an instruction_name of {len(line.value)}"
             wanted, mend = f"{MAX_NAME} characters at most", "Shorten it."
-            yield finding(27, "error", where, saw, wanted, mend)
+            yield finding(27, "error", where, saw=saw, wanted=wanted, mend=mend)
 
 
 def _bad_value(line: Line, place: str, wanted: str) -> Finding:
     where, saw = f"{place}:{line.number}", f"{line.key} '{line.value}'"
-    return finding(27, "error", where, saw, wanted, "Mend the value.")
+    return finding(27, "error", where, saw=saw, wanted=wanted, mend="Mend the value.")
 
 
 def _numbers(cfg: Cfg, place: str) -> Iterator[Finding]:
@@ -119,7 +125,9 @@ def check_inputs(cfg: Cfg, place: str, net: MapperNet) -> list[Finding]:
         if count and count != len(net.inputs):
             saw = f"[{key}] {count} times for {len(net.inputs)} inputs"
             mend = "Write one group of image_list, image_type, norm_type and mean_file an input."
-            findings.append(finding(25, "error", place, saw, "it once for each input", mend))
+            findings.append(
+                finding(25, "error", place, saw=saw, wanted="it once for each input", mend=mend)
+            )
     for line, network_input in zip(cfg.lines_of("image_type"), net.inputs, strict=False):
         findings += _picture(line.value, network_input)
     return findings
@@ -131,17 +139,21 @@ def _picture(image_type: str, network_input: MapperInput) -> Iterator[Finding]:
         return
     if len(network_input.shape) != 4:
         saw = f"image_type {image_type} for dims {list(network_input.shape)}"
-        yield finding(3, "error", where, saw, "dims 1, C, H, W", "Set [image_type] 0.")
+        yield finding(
+            3, "error", where, saw=saw, wanted="dims 1, C, H, W", mend="Set [image_type] 0."
+        )
         return
     channels = (1, 3) if image_type == "1" else (3,)
     if network_input.shape[1] not in channels:
         saw = f"{network_input.shape[1]} channels with image_type {image_type}"
         wanted = " or ".join(map(str, channels))
-        yield finding(3, "error", where, saw, wanted, "Set [image_type] 0, and give tensors.")
+        yield finding(
+            3, "error", where, saw=saw, wanted=wanted, mend="Set [image_type] 0, and give tensors."
+        )
     if not all(SIDES[0] <= size <= SIDES[1] for size in network_input.shape[2:]):
         saw = f"{network_input.shape[2]} rows and {network_input.shape[3]} columns"
         wanted, mend = f"{SIDES[0]} to {SIDES[1]}", "Set [image_type] 0, and give tensors."
-        yield finding(3, "error", where, saw, wanted, mend)
+        yield finding(3, "error", where, saw=saw, wanted=wanted, mend=mend)
 
 
 def check_net_type(cfg: Cfg, place: str, net: MapperNet) -> list[Finding]:
@@ -157,11 +169,18 @@ def check_net_type(cfg: Cfg, place: str, net: MapperNet) -> list[Finding]:
         ]
         mend = f"Set [net_type] {wanted}."
         findings.append(
-            finding(29, "warning", place, f"net_type {net_type}", f"{wanted}, {reason}", mend)
+            finding(
+                29,
+                "warning",
+                place,
+                saw=f"net_type {net_type}",
+                wanted=f"{wanted}, {reason}",
+                mend=mend,
+            )
         )
     files = len(cfg.lines_of("roi_coordinate_file"))
     if files != len(rois):
         saw = f"{files} roi_coordinate_file for {len(rois)} ROI layers"
         mend = "Write one for each, in the order of the prototxt."
-        findings.append(finding(27, "error", place, saw, "one for each", mend))
+        findings.append(finding(27, "error", place, saw=saw, wanted="one for each", mend=mend))
     return findings

@@ -49,9 +49,9 @@ def check_text(place: str, prototxt: ParsedPrototxt) -> list[Finding]:
                 6,
                 "error",
                 f"{place}:{line}",
-                f"text that stops being a prototxt: {reason}",
-                "protobuf text in Caffe's fields",
-                "Mend the line, or give the prototxt itself.",
+                saw=f"text that stops being a prototxt: {reason}",
+                wanted="protobuf text in Caffe's fields",
+                mend="Mend the line, or give the prototxt itself.",
             )
         )
     for unknown in prototxt.unknown:
@@ -62,9 +62,9 @@ def check_text(place: str, prototxt: ParsedPrototxt) -> list[Finding]:
                     1,
                     "error",
                     where,
-                    "'layers', the form before Caffe 1.0",
-                    "'layer' with a type in quotes",
-                    "Convert the file with Caffe's upgrade_net_proto_text.",
+                    saw="'layers', the form before Caffe 1.0",
+                    wanted="'layer' with a type in quotes",
+                    mend="Convert the file with Caffe's upgrade_net_proto_text.",
                 )
             )
             continue
@@ -74,7 +74,7 @@ def check_text(place: str, prototxt: ParsedPrototxt) -> list[Finding]:
         else:
             mend = "Remove it, or make the layer Custom."
         wanted = "a field that NNIE's Caffe dialect has"
-        findings.append(finding(6, "error", where, saw, wanted, mend))
+        findings.append(finding(6, "error", where, saw=saw, wanted=wanted, mend=mend))
     return findings
 
 
@@ -94,24 +94,45 @@ def _types(net: MapperNet) -> Iterator[Finding]:
         if layer.type in TRAINING_TYPES:
             saw, wanted = f"the training layer {layer.type}", "layers of inference only"
             mend = "Remove it from the deployed prototxt."
-            yield finding(24, "error", layer.place, saw, wanted, mend, layer.name)
+            yield finding(
+                24, "error", layer.place, saw=saw, wanted=wanted, mend=mend, layer=layer.name
+            )
         elif layer.type not in KNOWN_TYPES and not layer.name.endswith("_cpu"):
             mend = INSTEAD.get(layer.type, "Make it Custom, or add _cpu to its name.")
             wanted = "a type that NNIE computes, Custom, Proposal or a name ending in '_cpu'"
-            yield finding(1, "error", layer.place, f"type '{layer.type}'", wanted, mend, layer.name)
+            yield finding(
+                1,
+                "error",
+                layer.place,
+                saw=f"type '{layer.type}'",
+                wanted=wanted,
+                mend=mend,
+                layer=layer.name,
+            )
 
 
 def _inputs(place: str, net: MapperNet) -> Iterator[Finding]:
     wanted = "dims 1, C, H, W, or 1, C for a vector"
     if net.proto.input_dim:
         mend = "Write input_shape { dim: ... } in its place."
-        yield finding(2, "error", place, "the old 'input_dim'", "'input_shape'", mend)
+        yield finding(
+            2, "error", place, saw="the old 'input_dim'", wanted="'input_shape'", mend=mend
+        )
     if not net.inputs:
-        yield finding(2, "error", place, "no input", wanted, "Add an input and its input_shape.")
+        yield finding(
+            2,
+            "error",
+            place,
+            saw="no input",
+            wanted=wanted,
+            mend="Add an input and its input_shape.",
+        )
     for network_input in net.inputs:
         where = f"input '{network_input.name}'"
         if network_input.shape is None:
-            yield finding(2, "error", where, "no shape", wanted, "Add its input_shape.")
+            yield finding(
+                2, "error", where, saw="no shape", wanted=wanted, mend="Add its input_shape."
+            )
         elif (
             len(network_input.shape) not in (2, 4)
             or network_input.shape[0] != 1
@@ -119,25 +140,37 @@ def _inputs(place: str, net: MapperNet) -> Iterator[Finding]:
         ):
             saw = f"dims {list(network_input.shape)}"
             mend = "Write 1 as the first dim: the mapper sets the batch itself."
-            yield finding(2, "error", where, saw, wanted, mend)
+            yield finding(2, "error", where, saw=saw, wanted=wanted, mend=mend)
 
 
 def _names(place: str, net: MapperNet) -> Iterator[Finding]:
     for name, count in Counter(str(x.name) for x in net.proto.layer).items():
         if count > 1 or not name:
             saw, mend = f"{count} layers of that name", "Rename them, in the caffemodel as well."
-            yield finding(4, "error", f"layer '{name}'", saw, "a name for each", mend, name)
+            yield finding(
+                4,
+                "error",
+                f"layer '{name}'",
+                saw=saw,
+                wanted="a name for each",
+                mend=mend,
+                layer=name,
+            )
     for layer in net.layers:
         for name, producer in zip(layer.proto.bottom, layer.producers, strict=True):
             if producer is None:
                 saw = f"the bottom '{name}', which no layer before it makes"
                 mend = "Mend the bottom's name, or move the layer."
                 wanted = "a blob that is made before"
-                yield finding(4, "error", layer.place, saw, wanted, mend, layer.name)
+                yield finding(
+                    4, "error", layer.place, saw=saw, wanted=wanted, mend=mend, layer=layer.name
+                )
     for network_input in net.inputs:
         if not network_input.readers:
             saw, mend = "no layer that reads it", "Remove the input."
-            yield finding(4, "error", f"input '{network_input.name}'", saw, "a reader", mend)
+            yield finding(
+                4, "error", f"input '{network_input.name}'", saw=saw, wanted="a reader", mend=mend
+            )
     yield from _overwritten(net)
 
 
@@ -148,7 +181,15 @@ def _overwritten(net: MapperNet) -> Iterator[Finding]:
         for top in layer.proto.top:
             if top in written and top not in layer.proto.bottom:
                 saw, mend = f"the top '{top}' a second time", "Rename this top and its readers."
-                yield finding(4, "error", layer.place, saw, "a new top", mend, layer.name)
+                yield finding(
+                    4,
+                    "error",
+                    layer.place,
+                    saw=saw,
+                    wanted="a new top",
+                    mend=mend,
+                    layer=layer.name,
+                )
             written.add(str(top))
 
 
@@ -158,12 +199,16 @@ def _spelling(place: str, net: MapperNet) -> Iterator[Finding]:
     if unusual := sorted({n for n in names if n and not SAFE_NAME.fullmatch(n)}):
         saw = f"{len(unusual)} names with other characters: {few(unusual)}"
         mend = "Rename them, in the caffemodel as well."
-        yield finding(5, "warning", place, saw, "ASCII letters, digits, _, . and -", mend)
+        yield finding(
+            5, "warning", place, saw=saw, wanted="ASCII letters, digits, _, . and -", mend=mend
+        )
     for name in [network_input.name for network_input in net.inputs] + _outputs(net.layers):
         if len(name.encode()) > NAME_BYTES:
             saw = f"{len(name.encode())} bytes in the name of an input or output"
             wanted = f"{NAME_BYTES} at most, for the board's API cuts it"
-            yield finding(5, "warning", f"blob '{name}'", saw, wanted, "Shorten it.")
+            yield finding(
+                5, "warning", f"blob '{name}'", saw=saw, wanted=wanted, mend="Shorten it."
+            )
 
 
 def _outputs(sites: list[MapperLayer]) -> list[str]:
@@ -182,4 +227,12 @@ def _dimensions(net: MapperNet) -> Iterator[Finding]:
             if shape is not None and len(shape) > 4:
                 saw = f"the top '{top}' of {len(shape)} dims"
                 mend = "Cut the network before it, and go on with the CPU."
-                yield finding(24, "error", layer.place, saw, "4 at most", mend, layer.name)
+                yield finding(
+                    24,
+                    "error",
+                    layer.place,
+                    saw=saw,
+                    wanted="4 at most",
+                    mend=mend,
+                    layer=layer.name,
+                )

@@ -53,7 +53,15 @@ def _axes(layer: MapperLayer) -> Iterator[Finding]:
     rank = len(layer.bottoms[0] or ()) if layer.bottoms else 0
     if axis == 0 or (rank and axis == -rank):
         mend = "Let it act on the channels, rows or columns."
-        yield finding(14, "error", layer.place, f"axis {axis}", "1 or more", mend, layer.name)
+        yield finding(
+            14,
+            "error",
+            layer.place,
+            saw=f"axis {axis}",
+            wanted="1 or more",
+            mend=mend,
+            layer=layer.name,
+        )
 
 
 def _concat(layer: MapperLayer) -> Iterator[Finding]:
@@ -63,10 +71,10 @@ def _concat(layer: MapperLayer) -> Iterator[Finding]:
             14,
             "error",
             layer.place,
-            f"{count} bottoms",
-            f"{MAX_CONCAT_INPUTS} at most",
-            mend,
-            layer.name,
+            saw=f"{count} bottoms",
+            wanted=f"{MAX_CONCAT_INPUTS} at most",
+            mend=mend,
+            layer=layer.name,
         )
 
 
@@ -74,7 +82,15 @@ def _permute(layer: MapperLayer) -> Iterator[Finding]:
     order = [int(i) for i in layer.proto.permute_param.order]
     if order != [0, 2, 3, 1]:
         mend = "Cut the network before it, and permute on the CPU."
-        yield finding(12, "error", layer.place, f"order {order}", "[0, 2, 3, 1]", mend, layer.name)
+        yield finding(
+            12,
+            "error",
+            layer.place,
+            saw=f"order {order}",
+            wanted="[0, 2, 3, 1]",
+            mend=mend,
+            layer=layer.name,
+        )
 
 
 def _reshape(layer: MapperLayer) -> Iterator[Finding]:
@@ -85,10 +101,14 @@ def _reshape(layer: MapperLayer) -> Iterator[Finding]:
         mend = "Write 4 dims that begin with 0, or cut the network before it."
     if len(dims) != 4 or dims[0] != 0:
         wanted = "4 dims, the first of them 0"
-        yield finding(13, "error", layer.place, f"dims {dims}", wanted, mend, layer.name)
+        yield finding(
+            13, "error", layer.place, saw=f"dims {dims}", wanted=wanted, mend=mend, layer=layer.name
+        )
     if layer.proto.reshape_param.axis:
         saw = f"axis {layer.proto.reshape_param.axis}"
-        yield finding(13, "error", layer.place, saw, "no axis", mend, layer.name)
+        yield finding(
+            13, "error", layer.place, saw=saw, wanted="no axis", mend=mend, layer=layer.name
+        )
 
 
 def _eltwise(layer: MapperLayer) -> Iterator[Finding]:
@@ -97,24 +117,36 @@ def _eltwise(layer: MapperLayer) -> Iterator[Finding]:
         saw = f"bottoms of {', '.join(str(list(s)) for s in sorted(shapes))}"
         mend = "Give both the same shape: there is no broadcast."
         wanted = "two or more of one shape"
-        yield finding(15, "error", layer.place, saw, wanted, mend, layer.name)
+        yield finding(15, "error", layer.place, saw=saw, wanted=wanted, mend=mend, layer=layer.name)
 
 
 def _tile(layer: MapperLayer) -> Iterator[Finding]:
     mend = "Join copies with a Concat."
-    yield finding(15, "error", layer.place, "a Tile", "no tiling", mend, layer.name)
+    yield finding(
+        15, "error", layer.place, saw="a Tile", wanted="no tiling", mend=mend, layer=layer.name
+    )
 
 
 def _dense(layer: MapperLayer) -> Iterator[Finding]:
     for reader in _past_activations(layer):
         if reader.type == "MatMul":
             mend = "Write the InnerProduct as a Convolution."
-            yield finding(16, "error", layer.place, "a MatMul behind it", "none", mend, layer.name)
+            yield finding(
+                16,
+                "error",
+                layer.place,
+                saw="a MatMul behind it",
+                wanted="none",
+                mend=mend,
+                layer=layer.name,
+            )
         elif reader.type not in AFTER_DENSE and not reader.cpu:
             saw = f"{reader.place}, {reader.type}, behind an InnerProduct"
             mend = "Write it as a Convolution, 1x1 or of the whole map."
             wanted = "an activation or Softmax"
-            yield finding(16, "warning", layer.place, saw, wanted, mend, layer.name)
+            yield finding(
+                16, "warning", layer.place, saw=saw, wanted=wanted, mend=mend, layer=layer.name
+            )
 
 
 def _past_activations(layer: MapperLayer) -> Iterator[MapperLayer]:
@@ -130,32 +162,60 @@ def _power(layer: MapperLayer) -> Iterator[Finding]:
     if power not in EXPONENTS:
         wanted = f"one of {', '.join(f'{x:g}' for x in EXPONENTS)}"
         mend = "Compute it on the CPU."
-        yield finding(17, "error", layer.place, f"power {power:g}", wanted, mend, layer.name)
+        yield finding(
+            17,
+            "error",
+            layer.place,
+            saw=f"power {power:g}",
+            wanted=wanted,
+            mend=mend,
+            layer=layer.name,
+        )
 
 
 def _normalize(layer: MapperLayer) -> Iterator[Finding]:
     eps = float(layer.proto.norm_param.eps)
     if abs(eps - EPS) > 1e-6 * EPS:  # it is stored as a float32
         mend = "Write eps: 1e-10, the only one that NNIE computes."
-        yield finding(17, "error", layer.place, f"eps {eps:g}", "1e-10", mend, layer.name)
+        yield finding(
+            17,
+            "error",
+            layer.place,
+            saw=f"eps {eps:g}",
+            wanted="1e-10",
+            mend=mend,
+            layer=layer.name,
+        )
 
 
 def _upsample(layer: MapperLayer) -> Iterator[Finding]:
     scale = int(layer.proto.upsample_param.scale)
     if scale != 2:
         mend = "Double it several times, or use a Deconvolution."
-        yield finding(18, "error", layer.place, f"scale {scale}", "2", mend, layer.name)
+        yield finding(
+            18, "error", layer.place, saw=f"scale {scale}", wanted="2", mend=mend, layer=layer.name
+        )
     for producer in layer.producers:
         if isinstance(producer, MapperLayer) and producer.name.endswith("_cpu"):
             mend = "Put a layer of NNIE between them, or upsample on the CPU."
             saw = f"{producer.place} before it"
-            yield finding(18, "error", layer.place, saw, "no _cpu layer", mend, layer.name)
+            yield finding(
+                18,
+                "error",
+                layer.place,
+                saw=saw,
+                wanted="no _cpu layer",
+                mend=mend,
+                layer=layer.name,
+            )
 
 
 def _interp(layer: MapperLayer) -> Iterator[Finding]:
     mend = "Use Upsample, or a Deconvolution of kernel 2 and stride 2."
     saw = "an Interp, which mappers often refuse"
-    yield finding(18, "warning", layer.place, saw, "nearest, doubled", mend, layer.name)
+    yield finding(
+        18, "warning", layer.place, saw=saw, wanted="nearest, doubled", mend=mend, layer=layer.name
+    )
 
 
 _RULES: dict[str, Any] = {
@@ -215,7 +275,13 @@ def _windows(layer: MapperLayer) -> Iterator[Finding]:
             saw = f"{name} {' x '.join(map(str, values))}"
             mend = "Split the layer, or mend the number."
             yield finding(
-                9, "error", layer.place, saw, f"{least} to {MAX_PARAMETER}", mend, layer.name
+                9,
+                "error",
+                layer.place,
+                saw=saw,
+                wanted=f"{least} to {MAX_PARAMETER}",
+                mend=mend,
+                layer=layer.name,
             )
 
 
@@ -224,7 +290,15 @@ def _lengths(layer: MapperLayer) -> Iterator[Finding]:
         if shape is not None and max(shape[1:], default=0) > MAX_LENGTH:
             saw = f"the top '{top}' of {list(shape)}"
             mend = "Make the layer narrower, or the picture smaller."
-            yield finding(10, "error", layer.place, saw, f"{MAX_LENGTH} at most", mend, layer.name)
+            yield finding(
+                10,
+                "error",
+                layer.place,
+                saw=saw,
+                wanted=f"{MAX_LENGTH} at most",
+                mend=mend,
+                layer=layer.name,
+            )
     shape = layer.bottoms[0] if layer.bottoms else None
     if layer.type == "InnerProduct" and shape is not None:
         inner = prod(shape[layer.proto.inner_product_param.axis :])
@@ -232,7 +306,9 @@ def _lengths(layer: MapperLayer) -> Iterator[Finding]:
             saw = f"{inner} inputs of an InnerProduct"
             mend = "Write it as a Convolution of the whole map."
             wanted = f"{MAX_LENGTH} at most, as far as is known"
-            yield finding(10, "warning", layer.place, saw, wanted, mend, layer.name)
+            yield finding(
+                10, "warning", layer.place, saw=saw, wanted=wanted, mend=mend, layer=layer.name
+            )
 
 
 def _groups(layer: MapperLayer) -> Iterator[Finding]:
@@ -245,4 +321,6 @@ def _groups(layer: MapperLayer) -> Iterator[Finding]:
     if not 1 <= group <= MAX_GROUPS or inputs % group or outputs % group:
         saw = f"group {group} of {inputs} input and {outputs} output channels"
         wanted = f"1 to {MAX_GROUPS}, a divisor of both"
-        yield finding(11, "error", layer.place, saw, wanted, "Mend group.", layer.name)
+        yield finding(
+            11, "error", layer.place, saw=saw, wanted=wanted, mend="Mend group.", layer=layer.name
+        )

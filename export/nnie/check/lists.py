@@ -42,7 +42,7 @@ def _list(folder: Path, kind: str, listed: str, shape: Shape | None) -> Iterator
         rows = [r for r in path.read_text(encoding="utf-8").splitlines() if r.strip()]
     except (OSError, ValueError) as error:
         saw, mend = f"a file that cannot be read ({reason_of(error)})", "Mend the path or the file."
-        yield finding(28, "error", where, saw, "a readable list", mend)
+        yield finding(28, "error", where, saw=saw, wanted="a readable list", mend=mend)
         return
     if kind == "0":
         yield from _tensors(where, rows, shape)
@@ -53,7 +53,7 @@ def _list(folder: Path, kind: str, listed: str, shape: Shape | None) -> Iterator
         short = " at the very least" if len(rows) < MIN_SAMPLES_EVER else ""
         wanted = f"{MIN_SAMPLES_EVER if short else MIN_SAMPLES}{short}, of typical scenes"
         mend = "Calibrate on more samples."
-        yield finding(28, severity, where, f"{len(rows)} samples", wanted, mend)
+        yield finding(28, severity, where, saw=f"{len(rows)} samples", wanted=wanted, mend=mend)
 
 
 def _tensors(where: str, rows: list[str], shape: Shape | None) -> Iterator[Finding]:
@@ -64,10 +64,12 @@ def _tensors(where: str, rows: list[str], shape: Shape | None) -> Iterator[Findi
         parts = row.replace(",", " ").split()
         if len(parts) != count:
             saw, wanted = f"{len(parts)} numbers", f"{count}, of dims {list(shape[1:])}"
-            yield finding(28, "error", f"{where}:{number}", saw, wanted, mend)
+            yield finding(28, "error", f"{where}:{number}", saw=saw, wanted=wanted, mend=mend)
         elif bad := [x for x in parts if not _finite(x)]:
             saw = f"'{bad[0][:40]}'"
-            yield finding(28, "error", f"{where}:{number}", saw, "finite numbers", mend)
+            yield finding(
+                28, "error", f"{where}:{number}", saw=saw, wanted="finite numbers", mend=mend
+            )
 
 
 def _finite(text: str) -> bool:
@@ -90,7 +92,7 @@ def _pictures(
     for (saw, wanted), names in problems.items():
         summary = f"{len(names)} of {len(rows)} {saw}: {few(names, 3)}"
         mend = "Write the calibration pictures anew, at the network's size."
-        yield finding(28, "error", where, summary, wanted, mend)
+        yield finding(28, "error", where, saw=summary, wanted=wanted, mend=mend)
 
 
 def _picture(path: Path, row: str, shape: Shape | None) -> Iterator[tuple[str, str]]:

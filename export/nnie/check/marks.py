@@ -29,11 +29,11 @@ def check_modes(net: MapperNet, compile_mode: str, place: str) -> list[Finding]:
         saw = f"compile_mode {compile_mode}, and names that end in '_hp': "
         mend = "Set [compile_mode] 2, or take the suffix off, in the caffemodel as well."
         saw += few(layer.name for layer in high)
-        findings.append(finding(19, "error", place, saw, "compile_mode 2", mend))
+        findings.append(finding(19, "error", place, saw=saw, wanted="compile_mode 2", mend=mend))
     if compile_mode == "2" and not high:
         saw, wanted = "compile_mode 2 and no name that ends in '_hp'", "a layer in 16 bit"
         mend = "Set [compile_mode] 0: it computes the same."
-        findings.append(finding(19, "warning", place, saw, wanted, mend))
+        findings.append(finding(19, "warning", place, saw=saw, wanted=wanted, mend=mend))
     return findings
 
 
@@ -44,13 +44,27 @@ def check_marks(net: MapperNet) -> list[Finding]:
         if layer.high and layer.inplace and layer.type in ACTIVATIONS:
             saw, wanted = "'_hp' on an in-place activation", "it on the layer before"
             mend = "Take the suffix off: an in-place activation has no input of its own."
-            findings.append(finding(19, "warning", layer.place, saw, wanted, mend, layer.name))
+            findings.append(
+                finding(
+                    19, "warning", layer.place, saw=saw, wanted=wanted, mend=mend, layer=layer.name
+                )
+            )
         findings += [*_reports(layer), *_hosts(layer)]
     for message in net.proto.layer:
         if message.type == "Input" and str(message.name).endswith("_cpu"):
             saw, mend = "'_cpu' on an input", "Take the suffix off."
             place = f"layer '{message.name}'"
-            findings.append(finding(21, "error", place, saw, "a plain name", mend, message.name))
+            findings.append(
+                finding(
+                    21,
+                    "error",
+                    place,
+                    saw=saw,
+                    wanted="a plain name",
+                    mend=mend,
+                    layer=message.name,
+                )
+            )
     for network_input in net.inputs:
         if network_input.name.endswith("_report"):
             place, saw, mend = (
@@ -58,7 +72,11 @@ def check_marks(net: MapperNet) -> list[Finding]:
                 "'_report' on an input",
                 "Take it off.",
             )
-            findings.append(finding(20, "warning", place, saw, "a plain name: it is ignored", mend))
+            findings.append(
+                finding(
+                    20, "warning", place, saw=saw, wanted="a plain name: it is ignored", mend=mend
+                )
+            )
     return [*findings, *_counts(net)]
 
 
@@ -66,14 +84,24 @@ def _reports(layer: MapperLayer) -> Iterator[Finding]:
     tops = [str(top) for top in layer.proto.top if str(top).endswith("_report")]
     if layer.name.endswith("_report") and not tops:
         saw, mend = "'_report' on a layer's name", "Put it on the top, and on its readers' bottoms."
-        yield finding(20, "error", layer.place, saw, "it on a top", mend, layer.name)
+        yield finding(
+            20, "error", layer.place, saw=saw, wanted="it on a top", mend=mend, layer=layer.name
+        )
     if tops and layer.type == "Custom":
         saw, mend = f"the top '{tops[0]}' of a Custom layer", "Take the suffix off."
-        yield finding(20, "error", layer.place, saw, "no '_report'", mend, layer.name)
+        yield finding(
+            20, "error", layer.place, saw=saw, wanted="no '_report'", mend=mend, layer=layer.name
+        )
     elif tops and layer.cpu:
         saw, mend = f"the top '{tops[0]}' of a layer on the CPU", "Take the suffix off."
         yield finding(
-            20, "warning", layer.place, saw, "no '_report': it is ignored", mend, layer.name
+            20,
+            "warning",
+            layer.place,
+            saw=saw,
+            wanted="no '_report': it is ignored",
+            mend=mend,
+            layer=layer.name,
         )
 
 
@@ -82,7 +110,15 @@ def _hosts(layer: MapperLayer) -> Iterator[Finding]:
         return
     if layer.inplace and layer.type in ACTIVATIONS:
         saw, mend = "'_cpu' on an in-place activation", "Give it a top of its own."
-        yield finding(21, "error", layer.place, saw, "a layer with a new top", mend, layer.name)
+        yield finding(
+            21,
+            "error",
+            layer.place,
+            saw=saw,
+            wanted="a layer with a new top",
+            mend=mend,
+            layer=layer.name,
+        )
     for producer in layer.producers:
         if isinstance(producer, MapperInput) or (
             isinstance(producer, MapperLayer) and producer.type in HOST_TYPES
@@ -92,7 +128,15 @@ def _hosts(layer: MapperLayer) -> Iterator[Finding]:
             )
             saw = f"{before} before a layer that ends in '_cpu'"
             mend = "Take the suffix off, or do both in one Custom layer."
-            yield finding(21, "error", layer.place, saw, "a layer of NNIE", mend, layer.name)
+            yield finding(
+                21,
+                "error",
+                layer.place,
+                saw=saw,
+                wanted="a layer of NNIE",
+                mend=mend,
+                layer=layer.name,
+            )
 
 
 def _levels(net: MapperNet) -> dict[MapperLayer, int]:
@@ -117,10 +161,10 @@ def _counts(net: MapperNet) -> Iterator[Finding]:
     mend = "Let the CPU do the rest of the network in one piece at the end."
     if len(segments) > SEGMENTS:
         saw = f"{len(segments)} segments of NNIE"
-        yield finding(22, "error", "the network", saw, f"{SEGMENTS} at most", mend)
+        yield finding(22, "error", "the network", saw=saw, wanted=f"{SEGMENTS} at most", mend=mend)
     if len(rois) > ROIS:
         saw = f"{len(rois)} ROI layers: {few(rois)}"
-        yield finding(22, "error", "the network", saw, f"{ROIS} at most", mend)
+        yield finding(22, "error", "the network", saw=saw, wanted=f"{ROIS} at most", mend=mend)
     for index, level in enumerate(sorted(segments)):
         layers = segments[level]
         names = [
@@ -132,7 +176,14 @@ def _counts(net: MapperNet) -> Iterator[Finding]:
             if count > limit:
                 place = f"segment {index}, from layer '{layers[0].name}' on"
                 advice = "Cut or join branches so that fewer blobs cross."
-                yield finding(22, "error", place, f"{count} {name}", f"{limit} at most", advice)
+                yield finding(
+                    22,
+                    "error",
+                    place,
+                    saw=f"{count} {name}",
+                    wanted=f"{limit} at most",
+                    mend=advice,
+                )
 
 
 def _sources(layers: list[MapperLayer]) -> set[tuple[int, str]]:

@@ -24,7 +24,11 @@ def check_means(cfg: Cfg, place: str, folder: Path, net: MapperNet) -> list[Find
     for kind, norm, mean, shape in zip(*columns, shapes, strict=False):
         if kind == "0" and norm != "0":
             saw, mend = f"norm_type {norm} with image_type 0", "Set [norm_type] 0."
-            findings.append(finding(26, "error", place, saw, "0: tensors go in as they are", mend))
+            findings.append(
+                finding(
+                    26, "error", place, saw=saw, wanted="0: tensors go in as they are", mend=mend
+                )
+            )
         findings += _mean(place, folder, norm, mean, shape)
     return findings
 
@@ -36,12 +40,14 @@ def _mean(place: str, folder: Path, norm: str, mean: str, shape: Shape | None) -
         if mean != "null":
             saw = f"mean_file '{mean}' with norm_type {norm}, which reads none"
             # any text is taken
-            yield finding(26, "warning", place, saw, "null", "Write [mean_file] null.")
+            yield finding(
+                26, "warning", place, saw=saw, wanted="null", mend="Write [mean_file] null."
+            )
     elif norm in ("1", "4"):
         wanted = "a .binaryproto of the network's C x H x W"
         if not mean.endswith(".binaryproto"):
             saw, mend = f"mean_file '{mean}' with norm_type {norm}", "Give the mean image's file."
-            yield finding(26, "error", place, saw, wanted, mend)
+            yield finding(26, "error", place, saw=saw, wanted=wanted, mend=mend)
         else:
             yield from _mean_image(path, mean, wanted, shape)
     elif norm in ("2", "5"):
@@ -50,7 +56,7 @@ def _mean(place: str, folder: Path, norm: str, mean: str, shape: Shape | None) -
         if saw:
             where = f"mean_file '{mean}'"
             mend = "Write the mean of each channel, in the order that the network sees."
-            yield finding(26, "error", where, saw, wanted, mend)
+            yield finding(26, "error", where, saw=saw, wanted=wanted, mend=mend)
 
 
 def _numbers_of(path: Path, channels: int | None) -> str:
@@ -77,8 +83,10 @@ def _mean_image(path: Path, mean: str, wanted: str, shape: Shape | None) -> Iter
     try:
         dims = parse_blob(path.read_bytes(), mean).shape
     except (OSError, InputError) as error:
-        yield finding(26, "error", where, f"no mean image ({reason_of(error)})", wanted, mend)
+        yield finding(
+            26, "error", where, saw=f"no mean image ({reason_of(error)})", wanted=wanted, mend=mend
+        )
         return
     bare = dims[-3:]
     if shape is not None and bare != shape[1:]:
-        yield finding(26, "error", where, f"a mean of {list(bare)}", wanted, mend)
+        yield finding(26, "error", where, saw=f"a mean of {list(bare)}", wanted=wanted, mend=mend)

@@ -43,7 +43,9 @@ def check_model(graph: Graph, deployment: Deployment) -> list[Finding]:
             "no calibration samples",
             f"{MIN_SAMPLES} to {MAX_SAMPLES}, for the mapper calibrates",
         )
-        findings.append(finding(28, "warning", "the data", saw, wanted, "Give --data."))
+        findings.append(
+            finding(28, "warning", "the data", saw=saw, wanted=wanted, mend="Give --data.")
+        )
     for name, shape in shapes.items():
         findings += _input(graph, deployment, name, shape)
     return [*findings, *check_speed("the model", convolving_nodes(graph), all_high=False)]
@@ -57,7 +59,11 @@ def _head_findings(split: Split, sizes: Mapping[str, tuple[int, ...]]) -> list[F
         )
     except UnsupportedError as error:
         saw = "a rest, beside what falls back, that does not convert"
-        return [finding(10, "error", "the model", saw, "a form in NNIE's Caffe", str(error))]
+        return [
+            finding(
+                10, "error", "the model", saw=saw, wanted="a form in NNIE's Caffe", mend=str(error)
+            )
+        ]
     return []
 
 
@@ -78,14 +84,14 @@ def _input(
         if not _is_planar(graph, name):
             saw, wanted = "layout NHWC", "NCHW, or a Transpose 0,3,1,2 right behind the input"
             mend = "Export the model with its channels first."
-            yield finding(3, "error", place, saw, wanted, mend)
+            yield finding(3, "error", place, saw=saw, wanted=wanted, mend=mend)
     if shape[0] not in (0, 1, 3):
         saw, wanted = f"{shape[0]} channels", "1 or 3, to feed pictures"
-        yield finding(3, "warning", place, saw, wanted, TENSORS)
+        yield finding(3, "warning", place, saw=saw, wanted=wanted, mend=TENSORS)
     if not all(MIN_SIDE <= d <= MAX_SIDE for d in shape[1:] if d):
         saw = f"{shape[1]} rows and {shape[2]} columns"
         wanted = f"{MIN_SIDE} to {MAX_SIDE}, to feed pictures"
-        yield finding(3, "warning", place, saw, wanted, TENSORS)
+        yield finding(3, "warning", place, saw=saw, wanted=wanted, mend=TENSORS)
 
 
 def _is_planar(graph: Graph, name: str) -> bool:

@@ -43,7 +43,9 @@ def _shapes(net: MapperNet, record: Mapping[str, LayerRow]) -> Iterator[Finding]
         if not any(producer in changed for producer in layer.producers):
             mend = "Undo the edit, or export the model again."
             saw, wanted = _size(top), f"{_size(row.shape)}, as in the source model"
-            yield finding(7, "error", layer.place, saw, wanted, mend, row.node or None)
+            yield finding(
+                7, "error", layer.place, saw=saw, wanted=wanted, mend=mend, layer=row.node or None
+            )
 
 
 def _rounded(layer: MapperLayer) -> Iterator[Finding]:
@@ -56,7 +58,7 @@ def _rounded(layer: MapperLayer) -> Iterator[Finding]:
         mend = "See that it was trained with ceil_mode, or choose an input size where both agree."
         saw = f"{top[2]}x{top[3]} by rounding up, {floor[0]}x{floor[1]} by rounding down"
         wanted = "the size that the source model has"
-        yield finding(7, "warning", layer.place, saw, wanted, mend)
+        yield finding(7, "warning", layer.place, saw=saw, wanted=wanted, mend=mend)
 
 
 def _padded(layer: MapperLayer, record: Mapping[str, LayerRow]) -> Iterator[Finding]:
@@ -69,7 +71,7 @@ def _padded(layer: MapperLayer, record: Mapping[str, LayerRow]) -> Iterator[Find
     mend = "Set the pad to 0, or train with count_include_pad=1."
     severity: Severity = "error" if record else "warning"
     node = row.node or None if row is not None else None
-    yield finding(8, severity, layer.place, saw, wanted, mend, node)
+    yield finding(8, severity, layer.place, saw=saw, wanted=wanted, mend=mend, layer=node)
 
 
 def _floor(layer: MapperLayer, bottom: Shape) -> Shape:

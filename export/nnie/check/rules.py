@@ -2,7 +2,7 @@
 
 __all__ = ["RULES", "finding"]
 
-from quant.target.finding import Finding, Severity
+from quant.target.finding import Rules
 
 SUMMARIES = (
     "every layer's type is one that NNIE computes, or Custom, Proposal or a name ending in _cpu",
@@ -40,23 +40,5 @@ SUMMARIES = (
 RULES: dict[str, str] = {f"nnie-{i}": summary for i, summary in enumerate(SUMMARIES, 1)}
 """Rule to its requirement. No rule was tested with the mapper itself."""
 
-
-def finding(
-    number: int,
-    severity: Severity,
-    place: str,
-    saw: str,
-    wanted: str,
-    mend: str,
-    layer: str | None = None,
-) -> Finding:
-    """Return the finding that breaks rule `number`, 1 to 30."""
-    return Finding(
-        rule=f"nnie-{number}",
-        severity=severity,
-        place=place,
-        saw=saw,
-        wanted=wanted,
-        mend=mend,
-        layer=layer,
-    )
+finding = Rules[str]("nnie", RULES).finding
+"""A finding of a rule of NNIE: see `Rules.finding`."""

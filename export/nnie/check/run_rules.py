@@ -70,7 +70,9 @@ def _configuration(file: Path, networks: dict[Path, MapperNet | None]) -> list[F
     for key, path in zip(("prototxt_file", "caffemodel_file"), paths, strict=True):
         if cfg.get(key) and not is_file(path):
             saw, mend = f"[{key}] '{cfg.get(key)}', which is no file", "Mend the path."
-            findings.append(finding(25, "error", file.name, saw, "a file that exists", mend))
+            findings.append(
+                finding(25, "error", file.name, saw=saw, wanted="a file that exists", mend=mend)
+            )
     if not cfg.get("prototxt_file") or not is_file(paths[0]):
         return findings
     mode = cfg.get("compile_mode", "0")
@@ -129,7 +131,9 @@ def _weights(net: MapperNet, path: Path | None) -> list[Finding]:
     except InputError as error:
         saw = str(error).removeprefix(f"{path.name}: ").split(". ")[0]
         mend = "Give the caffemodel that belongs to the prototxt."
-        return [finding(23, "error", path.name, saw, "a caffemodel of Caffe 1.0", mend)]
+        return [
+            finding(23, "error", path.name, saw=saw, wanted="a caffemodel of Caffe 1.0", mend=mend)
+        ]
     return check_weights(net, model)
 
 

@@ -111,7 +111,15 @@ def check_speed(
             mend = "Give it precision = 'int16' in the recipe, or end its name in '_hp' with compile_mode 2."
             layer = convolution.name if nodes is None else nodes.get(convolution.name)
             findings.append(
-                finding(11, "warning", f"layer '{convolution.name}'", saw, wanted, mend, layer)
+                finding(
+                    11,
+                    "warning",
+                    f"layer '{convolution.name}'",
+                    saw=saw,
+                    wanted=wanted,
+                    mend=mend,
+                    layer=layer,
+                )
             )
     questions: list[tuple[str, Callable[[Convolution], int], int]] = [
         ("input channels", lambda c: 0 if c.depthwise else c.inputs, PARALLEL),
@@ -124,5 +132,7 @@ def check_speed(
             names = few(f"{convolution.name}: {number(convolution)}" for convolution in odd)
             saw = f"{measure} not a multiple of {step} in {len(odd)} of {len(convolutions)} convolutions"
             wanted, mend = f"multiples of {step}", "Only speed suffers; widen what you can."
-            findings.append(finding(30, "warning", place, f"{saw}: {names}", wanted, mend))
+            findings.append(
+                finding(30, "warning", place, saw=f"{saw}: {names}", wanted=wanted, mend=mend)
+            )
     return findings

@@ -33,7 +33,11 @@ def check_weights(net: MapperNet, model: Any) -> list[Finding]:
             if layer.name not in stored:
                 saw = "no layer of that name in the caffemodel"
             want = f"{len(wanted)} blobs of shape {_shapes(wanted)}"
-            findings.append(finding(23, "error", layer.place, saw, want, AGAIN, layer.name))
+            findings.append(
+                finding(
+                    23, "error", layer.place, saw=saw, wanted=want, mend=AGAIN, layer=layer.name
+                )
+            )
             continue
         for index, (blob, shape) in enumerate(zip(blobs, wanted, strict=True)):
             findings += _blob(layer, index, blob, shape)
@@ -49,29 +53,31 @@ def _blob(layer: MapperLayer, index: int, blob: Any, wanted: tuple[int, ...]) ->
     shape = blob_shape(blob)
     if not _same_shape(shape, wanted):
         saw, want = f"shape {list(shape)}", f"{list(wanted)}, as the prototxt says"
-        yield finding(23, "error", place, saw, want, AGAIN, layer.name)
+        yield finding(23, "error", place, saw=saw, wanted=want, mend=AGAIN, layer=layer.name)
         return
     try:
         array = blob_array(blob, place)
     except InputError:
         saw, want = f"{len(blob.data)} numbers", f"the {prod(shape)} of its shape"
-        yield finding(23, "error", place, saw, want, AGAIN, layer.name)
+        yield finding(23, "error", place, saw=saw, wanted=want, mend=AGAIN, layer=layer.name)
         return
     if bad := int(np.count_nonzero(~np.isfinite(array))):
         mend = "Mend the weights: NaN and infinity have no code."
         saw = f"{bad} of {array.size} numbers that are not finite"
-        yield finding(23, "error", place, saw, "finite numbers", mend, layer.name)
+        yield finding(
+            23, "error", place, saw=saw, wanted="finite numbers", mend=mend, layer=layer.name
+        )
     if layer.type == "BatchNorm" and index == 2 and array.ravel()[0] != 1:
         factor = float(array.ravel()[0])
         mend = "Divide mean and variance by it, and write 1."
         severity: Severity = "warning" if factor else "error"  # zero makes Caffe forget both
         saw, want = f"a scale factor of {factor:g}", "1"
-        yield finding(23, severity, place, saw, want, mend, layer.name)
+        yield finding(23, severity, place, saw=saw, wanted=want, mend=mend, layer=layer.name)
     dense = layer.type == "InnerProduct"
     if max(shape, default=0) > MAX_LENGTH and not (dense and max(shape) == shape[-1]):
         mend = "Make the layer narrower."
         saw, want = f"weights of {list(shape)}", f"{MAX_LENGTH} at most"
-        yield finding(10, "error", place, saw, want, mend, layer.name)
+        yield finding(10, "error", place, saw=saw, wanted=want, mend=mend, layer=layer.name)
 
 
 def _same_shape(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
