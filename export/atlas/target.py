@@ -11,7 +11,7 @@ from quant.export.atlas.version import SOC_VERSION
 from quant.formats.number_format import INT32, Integer
 from quant.formats.precision import Precision
 from quant.target.finding import Finding
-from quant.target.table import TARGETS, Exported, Target
+from quant.target.table import QUANTIZED_OPS, TARGETS, Exported, Target
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -81,6 +81,7 @@ ATLAS = Target(
     integer_output_ops=frozenset(),
     quantize_at="reader",
     fuses_residual_add=False,
+    quantized_ops=QUANTIZED_OPS | {"AscendQuant"},
     weight_form="integer",
     source=(
         "CANN, ATC guide, quantization_layers_constraints; AMCT (open source, amct_pytorch): deploy "

@@ -24,14 +24,6 @@ from quant.target.deployment import Deployment
 from quant.target.finding import Finding
 from quant.target.table import TARGETS, Target
 
-QUANTIZED_OPERATORS = (
-    "QuantizeLinear",
-    "DequantizeLinear",
-    "AscendQuant",
-    "QLinearConv",
-    "ConvInteger",
-)
-
 
 def export_plan(plan_path: Path, profile_path: Path | None, job: Job) -> WrittenTarget:
     """Write a target's folder, `job.out`, from a plan.
@@ -76,7 +68,7 @@ def check_file(path: Path | GivenModel, name: str, deployment: Deployment) -> li
     """
     target = TARGETS[name]
     if isinstance(path, GivenModel):
-        if path.is_torch or not _is_quantized(path.model):
+        if path.is_torch or not _is_quantized(path.model, target):
             return _model_findings(path, target, deployment)
         with tempfile.TemporaryDirectory(prefix="quant-") as folder:
             file = Path(folder, "model.onnx")
@@ -84,7 +76,7 @@ def check_file(path: Path | GivenModel, name: str, deployment: Deployment) -> li
             return check_file(file, name, deployment)
     if not path.exists():
         raise InputError(f"{path}: no such file or folder. Name a model, or an export's folder.")
-    if path.is_file() and path.suffix == ".onnx" and not _is_quantized(read_proto(path)):
+    if path.is_file() and path.suffix == ".onnx" and not _is_quantized(read_proto(path), target):
         return _model_findings(str(path), target, deployment)
     if target.check_export is None:
         raise InputError(
@@ -102,6 +94,6 @@ def _model_findings(
     return target.check_model(open_graph(source)[1], deployment)
 
 
-def _is_quantized(proto: onnx.ModelProto) -> bool:
-    """Return whether an ONNX model holds integers already."""
-    return any(node.op_type in QUANTIZED_OPERATORS for node in proto.graph.node)
+def _is_quantized(proto: onnx.ModelProto, target: Target) -> bool:
+    """Return whether an ONNX model has operators of an export for the target."""
+    return any(node.op_type in target.quantized_ops for node in proto.graph.node)

@@ -4,7 +4,15 @@ To add one: a package `export/NAME/` whose `target.py` adds a `Target` to `TARGE
 writes and checks inside functions, so that a list of targets stays quick. `tests/contracts` tries it.
 """
 
-__all__ = ["TARGETS", "Exported", "Target", "checked_versions", "every_runtime", "find_runtime"]
+__all__ = [
+    "QUANTIZED_OPS",
+    "TARGETS",
+    "Exported",
+    "Target",
+    "checked_versions",
+    "every_runtime",
+    "find_runtime",
+]
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -28,6 +36,9 @@ if TYPE_CHECKING:  # a table is read by `quant list` too, which has no graph and
     from quant.graph.prepared_graph import Graph
     from quant.plan.tensor_plans import Plan
     from quant.target.deployment import Deployment
+
+QUANTIZED_OPS = frozenset({"QuantizeLinear", "DequantizeLinear", "QLinearConv", "ConvInteger"})
+"""ONNX's own operators on integers that exporters write."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +85,8 @@ class Target:
         grid_per_group: A convolution with groups has a grid for each group of its input and weight.
         float16_in_graph: A float16 layer is one in the graph itself, so that its simulation rounds too.
         observers: The only ones that the vendor's own tools leave possible; () for all.
+        quantized_ops: Operators that mark an ONNX file as quantized: `quant check` takes a file without
+            any of them for a float model.
         weight_form: "integer": int8 weight and DequantizeLinear; "float": float weight, Q, DQ.
         source: Where the table comes from.
         write: Writes the target's own files: (graph, plan, folder, deployment) -> Exported.
@@ -110,6 +123,7 @@ class Target:
     grid_per_group: bool = False
     float16_in_graph: bool = False
     observers: tuple[str, ...] = ()
+    quantized_ops: frozenset[str] = QUANTIZED_OPS
     weight_form: Literal["integer", "float"]
     source: str
     write: "Callable[[Graph, Plan, Path, Deployment], Exported]"
