@@ -121,9 +121,7 @@ def _is_whole(value: Any) -> bool:
 
 
 def _row_of_classes(value: Any) -> Array | None:
-    if isinstance(value, list | tuple) and all(class_numbers(one) is not None for one in value):
-        return np.array([int(one) for one in value], np.int64)
-    found = class_numbers(value)
+    found = class_numbers(list(value) if isinstance(value, tuple) else value)
     return found if found is not None and found.ndim == 1 else None
 
 

@@ -109,6 +109,8 @@ def class_numbers(value: Any) -> Array | None:
     """Return a class (0 axes) or a row of classes (1 axis) as whole numbers; None if it is neither."""
     if isinstance(value, Integral) and not isinstance(value, bool):
         return np.asarray(int(value))
+    if isinstance(value, list) and value and all(isinstance(one, Integral) for one in value):
+        return np.array([int(one) for one in value], np.int64)
     if not hasattr(value, "shape"):
         return None
     found = array_of(value)
@@ -150,11 +152,11 @@ def batch_rows(inputs: Sequence[InputSpec]) -> Callable[[Any, str], list[Any] | 
         named = feeds if isinstance(feeds, Mapping) else {only: feeds}
         if not any(is_batch(str(name), value) for name, value in named.items()):
             return None
-        sizes = {str(name): len(value) for name, value in named.items()}
+        sizes = {f"'{name}'": len(value) for name, value in named.items()}
         if classes is not None:
             sizes["its classes"] = len(classes) if classes.ndim else 1
         if len(set(sizes.values())) != 1:
-            seen = ", ".join(f"{name or 'the array'} {n}" for name, n in sizes.items())
+            seen = ", ".join(f"{name} {n}" for name, n in sizes.items())
             raise InputError(
                 f"{key}: every array of a batch has the same number of samples, saw {seen}. "
                 "Mend the batch."

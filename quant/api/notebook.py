@@ -19,7 +19,7 @@ COLOURS = {"good": "#2a9d5c", "fair": "#d18b00", "bad": "#d64545", "unknown": "#
 """Of the dot before a verdict; they are seen on white and on black."""
 
 HEAD = (
-    *("target", "verdict", "against float", "SQNR", "layers in integers", "weights"),
+    *("target", "verdict", "against float", "SQNR", "integer layers", "weights"),
     "time of a sample",
 )
 BOX = (
@@ -47,7 +47,7 @@ def run_html(saved: SavedRun, targets: Mapping[str, TargetRun], breaches: Sequen
     parts = [
         f"<div style='{BOX}'>",
         f"<div>{title} <span style='{QUIET}'>{_text(counts)}</span></div>",
-        "<table style='border-collapse:collapse;margin:8px 0;border:0'>",
+        "<table style='border-collapse:collapse;margin:8px 0;border:0;font:inherit'>",
         f"<tr>{''.join(_cell('th', _text(name), QUIET) for name in HEAD)}</tr>",
         *(_row(saved_target, targets[saved_target.name]) for saved_target in saved.targets),
         "</table>",

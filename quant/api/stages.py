@@ -20,7 +20,8 @@ import inspect
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -224,6 +225,12 @@ def _passive_threads() -> None:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
+def _emit(sentences: Iterable[str]) -> None:
+    """Warn of each sentence, as of the line that called a function of the API."""
+    for sentence in sentences:
+        warnings.warn(sentence, stacklevel=3)
+
+
 def profile(
     model: ModelLike,
     data: Any,
@@ -257,6 +264,9 @@ def profile(
     Raises:
         InputError: Something that you can mend.
         UnsupportedError: The model cannot be served.
+
+    Warns:
+        UserWarning: A sample was skipped, or the values look like a slip in the preprocessing.
     """
     asked = _asked(profile, locals())
     shown = bool(asked.pop("progress"))
@@ -270,7 +280,12 @@ def profile(
         path = path or Path(scratch, "profile.safetensors")
         job = job_of({**asked, "out": path.parent, "holdout": 0})
         shows = Progress(quiet=not shown)
-        return profile_samples(job, open_material(job, shows), shows, path).whole
+        material = open_material(job, shows)
+        found = profile_samples(job, material, shows, path).whole
+    for key, reason in material.bad:
+        shows.warn(f"sample '{key}' was skipped: {reason}")
+    _emit(shows.warnings)
+    return found
 
 
 def merge(*profiles: "Profile | PathLike", out: PathLike | None = None) -> "Profile":
@@ -537,7 +552,9 @@ def compare(
     with two_models(asked) as models:
         opened = OpenModels.open(models, Progress(quiet=not shown))
         opened.must_fit()
-        return opened.comparison(0, len(opened.order))
+        found = opened.comparison(0, len(opened.order))
+    _emit(f"sample '{key}' was skipped: {reason}" for key, reason in opened.bad)
+    return found
 
 
 def gate(

@@ -75,9 +75,9 @@ class Plan:
 
     target: str
     graph: str
-    layers: Mapping[str, LayerPlan]
-    tensors: Mapping[str, TensorPlan]
-    bias_shifts: Mapping[str, F32] = field(default_factory=dict)
+    layers: Mapping[str, LayerPlan] = field(repr=False)
+    tensors: Mapping[str, TensorPlan] = field(repr=False)
+    bias_shifts: Mapping[str, F32] = field(default_factory=dict, repr=False)
 
     @property
     def quantized(self) -> list[TensorPlan]:

@@ -14,7 +14,7 @@ doubling commutes with addition. Source: ours.
 __all__ = ["HALF", "Profile", "Provenance", "TensorProfile", "carried", "exact_sum", "exponent_of"]
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 
 import numpy as np
@@ -212,7 +212,7 @@ class Provenance:
 class Profile:
     """Every activation's TensorProfile by tensor name, and where it comes from."""
 
-    tensors: Mapping[str, TensorProfile]
+    tensors: Mapping[str, TensorProfile] = field(repr=False)  # megabytes of text
     provenance: Provenance
 
     def __add__(self, other: "Profile") -> "Profile":
