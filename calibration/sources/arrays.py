@@ -2,6 +2,7 @@
 
 __all__ = ["Arrays", "Rows", "open_rows"]
 
+import os
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -68,7 +69,7 @@ class Arrays:
     @staticmethod
     def accepts(spec: str) -> bool:
         """Return whether it is called .npy or .npz."""
-        return spec.lower().endswith((".npy", ".npz")) and not Path(spec).is_dir()
+        return spec.lower().endswith((".npy", ".npz")) and not os.path.isdir(spec)
 
     @staticmethod
     def open(

@@ -93,7 +93,11 @@ class Source(Protocol):
     """A kind of place where data comes from. Register one with ``@SOURCES.add("name")``."""
 
     def accepts(self, spec: str) -> bool:
-        """Return whether `spec`, what the user gave as --data, is for this source."""
+        """Return whether `spec`, what the user gave as --data, is for this source.
+
+        It is asked of every text, so it looks at the name and at what kind of file it is, reads
+        nothing, and does not raise.
+        """
 
     def open(
         self, spec: str, inputs: Sequence[InputSpec], preprocess: Preprocess, labels: Labels
@@ -131,7 +135,7 @@ def open_data(
             f"Rename the data, or remove one source."
         )
     if not takers:
-        seen = "is of no known kind" if Path(spec).exists() else "does not exist"
+        seen = "is of no known kind" if os.path.exists(spec) else "does not exist"
         raise InputError(
             f"--data {spec}: {seen}. Give a folder of images, a .txt list, a .npy or .npz file, "
             f"or module:function."

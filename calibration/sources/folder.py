@@ -22,7 +22,7 @@ class Folder:
     @staticmethod
     def accepts(spec: str) -> bool:
         """Return whether it is a folder."""
-        return Path(spec).is_dir()
+        return os.path.isdir(spec)
 
     @staticmethod
     def open(

@@ -27,7 +27,7 @@ class ListFile:
     @staticmethod
     def accepts(spec: str) -> bool:
         """Return whether it is called .txt."""
-        return spec.lower().endswith(".txt") and not Path(spec).is_dir()
+        return spec.lower().endswith(".txt") and not os.path.isdir(spec)
 
     @staticmethod
     def open(

@@ -181,3 +181,10 @@ def test_a_missing_file_and_folder_labels_are_told(tmp_path: Path, spec: Spec) -
     assert str(folders.value) == (
         f"--labels folders: needs a folder of images, saw '{path}'. Drop it."
     )
+
+
+def example(folder: Path) -> str:
+    """Return a file of three samples."""
+    pixels = np.random.default_rng(1).integers(0, 256, (3, 8, 8, 3), np.uint8)
+    np.save(folder / "x.npy", pixels)
+    return str(folder / "x.npy")

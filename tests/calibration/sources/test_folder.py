@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from quant.calibration import InputSpec, open_data
 from quant.calibration.sources.folder import image_files
@@ -106,3 +107,10 @@ def test_folders_are_classes_only_when_asked(pictures: Maker, spec: Spec) -> Non
         "cat/deep/2.png": 0,
         "dog/1.png": 1,
     }
+
+
+def example(folder: Path) -> str:
+    """Return a folder of three pictures."""
+    for i in range(3):
+        Image.new("RGB", (8, 8), (i, 40 * i, 7)).save(folder / f"{i}.png")
+    return str(folder)

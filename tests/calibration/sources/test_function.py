@@ -214,3 +214,14 @@ def test_items_of_a_wrong_kind_are_refused(spec: Spec) -> None:
     assert str(folders.value) == (
         "--labels folders: needs a folder of images, saw 'mine_:array'. Drop it."
     )
+
+
+def example(folder: Path) -> str:
+    """Return a function that makes three pictures."""
+    name = f"example_{folder.name}_"
+    sys.path.insert(0, str(folder))
+    (folder / f"{name}.py").write_text(
+        "import numpy as np\n"
+        "def make(): return [np.full((8, 8, 3), 40 * i, np.uint8) for i in range(3)]\n"
+    )
+    return f"{name}:make"

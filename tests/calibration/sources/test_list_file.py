@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from quant.calibration import Data, InputSpec, open_data
 from quant.common.errors import InputError
@@ -70,3 +71,11 @@ def test_a_missing_list_is_named(tmp_path: Path, spec: Spec) -> None:
     assert str(caught.value) == (
         f"{path}: cannot be read: No such file or directory. Mend the path."
     )
+
+
+def example(folder: Path) -> str:
+    """Return a list of three pictures with a class each."""
+    for i in range(3):
+        Image.new("RGB", (8, 8), (i, 40 * i, 7)).save(folder / f"{i}.png")
+    (folder / "list.txt").write_text("".join(f"{i}.png {i}\n" for i in range(3)))
+    return str(folder / "list.txt")
