@@ -3,7 +3,7 @@
 __all__ = ["SETTLED_DB", "Step", "Sufficiency", "schedule", "settled_text", "sufficiency"]
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from quant.choose.activation_grids import activation_grids
 from quant.choose.grid_fit import grid_noise
+from quant.choose.grid_inputs import GridInputs
 from quant.choose.placement import place
 from quant.choose.planner import Planner, usable_tensors
 from quant.graph.layers import source_of
@@ -117,11 +118,14 @@ def sufficiency(
     rules = planner.recipe.of(target.name)
     placed = place(graph, target, rules, usable_tensors(graph, full))
 
-    def grids(profile: Profile) -> dict[str, TensorPlan]:
-        return activation_grids(graph, profile, target, placed, rules, observer)
-
-    of_all = grids(full)
-    steps = [_step(graph, of_all, grids(part), part, full) for part in parts]
+    inputs = GridInputs(
+        graph=graph, profile=full, target=target, placed=placed, rules=rules, observer=observer
+    )
+    of_all = activation_grids(inputs)
+    steps = [
+        _step(graph, of_all, activation_grids(replace(inputs, profile=part)), part, full)
+        for part in parts
+    ]
     return Sufficiency(
         samples=full.provenance.samples,
         observer=target.observers[0] if target.observers else observer,

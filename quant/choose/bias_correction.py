@@ -1,4 +1,4 @@
-"""Improve: steps Plan -> Plan that buy accuracy back without touching the prepared graph."""
+"""Bias correction: take back the mean error that rounding the weights makes."""
 
 __all__ = ["correct_bias", "weight_shift"]
 
@@ -32,29 +32,29 @@ def correct_bias(plan: Plan, graph: Graph, profile: Profile, recipe: Recipe = NO
     shifts = {}
     for node in graph.nodes:
         weight = weight_of(node)
-        known = plan.grid(str(weight.name), str(node.name)) if weight is not None else None
+        weight_plan = plan.grid(str(weight.name), str(node.name)) if weight is not None else None
         layer = plan.layers.get(str(node.name))
-        if known is None or layer is None or not layer.quantized:
+        if weight_plan is None or layer is None or not layer.quantized:
             continue
         if recipe.wants(layer.layer, layer.op, "bias_correction") == "off":
             continue
-        shift = _shift(node, known, graph, profile)
+        shift = _shift(node, weight_plan, graph, profile)
         if shift is not None and np.any(shift):
             shifts[layer.layer] = shift.astype(np.float32)
     return replace(plan, bias_shifts=shifts)
 
 
-def _shift(node: ir.Node, known: TensorPlan, graph: Graph, profile: Profile) -> F64 | None:
-    """Return float64 `[K]`, or None where it cannot be known."""
+def _shift(node: ir.Node, weight_plan: TensorPlan, graph: Graph, profile: Profile) -> F64 | None:
+    """Return float64 `[K]`, or None where the input has no profiled channel means."""
     source = _channels(node, graph)
-    seen = profile.tensors.get(source) if source is not None else None
-    if seen is None or known.format is None or known.params is None:
+    statistics = profile.tensors.get(source) if source is not None else None
+    if statistics is None or weight_plan.format is None or weight_plan.params is None:
         return None
     if len(node.inputs) > 2 and node.inputs[2] is not None and not node.inputs[2].is_initializer():
         return None
-    mean = seen.channel_mean(profile.provenance.samples)
-    weight = graph.array(known.tensor).astype(np.float32)
-    error = known.format.fake_quantize(weight, known.params).astype(np.float64) - weight
+    mean = statistics.channel_mean(profile.provenance.samples)
+    weight = graph.array(weight_plan.tensor).astype(np.float32)
+    error = weight_plan.format.fake_quantize(weight, weight_plan.params).astype(np.float64) - weight
     return weight_shift(node, error, mean)
 
 

@@ -1,4 +1,4 @@
-"""Half grids: the float16 that a layer of a mixed plan reads, for targets whose graphs hold it."""
+"""Float16 rounding of what float16 layers of a mixed plan read, for targets whose graphs hold it."""
 
 __all__ = ["float16_grids", "float16_scales"]
 
@@ -14,9 +14,9 @@ from quant.formats.short_floats import FLOAT16
 from quant.graph.prepared_graph import Graph, weight_of
 from quant.plan.tensor_plans import TensorPlan, tensor_key
 
-NOTHING = FLOAT16.parameters(0, 0)
+NO_PARAMS = FLOAT16.parameters(0, 0)
 
-CLOSE = 2.0**-9
+MAX_CHANGE = 2.0**-9
 """Relative change up to which a scale may be rounded to float16: beyond, it is subnormal there."""
 
 
@@ -33,7 +33,7 @@ def _rounded(tensor: TensorPlan) -> TensorPlan:
     if not isinstance(tensor.params, Params):
         return tensor
     scale = FLOAT16.fake_quantize(tensor.params.scale)
-    if not np.all(np.abs(scale / tensor.params.scale - 1) <= CLOSE):
+    if not np.all(np.abs(scale / tensor.params.scale - 1) <= MAX_CHANGE):
         return tensor
     return replace(tensor, params=replace(tensor.params, scale=scale))
 
@@ -59,16 +59,16 @@ def float16_grids(
         for index, value in enumerate(layer.node.inputs):
             if value is not None and (value is weight or value in layer.data):
                 readers.setdefault(str(value.name), []).append((layer.name, index))
-    found: dict[str, TensorPlan] = {}
-    for name, some in readers.items():
+    plans: dict[str, TensorPlan] = {}
+    for name, places in readers.items():
         constant = graph.values[name].is_initializer()
-        made = TensorPlan(
+        plan = TensorPlan(
             tensor=name,
             kind="weight" if constant else "activation",
             format=FLOAT16,
-            params=NOTHING,
-            readers=tuple(some),
+            params=NO_PARAMS,
+            readers=tuple(places),
             because="a float16 layer reads it",
         )
-        found[tensor_key(made, {**taken, **found})] = made
-    return found
+        plans[tensor_key(plan, {**taken, **plans})] = plan
+    return plans

@@ -1,4 +1,4 @@
-"""Tensor statistics: how well a grid fits what was seen of an activation, or the weight it holds.
+"""How well a grid fits the activation or the weight that it holds.
 
 Nothing runs here: activations are judged on the histogram of the profile, so over all calibration
 samples, and weights as they are.
@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from quant.formats.number_format import NumberFormat
 from quant.graph.layer import ABSORBED, Layer
 from quant.graph.layers import weight_axis
 from quant.graph.prepared_graph import Graph, weight_of
@@ -27,7 +28,7 @@ from quant.profile.statistics import TensorProfile
 
 TAIL = 1e-3
 """The 99.9th percentile: the share of elements, at each end, that may be outliers."""
-POINTS = 16
+POINTS_PER_BIN = 16
 """Points inside a histogram bin at which a grid's error is taken: a grid may be finer than a bin."""
 
 F64 = NDArray[np.float64]
@@ -40,7 +41,7 @@ class InputStats:
     Attributes:
         tensor: Its name.
         maker: Node whose recipe rule chooses its observer; a network input stands for itself.
-        low: Least value seen, and `high` the greatest.
+        low: Least value of the profile, and `high` the greatest.
         high: See `low`.
         grid_low: Least number on the grid, and `grid_high` the greatest.
         grid_high: See `grid_low`.
@@ -48,8 +49,8 @@ class InputStats:
         saturated: Share of elements beyond the grid, 0 to 1.
         saturation_noise: Share of the grid's squared error that they make; the rest is rounding.
         used: Share of the grid's range that the values reach, 0 to 1.
-        outlier: Width of the range seen over that of 99.9 % of the elements; 1 is none.
-        channels: How many; 0 where the tensor has none.
+        outlier: Width of the whole range over that of 99.9 % of the elements; 1 is none.
+        channels: Number of channels; 0 where the tensor has none.
         dead: Channels that never change.
         spread: Largest magnitude over that of the median live channel.
     """
@@ -106,56 +107,58 @@ def width(tensor: TensorPlan, low: float, high: float) -> float:
     return 2 * max(-low, high) if symmetric else high - low
 
 
-def input_stats(graph: Graph, tensor: TensorPlan, seen: TensorProfile) -> InputStats:
+def input_stats(graph: Graph, tensor: TensorPlan, profile: TensorProfile) -> InputStats:
     """Return the statistics of a quantized activation; `tensor` has a grid."""
-    assert tensor.format is not None
-    least, most = tensor.format.grid_range(tensor.params)
+    number = _format_of(tensor)
+    least, most = number.grid_range(tensor.params)
     low, high = float(least.min()), float(most.max())
-    total, beyond, noise, lost = grid_noise(tensor, seen)
-    top = np.maximum(np.abs(seen.channel_low), np.abs(seen.channel_high)).astype(np.float64)
-    typical = seen.quantiles(TAIL)
+    total, beyond, noise, lost = grid_noise(tensor, profile)
+    top = np.maximum(np.abs(profile.channel_low), np.abs(profile.channel_high)).astype(np.float64)
+    typical = profile.quantiles(TAIL)
     inner = width(tensor, *typical)
-    reached = min(seen.high, high) - max(seen.low, low)
+    reached = min(profile.high, high) - max(profile.low, low)
     scale = tensor.params.arrays().get("scale") if tensor.params is not None else None
     return InputStats(
         tensor=tensor.tensor,
         maker=producer_name(graph, tensor.tensor),
-        low=seen.low,
-        high=seen.high,
+        low=profile.low,
+        high=profile.high,
         grid_low=low,
         grid_high=high,
-        step=float(scale.max()) if scale is not None and hasattr(tensor.format, "qmin") else np.nan,
+        step=float(scale.max()) if scale is not None and hasattr(number, "qmin") else np.nan,
         saturated=beyond / total if total else 0.0,
         saturation_noise=lost / noise if noise > 0 else 0.0,
         used=float(np.clip(reached / (high - low), 0, 1)) if high > low else 0.0,
-        outlier=width(tensor, seen.low, seen.high) / inner if inner > 0 else 1.0,
+        outlier=width(tensor, profile.low, profile.high) / inner if inner > 0 else 1.0,
         channels=int(top.size),
-        dead=int(np.count_nonzero(seen.channel_low == seen.channel_high)),
+        dead=int(np.count_nonzero(profile.channel_low == profile.channel_high)),
         spread=_spread(top),
     )
 
 
-def grid_noise(tensor: TensorPlan, seen: TensorProfile) -> tuple[float, float, float, float]:
-    """Return what a grid costs the elements of a histogram, which may be another one than its own.
+def grid_noise(tensor: TensorPlan, profile: TensorProfile) -> tuple[float, float, float, float]:
+    """Return the error that a grid makes on the elements of a histogram, its own or another one.
 
     Four sums over the sampled elements: how many; how many beyond the grid; the squared error of
     all, and of those beyond. The last three are 0, nan and nan for a grid by channel, and for an
     empty histogram.
     """
-    number, params = tensor.format, tensor.params
-    assert number is not None
-    if number.axis is not None or not seen.bins.size:
-        return float(seen.bins.sum()), 0.0, np.nan, np.nan
-    counts, total = seen.nonzero, float(seen.bins.sum())  # zeros are no even spread over a bin
-    live = np.flatnonzero(counts)
-    inside = (np.arange(POINTS) + 0.5) / POINTS
-    points = (seen.start + live[:, None] + inside[None]) * seen.width
-    points = np.clip(points, seen.low, seen.high).astype(np.float32)
+    number, params = _format_of(tensor), tensor.params
+    if number.axis is not None or not profile.bins.size:
+        return float(profile.bins.sum()), 0.0, np.nan, np.nan
+    counts, total = (
+        profile.nonzero,
+        float(profile.bins.sum()),
+    )  # zeros are no even spread over a bin
+    filled = np.flatnonzero(counts)
+    inside = (np.arange(POINTS_PER_BIN) + 0.5) / POINTS_PER_BIN
+    points = (profile.start + filled[:, None] + inside[None]) * profile.width
+    points = np.clip(points, profile.low, profile.high).astype(np.float32)
     with np.errstate(over="ignore"):
         error = (number.fake_quantize(points, params) - points).astype(np.float64) ** 2
     least, most = (float(x) for x in number.rounding_range(params))
     out = (points < least) | (points > most)
-    weight = counts[live][:, None] / POINTS
+    weight = counts[filled][:, None] / POINTS_PER_BIN
     return (
         total,
         float((weight * out).sum()),
@@ -164,10 +167,17 @@ def grid_noise(tensor: TensorPlan, seen: TensorProfile) -> tuple[float, float, f
     )
 
 
+def _format_of(tensor: TensorPlan) -> NumberFormat:
+    """Return the format of a tensor on a grid; raises ValueError for a float tensor."""
+    if tensor.format is None:
+        raise ValueError(f"tensor '{tensor.tensor}' has no grid")
+    return tensor.format
+
+
 def _spread(top: F64) -> float:
     """Return the largest magnitude over the median's of those above 0; 1 for fewer than two."""
-    live = top[np.isfinite(top) & (top > 0)]
-    return float(live.max() / np.median(live)) if live.size > 1 else 1.0
+    positive = top[np.isfinite(top) & (top > 0)]
+    return float(positive.max() / np.median(positive)) if positive.size > 1 else 1.0
 
 
 def weight_stats(graph: Graph, layer: Layer, tensor: TensorPlan | None) -> WeightStats | None:
@@ -181,14 +191,14 @@ def weight_stats(graph: Graph, layer: Layer, tensor: TensorPlan | None) -> Weigh
     top = np.abs(rows).max(axis=1, initial=0.0).astype(np.float64)
     rms = np.sqrt(np.mean(rows.astype(np.float64) ** 2, axis=1)) if rows.size else top
     scale = tensor.params.arrays().get("scale") if tensor is not None and tensor.params else None
-    live = rms > 0
+    nonzero = rms > 0
     return WeightStats(
         low=rows.min(axis=1, initial=0.0),
         high=rows.max(axis=1, initial=0.0),
         scales=int(scale.size) if scale is not None else 0,
         dead=int(np.count_nonzero(top == 0)),
         spread=_spread(top),
-        peak=float((top[live] / rms[live]).max()) if live.any() else 1.0,
+        peak=float((top[nonzero] / rms[nonzero]).max()) if nonzero.any() else 1.0,
     )
 
 

@@ -1,6 +1,6 @@
-"""Place: which layers compute in integers on a target, and which tensors get a quantizer for whom.
+"""Which layers compute in integers on a target, and which tensors get a quantizer for which readers.
 
-Nothing is measured here; `choose.py` puts the numbers in.
+Nothing is measured here: the grids are chosen in the files beside this one.
 """
 
 __all__ = ["Placement", "place"]
@@ -11,7 +11,7 @@ from functools import cached_property
 
 import onnx_ir as ir
 
-from quant.choose.precisions import is_product, makers, precisions
+from quant.choose.precisions import is_product, precisions, producing_layers
 from quant.graph.layer import Layer
 from quant.graph.layers import VIEWS, connected
 from quant.graph.prepared_graph import Graph, weight_of
@@ -28,8 +28,8 @@ class Placement:
 
     Attributes:
         layers: Precision and reason by node name.
-        readers: For each activation with a quantizer who sees the integers; None for everybody.
-        because: For each of those tensors one phrase.
+        readers: For each activation with a quantizer, the nodes that read the integers; None for all.
+        because: The reason of each of those tensors, one phrase.
         groups: Tensors that share one grid; every quantized activation is in exactly one.
     """
 
@@ -39,18 +39,17 @@ class Placement:
     groups: list[list[str]]
 
 
-def place(graph: Graph, target: Target, recipe: Recipe, seen: Sequence[str]) -> Placement:
+def place(graph: Graph, target: Target, recipe: Recipe, profiled: Sequence[str]) -> Placement:
     """Decide where integers begin and end.
 
     Args:
         graph: The prepared graph.
         target: The table.
         recipe: The user's rules.
-        seen: Names of the tensors that hold finite numbers in the profile.
+        profiled: Names of the tensors that hold finite numbers in the profile.
     """
-    every = graph.layers
-    plans = precisions(every, target, recipe, frozenset(seen))
-    work = _QuantizerSets(graph=graph, target=target, every=every, plans=plans)
+    plans = precisions(graph.layers, target, recipe, frozenset(profiled))
+    work = _QuantizerSets(graph=graph, target=target, layers=graph.layers, plans=plans)
     if target.quantize_at == "producer":
         work.at_producers()
     else:
@@ -66,7 +65,7 @@ class _QuantizerSets:
 
     graph: Graph
     target: Target
-    every: Sequence[Layer]
+    layers: Sequence[Layer]
     plans: dict[str, LayerPlan]
     readers: dict[str, Readers | None] = field(default_factory=dict)
     because: dict[str, str] = field(default_factory=dict)
@@ -76,29 +75,29 @@ class _QuantizerSets:
         return self.plans[layer.name].quantized
 
     @cached_property
-    def made(self) -> dict[str, Layer]:
+    def makers(self) -> dict[str, Layer]:
         """The layer that makes a value, by name."""
-        return makers(self.every)
+        return producing_layers(self.layers)
 
     @cached_property
     def depths(self) -> dict[str, int]:
         """The number of layers on the longest way from an input to a value, by name."""
-        found: dict[str, int] = {}
-        for layer in self.every:
-            fed = [found.get(str(v.name), 0) for v in layer.node.inputs if v is not None]
-            found.update({str(v.name): 1 + max(fed, default=0) for v in layer.outputs})
-        return found
+        depths: dict[str, int] = {}
+        for layer in self.layers:
+            fed = [depths.get(str(v.name), 0) for v in layer.node.inputs if v is not None]
+            depths.update({str(v.name): 1 + max(fed, default=0) for v in layer.outputs})
+        return depths
 
     def at_producers(self) -> None:
         """Quantize a tensor where it is made, for all its readers."""
-        read = {str(v.name) for x in self.every if self.integer(x) for v in x.data}
+        read = {str(v.name) for x in self.layers if self.integer(x) for v in x.data}
         for value in self.graph.inputs:
             if str(value.name) in read:
                 self._add(str(value.name), None, "read by an integer layer")
-        for layer in self.every:
+        for layer in self.layers:
             names = [str(v.name) for v in layer.outputs]
-            plain = weight_of(layer.node) is None and not is_product(layer, self.target)
-            writes = layer.op in self.target.integer_output_ops or plain
+            weightless = weight_of(layer.node) is None and not is_product(layer, self.target)
+            writes = layer.op in self.target.integer_output_ops or weightless
             for name in names:
                 if self.integer(layer) and writes:
                     self._add(name, None, "an integer kernel writes it")
@@ -112,7 +111,7 @@ class _QuantizerSets:
 
     def at_readers(self) -> None:
         """Quantize a tensor only for the integer layers that read it."""
-        for layer in reversed(self.every):  # a view follows what its own readers need
+        for layer in reversed(self.layers):  # a view follows what its own readers need
             if not self.integer(layer):
                 continue
             view = layer.op in self.target.passthrough_ops
@@ -120,8 +119,8 @@ class _QuantizerSets:
                 self._keep_float(layer, "a float layer reads it")
                 continue
             grids = [name for v in layer.outputs for name in self._grids(v)]
-            plain = weight_of(layer.node) is None and not is_product(layer, self.target)
-            if plain and not grids and not self.target.no_float_unit:
+            weightless = weight_of(layer.node) is None and not is_product(layer, self.target)
+            if weightless and not grids and not self.target.no_float_unit:
                 self._keep_float(layer, "its readers are float")
                 continue
             for index in self._operands(layer):
@@ -137,14 +136,18 @@ class _QuantizerSets:
         self.plans[layer.name] = plan
 
     def _feeds_float(self, value: ir.Value) -> bool:
-        """Tell whether a float weighted layer reads a value, views passed: it would see integers."""
+        """Return whether a float weighted layer reads a value, views passed: it would see integers."""
         for use in value.uses():
             if use.node.op_type in VIEWS | self.target.passthrough_ops:
                 if self._feeds_float(use.node.outputs[0]):
                     return True
                 continue
-            known = self.plans.get(str(use.node.name))
-            if weight_of(use.node) is not None and known is not None and not known.quantized:
+            layer_plan = self.plans.get(str(use.node.name))
+            if (
+                weight_of(use.node) is not None
+                and layer_plan is not None
+                and not layer_plan.quantized
+            ):
                 return True
         return False
 
@@ -152,9 +155,9 @@ class _QuantizerSets:
         if reader is None:
             self.readers[name] = None
         else:
-            known = self.readers.setdefault(name, [])
-            if known is not None and reader not in known:
-                known.append(reader)
+            readers = self.readers.setdefault(name, [])
+            if readers is not None and reader not in readers:
+                readers.append(reader)
         self.because.setdefault(name, because)
 
     def _grids(self, value: ir.Value) -> list[str]:
@@ -178,10 +181,10 @@ class _QuantizerSets:
         return data
 
     def _fuses(self, value: ir.Value | None) -> bool:
-        """Tell whether a value comes from an integer weighted layer and goes nowhere else."""
+        """Return whether a value comes from an integer weighted layer and goes nowhere else."""
         if value is None or len(value.uses()) != 1 or value.is_graph_output():
             return False
-        maker = self.made.get(str(value.name))
+        maker = self.makers.get(str(value.name))
         return maker is not None and weight_of(maker.node) is not None and self.integer(maker)
 
     def groups(self) -> list[list[str]]:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from quant.choose.activation_grids import activation_grids
 from quant.choose.bias_correction import correct_bias
 from quant.choose.float16_grids import float16_grids, float16_scales
+from quant.choose.grid_inputs import GridInputs
 from quant.choose.placement import Placement, place
 from quant.choose.weight_grids import weight_grids
 from quant.common.errors import InputError
+from quant.formats.precision import Precision
 from quant.graph.layers import source_of
 from quant.graph.prepared_graph import Graph, weight_of
 from quant.plan.recipe import NOTHING, Recipe
@@ -65,17 +67,24 @@ class Planner:
         profile.must_match(graph=graph.fingerprint)
         self.recipe.check(node_types(graph))
         placed = place(graph, target, self.recipe, usable_tensors(graph, profile))
-        rules = self.recipe.of(target.name)
-        tensors = activation_grids(graph, profile, target, placed, rules, self.default_observer)
+        inputs = GridInputs(
+            graph=graph,
+            profile=profile,
+            target=target,
+            placed=placed,
+            rules=self.recipe.of(target.name),
+            observer=self.default_observer,
+        )
+        tensors = activation_grids(inputs)
         integer = [x for x in graph.layers if placed.layers[x.name].quantized]
         if not all_float and not any(weight_of(x.node) is not None for x in integer):
             raise InputError(
                 f"plan for '{target.name}': no layer is left to quantize; the first weighted layer "
                 f"stays float because {_first_reason(graph, placed)}. Relax the recipe."
             )
-        tensors |= weight_grids(graph, target, placed, rules, tensors)
+        tensors |= weight_grids(inputs, tensors)
         if target.float16_in_graph and any(
-            x.precision == "float16" for x in placed.layers.values()
+            x.precision is Precision.FLOAT16 for x in placed.layers.values()
         ):
             tensors = float16_scales(tensors)
             tensors |= float16_grids(graph, placed, tensors)
@@ -96,9 +105,9 @@ def usable_tensors(graph: Graph, profile: Profile) -> list[str]:
 
 
 def _usable(graph: Graph, profile: Profile, name: str) -> bool:
-    """Tell whether a tensor was watched, itself or as a view, and held finite numbers."""
-    seen = profile.tensors.get(source_of(graph, name))
-    return seen is not None and seen.low <= seen.high
+    """Return whether a tensor was profiled, itself or as a view, and held finite numbers."""
+    statistics = profile.tensors.get(source_of(graph, name))
+    return statistics is not None and statistics.low <= statistics.high
 
 
 def _first_reason(graph: Graph, placed: Placement) -> str:

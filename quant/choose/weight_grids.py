@@ -1,4 +1,4 @@
-"""Weight grids: the integers of every constant weight that an integer layer reads."""
+"""The grid of every constant weight that an integer layer reads."""
 
 __all__ = ["weight_grids", "weight_range"]
 
@@ -10,61 +10,50 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from quant.choose.placement import Placement
+from quant.choose.grid_inputs import GridInputs
 from quant.formats.number_format import GridParams, Integer, NumberFormat, Params
 from quant.formats.precision import Precision
 from quant.graph.layer import Layer
 from quant.graph.layers import weight_axis
 from quant.graph.prepared_graph import Graph, weight_of
-from quant.plan.recipe import Recipe
 from quant.plan.tensor_plans import TensorPlan, tensor_key
-from quant.target.table import Target
 
 WEIGHT_OBSERVER = "mse"
 
 Array = NDArray[np.float32]
 
 
-def weight_grids(
-    graph: Graph,
-    target: Target,
-    placed: Placement,
-    recipe: Recipe,
-    tensors: Mapping[str, TensorPlan],
-) -> dict[str, TensorPlan]:
+def weight_grids(inputs: GridInputs, tensors: Mapping[str, TensorPlan]) -> dict[str, TensorPlan]:
     """Return a grid for each weight and precision, by initializer in topological order.
 
     Args:
-        graph: The prepared graph.
-        target: The table.
-        placed: The precision of each layer.
-        recipe: The target's rules.
+        inputs: What grids are chosen from.
         tensors: The grids of activations: a bias must fit int32 at input scale * weight scale.
     """
+    target = inputs.target
     sharing: dict[tuple[str, Precision], list[Layer]] = {}
-    for layer in graph.layers:
+    for layer in inputs.graph.layers:
         weight = weight_of(layer.node)
-        precision = placed.layers[layer.name].precision
+        precision = inputs.placed.layers[layer.name].precision
         if weight is not None and precision in target.simulated_formats:
             sharing.setdefault((str(weight.name), precision), []).append(layer)
-    found: dict[str, TensorPlan] = {}
+    plans: dict[str, TensorPlan] = {}
     for (name, precision), users in sharing.items():
         number = target.simulated_formats[precision][1]
-        made = _weight(graph, name, users, number, target, recipe, tensors)
-        found[tensor_key(made, found)] = made
-    return found
+        plan = _weight(inputs, name, users, number, tensors)
+        plans[tensor_key(plan, plans)] = plan
+    return plans
 
 
 def _weight(
-    graph: Graph,
+    inputs: GridInputs,
     name: str,
     users: list[Layer],
     number: NumberFormat,
-    target: Target,
-    recipe: Recipe,
     tensors: Mapping[str, TensorPlan],
 ) -> TensorPlan:
-    """Choose a weight's grid for the layers that share it; the first one's rules count."""
+    """Return a weight's plan for the layers that share it; the first one's rules count."""
+    graph, target, recipe = inputs.graph, inputs.target, inputs.rules
     first = users[0]
     axes = {weight_axis(layer.node) for layer in users}
     axis = axes.pop() if len(axes) == 1 else None
@@ -79,7 +68,7 @@ def _weight(
         number, params, because = _by_group(graph, name, first, number)
     else:
         number = number.with_axis(None if per_tensor else axis)
-        params = measured = _known_range(graph, name, number, observer)
+        params = measured = _cached_range(graph, name, number, observer)
         if target.bias is not None and isinstance(params, Params):
             for layer in users:
                 params = _room_for_bias(graph, layer, params, tensors)
@@ -113,9 +102,9 @@ def _by_group(
 
 def _weight_readers(weight: ir.Value, users: list[Layer]) -> tuple[tuple[str, int], ...] | None:
     """Return who sees a weight's integers: a float layer that shares it keeps the float weight."""
-    mine = tuple((layer.name, 1) for layer in users)
-    every = {(str(use.node.name), use.idx) for use in weight.uses()}
-    return None if every == set(mine) else mine
+    integer_readers = tuple((layer.name, 1) for layer in users)
+    readers = {(str(use.node.name), use.idx) for use in weight.uses()}
+    return None if readers == set(integer_readers) else integer_readers
 
 
 _RANGES: WeakKeyDictionary[Graph, dict[tuple[str, NumberFormat, str], GridParams]] = (
@@ -124,13 +113,13 @@ _RANGES: WeakKeyDictionary[Graph, dict[tuple[str, NumberFormat, str], GridParams
 """Weight grids by graph: they do not change with the observer of activations."""
 
 
-def _known_range(graph: Graph, name: str, number: NumberFormat, observer: str) -> GridParams:
+def _cached_range(graph: Graph, name: str, number: NumberFormat, observer: str) -> GridParams:
     """Return `weight_range` of an initializer, worked out once for each graph."""
-    known = _RANGES.setdefault(graph, {})
+    ranges = _RANGES.setdefault(graph, {})
     key = (name, number, observer)
-    if key not in known:
-        known[key] = weight_range(graph.array(name).astype(np.float32), number, observer)
-    return known[key]
+    if key not in ranges:
+        ranges[key] = weight_range(graph.array(name).astype(np.float32), number, observer)
+    return ranges[key]
 
 
 def weight_range(array: Array, number: NumberFormat, observer: str = "minmax") -> Any:

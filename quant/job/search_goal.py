@@ -1,4 +1,4 @@
-"""Goal: how accurate a mixed plan must be, how much it may cost, and how it is looked for."""
+"""The goal of a search: how accurate a mixed plan must be, how much it may cost, where to look."""
 
 __all__ = ["AXES", "Budget", "SearchGoal", "parse_budget"]
 
@@ -37,9 +37,9 @@ class Budget:
     most: float
     share: bool = False
 
-    def limit(self, whole: float) -> float:
-        """Return the most in the axis's unit, where the most exact plan costs `whole`."""
-        return self.most * whole if self.share else self.most
+    def limit(self, most_exact: float) -> float:
+        """Return the most in the axis's unit, where the most exact plan costs `most_exact`."""
+        return self.most * most_exact if self.share else self.most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,15 +47,15 @@ class SearchGoal:
     """What `quant search` looks for.
 
     Attributes:
-        max_drop: Most that the metric may lose against float, a share; None for no such limit.
-        min_sqnr: Least SQNR at the worst output, in dB; None for no such limit.
+        max_drop: The most that the metric may lose against float, a share; None for no such limit.
+        min_sqnr: The least SQNR at the worst output, in dB; None for no such limit.
         budgets: At most one an axis.
-        precisions: Among which each group of layers chooses, cheapest first; () for the target's.
+        precisions: Those that each group of layers chooses among, cheapest first; () for the target's.
         axis: What the Pareto front weighs against the error: the first budget's, or "latency".
         sensitivity: "nmse", "kl", or the name of a metric.
-        samples: On which sensitivities are measured.
-        groups: Most groups of layers; 0 for as many as the graph has.
-        seconds: After which nothing new is begun; inf for no limit.
+        samples: Number of samples on which sensitivities are measured.
+        groups: The most groups of layers; 0 for as many as the graph has.
+        seconds: Time after which nothing new is begun; inf for no limit.
         device: Name of one of the target's devices, or a TOML file; None for the target's first.
         latency: CSV file of measured layers; None for none.
     """
@@ -83,9 +83,9 @@ class SearchGoal:
             raise InputError(
                 f"--time-budget: must be over 0 seconds, saw {self.seconds:g}. Raise it."
             )
-        seen = [b.axis for b in self.budgets]
+        axes = [b.axis for b in self.budgets]
         for axis in AXES:
-            if seen.count(axis) > 1:
+            if axes.count(axis) > 1:
                 raise InputError(f"--budget: {axis} is limited twice. Keep one of them.")
 
     @property
@@ -104,13 +104,13 @@ def parse_budget(text: str) -> list[Budget]:
 
 
 def _budget(part: str, text: str) -> Budget:
-    axis, _, said = (word.strip() for word in part.partition("="))
-    found = re.fullmatch(r"(\d+(?:\.\d*)?(?:e[+-]?\d+)?|\.\d+)\s*([A-Za-z]*|%)", said)
-    if axis in AXES and found is not None and float(found[1]) > 0:
-        if found[2] == "%":
-            return Budget(axis=axis, most=float(found[1]) / 100, share=True)
-        if found[2] in UNITS[axis]:
-            return Budget(axis=axis, most=float(found[1]) * UNITS[axis][found[2]])
+    axis, _, amount = (word.strip() for word in part.partition("="))
+    match = re.fullmatch(r"(\d+(?:\.\d*)?(?:e[+-]?\d+)?|\.\d+)\s*([A-Za-z]*|%)", amount)
+    if axis in AXES and match is not None and float(match[1]) > 0:
+        if match[2] == "%":
+            return Budget(axis=axis, most=float(match[1]) / 100, share=True)
+        if match[2] in UNITS[axis]:
+            return Budget(axis=axis, most=float(match[1]) * UNITS[axis][match[2]])
     raise InputError(
         f"--budget: latency=2ms, size=3MB, ops=1.2G or a share as size=60% is wanted, saw '{text}'. "
         "Name one of these axes, a number over 0 and its unit."

@@ -1,4 +1,4 @@
-"""Job: everything the main command was asked, as one value."""
+"""The settings of `quant calibrate` as one value, checked once."""
 
 __all__ = ["EFFORTS", "Job", "OpensData"]
 
@@ -27,7 +27,7 @@ EFFORTS = ("fast", "balanced", "best")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What `quant calibrate` does, to what.
+    """What `quant calibrate` does, and to which model and data.
 
     Attributes:
         model: ONNX file, `module:factory`, or a model in memory.
@@ -35,17 +35,17 @@ class Job:
         out: Folder of the run.
         preprocess: Image to tensor.
         targets: Names of targets.
-        samples: How many samples calibrate.
-        holdout: How many others measure, at most.
+        samples: Number of calibration samples.
+        holdout: Number of held-out samples that measure, at most.
         layer_samples: How many of the calibration samples the layer table is measured on.
-        seed: Of the choice of samples.
+        seed: Seed of the choice of samples.
         labels: CSV file, "folders", or None.
         metrics: Names of metrics or `module:function`; judged where there are labels.
         observer: Default observer, or None for the tool's.
         recipe: TOML file, rules in memory, or None.
-        effort: "fast", "balanced" or "best": how much is tried to buy accuracy back.
+        effort: "fast", "balanced" or "best": how much is tried to recover accuracy.
         threads: Threads inside one operator; 0 for all cores.
-        max_bad: Greatest share of unreadable samples.
+        max_bad: The greatest share of samples that may be unreadable.
         versions: By target the version or the chip that its files are for, where it is not the
             default: {"tensorrt": "8.6.1", "atlas": "Ascend310P3"}.
         allow_fallback: Layers that a chip cannot take stay float, or are cut to the CPU.
@@ -74,10 +74,10 @@ class Job:
 
     def __post_init__(self) -> None:
         for name, least in (("samples", 1), ("holdout", 0), ("layer_samples", 0), ("threads", 0)):
-            seen = getattr(self, name)
-            if seen < least:
+            value = getattr(self, name)
+            if value < least:
                 flag = name.replace("_", "-")
-                raise InputError(f"--{flag}: must be {least} or more, saw {seen}. Raise it.")
+                raise InputError(f"--{flag}: must be {least} or more, saw {value}. Raise it.")
         if self.effort not in EFFORTS:
             raise InputError(
                 f"--effort: must be one of {', '.join(EFFORTS)}, saw '{self.effort}'. Choose one."

@@ -1,4 +1,4 @@
-"""Plan file: a plan as JSON, written and read back, also after a person has edited it."""
+"""A plan as a JSON file, written and read back, also after a person has edited it."""
 
 __all__ = ["load_plan", "plan_text", "save_plan"]
 
@@ -27,10 +27,10 @@ NEEDS = {
 
 def _tensor_out(tensor: TensorPlan) -> dict[str, Any]:
     row: dict[str, Any] = {"tensor": tensor.tensor, "kind": tensor.kind}
-    told: Mapping[str, Any] = {"format": "float32"}
+    numbers: Mapping[str, Any] = {"format": "float32"}
     if tensor.format is not None and tensor.params is not None:
-        told = tensor.format.describe(tensor.params)
-    row |= {key: _exact(value) if key == "scale" else value for key, value in told.items()}
+        numbers = tensor.format.describe(tensor.params)
+    row |= {key: _exact(value) if key == "scale" else value for key, value in numbers.items()}
     row["readers"] = None if tensor.readers is None else [list(r) for r in tensor.readers]
     row["because"] = tensor.because
     return row
@@ -50,7 +50,7 @@ def save_plan(plan: Plan, path: Path) -> None:
 
 def plan_text(plan: Plan) -> str:
     """Return a plan as JSON: equal plans have equal texts."""
-    told = {
+    content = {
         "version": VERSION,
         "target": plan.target,
         "graph": plan.graph,
@@ -61,7 +61,7 @@ def plan_text(plan: Plan) -> str:
         "tensors": [_tensor_out(t) for t in plan.tensors.values()],
         "bias_shifts": {layer: _exact(shift) for layer, shift in plan.bias_shifts.items()},
     }
-    return json_text(told) + "\n"
+    return json_text(content) + "\n"
 
 
 def _tensor_in(row: dict[str, Any]) -> TensorPlan:
@@ -96,25 +96,25 @@ def _layer_in(row: dict[str, Any]) -> LayerPlan:
 
 def _rows(path: Path, text: dict[str, Any], kind: str, make: Callable[[Any], T]) -> dict[str, T]:
     """Return what `make` builds of every entry, by name."""
-    found: dict[str, T] = {}
+    entries: dict[str, T] = {}
     rows = text.get(f"{kind}s", [])
     if not isinstance(rows, list):
         raise InputError(f"{path}: {kind}s is a list, saw {type(rows).__name__}. Mend the file.")
     for number, row in enumerate(rows):
         name = str(row.get(kind, number) if isinstance(row, dict) else number)
         try:
-            one = make(row)
+            entry = make(row)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            said = f"{type(error).__name__}: {error}".rstrip(".")
+            cause = f"{type(error).__name__}: {error}".rstrip(".")
             raise InputError(
-                f"{path}, {kind} '{name}': a {kind} needs {NEEDS[kind]}; saw {said}. "
+                f"{path}, {kind} '{name}': a {kind} needs {NEEDS[kind]}; saw {cause}. "
                 "Mend the entry."
             ) from error
-        key = tensor_key(one, found) if isinstance(one, TensorPlan) else name
-        if key in found:
+        key = tensor_key(entry, entries) if isinstance(entry, TensorPlan) else name
+        if key in entries:
             raise InputError(f"{path}, {kind} '{name}': it stands there twice. Remove one.")
-        found[key] = one
-    return found
+        entries[key] = entry
+    return entries
 
 
 def load_plan(path: Path) -> Plan:

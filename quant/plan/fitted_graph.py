@@ -45,12 +45,12 @@ def graph_for(plan: Plan, plan_path: Path, graph: Graph) -> Graph:
         return graph
     model = ir.external_data.load_to_model(ir.load(path))
     origin = model.metadata_props.pop(ORIGIN, "")
-    found = Graph(model, graph.name, graph.source, graph.notes)
-    if found.fingerprint != plan.graph:
+    fitted = Graph(model, graph.name, graph.source, graph.notes)
+    if fitted.fingerprint != plan.graph:
         return graph
     if origin != graph.fingerprint:
         raise InputError(
             f"{path}: it was made of another model (fingerprint {origin[:12] or 'none'}, wanted "
             f"{graph.fingerprint[:12]}). Give the --model of that run."
         )
-    return found
+    return fitted

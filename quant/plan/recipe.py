@@ -1,4 +1,4 @@
-"""Recipe: what the user wants, as rules over node names and types; the first match decides.
+"""Recipes: what the user wants, as rules over node names and types; the first match decides.
 
     observer = "mse"                # for everything no rule decides
 
@@ -42,8 +42,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }
 
 
-OWN = ("line", "because")
-"""What a rule has and a file does not say."""
+NOT_IN_FILE = ("line", "because")
+"""Fields of a rule that a file cannot set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,11 +57,11 @@ class Rule:
         precision: "int8", "int16" (NNIE), "w4a8" (weights of 4 bits), "w4a4" and "w8a16" (simulated
             only), "fp8" (TensorRT), "float16", "float32", or "float": the best of the target.
         float_precision: What the layer computes in if it gets no grids: "float16" or "float32".
-        observer: Of the activations that the node makes.
+        observer: The observer of the activations that the node makes.
         weights: "per-channel" or "per-tensor".
         weight_observer: "minmax" or "mse".
         bias_correction: "on" or "off".
-        rounding: Of weights to integers, at most: "learned" block by block, which "balanced" else does
+        rounding: How weights are rounded to integers, at most: "learned" block by block, which "balanced" else does
             only under 8 bits, "fitted" to the layer's output, or "nearest".
         equalization: "on" or "off", for the node's channels with its neighbours.
         smoothing: "on" or "off", for the channels that the node makes or reads.
@@ -91,7 +91,7 @@ class Rule:
     line: int = 0
 
     def applies(self, name: str, op: str) -> bool:
-        """Tell whether the rule is about a node."""
+        """Return whether the rule is about a node."""
         return fnmatchcase(name, self.match) and fnmatchcase(op, self.op)
 
 
@@ -112,16 +112,16 @@ class Recipe:
         rules = tuple(rule for rule in self.rules if fnmatchcase(target, rule.target))
         return replace(self, rules=rules)
 
-    def wants(self, name: str, op: str, what: str) -> str | None:
-        """Return what the first rule that matches and speaks of `what` says, or the default."""
+    def wants(self, name: str, op: str, field: str) -> str | None:
+        """Return the value of a field by the first rule that matches and sets it, or by the defaults."""
         for rule in (*self.rules, self.defaults):
-            said = getattr(rule, what)
-            if said is not None and rule.applies(name, op):
-                return str(said)
+            value = getattr(rule, field)
+            if value is not None and rule.applies(name, op):
+                return str(value)
         return None
 
     def reason(self, name: str, op: str) -> str:
-        """Return why the rule that decides a node's precision says so; "" where none tells."""
+        """Return the reason of the rule that decides a node's precision; "" where it has none."""
         deciding = (r for r in self.rules if r.precision is not None and r.applies(name, op))
         return next((rule.because for rule in deciding), "")
 
@@ -129,17 +129,17 @@ class Recipe:
         """Refuse a rule that matches none of the graph's `(name, type)`.
 
         Raises:
-            InputError: With the rule's line and an example of what there was.
+            InputError: The message has the rule's line and an example of the graph's own names.
         """
         for rule in self.rules:
             if any(rule.applies(name, op) for name, op in nodes):
                 continue
             names = sorted({op for _, op in nodes} if rule.match == "*" else {n for n, _ in nodes})
-            wanted = rule.op if rule.match == "*" else rule.match
-            near = get_close_matches(wanted.replace("*", ""), names, n=1)
+            pattern = rule.op if rule.match == "*" else rule.match
+            near = get_close_matches(pattern.replace("*", ""), names, n=1)
             example = near[0] if near else (names[0] if names else "")
             raise InputError(
-                f"{self.path}:{rule.line}: rule '{wanted}' decides for none of the {len(nodes)} "
+                f"{self.path}:{rule.line}: rule '{pattern}' decides for none of the {len(nodes)} "
                 f"nodes, for example '{example}'. Mend the pattern, or remove the rule."
             )
 
@@ -210,26 +210,26 @@ def recipe_of(
 
 
 def _decisions(rule: Rule) -> dict[str, Any]:
-    """Return what a rule says, as its table in a file."""
-    said = {f.name: getattr(rule, f.name) for f in fields(Rule) if f.name not in OWN}
+    """Return the fields that a rule sets, as its table in a file."""
+    values = {f.name: getattr(rule, f.name) for f in fields(Rule) if f.name not in NOT_IN_FILE}
     defaults = {f.name: f.default for f in fields(Rule)}
-    return {name: value for name, value in said.items() if value != defaults[name]}
+    return {name: value for name, value in values.items() if value != defaults[name]}
 
 
 def _rule(row: Mapping[str, Any], path: str, line: int, observers: Sequence[str]) -> Rule:
-    """Build a rule from its table, refusing what it does not know."""
-    known = [f.name for f in fields(Rule) if f.name not in OWN]
+    """Return the rule of a table; raises InputError for a key or a choice that is unknown."""
+    keys = [f.name for f in fields(Rule) if f.name not in NOT_IN_FILE]
     for key, value in row.items():
-        if key not in known:
-            near = get_close_matches(key, known, n=1)
+        if key not in keys:
+            near = get_close_matches(key, keys, n=1)
             hint = f" Did you mean '{near[0]}'?" if near else ""
             raise InputError(
-                f"{path}:{line}: a rule has no '{key}'.{hint} Known: {', '.join(sorted(known))}."
+                f"{path}:{line}: a rule has no '{key}'.{hint} Known: {', '.join(sorted(keys))}."
             )
         allowed = tuple(observers) if key == "observer" else CHOICES.get(key)
         if not isinstance(value, str) or (allowed and value not in allowed):
-            wanted = ", ".join(sorted(allowed)) if allowed else "a text"
+            choices = ", ".join(sorted(allowed)) if allowed else "a text"
             raise InputError(
-                f"{path}:{line}: {key} is one of: {wanted}; saw '{value}'. Choose one of them."
+                f"{path}:{line}: {key} is one of: {choices}; saw '{value}'. Choose one of them."
             )
     return Rule(**row, line=line)

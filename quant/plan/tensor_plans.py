@@ -1,4 +1,4 @@
-"""Plan: for every tensor its format and numbers, or float, and because.
+"""A plan: for every tensor its number format and params, or float, with the reason.
 
 `quant/plan/file.py` writes it as JSON that a person can print, compare, edit and give back.
 """
@@ -21,15 +21,15 @@ F32 = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorPlan:
-    """One tensor's grid, and who sees it.
+    """One tensor's grid, the nodes that read it there, and the reason.
 
     Attributes:
         tensor: The value's name in the prepared graph.
         kind: "activation" or "weight".
         format: The format; None leaves the tensor float.
-        params: Its measured numbers; None exactly when `format` is.
-        readers: `(node, input index)` of those that see the integers; None for every reader.
-        because: One phrase.
+        params: The measured numbers of its grid; None exactly when `format` is.
+        readers: `(node, input index)` of the nodes that read the integers; None for every reader.
+        because: The reason, one phrase.
     """
 
     tensor: str
@@ -61,7 +61,7 @@ class LayerPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Every layer's and tensor's choice for one target and one prepared graph.
+    """The precision of every layer and the grid of every tensor, for one target and graph.
 
     Attributes:
         target: Name of the target.
@@ -86,21 +86,23 @@ class Plan:
 
     def grid(self, tensor: str, reader: str) -> TensorPlan | None:
         """Return the grid on which a node sees a tensor, or None where it sees the floats."""
-        for known in self._by_tensor.get(tensor, ()):
-            if known.readers is None or any(name == reader for name, _ in known.readers):
-                return known
+        for tensor_plan in self._by_tensor.get(tensor, ()):
+            if tensor_plan.readers is None or any(
+                name == reader for name, _ in tensor_plan.readers
+            ):
+                return tensor_plan
         return None
 
     @cached_property
     def _by_tensor(self) -> dict[str, list[TensorPlan]]:
-        found: dict[str, list[TensorPlan]] = {}
+        by_tensor: dict[str, list[TensorPlan]] = {}
         for tensor in self.quantized:
-            found.setdefault(tensor.tensor, []).append(tensor)
-        return found
+            by_tensor.setdefault(tensor.tensor, []).append(tensor)
+        return by_tensor
 
 
 def tensor_key(tensor: TensorPlan, taken: Mapping[str, Any]) -> str:
-    """Return the tensor's name, or "name for reader" where another grid of it has that.
+    """Return the key of a tensor: its name, or "name for reader" where another grid of it has that.
 
     A key that another tensor has, for names may be anything, gets a "_".
     """

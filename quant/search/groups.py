@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeGuard
 
-from quant.choose.precisions import makers
+from quant.choose.precisions import producing_layers
 from quant.graph.layer import Layer
 from quant.graph.layers import connected, macs
 from quant.graph.prepared_graph import Graph, weight_of
@@ -65,7 +65,7 @@ def shared_tensors(
         return []
     inside = {name: g for g, group in enumerate(groups) for name in group.layers}
     every = graph.layers
-    made = makers(every)
+    made = producing_layers(every)
     readers: dict[str, list[str]] = {}
     for layer in every:
         for value in layer.data:
@@ -110,7 +110,7 @@ def groups_of(graph: Graph, plans: Mapping[str, LayerPlan]) -> list[Group]:
             not here at all, is in no group.
     """
     every = [x for x in graph.layers if x.name in plans and plans[x.name].quantized]
-    made = makers(every)
+    made = producing_layers(every)
     pairs = [
         (layer.name, made[str(value.name)].name)
         for layer in every

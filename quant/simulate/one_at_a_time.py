@@ -1,4 +1,4 @@
-"""Turns: a float network in which some layers at a time are quantized, one set after the other.
+"""Quantize one layer or group at a time in an otherwise float network, in one session.
 
 A session for each set would cost minutes, and running the whole network for each twice the needed
 work. So the turns are cut into a few runs of consecutive ones. For each run one session holds the
@@ -27,10 +27,10 @@ SEGMENTS = 6, 24
 """Least and most: more segments skip more of the prefix and have fewer switches in each, which keep
 ONNX Runtime from its fastest layout; and each costs a session. 6 run 7/12 of the network."""
 
-EACH = 4
+TURNS_PER_SEGMENT = 4
 """Turns that make one segment more worth its session."""
 
-ROOM = 2**30
+MAX_WEIGHT_BYTES = 2**30
 """Bytes of weights that all sessions may hold: each has those behind its cut."""
 
 TURN = "quant.turn"
@@ -40,12 +40,12 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuantizedSet:
-    """What is quantized together, the others being float.
+    """One turn: what is quantized together, all else being float.
 
     Attributes:
         layers: In topological order.
-        version: Which quantized graph they are taken from, from 0.
-        tensors: What is quantized for all its readers, whoever they are. No layer of any turn
+        version: Number of the quantized graph that they are taken from, from 0.
+        tensors: Tensors that are quantized for all their readers. No layer of any turn
             quantizes such a tensor by itself.
     """
 
@@ -80,15 +80,15 @@ class OneAtATime:
         opset = max(m.opset_imports.get("", 0) for m in versions)
         raised = [at_opset(m, opset, "plan") for m in versions]
         model = graph.clone()
-        for one in raised:
-            model = level_with(model, one)
+        for version in raised:
+            model = level_with(model, version)
         graph = Graph(model, graph.name)
         floats = [str(v.name) for v in graph.outputs if v.dtype in (None, ir.DataType.FLOAT)]
         self.outputs = floats or [str(v.name) for v in graph.outputs]
         self._segments = _segments(graph, raised, turns, threads)
         self._cuts = sorted({name for s in self._segments for name in s.cut})
-        wanted = [*self.outputs, *self._cuts]
-        self._prefix = open_session(graph.with_outputs(wanted), threads=threads)
+        names = [*self.outputs, *self._cuts]
+        self._prefix = open_session(graph.with_outputs(names), threads=threads)
 
     def answers(
         self, feeds: Mapping[str, Array]
@@ -126,15 +126,15 @@ def _segments(
     count = min(_count(graph, len(order)), len(order))
     bounds = np.linspace(0, len(order), count + 1).astype(int)
     quantized = [named_values(model) for model in versions]
-    found = []
+    segments = []
     for first, last in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
         numbers = tuple(order[first:last])
         suffix, cut = _suffix(graph, starts[numbers[0]])
-        some = [turns[i] for i in numbers]
-        tensors = _tensor_switches(some, quantized, apart, named_values(suffix))
-        add_switches(suffix, _switches(some, quantized, place), TURN, tensors)
-        found.append(_Segment(open_simulation(suffix, threads), cut, numbers))
-    return found
+        own = [turns[i] for i in numbers]
+        tensors = _tensor_switches(own, quantized, apart, named_values(suffix))
+        add_switches(suffix, _switches(own, quantized, place), TURN, tensors)
+        segments.append(_Segment(open_simulation(suffix, threads), cut, numbers))
+    return segments
 
 
 def _count(graph: Graph, turns: int) -> int:
@@ -143,35 +143,37 @@ def _count(graph: Graph, turns: int) -> int:
         v.const_value.nbytes for v in graph.model.graph.initializers.values() if v.const_value
     )
     least, most = SEGMENTS
-    return max(least, min(most, turns // EACH, 2 * ROOM // max(weights, 1)))
+    return max(
+        least, min(most, turns // TURNS_PER_SEGMENT, 2 * MAX_WEIGHT_BYTES // max(weights, 1))
+    )
 
 
 def _start(graph: Graph, turn: QuantizedSet, place: Mapping[str, int]) -> int:
     """Return the position of the first node that sees something of a turn."""
-    found = [place[layer.name] for layer in turn.layers]
+    positions = [place[layer.name] for layer in turn.layers]
     for name in turn.tensors:
-        found += [place.get(str(use.node.name), 0) for use in graph.values[name].uses()]
-        found += [len(place) - 1] if graph.values[name].is_graph_output() else []
-    return min(found, default=0)
+        positions += [place.get(str(use.node.name), 0) for use in graph.values[name].uses()]
+        positions += [len(place) - 1] if graph.values[name].is_graph_output() else []
+    return min(positions, default=0)
 
 
 def _tensor_switches(
     turns: Sequence[QuantizedSet],
     versions: Sequence[Mapping[str, ir.Value]],
     apart: Sequence[str],
-    known: Mapping[str, ir.Value],
+    values: Mapping[str, ir.Value],
 ) -> list[TensorSwitch]:
     """Return a switch for each tensor that stands apart, in the order of their names."""
-    found = []
+    switches = []
     for name in apart:
-        if name not in known:
+        if name not in values:
             continue
         used = sorted({turn.version for turn in turns if name in turn.tensors})
         table = [used.index(t.version) + 1 if name in t.tensors else 0 for t in turns]
-        found.append(
+        switches.append(
             TensorSwitch(tensor=name, versions=[versions[v] for v in used], table=tuple(table))
         )
-    return found
+    return switches
 
 
 def _switches(
@@ -228,9 +230,9 @@ def _suffix(graph: Graph, start: int) -> tuple[ir.Model, tuple[str, ...]]:
 
 def _reads(node: ir.Node) -> list[ir.Value]:
     """Return what a node reads, inside its subgraphs too."""
-    found = [v for v in node.inputs if v is not None]
+    values = [v for v in node.inputs if v is not None]
     for attribute in node.attributes.values():
         if attribute.type == ir.AttributeType.GRAPH:
             for inner in attribute.as_graph():
-                found += _reads(inner)
-    return found
+                values += _reads(inner)
+    return values

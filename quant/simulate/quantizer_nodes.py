@@ -1,4 +1,4 @@
-"""Grid nodes: the nodes of a simulated graph that put a tensor on its grid."""
+"""The nodes of a simulated graph that put a tensor on its grid."""
 
 __all__ = ["behind_grid", "grid_chain", "grid_of", "is_grid"]
 
@@ -10,23 +10,23 @@ PAIR = ("QuantizeLinear", "DequantizeLinear")
 
 
 def is_grid(node: ir.Node | None) -> bool:
-    """Tell whether a node is a quantizer; a model that brings its own is refused at loading."""
+    """Return whether a node is a quantizer; a model that brings its own is refused at loading."""
     return node is not None and (node.op_type in PAIR or node.domain == DOMAIN)
 
 
 def grid_chain(value: ir.Value | None) -> list[ir.Node]:
     """Return the grid nodes that lead up to a value, first to last; none for a plain value."""
-    found: list[ir.Node] = []
+    chain: list[ir.Node] = []
     maker = value.producer() if value is not None else None
     while maker is not None and is_grid(maker):
-        found.insert(0, maker)
+        chain.insert(0, maker)
         before = maker.inputs[0]
         maker = before.producer() if before is not None else None
-    return found
+    return chain
 
 
 def behind_grid(value: ir.Value) -> ir.Value:
-    """Return what the readers of a value's first grid see, or the value where it has none."""
+    """Return the value that readers get behind a value's grid nodes, or the value where it has none."""
     for use in value.uses():
         if is_grid(use.node) and use.idx == 0:
             return behind_grid(use.node.outputs[0])
@@ -35,12 +35,12 @@ def behind_grid(value: ir.Value) -> ir.Value:
 
 def grid_of(value: ir.Value) -> list[ir.Node]:
     """Return the grid nodes of a tensor, first to last: before a network output, else behind it."""
-    if found := grid_chain(value):
-        return found
+    if chain := grid_chain(value):
+        return chain
     while (node := _next(value)) is not None:
-        found.append(node)
+        chain.append(node)
         value = node.outputs[0]
-    return found
+    return chain
 
 
 def _next(value: ir.Value) -> ir.Node | None:

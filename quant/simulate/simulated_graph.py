@@ -1,8 +1,8 @@
-"""Simulate: the graph with a plan's quantizers in it, as plain ONNX that ONNX Runtime runs.
+"""The graph with a plan's quantizers in it, as plain ONNX that ONNX Runtime runs.
 
 Every grid becomes QuantizeLinear -> DequantizeLinear, or a model-local function where ONNX has no
-operator for it; weights are stored as their integers, and a bias lies on the grid `input scale * weight scale` where the target wants that. Run with
-`FLOAT_KERNELS` the operators compute in float32 between the grids: the simulation. Run as it is,
+operator for it; weights are stored as their integers, and a bias lies on the grid `input scale *
+weight scale` where the target wants that. Run with `FLOAT_KERNELS` the operators compute in float32 between the grids: the simulation. Run as it is,
 ONNX Runtime fuses it to integer kernels.
 """
 
@@ -85,23 +85,25 @@ class _QuantizerEditor(GraphEditor):
         array = value.const_value.numpy() if value.const_value is not None else None
         if array is not None and (form == "integer" or len(steps) == 1):
             stored = number.quantized_array(array, params)
-            kept = number.fake_quantize(array, params) if stored is None else stored
-            source = self.constant(f"{tensor.tensor}_quantized", kept)
+            numbers = number.fake_quantize(array, params) if stored is None else stored
+            source = self.constant(f"{tensor.tensor}_quantized", numbers)
             steps = [] if stored is None else steps[-1:]
         elif array is not None and len(steps) > 2:  # what is on the grid needs no bound
             on_grid = number.fake_quantize(array, params)
             source = self.constant(f"{tensor.tensor}_on_grid", on_grid)
             steps = steps[1:]
-        made = self._steps(steps, source, tensor.tensor)
-        seen = made[-1].outputs[0] if made else source
-        self._redirect(value, tensor, seen, {id(n) for n in made})
-        if made:
-            self.after_value(value, made)
+        nodes = self._quantizer_nodes(steps, source, tensor.tensor)
+        result = nodes[-1].outputs[0] if nodes else source
+        self._redirect(value, tensor, result, {id(n) for n in nodes})
+        if nodes:
+            self.after_value(value, nodes)
 
-    def _steps(self, steps: Sequence[OnnxNode], value: ir.Value, name: str) -> list[ir.Node]:
+    def _quantizer_nodes(
+        self, steps: Sequence[OnnxNode], value: ir.Value, name: str
+    ) -> list[ir.Node]:
         """Return the nodes of fake quantization, one behind the other, sharing their constants."""
         grid: dict[str, ir.Value] = {}
-        made: list[ir.Node] = []
+        nodes: list[ir.Node] = []
         for step in steps:
             for key, array in step.constants.items():
                 if key not in grid:
@@ -114,31 +116,31 @@ class _QuantizerEditor(GraphEditor):
             node = self.node(step.op, inputs, step.attributes, names, domain)
             output = node.outputs[0]
             output.shape, output.dtype = value.shape, ir.DataType[step.dtype]
-            made.append(node)
+            nodes.append(node)
             value = output
-        return made
+        return nodes
 
     def _redirect(
         self, value: ir.Value, tensor: TensorPlan, dequantized: ir.Value, own: set[int]
     ) -> None:
         """Let the readers see the grid's numbers; a graph output keeps its name."""
-        wanted = None if tensor.readers is None else set(tensor.readers)
+        missing = None if tensor.readers is None else set(tensor.readers)
         for use in list(value.uses()):
             if id(use.node) in own:
                 continue
-            if wanted is None or (str(use.node.name), use.idx) in wanted:
+            if missing is None or (str(use.node.name), use.idx) in missing:
                 use.node.replace_input_with(use.idx, dequantized)
-                if wanted is not None:
-                    wanted.discard((str(use.node.name), use.idx))
-        if wanted:
-            node, index = min(wanted)
+                if missing is not None:
+                    missing.discard((str(use.node.name), use.idx))
+        if missing:
+            node, index = min(missing)
             raise InputError(
                 f"plan: tensor '{tensor.tensor}' has a reader that the graph does not have: input "
                 f"{index} of node '{node}'. Remove the reader."
             )
         outputs = self.model.graph.outputs
-        made = value.producer() is not None  # an input or a weight keeps its name
-        if tensor.readers is None and made and value in outputs:
+        computed = value.producer() is not None  # an input or a weight keeps its name
+        if tensor.readers is None and computed and value in outputs:
             name = str(value.name)
             self.rename(value, f"{name}_float")
             dequantized.name = name
@@ -149,8 +151,8 @@ class _QuantizerEditor(GraphEditor):
     def shift(self, node: ir.Node, shift: NDArray[np.float32]) -> None:
         """Add to a layer's bias; the other readers of a shared bias keep theirs."""
         old = node.inputs[2] if len(node.inputs) > 2 else None
-        known = old.const_value if old is not None else None
-        total = np.asarray(shift if known is None else known.numpy() + shift, np.float32)
+        constant = old.const_value if old is not None else None
+        total = np.asarray(shift if constant is None else constant.numpy() + shift, np.float32)
         name = str(old.name) if old is not None else f"{node.name}_bias"
         value = self.constant(f"{name}_corrected", total)
         if len(node.inputs) < 3:
@@ -179,9 +181,9 @@ class _QuantizerEditor(GraphEditor):
         params = Params(scale=scale, zero_point=np.zeros(scale.shape, np.int32))
         name = f"{bias.name}_of_{node.name}"
         stored = self.constant(f"{name}_quantized", number.quantize(array, params))
-        (made,) = self._steps(number.onnx_nodes(params, 1)[-1:], stored, name)
-        self.before(node, [made])
-        node.replace_input_with(2, made.outputs[0])
+        (node_of_bias,) = self._quantizer_nodes(number.onnx_nodes(params, 1)[-1:], stored, name)
+        self.before(node, [node_of_bias])
+        node.replace_input_with(2, node_of_bias.outputs[0])
 
     def finish(self) -> None:
         """Drop what is no longer read, order the nodes, and add the functions that they call."""

@@ -1,4 +1,4 @@
-"""Check of a plan against its graph: what a person's edit can get wrong, each in one sentence."""
+"""Check a plan against its graph and target: each mistake of a hand edit in one sentence."""
 
 __all__ = ["check_plan", "check_whole"]
 
@@ -41,10 +41,10 @@ def check_plan(plan: Plan, graph: Graph, target: Target) -> None:
                 "which has no weight. Remove the entry."
             )
         axis = weight_axis(nodes[name])
-        wanted = weight.shape[axis] if axis is not None and weight.shape is not None else shift.size
-        if shift.size != wanted or not np.all(np.isfinite(shift)):
+        count = weight.shape[axis] if axis is not None and weight.shape is not None else shift.size
+        if shift.size != count or not np.all(np.isfinite(shift)):
             raise InputError(
-                f"{place}: the bias shift of '{name}' must be {wanted} finite numbers, saw "
+                f"{place}: the bias shift of '{name}' must be {count} finite numbers, saw "
                 f"{shift.size}. Mend the entry."
             )
     for name, layer in plan.layers.items():
@@ -69,66 +69,66 @@ def check_whole(plan: Plan, graph: Graph, target: Target) -> None:
     """
     check_plan(plan, graph, target)
     place = f"plan for '{plan.target}'"
-    every = graph.layers
-    for name in sorted(plan.layers.keys() - {layer.name for layer in every}):
+    layers = graph.layers
+    for name in sorted(plan.layers.keys() - {layer.name for layer in layers}):
         raise InputError(
             f"{place}: it names layer '{name}', which the graph does not have. Remove the entry."
         )
-    for layer in every:
+    for layer in layers:
         _check_layer(place, plan, layer, target)
 
 
 def _check_layer(place: str, plan: Plan, layer: Layer, target: Target) -> None:
-    known = plan.layers.get(layer.name)
-    if known is None:
+    layer_plan = plan.layers.get(layer.name)
+    if layer_plan is None:
         raise InputError(
             f"{place}: it says nothing of layer '{layer.name}'. Put its entry back, or choose again."
         )
-    held = (*target.simulated_formats, *target.float_precisions)
-    if known.precision not in held:
+    precisions = (*target.simulated_formats, *target.float_precisions)
+    if layer_plan.precision not in precisions:
         raise InputError(
-            f"{place}: layer '{layer.name}' is {known.precision}, and {target.title} has "
-            f"{', '.join(held)}. Choose one of them."
+            f"{place}: layer '{layer.name}' is {layer_plan.precision}, and {target.title} has "
+            f"{', '.join(precisions)}. Choose one of them."
         )
     weight = weight_of(layer.node)
-    if weight is None or not known.quantized:
+    if weight is None or not layer_plan.quantized:
         return
     for value in (weight, *layer.data):
         grid = plan.grid(str(value.name), layer.name)
         if grid is None:
             raise InputError(
-                f"{place}: layer '{layer.name}' is {known.precision}, but '{value.name}', which it "
+                f"{place}: layer '{layer.name}' is {layer_plan.precision}, but '{value.name}', which it "
                 "reads, has no grid. Give it one, or keep the layer float with a recipe."
             )
-        wanted = target.simulated_formats[known.precision][value is weight]
-        if grid.format is not None and not _akin(grid.format, wanted):
+        expected = target.simulated_formats[layer_plan.precision][value is weight]
+        if grid.format is not None and not _same_kind(grid.format, expected):
             raise InputError(
-                f"{place}: layer '{layer.name}' is {known.precision}, but '{value.name}', which it "
-                f"reads, is {grid.format.name}, wanted {_told(wanted)}. Mend one of the two."
+                f"{place}: layer '{layer.name}' is {layer_plan.precision}, but '{value.name}', which it "
+                f"reads, is {grid.format.name}, wanted {_described(expected)}. Mend one of the two."
             )
 
 
 def _check_format(place: str, tensor: TensorPlan, target: Target) -> None:
-    known = [pair[tensor.kind == "weight"] for pair in target.formats.values()]
+    formats = [pair[tensor.kind == "weight"] for pair in target.formats.values()]
     if target.float16_in_graph and "float16" in target.float_precisions:
-        known.append(FLOAT16)
+        formats.append(FLOAT16)
     number = tensor.format
-    if number is not None and not any(_akin(number, one) for one in known):
-        wanted = " or ".join(_told(one) for one in known)
+    if number is not None and not any(_same_kind(number, known) for known in formats):
+        choices = " or ".join(_described(known) for known in formats)
         raise InputError(
-            f"{place}: tensor '{tensor.tensor}' is {number.name}, and {target.title} takes {wanted} "
+            f"{place}: tensor '{tensor.tensor}' is {number.name}, and {target.title} takes {choices} "
             f"for an {tensor.kind}. Choose again for this target."
         )
 
 
-def _akin(number: NumberFormat, wanted: NumberFormat) -> bool:
-    """Tell whether a format is of the wanted kind; integers may have other bits."""
-    if isinstance(number, Integer) and isinstance(wanted, Integer):
-        return (number.signed, number.symmetric) == (wanted.signed, wanted.symmetric)
-    return number.name == wanted.name
+def _same_kind(number: NumberFormat, expected: NumberFormat) -> bool:
+    """Return whether a format is of the expected kind; integers may have other bits."""
+    if isinstance(number, Integer) and isinstance(expected, Integer):
+        return (number.signed, number.symmetric) == (expected.signed, expected.symmetric)
+    return number.name == expected.name
 
 
-def _told(number: NumberFormat) -> str:
+def _described(number: NumberFormat) -> str:
     if not isinstance(number, Integer):
         return number.name
     return f"{'symmetric' if number.symmetric else 'asymmetric'} {number.name}"

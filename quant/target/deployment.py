@@ -1,4 +1,4 @@
-"""Deployment: what a target's files must know besides the graph and the plan."""
+"""Where a network will run: what a target's files depend on besides the graph and the plan."""
 
 __all__ = ["Deployment", "SampleReader", "sample_shapes"]
 
@@ -23,7 +23,7 @@ class Deployment:
 
     Attributes:
         preprocess: From an image to the input tensor; None where the inputs are no images.
-        profile: What was seen of every activation; None when there is none at hand.
+        profile: Statistics of every activation; None when there is none at hand.
         samples: The calibration samples; None when there is no data at hand.
         versions: By target the version or the chip that its files are for, where it is not the
             default of `Target.version`: {"tensorrt": "8.6.1", "atlas": "Ascend310P3"}.
@@ -41,8 +41,8 @@ class Deployment:
         """float64 `[2, C]`: mean and std in 0..255 units, channel by channel; None for no images."""
         if self.preprocess is None:
             return None
-        told = self.preprocess.describe()
-        return np.array([told["mean"], told["std"]], np.float64)
+        fields = self.preprocess.describe()
+        return np.array([fields["mean"], fields["std"]], np.float64)
 
 
 def sample_shapes(graph: Graph, deployment: Deployment) -> dict[str, tuple[int, ...]]:
@@ -54,12 +54,12 @@ def sample_shapes(graph: Graph, deployment: Deployment) -> dict[str, tuple[int, 
     if deployment.samples is not None:
         for _, feeds in deployment.samples(1):
             return {name: array.shape for name, array in feeds.items()}
-    made = deployment.preprocess.tensor_shape if deployment.preprocess else ()
-    found = {}
+    tensor_shape = deployment.preprocess.tensor_shape if deployment.preprocess else ()
+    shapes = {}
     for value in graph.inputs:
         dims = list(value.shape)[1:] if value.shape is not None else []
-        known = made if len(made) == len(dims) else [None] * len(dims)
-        found[str(value.name)] = tuple(
-            d if isinstance(d, int) else m or 0 for d, m in zip(dims, known, strict=True)
+        sizes = tensor_shape if len(tensor_shape) == len(dims) else [None] * len(dims)
+        shapes[str(value.name)] = tuple(
+            d if isinstance(d, int) else m or 0 for d, m in zip(dims, sizes, strict=True)
         )
-    return found
+    return shapes

@@ -1,4 +1,4 @@
-"""Device: a chip as a roofline sees it: how fast it computes, how fast it moves bytes."""
+"""A chip as a roofline sees it: how fast it computes, how fast it moves bytes."""
 
 __all__ = ["Device"]
 
@@ -15,7 +15,8 @@ class Device:
     Attributes:
         name: As on the command line: `--device`.
         title: As people write it.
-        peak: Operations a second by precision; a multiply-accumulate is two. Dense: without structured sparsity.
+        peak: Operations a second by precision; a multiply-accumulate is two. Dense: without
+            structured sparsity.
         bandwidth: Bytes a second to and from memory; None where there is no public figure.
         overhead: Seconds that every layer takes beyond its work: starting a kernel.
         efficiency: The share of `peak` that layers attain, over 0 to 1; 1 where nobody measured it.

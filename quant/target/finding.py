@@ -1,4 +1,4 @@
-"""Finding: one thing that a target will not take, or will take badly, and what to do about it."""
+"""Findings: what a target will not take, or will take badly, and what to do about it."""
 
 __all__ = ["Finding", "Rules", "Severity", "errors", "findings_json", "findings_text"]
 
@@ -24,7 +24,7 @@ class Finding:
         place: "node 'conv1'", "tensor 'x'", or a file's name; names stand in single quotes.
         saw: What is there: "a zero point of dtype uint8".
         wanted: What the target takes: "int8".
-        mend: One sentence: what to do.
+        mend: One sentence that says what to do.
         layer: Node name of the graph that the finding is about; None for a file or the whole.
     """
 
@@ -38,8 +38,8 @@ class Finding:
 
     def __str__(self) -> str:
         """Return "tensorrt-9 error, node 'conv1': saw ..., wanted .... Mend.", on one line."""
-        said = f"saw {self.saw}, wanted {self.wanted}".rstrip(".")
-        text = f"{self.rule} {self.severity}, {self.place}: {said}. {self.mend}"
+        contrast = f"saw {self.saw}, wanted {self.wanted}".rstrip(".")
+        text = f"{self.rule} {self.severity}, {self.place}: {contrast}. {self.mend}"
         return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
@@ -88,8 +88,8 @@ class Rules(Generic[Node]):
             raise KeyError(rule)
         if not isinstance(place, str):
             assert self.locate is not None
-            place, its_layer = self.locate(place)
-            layer = layer or its_layer
+            place, node_layer = self.locate(place)
+            layer = layer or node_layer
         return Finding(
             rule=rule,
             severity=severity,
@@ -102,7 +102,7 @@ class Rules(Generic[Node]):
 
 
 def errors(findings: Iterable[Finding]) -> list[Finding]:
-    """Return those that the target refuses."""
+    """Return the findings of severity "error": what the target refuses."""
     return [f for f in findings if f.severity == "error"]
 
 

@@ -1,4 +1,4 @@
-"""Target: what a runtime can execute, as a table with its source.
+"""The table of a target: what its runtime can execute, with the source.
 
 To add one: a package `export/NAME/` whose `target.py` adds a `Target` to `TARGETS`. It imports what
 writes and checks inside functions, so that a list of targets stays quick. `tests/contracts` tries it.
@@ -66,8 +66,8 @@ class Target:
             The axis of weights is set for each operator.
         float_precisions: What a layer without grids computes in, the default first.
         best_precision: What `precision = "float"` of a recipe means here.
-        search_precisions: Among which precisions a search chooses, cheapest first; (): the default precision
-            and `best_precision`.
+        search_precisions: Precisions that a search chooses among, cheapest first; () for the default
+            precision and `best_precision`.
         bias: The format of biases, at scale input * weight; None leaves them float.
         weighted_ops: Operators with an integer kernel for a constant weight.
         per_tensor_ops: Those of them whose weight has one scale only.
@@ -84,13 +84,13 @@ class Target:
         no_float_unit: The chip has no float unit, so that `integer_ops` are quantized wherever they stand.
         grid_per_group: A convolution with groups has a grid for each group of its input and weight.
         float16_in_graph: A float16 layer is one in the graph itself, so that its simulation rounds too.
-        observers: The only ones that the vendor's own tools leave possible; () for all.
+        observers: The only observers that the vendor's own tools leave possible; () for all.
         quantized_ops: Operators that mark an ONNX file as quantized: `quant check` takes a file without
             any of them for a float model.
         weight_form: "integer": int8 weight and DequantizeLinear; "float": float weight, Q, DQ.
         source: Where the table comes from.
         write: Writes the target's own files: (graph, plan, folder, deployment) -> Exported.
-        simulate: Makes `simulated.onnx`: (graph, plan) -> model; None: the plan's quantizers in it.
+        simulate: Makes `simulated.onnx`: (graph, plan) -> model; None for the graph with quantizers.
         check_model: What the target will not take of a graph, before anything is written.
         check_export: What it will not take of an export: a folder, or one file.
         fallback: Names of the layers that leave the chip where some are refused; None: just those.
@@ -166,12 +166,12 @@ class Target:
 
     @property
     def search_candidates(self) -> tuple[Precision, ...]:
-        """Among which precisions a search chooses where nothing is said, cheapest first."""
+        """The precisions that a search chooses among where the user names none, cheapest first."""
         return self.search_precisions or (self.precision, self.best_precision)
 
     @property
     def precision(self) -> Precision:
-        """The precision of a layer about which nothing is said."""
+        """The default: the precision of a layer for which no rule asks another."""
         return next(iter(self.formats))
 
     @property
@@ -199,10 +199,10 @@ def find_runtime(name: str) -> Runtime:
     Raises:
         InputError: No target has one of this name.
     """
-    known = every_runtime()
-    if name not in known:
-        raise InputError(f"--runtime: it is {' or '.join(known)}, saw '{name}'. Choose one.")
-    return known[name]
+    runtimes = every_runtime()
+    if name not in runtimes:
+        raise InputError(f"--runtime: it is {' or '.join(runtimes)}, saw '{name}'. Choose one.")
+    return runtimes[name]
 
 
 def checked_versions(versions: Mapping[str, str]) -> dict[str, str]:

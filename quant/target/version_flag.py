@@ -1,4 +1,4 @@
-"""VersionFlag: how a user names the version or the chip that a target's files are for."""
+"""The flag by which a user names the version or the chip that a target's files are for."""
 
 __all__ = ["VersionFlag"]
 
