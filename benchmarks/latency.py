@@ -29,7 +29,13 @@ from turns import Took, timed
 from quant.calibration.profiling.run_profile import profile
 from quant.common.errors import QuantError
 from quant.graph.prepared_graph import Graph, weight_of
-from quant.latency.measure import MeasuredCost, exported, measure_cost, plan_with
+from quant.latency.measure import (
+    MeasuredCost,
+    TimedNetwork,
+    exported_model,
+    measure_cost,
+    plan_with,
+)
 from quant.plan.tensor_plans import Plan
 from quant.profile.statistics import Profile
 from quant.target.table import TARGETS, every_runtime
@@ -102,14 +108,17 @@ def print_runtime(
     target = TARGETS[runtime]
     plans = plans_of(graph, seen, runtime, given.seed)
     models = {"float32": graph.model}
-    models |= {n: exported(graph, plan, target) for n, plan in plans.items()}
+    models |= {n: exported_model(graph, plan, target) for n, plan in plans.items()}
     paths = {name: folder / f"{i}.onnx" for i, name in enumerate(models)}
     for name, model in models.items():
         ir.save(model, paths[name])
     names = ([str(v.name) for v in graph.inputs], [str(v.name) for v in graph.outputs])
     often = {"runtime": runtime, "threads": given.threads, "rounds": given.rounds}
     before = timed(paths, names, feeds, **often)
-    cost = measure_cost(graph, seen, target, feeds, threads=given.threads, rounds=given.rounds)
+    network = TimedNetwork(
+        graph=graph, profile=seen, target=target, feeds=feeds, threads=given.threads
+    )
+    cost = measure_cost(network, rounds=given.rounds)
     after = timed(paths, names, feeds, **often)
     told = {name: min(before[name], after[name]) for name in models}
     print(f"\n{Path(given.model).name}, {cost.table.device}")

@@ -1,4 +1,4 @@
-"""Terms: what a roofline takes for granted, one sentence each, with the source of each number."""
+"""The assumptions of a roofline, one sentence each, with the source of each number."""
 
 __all__ = ["assumptions"]
 
@@ -30,12 +30,12 @@ def assumptions(
     rate: Callable[[Device, Precision], tuple[Precision, float]],
     batch: int = 1,
 ) -> tuple[str, ...]:
-    """Return the sentences for a device and the precisions of a target.
+    """Return the assumptions for a device and the precisions of a target.
 
     Args:
         device: The device.
-        precisions: Those of the table.
-        rate: (device, precision) -> the precision whose arithmetic runs it, operations a second.
+        precisions: The precisions of the cost table.
+        rate: (device, precision) -> the precision whose kernels run it, and operations per second.
         batch: Samples in one inference.
     """
     return (
@@ -50,23 +50,23 @@ def assumptions(
 
 
 def _peaks(device: Device) -> list[str]:
-    """Return a sentence for each source of rates."""
+    """Return one sentence for each source of peak rates."""
     by_source: dict[str, list[str]] = {}
     for name, peak in device.peak.items():
-        told = f"{peak / 1e12:.4g} * 10**12 in {name}"
-        by_source.setdefault(_source(device, f"peak.{name}"), []).append(told)
+        rate = f"{peak / 1e12:.4g} * 10**12 in {name}"
+        by_source.setdefault(_source(device, f"peak.{name}"), []).append(rate)
     return [
-        f"{device.title} computes {', '.join(told)} operations a second ({source})."
-        for source, told in by_source.items()
+        f"{device.title} computes {', '.join(rate)} operations a second ({source})."
+        for source, rate in by_source.items()
     ]
 
 
 def _bandwidth(device: Device) -> str:
     if device.bandwidth is None:
         return (
-            f"There is no public figure of {device.title}'s bandwidth: bytes and conversions take "
-            "no time, every layer is bound by compute, and the times are lower bounds; give "
-            "--bandwidth or a --device file."
+            f"The bandwidth of {device.title} is not public: bytes and conversions take no time, every "
+            "layer is bound by compute, and the times are lower bounds; give --bandwidth or a "
+            "--device file."
         )
     source = _source(device, "bandwidth")
     return f"{device.title} moves {device.bandwidth / 1e9:.4g} * 10**9 bytes a second ({source})."
@@ -74,14 +74,14 @@ def _bandwidth(device: Device) -> str:
 
 def _efficiency(device: Device) -> str:
     if device.efficiency == 1 and "efficiency" not in device.sources:
-        return "Layers attain the whole peak, which none does: nobody measured the share."
+        return "Layers attain the whole peak rate, which no real layer does; no share was measured."
     source = _source(device, "efficiency")
     return f"Layers attain {device.efficiency:.4g} of the peak ({source})."
 
 
 def _overhead(device: Device) -> str:
     if device.overhead == 0 and "overhead" not in device.sources:
-        return "Starting a layer takes no time: there is no public figure."
+        return "Starting a layer takes no time, because no figure for it is public."
     source = _source(device, "overhead")
     return f"Starting a layer or a conversion takes {1e6 * device.overhead:.4g} us ({source})."
 
@@ -91,22 +91,22 @@ def _others(
     precisions: Sequence[Precision],
     rate: Callable[[Device, Precision], tuple[Precision, float]],
 ) -> list[str]:
-    """Return a sentence for each precision that runs others, for which there is no rate."""
+    """Return one sentence for each precision whose kernels run precisions without a rate."""
     by_kernel: dict[Precision, list[Precision]] = {}
     for name in precisions:
         by_kernel.setdefault(rate(device, name)[0], []).append(name)
-    told = []
+    sentences = []
     for kernel, names in by_kernel.items():
         bound = (
             " (a lower bound of the time)"
             if kernel.quantized and not all(name.quantized for name in names)
             else ""
         )
-        told.append(
-            f"{device.title} has no rate for {', '.join(names)}: the arithmetic is counted as that of "
-            f"{kernel}{bound}, bytes at the precision's own widths."
+        sentences.append(
+            f"{device.title} has no peak rate for {', '.join(names)}: its arithmetic is counted as that "
+            f"of {kernel}{bound}, its bytes at its own width."
         )
-    return told
+    return sentences
 
 
 def _source(device: Device, name: str) -> str:

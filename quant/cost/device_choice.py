@@ -1,4 +1,4 @@
-"""Predicted: what the roofline of a target's device says of a plan, for `run.json`."""
+"""The device and the input sizes that a run's prediction is made for."""
 
 __all__ = ["default_device", "single_sizes"]
 
@@ -10,10 +10,10 @@ from quant.target.device import Device
 
 
 def default_device(devices: Collection[Device], version: str | None) -> Device | None:
-    """Return the device that a version names, or the first; None where there is none.
+    """Return the device that a version names, or the first device; None where there is none.
 
     Args:
-        devices: Of a target.
+        devices: Devices of a target.
         version: Value of the target's version flag, as "Ascend310P3"; the device with the longest
             `fits` that it begins with is the one. None where the target has no such flag.
     """
@@ -25,12 +25,12 @@ def default_device(devices: Collection[Device], version: str | None) -> Device |
         if name.startswith(fit)
     ]
     if fitting:
-        return max(fitting, key=lambda found: found[:2])[2]
+        return max(fitting, key=lambda fit: fit[:2])[2]
     return next(iter(devices), None)
 
 
 def single_sizes(graph: Graph, sizes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of a graph's inputs for one sample.
+    """Return the shapes of a graph's inputs for one sample, by input name.
 
     Args:
         graph: The prepared graph.

@@ -1,18 +1,18 @@
-"""Device files: a user's own chip as TOML, and the choice between it and a target's table.
+"""Device files: a user's own chip as TOML, and the choice among the devices of a target.
 
     title = "Our board, revision C"
-    bandwidth = 12.8e9         # bytes a second
+    bandwidth = 12.8e9         # bytes per second
     overhead = 5e-6            # seconds to start a layer
     efficiency = 0.6           # share of the peak that layers attain
 
-    [peak]                     # operations a second, a multiply-accumulate is two
+    [peak]                     # operations per second, a multiply-accumulate is two
     int8 = 1e12
     float16 = 0.5e12
 
     [sources]
     bandwidth = "stream, measured on the board"
 
-Only `[peak]` is needed, with one precision.
+Only `[peak]` is required, with one precision or more.
 """
 
 __all__ = ["load_device", "pick_device"]
@@ -30,16 +30,16 @@ from quant.formats.precision import Precision
 from quant.target.device import Device
 
 KEYS = ("name", "title", "bandwidth", "overhead", "efficiency", "peak", "sources")
-LEAST = 1e6
-"""A slower rate is one in the wrong unit: 8 for 8 TOPS, 25.6 for 25.6 GB/s."""
+LOWEST_RATE = 1e6
+"""A lower rate is in the wrong unit: 8 for 8 TOPS, 25.6 for 25.6 GB/s."""
 
 
 def load_device(path: Path) -> Device:
-    """Read a device of a TOML file.
+    """Read a device from a TOML file.
 
     Raises:
-        InputError: The file cannot be read, is not TOML, has a key that nobody knows, lacks
-            `[peak]`, or a number is none or in the wrong unit.
+        InputError: The file cannot be read or is not TOML, a key is unknown, `[peak]` is missing,
+            or a value is not a number or is in the wrong unit.
     """
     table = _toml(path)
     _known(table, KEYS, path, "a device file")
@@ -69,43 +69,44 @@ def load_device(path: Path) -> Device:
 
 
 def pick_device(
-    title: str, devices: Collection[Device], said: str | None, bandwidth: float | None = None
+    title: str, devices: Collection[Device], name: str | None, bandwidth: float | None = None
 ) -> Device:
-    """Return the device that a user chose: one of the table, of a file, or the table's first.
+    """Return the device that a user chose: a device of the target, of a file, or the first one.
 
     Args:
-        title: The target's, for messages.
-        devices: Its table.
-        said: `--device`: a name of the table or a `.toml` file; None for the first.
-        bandwidth: `--bandwidth` in 10**9 bytes a second, instead of the device's own.
+        title: Title of the target, for messages.
+        devices: Devices of the target.
+        name: `--device`: name of a device or a `.toml` file; None for the first device.
+        bandwidth: `--bandwidth` in 10**9 bytes per second, in place of the device's own.
 
     Raises:
-        InputError: No such device, no table and no file, or a bandwidth that is none.
+        InputError: There is no such device, the target has no devices and no file is given, or the
+            bandwidth is not a positive number.
     """
     table = {device.name: device for device in devices}
-    if said is not None and said not in table and said.endswith(".toml"):
-        found = load_device(Path(said))
-    elif said is None and not table:
+    if name is not None and name not in table and name.endswith(".toml"):
+        device = load_device(Path(name))
+    elif name is None and not table:
         raise InputError(
             f"{title}: there are no public figures of its devices. Give --device FILE.toml with the "
             "peak and the bandwidth of yours; docs/roofline.md shows one."
         )
-    elif said is not None and said not in table:
-        near = get_close_matches(said, table, n=1)
+    elif name is not None and name not in table:
+        near = get_close_matches(name, table, n=1)
         hint = f" Did you mean '{near[0]}'?" if near else ""
-        known = f"{', '.join(table)}, or a .toml file" if table else "a .toml file"
-        raise InputError(f"--device: {title} has no '{said}'.{hint} Known: {known}.")
+        choices = f"{', '.join(table)}, or a .toml file" if table else "a .toml file"
+        raise InputError(f"--device: {title} has no '{name}'.{hint} Known: {choices}.")
     else:
-        found = table[said] if said is not None else next(iter(table.values()))
+        device = table[name] if name is not None else next(iter(table.values()))
     if bandwidth is None:
-        return found
+        return device
     if not (isfinite(bandwidth) and bandwidth > 0):
         raise InputError(
             f"--bandwidth: it is in 10**9 bytes a second and over 0, saw {bandwidth:g}. Write 25.6 "
             "for 25.6 GB/s."
         )
-    sources = {**found.sources, "bandwidth": "--bandwidth"}
-    return replace(found, bandwidth=bandwidth * 1e9, sources=sources)
+    sources = {**device.sources, "bandwidth": "--bandwidth"}
+    return replace(device, bandwidth=bandwidth * 1e9, sources=sources)
 
 
 def _toml(path: Path) -> dict[str, Any]:
@@ -118,7 +119,7 @@ def _toml(path: Path) -> dict[str, Any]:
 
 
 def _known(table: Mapping[str, Any], known: Collection[str], path: Path, what: str) -> None:
-    """Refuse a key that nobody knows."""
+    """Raise InputError for an unknown key."""
     for key in table:
         if key not in known:
             near = get_close_matches(key, known, n=1)
@@ -127,19 +128,19 @@ def _known(table: Mapping[str, Any], known: Collection[str], path: Path, what: s
 
 
 def _table(table: Mapping[str, Any], key: str, path: Path) -> dict[str, Any]:
-    found = table.get(key, {})
-    if not isinstance(found, dict):
-        raise InputError(f"{path}: {key} must be a table, saw '{found}'. Write [{key}] above it.")
-    return _flat(found)
+    value = table.get(key, {})
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: {key} must be a table, saw '{value}'. Write [{key}] above it.")
+    return _flat(value)
 
 
 def _flat(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a table with `peak.int8 = ...` as the key that it looks like."""
-    found: dict[str, Any] = {}
+    """Return a table in which `peak.int8 = ...` is one key, "peak.int8"."""
+    flat: dict[str, Any] = {}
     for key, value in table.items():
         inner = value if isinstance(value, dict) else {"": value}
-        found.update({f"{key}.{name}" if name else key: v for name, v in inner.items()})
-    return found
+        flat.update({f"{key}.{name}" if name else key: v for name, v in inner.items()})
+    return flat
 
 
 def _text(value: object, key: str, path: Path) -> str:
@@ -149,20 +150,20 @@ def _text(value: object, key: str, path: Path) -> str:
 
 
 def _rate(value: object, key: str, unit: str, path: Path) -> float:
-    """Return a rate in units a second."""
-    if not _is_number(value) or float(value) < LEAST:  # type: ignore[arg-type]
+    """Return a rate in units per second."""
+    if not _is_number(value) or float(value) < LOWEST_RATE:  # type: ignore[arg-type]
         raise InputError(
-            f"{path}: {key} is in {unit} a second, at least {LEAST:g}, saw '{value}'. Write 8e12 for "
+            f"{path}: {key} is in {unit} a second, at least {LOWEST_RATE:g}, saw '{value}'. Write 8e12 for "
             "8 * 10**12."
         )
     return float(value)  # type: ignore[arg-type]
 
 
-def _share(value: object, key: str, path: Path, wanted: str) -> float:
-    """Return a number from 0 to 1; an efficiency of 0 would take for ever."""
-    good = _is_number(value) and 0 <= float(value) <= 1  # type: ignore[arg-type]
-    if not good or (key == "efficiency" and value == 0):
-        raise InputError(f"{path}: {key} is in {wanted}, saw '{value}'. Mend the number.")
+def _share(value: object, key: str, path: Path, unit: str) -> float:
+    """Return a number from 0 to 1; an efficiency of 0 is refused, because no layer would end."""
+    valid = _is_number(value) and 0 <= float(value) <= 1  # type: ignore[arg-type]
+    if not valid or (key == "efficiency" and value == 0):
+        raise InputError(f"{path}: {key} is in {unit}, saw '{value}'. Mend the number.")
     return float(value)  # type: ignore[arg-type]
 
 
@@ -171,6 +172,6 @@ def _is_number(value: object) -> bool:
 
 
 def _given(table: Mapping[str, Any], peak: Mapping[str, Any]) -> list[str]:
-    """Return which numbers the file holds."""
+    """Return the names of the numbers that the file holds."""
     alone = [key for key in ("bandwidth", "overhead", "efficiency") if key in table]
     return [*(f"peak.{name}" for name in peak), *alone]

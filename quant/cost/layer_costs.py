@@ -1,4 +1,4 @@
-"""Cost: what each layer costs at each precision, and a whole network at a choice of them."""
+"""The cost of each layer at each precision, and of a whole network at a choice of precisions."""
 
 __all__ = ["CostTable", "LayerCost", "conversions"]
 
@@ -18,15 +18,15 @@ class LayerCost:
     """One layer at one precision, for one sample.
 
     Attributes:
-        layer: The node's name.
-        op: Its type.
-        precision: What it computes in.
+        layer: Name of the node.
+        op: Type of the operator.
+        precision: Precision that the layer computes in.
         macs: Multiply-accumulates.
-        bytes: Moved to and from memory: inputs, weights and outputs at the precision's widths.
-        weight_bytes: What the weights take in the file; scales are neglected.
-        milliseconds: The time.
-        bound: What the time comes from: "compute", "memory", "measured", or "unknown".
-        operations: 2 for each of `macs`; of operators without weights their own count.
+        bytes: Bytes moved to and from memory: inputs, weights and outputs at the precision's width.
+        weight_bytes: Bytes of the weights in the file, without scales.
+        milliseconds: Time of the layer.
+        bound: What decides the time: "compute", "memory", "measured", or "unknown".
+        operations: 2 for each multiply-accumulate; operators without weights have their own count.
     """
 
     layer: str
@@ -41,7 +41,7 @@ class LayerCost:
 
     @property
     def intensity(self) -> float:
-        """Operations for each byte moved; 0 for a layer that moves none."""
+        """Operations per byte moved; 0 for a layer that moves none."""
         return self.operations / self.bytes if self.bytes else 0.0
 
 
@@ -52,11 +52,11 @@ class CostTable:
     Attributes:
         target: Name of the target.
         device: Name of the device.
-        layers: By (layer name, precision).
-        assumptions: One sentence each, with the source of each number.
-        elements: Numbers of one sample by tensor name, for conversions.
+        layers: Costs by (layer name, precision).
+        assumptions: The assumptions, one sentence each, with the source of each number.
+        elements: Elements of one sample by tensor name, for conversions.
         byte_ms: Milliseconds to move one byte when a tensor is converted; 0 where it is not known.
-        convert_ms: Milliseconds that a conversion takes beyond that.
+        convert_ms: Milliseconds of a conversion besides moving its bytes.
     """
 
     target: str
@@ -67,12 +67,12 @@ class CostTable:
     byte_ms: float = 0.0
     convert_ms: float = 0.0
 
-    def conversion(self, tensor: str, made: Precision, read: Precision) -> float:
+    def conversion(self, tensor: str, written: Precision, read: Precision) -> float:
         """Return the milliseconds to convert a tensor; 0 where both precisions are equally wide.
 
-        It is read at the width of the activations of `made`, and written at that of `read`.
+        It is read at the width of activations of `written`, and written at that of `read`.
         """
-        before, after = made.activation_bits, read.activation_bits
+        before, after = written.activation_bits, read.activation_bits
         if before == after:
             return 0.0
         moved = self.elements.get(tensor, 0) * (before + after) / 8
@@ -82,21 +82,21 @@ class CostTable:
         """Return the time of the network: its layers, and each conversion once for its readers.
 
         Args:
-            precisions: By layer name, every layer of the graph.
-            graph: The one that the table is of.
+            precisions: Precision of every layer of the graph, by name.
+            graph: The graph of the table.
         """
-        told = sum(self.layers[item].milliseconds for item in precisions.items())
-        return told + sum(self.conversion(*c) for c in conversions(precisions, graph))
+        total = sum(self.layers[item].milliseconds for item in precisions.items())
+        return total + sum(self.conversion(*c) for c in conversions(precisions, graph))
 
     def megabytes(self, precisions: Mapping[str, Precision], graph: Graph) -> float:
-        """Return the size of the weights in 10**6 bytes; one that layers share counts once."""
+        """Return the size of the weights in 10**6 bytes; a shared weight counts once."""
         total = 0
-        seen: set[tuple[str, int]] = set()
+        counted: set[tuple[str, int]] = set()
         for layer in graph.layers:
             cost = self.layers[layer.name, precisions[layer.name]]
             names = {(str(v.name), cost.precision.weight_bits) for v in weights_of(layer.node)}
-            total += cost.weight_bytes if not names or names - seen else 0
-            seen |= names
+            total += cost.weight_bytes if not names or names - counted else 0
+            counted |= names
         return total / 1e6
 
 
@@ -108,14 +108,14 @@ def conversions(
     Each tensor comes once for each precision that reads it. Views convert nothing: a reader sees
     the tensor behind them. The network's inputs and outputs are float32, as in the ONNX file.
     """
-    made = {str(v.name): x.name for x in graph.layers for v in x.outputs if x.op not in VIEWS}
-    found: dict[tuple[str, Precision, Precision], None] = {}
+    maker_of = {str(v.name): x.name for x in graph.layers for v in x.outputs if x.op not in VIEWS}
+    pairs: dict[tuple[str, Precision, Precision], None] = {}
 
     def add(tensor: str, read: Precision) -> None:
         source = source_of(graph, tensor)
-        maker = precisions[made[source]] if source in made else Precision.FLOAT32
+        maker = precisions[maker_of[source]] if source in maker_of else Precision.FLOAT32
         if maker.activation_bits != read.activation_bits:
-            found[source, maker, read] = None
+            pairs[source, maker, read] = None
 
     for layer in graph.layers:
         for value in layer.data if layer.op not in VIEWS else []:
@@ -123,4 +123,4 @@ def conversions(
     for value in graph.outputs:
         if value.dtype in (None, ir.DataType.FLOAT):
             add(str(value.name), Precision.FLOAT32)
-    return list(found)
+    return list(pairs)

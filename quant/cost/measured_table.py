@@ -1,4 +1,4 @@
-"""Measured: a table of predicted costs with the times that a user measured in their places."""
+"""A table of predicted costs in which measured times replace the predictions."""
 
 __all__ = ["with_measured"]
 
@@ -12,11 +12,11 @@ from quant.formats.precision import Precision
 
 
 def with_measured(table: CostTable, latency: Latency) -> CostTable:
-    """Return the table with measured times; the rest of it is scaled to them.
+    """Return the table with measured times, and all other times scaled to them.
 
-    A layer that was not measured takes its predicted time * measured / predicted, over all layers
-    that were measured at its precision, or at any where none was at that. Conversions are scaled
-    by the ratio over all.
+    A layer that was not measured takes its predicted time * (measured / predicted), the ratio over
+    all measured layers of its precision, or over all measured layers where there is none of its
+    precision. Conversions are scaled by the ratio over all measured layers.
     """
     measured = latency.times
     ratios = {
@@ -24,54 +24,54 @@ def with_measured(table: CostTable, latency: Latency) -> CostTable:
         for precision in {p for _, p in table.layers}
         if (ratio := _ratio(table, latency, [k for k in measured if k[1] == precision])) is not None
     }
-    every = _ratio(table, latency, measured) or 1.0
+    overall = _ratio(table, latency, measured) or 1.0
     layers = {}
     for key, cost in table.layers.items():
         if key in measured:
             layers[key] = replace(cost, milliseconds=measured[key], bound="measured")
         else:
-            scaled = cost.milliseconds * ratios.get(key[1], every)
+            scaled = cost.milliseconds * ratios.get(key[1], overall)
             layers[key] = replace(cost, milliseconds=scaled)
     return replace(
         table,
         layers=layers,
-        assumptions=(*table.assumptions, *_told(table, latency, ratios, every)),
-        byte_ms=table.byte_ms * every,
-        convert_ms=table.convert_ms * every,
+        assumptions=(*table.assumptions, *_told(table, latency, ratios, overall)),
+        byte_ms=table.byte_ms * overall,
+        convert_ms=table.convert_ms * overall,
     )
 
 
 def _ratio(
     table: CostTable, latency: Latency, keys: Iterable[tuple[str, Precision]]
 ) -> float | None:
-    """Return measured / predicted over some layers; None where nothing was predicted of them."""
+    """Return measured / predicted over some layers; None where their predicted times are 0."""
     chosen = list(keys)
     predicted = sum(table.layers[key].milliseconds for key in chosen)
     return sum(latency.times[key] for key in chosen) / predicted if predicted else None
 
 
 def _told(
-    table: CostTable, latency: Latency, ratios: dict[Precision, float], every: float
+    table: CostTable, latency: Latency, ratios: dict[Precision, float], overall: float
 ) -> list[str]:
-    """Return the sentences about what was measured and what was not."""
+    """Return the sentences about measured layers and about those that were scaled."""
     names = len({name for name, _ in table.layers})
-    told = []
+    sentences = []
     for precision in sorted(ratios):
         count = sum(p == precision for _, p in latency.times)
-        told.append(
+        sentences.append(
             f"{count} of {names} layers were measured in {precision} ({latency.path}): "
-            f"{ratios[precision]:.3g} times the prediction, by which the others are scaled."
+            f"{ratios[precision]:.3g} times the prediction; the other layers are scaled by that."
         )
     others = sorted({p for _, p in table.layers} - set(ratios))
     if others:
-        told.append(
-            f"No layer was measured in {', '.join(others)}: the predictions are scaled by "
-            f"{every:.3g}, as all that was measured, and so are conversions."
+        sentences.append(
+            f"No layer was measured in {', '.join(others)}: these predictions, and conversions, are "
+            f"scaled by {overall:.3g}, the ratio over all measured layers."
         )
     if latency.others:
         spent = sum(latency.others.values())
-        told.append(
-            f"Rows of {latency.path} that are no layer of the model, {spent:.4g} ms in all, are left "
-            f"out: {few(latency.others, 3)}."
+        sentences.append(
+            f"Rows of {latency.path} that are not a layer of the model, {spent:.4g} ms in all, are "
+            f"left out: {few(latency.others, 3)}."
         )
-    return told
+    return sentences

@@ -1,4 +1,7 @@
-"""Measured times: a CSV that a user wrote, TensorRT's profile, or Ascend's table of operators."""
+"""Measured layer times read from a user's CSV, TensorRT's profile or Ascend's operator table.
+
+Rows are matched to layers by name, also where a compiler has fused several nodes into one row.
+"""
 
 __all__ = ["Latency", "LayerNames", "read_latency"]
 
@@ -19,21 +22,25 @@ from quant.cost.layer_costs import CostTable
 from quant.formats.precision import Precision
 from quant.graph.prepared_graph import Graph
 
-JOINTS = re.compile(r" \+ | \|\| |, |\(|\)")
-"""What stands between the nodes of a fused layer: TensorRT's "a + b", "a || b", "PWN(a, b)"."""
+SEPARATORS = re.compile(r" \+ | \|\| |, |\(|\)")
+"""Separators of the nodes of a fused layer: TensorRT's "a + b", "a || b", "PWN(a, b)"."""
 
+REPLACED = re.compile(r"[,:'*\x00-\x1f\x7f]")
+"""Characters that an export for TensorRT replaces by `_` in a node's name."""
 
-CLEANED = re.compile(r"[,:'*\x00-\x1f\x7f]")
-"""What an export for TensorRT replaces by `_` in a node's name."""
+COPY_ROWS = ("Reformatting CopyNode",)
+"""Beginnings of rows that move a tensor between two layers; they name the second one."""
 
+COLUMNS = ("layer", "precision", "milliseconds")
+"""Columns of a user's CSV."""
 
-COPIES = ("Reformatting CopyNode",)
-"""Rows that move a tensor between two layers, and name the layer they move it for."""
+ASCEND = ("Op Name", "Task Duration(us)")
+"""Columns of `op_summary_*.csv`: Huawei, msprof, export of AI Core and AI CPU operators."""
 
 
 @dataclass(frozen=True)
 class LayerNames:
-    """The layers of a graph by every name that a row may have."""
+    """Finds the layers of a graph by the names that rows of measured times may have."""
 
     graph: Graph
 
@@ -44,34 +51,34 @@ class LayerNames:
 
     @cached_property
     def _by_node(self) -> dict[str, str]:
-        """The layer by node name: its own, or that of the activation it absorbed."""
-        found: dict[str, str] = {}
+        """The layer by node name: the layer's own node, or the activation it absorbed."""
+        by_node: dict[str, str] = {}
         for layer in self.graph.layers:
-            found[layer.name] = layer.name
+            by_node[layer.name] = layer.name
             if layer.activation is not None:
-                found[str(layer.activation.name)] = layer.name
-        for name, layer_name in list(found.items()):
-            found.setdefault(CLEANED.sub("_", name), layer_name)
-        return found
+                by_node[str(layer.activation.name)] = layer.name
+        for name, layer_name in list(by_node.items()):
+            by_node.setdefault(REPLACED.sub("_", name), layer_name)
+        return by_node
 
     def of(self, row: str) -> list[str]:
         """Return the layers that a row is about, in topological order; [] for none.
 
-        The name of a node, names joined as TensorRT joins what it fuses, or names put together
-        without a joint, as Ascend's compiler does ("conv1relu1"). Parts that are no node of the
-        graph (quantizers of a weight) are passed over.
+        A row is the name of a node, names joined as TensorRT joins fused nodes, or names joined
+        without a separator, as Ascend's compiler does ("conv1relu1"). Parts that are not a node of
+        the graph, such as the quantizer of a weight, are ignored.
         """
         if row in self._by_node:
             return [self._by_node[row]]
-        if row.startswith(COPIES):
+        if row.startswith(COPY_ROWS):
             return []
-        parts = [p for p in JOINTS.split(row) if p]
-        found = {self._by_node[p] for p in parts if p in self._by_node}
-        found = found or set(self._together(row))
-        return [name for name in self.layers if name in found]
+        parts = [p for p in SEPARATORS.split(row) if p]
+        matches = {self._by_node[p] for p in parts if p in self._by_node}
+        matches = matches or set(self._together(row))
+        return [name for name in self.layers if name in matches]
 
     def _together(self, row: str) -> list[str]:
-        """Return the layers whose names, one behind the other, are the whole row."""
+        """Return the layers whose names make up the whole row without separators."""
         ends: dict[int, list[str]] = {0: []}
         for start in range(len(row)):
             if start not in ends:
@@ -91,21 +98,14 @@ class LayerNames:
         return sorted({len(name) for name in self._by_node if name}, reverse=True)
 
 
-COLUMNS = ("layer", "precision", "milliseconds")
-
-
-ASCEND = ("Op Name", "Task Duration(us)")
-"""Of `op_summary_*.csv`: Huawei, msprof, export of AI Core and AI CPU operators."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Latency:
-    """What was measured of a network on a device.
+    """The measured times of a network on a device.
 
     Attributes:
-        path: The file.
+        path: Path of the file.
         times: Milliseconds of one sample by (layer, precision).
-        others: Milliseconds by name of the rows that are no layer: copies, the host's own work.
+        others: Milliseconds by name of rows that are not a layer: copies, work of the host.
     """
 
     path: str
@@ -122,53 +122,53 @@ def read_latency(
 ) -> Latency:
     """Read measured times.
 
-    A CSV with the columns layer, precision and milliseconds; the JSON of `trtexec --exportProfile`;
-    or msprof's `op_summary_*.csv`, the mean over its inferences. A row of several layers is shared
-    out by their predicted times.
+    The file is a CSV with the columns layer, precision and milliseconds; the JSON of `trtexec
+    --exportProfile`; or msprof's `op_summary_*.csv`, of which the mean over its inferences is taken.
+    The time of a row of several layers is divided in proportion to their predicted times.
 
     Args:
         path: The file.
-        names: Of the graph's layers.
-        table: The prediction.
-        precisions: By layer name those of the network that was profiled, for a file that does not
-            say; None where the user did not say either.
+        names: Names of the graph's layers.
+        table: The predicted costs.
+        precisions: Precision of each layer of the profiled network, for a profile that does not say
+            so; None where the user did not say it either.
         batch: Samples in an inference; the times of the file are of one inference.
 
     Raises:
-        InputError: The file is none of these, a CSV names what is no layer or no precision, a time
-            is none, or no row is a layer.
+        InputError: The file is none of these, a CSV names an unknown layer or precision, a time is
+            not a number, or no row is a layer.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        said = error.strerror if isinstance(error, OSError) else str(error)
-        raise InputError(f"{path}: cannot be read: {said}. Mend the path.") from error
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise InputError(f"{path}: cannot be read: {reason}. Mend the path.") from error
     json_like = text.lstrip().startswith(("[", "{"))
     rows = [] if json_like else _rows(text, path)
     if json_like:
-        found = _profile(_trtexec(text, path), path, names, table, precisions)
+        latency = _profile(_trtexec(text, path), path, names, table, precisions)
     elif rows and set(ASCEND) <= set(rows[0]):
-        found = _profile(_msprof(rows, path), path, names, table, precisions)
+        latency = _profile(_msprof(rows, path), path, names, table, precisions)
     else:
-        found = _own(rows, path, names, table)
+        latency = _own(rows, path, names, table)
     return Latency(
-        path=found.path,
-        times={key: spent / batch for key, spent in found.times.items()},
-        others={key: spent / batch for key, spent in found.others.items()},
+        path=latency.path,
+        times={key: spent / batch for key, spent in latency.times.items()},
+        others={key: spent / batch for key, spent in latency.others.items()},
     )
 
 
 def _own(rows: Sequence[Sequence[str]], path: Path, names: LayerNames, table: CostTable) -> Latency:
-    """Read the CSV that a user wrote: nothing in it may be a mistake."""
+    """Read a user's CSV; every unknown name in it is an error."""
     header = [cell.strip() for cell in rows[0]] if rows else []
     if sorted(header) != sorted(COLUMNS):
         raise InputError(
             f"{path}:1: measured times have the columns {', '.join(COLUMNS)}, saw "
             f"'{','.join(header)}'. Mend the first line."
         )
-    known = list(dict.fromkeys(precision for _, precision in table.layers))
+    precisions = list(dict.fromkeys(precision for _, precision in table.layers))
     times: dict[tuple[str, Precision], float] = defaultdict(float)
-    seen: set[tuple[str, Precision]] = set()
+    read: set[tuple[str, Precision]] = set()
     for line, row in enumerate(rows[1:], 2):
         place = f"{path}:{line}"
         if len(row) != len(header):
@@ -176,21 +176,21 @@ def _own(rows: Sequence[Sequence[str]], path: Path, names: LayerNames, table: Co
                 f"{place}: a line has {len(header)} cells, saw {len(row)}. Put a name with a comma in "
                 "double quotes."
             )
-        said = dict(zip(header, row, strict=True))
-        name, cell = _unguarded(said["layer"]), said["precision"].strip()
-        found = names.of(name)
-        if not found:
+        cells = dict(zip(header, row, strict=True))
+        name, cell = _unguarded(cells["layer"]), cells["precision"].strip()
+        matches = names.of(name)
+        if not matches:
             raise InputError(f"{place}: {_no('layer', name, names.layers)}")
-        if cell not in known:
-            raise InputError(f"{place}: {_no('precision', cell, known, every=True)}")
+        if cell not in precisions:
+            raise InputError(f"{place}: {_no('precision', cell, precisions, all_known=True)}")
         precision = Precision(cell)
-        if (name, precision) in seen:
+        if (name, precision) in read:
             raise InputError(
-                f"{place}: '{name}' in {precision} stands there twice. Keep one of both lines."
+                f"{place}: '{name}' in {precision} is listed twice. Keep one of both lines."
             )
-        seen.add((name, precision))
-        spent = _number(said["milliseconds"], place)
-        _share(times, [(layer, precision) for layer in found], spent, table)
+        read.add((name, precision))
+        spent = _number(cells["milliseconds"], place)
+        _share(times, [(layer, precision) for layer in matches], spent, table)
     if not times:
         raise InputError(f"{path}: it has no line but the first. Add a line for each layer.")
     return Latency(path=str(path), times=dict(times), others={})
@@ -203,7 +203,7 @@ def _profile(
     table: CostTable,
     precisions: Mapping[str, Precision] | None,
 ) -> Latency:
-    """Share out the rows of a profiler, which names kernels of its own too."""
+    """Divide the rows of a profiler among the layers; unknown names are kernels of its own."""
     if precisions is None:
         raise InputError(
             f"{path}: a profile does not say in which precision the network was built. Give one "
@@ -212,9 +212,9 @@ def _profile(
     times: dict[tuple[str, Precision], float] = defaultdict(float)
     others: dict[str, float] = {}
     for name, milliseconds in spent.items():
-        found = names.of(name)
-        _share(times, [(layer, precisions[layer]) for layer in found], milliseconds, table)
-        if not found:
+        matches = names.of(name)
+        _share(times, [(layer, precisions[layer]) for layer in matches], milliseconds, table)
+        if not matches:
             others[name] = milliseconds
     if not times:
         first = next(iter(spent), "")
@@ -231,11 +231,11 @@ def _share(
     milliseconds: float,
     table: CostTable,
 ) -> None:
-    """Add a row's time to its layers, by their predicted times; alike where all of them are 0."""
+    """Add a row's time to its layers in proportion to their predicted times, else equally."""
     predicted = [table.layers[key].milliseconds for key in keys]
     total = sum(predicted)
-    for key, one in zip(keys, predicted, strict=True):
-        times[key] += milliseconds * (one / total if total else 1 / len(keys))
+    for key, part in zip(keys, predicted, strict=True):
+        times[key] += milliseconds * (part / total if total else 1 / len(keys))
 
 
 def _trtexec(text: str, path: Path) -> dict[str, float]:
@@ -257,12 +257,12 @@ def _trtexec(text: str, path: Path) -> dict[str, float]:
 def _msprof(rows: Sequence[Sequence[str]], path: Path) -> dict[str, float]:
     """Return the mean of Task Duration by Op Name, in milliseconds."""
     name, duration = (rows[0].index(column) for column in ASCEND)
-    found: dict[str, list[float]] = defaultdict(list)
+    durations: dict[str, list[float]] = defaultdict(list)
     for line, row in enumerate(rows[1:], 2):
         if len(row) <= max(name, duration):
             raise InputError(f"{path}:{line}: the line is cut off. Export the table again.")
-        found[row[name]].append(_number(row[duration], f"{path}:{line}") / 1e3)
-    return {n: sum(times) / len(times) for n, times in found.items()}
+        durations[row[name]].append(_number(row[duration], f"{path}:{line}") / 1e3)
+    return {n: sum(times) / len(times) for n, times in durations.items()}
 
 
 def _rows(text: str, path: Path) -> list[list[str]]:
@@ -289,14 +289,14 @@ def _positive(value: float) -> float:
 
 
 def _unguarded(text: str) -> str:
-    """Take off the apostrophe that keeps spreadsheets from reading a name as a formula."""
+    """Remove the apostrophe that keeps spreadsheets from reading a name as a formula."""
     bare = text.lstrip("'")
     return text[1:] if text.startswith("'") and bare[:1] in "=+-@\t\r\n" and bare else text
 
 
-def _no(what: str, name: str, known: Collection[str], *, every: bool = False) -> str:
+def _no(what: str, name: str, known: Collection[str], *, all_known: bool = False) -> str:
     near = get_close_matches(name, known, n=1)
     hint = f" Did you mean '{near[0]}'?" if near else ""
-    if every:
+    if all_known:
         return f"no {what} is named '{name}'.{hint} Known: {', '.join(known)}."
     return f"no {what} is named '{name}'.{hint} Write it as quant roofline does."

@@ -1,7 +1,7 @@
-"""Roof: a network under the roofline of a device, as rows for a table, a figure and a file."""
+"""The predicted and measured cost of a network on a device: its layers, totals, CSV and JSON."""
 
 __all__ = [
-    "ROOF_COLUMNS",
+    "COLUMNS",
     "LayerPrediction",
     "NetworkCost",
     "Total",
@@ -25,7 +25,7 @@ from quant.plan.tensor_plans import Plan
 from quant.target.device import Device
 from quant.target.table import Target
 
-ROOF_COLUMNS = (
+COLUMNS = (
     *("network", "layer", "op", "precision", "macs", "operations", "bytes", "intensity", "bound"),
     *("milliseconds", "measured_ms", "ratio", "attained"),
 )
@@ -33,11 +33,11 @@ ROOF_COLUMNS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerPrediction:
-    """A layer's prediction, and what was measured of it.
+    """A layer's predicted cost and its measured time.
 
     Attributes:
-        cost: The prediction.
-        measured_ms: Milliseconds of one sample; nan where it was not measured.
+        cost: The predicted cost.
+        measured_ms: Measured milliseconds of one sample; nan where it was not measured.
     """
 
     cost: LayerCost
@@ -50,7 +50,7 @@ class LayerPrediction:
 
     @property
     def attained(self) -> float:
-        """The share of the roof that the layer attains: predicted / measured; nan without both."""
+        """Predicted / measured, the share of the roofline that is attained; nan without both."""
         return self.cost.milliseconds / self.measured_ms if self.measured_ms else math.nan
 
     @property
@@ -64,12 +64,12 @@ class Total:
     """A whole network at one precision, for one sample.
 
     Attributes:
-        precision: That its layers were asked to compute in; those that cannot stay float.
-        milliseconds: Predicted.
-        conversion_ms: What conversions between precisions take of it.
-        measured_ms: With measured times in their places; nan without any.
+        precision: Precision of the layers; layers that cannot have it stay in float.
+        milliseconds: Predicted time.
+        conversion_ms: The part of it that conversions between precisions take.
+        measured_ms: Time with measured layers in place of predicted ones; nan without any.
         macs: Multiply-accumulates.
-        megabytes: Of the weights.
+        megabytes: Size of the weights in 10**6 bytes.
     """
 
     precision: Precision
@@ -81,25 +81,25 @@ class Total:
 
     @property
     def fps(self) -> float:
-        """Frames a second, of the measured time where there is one; inf for a time of 0."""
+        """Samples per second, by the measured time where there is one; inf for a time of 0."""
         spent = self.milliseconds if math.isnan(self.measured_ms) else self.measured_ms
         return 1e3 / spent if spent else math.inf
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkCost:
-    """A network on a device.
+    """The cost of a network on a device.
 
     Attributes:
-        graph: Prepared.
-        title: The target's.
-        device: The chip.
+        graph: The prepared graph.
+        title: Title of the target.
+        device: The device.
         batch: Samples in one inference.
-        sizes: Shape by input.
-        networks: By precision that of each layer.
-        table: Predicted.
-        measured: The same with measured times; None without any.
-        latency: What was measured; None without any.
+        sizes: Shape of each input.
+        networks: Precision of each layer, by the precision that was asked for.
+        table: Predicted costs.
+        measured: The costs with measured times; None without any.
+        latency: The measured times; None without any.
     """
 
     graph: Graph
@@ -114,11 +114,11 @@ class NetworkCost:
 
     @property
     def assumptions(self) -> tuple[str, ...]:
-        """One sentence each."""
+        """The assumptions behind the times, one sentence each."""
         return (self.measured or self.table).assumptions
 
     def rows(self, precision: Precision) -> list[LayerPrediction]:
-        """Return the layers of the network at a precision, in topological order."""
+        """Return the layers of the network of a precision, in topological order."""
         times = self.latency.times if self.latency is not None else {}
         return [
             LayerPrediction(cost=self.table.layers[key], measured_ms=times.get(key, math.nan))
@@ -126,24 +126,26 @@ class NetworkCost:
         ]
 
     def short(self, precision: Precision) -> list[LayerPrediction]:
-        """Return the measured layers that take longer than predicted, the most lost time first."""
-        found = [row for row in self.rows(precision) if row.lost_ms > 0]
-        return sorted(found, key=lambda row: (-row.lost_ms, row.cost.layer))
+        """Return the measured layers that are slower than predicted, the most lost time first."""
+        slower = [row for row in self.rows(precision) if row.lost_ms > 0]
+        return sorted(slower, key=lambda row: (-row.lost_ms, row.cost.layer))
 
     def totals(self) -> list[Total]:
-        """Return the whole network at each precision."""
+        """Return the cost of the whole network at each precision."""
         return [self._total(name) for name in self.networks]
 
     def _total(self, name: Precision) -> Total:
         chosen = self.networks[name]
         used = self.measured
         moved = [self.table.conversion(*c) for c in conversions(chosen, self.graph)]
-        told = used is not None and any(key in self._times for key in chosen.items())
+        has_measured = used is not None and any(key in self._times for key in chosen.items())
         return Total(
             precision=name,
             milliseconds=self.table.milliseconds(chosen, self.graph),
             conversion_ms=sum(moved),
-            measured_ms=used.milliseconds(chosen, self.graph) if used and told else math.nan,
+            measured_ms=used.milliseconds(chosen, self.graph)
+            if used and has_measured
+            else math.nan,
             macs=sum(self.table.layers[key].macs for key in chosen.items()),
             megabytes=self.table.megabytes(chosen, self.graph),
         )
@@ -154,8 +156,8 @@ class NetworkCost:
 
 
 def network_cost_csv(roof: NetworkCost) -> str:
-    """Return every layer of every network as CSV; nan where nothing was measured."""
-    rows: list[list[object]] = [list(ROOF_COLUMNS)]
+    """Return every layer of every network as CSV; nan where a time was not measured."""
+    rows: list[list[object]] = [list(COLUMNS)]
     for network in roof.networks:
         for row in roof.rows(network):
             rows.append([network, *_cells(row).values()])
@@ -163,7 +165,7 @@ def network_cost_csv(roof: NetworkCost) -> str:
 
 
 def network_cost_json(roof: NetworkCost) -> dict[str, Any]:
-    """Return all numbers as values of JSON (schema 1)."""
+    """Return all numbers as JSON values (schema 1)."""
     return {
         "schema": 1,
         "model": roof.graph.name,
@@ -195,20 +197,20 @@ def _cells(row: LayerPrediction) -> dict[str, Any]:
     cells = [cost.layer, cost.op, cost.precision, cost.macs, cost.operations, cost.bytes]
     cells += [cost.intensity, cost.bound, cost.milliseconds]
     cells += [row.measured_ms, row.ratio, row.attained]
-    return dict(zip(ROOF_COLUMNS[1:], cells, strict=True))
+    return dict(zip(COLUMNS[1:], cells, strict=True))
 
 
 def predicted(graph: Graph, plan: Plan, target: Target, table: CostTable) -> dict[str, Any]:
-    """Return the predicted time of a plan and of float, or {} where no time is known.
+    """Return the predicted times of a plan and of the float network; {} where no time is known.
 
     Keys: `predicted_ms` of one sample, and `predicted`: `device`, `float` (a precision), `float_ms`,
     `memory` (whether bytes count: the bandwidth is known).
 
     Args:
-        graph: The one that the plan is of.
-        plan: Chosen for it.
-        target: Says which float it has.
-        table: What layers cost.
+        graph: The plan's graph.
+        plan: The plan.
+        target: The target, with its best float precision.
+        table: Costs of the layers.
     """
     if not any(cost.milliseconds > 0 for cost in table.layers.values()):
         return {}
@@ -226,13 +228,13 @@ def predicted(graph: Graph, plan: Plan, target: Target, table: CostTable) -> dic
 
 def predicted_text(facts: Mapping[str, Any]) -> str:
     """Return the predicted times of a plan and of float as one phrase, or ""."""
-    predicted_facts = facts.get("predicted")
-    if not predicted_facts:
+    prediction = facts.get("predicted")
+    if not prediction:
         return ""
     figures = "peak rates and memory bandwidth"
-    if not predicted_facts["memory"]:
+    if not prediction["memory"]:
         figures = "peak rates alone, for its memory bandwidth is not public"
     return (
-        f"at least {facts['predicted_ms']:.3g} ms a sample on {predicted_facts['device']} by its "
-        f"{figures}; {predicted_facts['float']} {predicted_facts['float_ms']:.3g} ms"
+        f"at least {facts['predicted_ms']:.3g} ms a sample on {prediction['device']} by its "
+        f"{figures}; {prediction['float']} {prediction['float_ms']:.3g} ms"
     )

@@ -1,4 +1,4 @@
-"""Open sizes: the lengths that a graph leaves open in its inputs, from `--size`."""
+"""The shapes of a graph's inputs, with open lengths filled in from `--size`."""
 
 __all__ = ["chosen_sizes"]
 
@@ -13,22 +13,22 @@ from quant.common.parse import width_by_height
 from quant.graph.prepared_graph import Graph
 
 
-def chosen_sizes(graph: Graph, said: Sequence[str]) -> dict[str, tuple[int, ...]]:
-    """Return the shape of every input, batch axis included; an open batch is 1.
+def chosen_sizes(graph: Graph, sizes: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every input, including the batch axis; an open batch becomes 1.
 
     Args:
         graph: The prepared graph.
-        said: Each "WIDTHxHEIGHT", for the open axes of every input of rank 4, or "NAME=1x3x224x224",
-            the whole shape of one input.
+        sizes: Values of `--size`: "WIDTHxHEIGHT" for the open axes of every input of rank 4, or
+            "NAME=1x3x224x224", the whole shape of one input.
 
     Raises:
-        InputError: A text is none of both, names no input, contradicts the graph, or an axis stays
-            open.
+        InputError: A value has neither form, names an unknown input or contradicts the graph, or an
+            axis stays open.
     """
     inputs = {str(v.name): v for v in graph.inputs}
     named: dict[str, tuple[int, ...]] = {}
     wide: tuple[int, int] | None = None
-    for text in said:
+    for text in sizes:
         name, mark, shape = text.rpartition("=")
         if mark:
             named[_input(name, inputs)] = _shape(shape, text)
@@ -58,14 +58,14 @@ def _shape(text: str, whole: str) -> tuple[int, ...]:
 def _filled(
     name: str, value: ir.Value, shape: tuple[int, ...] | None, wide: tuple[int, int] | None
 ) -> tuple[int, ...]:
-    """Return an input's shape."""
+    """Return the shape of an input; raises InputError for a contradiction or an open axis."""
     dims = list(value.shape) if value.shape is not None else None
     if shape is not None:
-        good = dims is None or len(dims) == len(shape)
-        if not good or any(isinstance(d, int) and d != s for d, s in zip(dims or (), shape)):  # noqa: B905
-            told = "x".join(str(d) if isinstance(d, int) else "?" for d in dims or ())
+        same_rank = dims is None or len(dims) == len(shape)
+        if not same_rank or any(isinstance(d, int) and d != s for d, s in zip(dims or (), shape)):  # noqa: B905
+            fixed = "x".join(str(d) if isinstance(d, int) else "?" for d in dims or ())
             raise InputError(
-                f"--size: input '{name}' has the shape {told}, saw "
+                f"--size: input '{name}' has the shape {fixed}, saw "
                 f"{'x'.join(map(str, shape))}. Leave what is fixed as it is."
             )
         return shape
@@ -93,7 +93,7 @@ def _filled(
 def _spatial(
     name: str, dims: list[int | ir.SymbolicDim], wide: tuple[int, int]
 ) -> list[int | ir.SymbolicDim]:
-    """Fill height and width of an image; channels stand first unless they clearly stand last."""
+    """Fill in height and width of an image; channels come first unless they clearly come last."""
     last = isinstance(dims[3], int) and dims[3] in (1, 3, 4) and dims[1] not in (1, 3, 4)
     axes = (1, 2) if last else (2, 3)
     for axis, length in zip(axes, (wide[1], wide[0]), strict=True):

@@ -1,4 +1,4 @@
-"""Roofing: from what a user asked to a network under a roofline."""
+"""Predict the cost of a model on a device: model file, device, sizes and precisions to numbers."""
 
 __all__ = ["CostQuestion", "network_precisions", "predict_cost"]
 
@@ -26,18 +26,18 @@ from quant.target.table import TARGETS, Target
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostQuestion:
-    """What `quant roofline` was asked.
+    """The options of `quant roofline`.
 
     Attributes:
         model: ONNX file or `module:factory`.
-        target: Its name.
-        device: Name or TOML file; None for the target's first.
-        bandwidth: In 10**9 bytes a second, instead of the device's; None for that.
-        size: "WIDTHxHEIGHT" or "NAME=1x3x224x224".
+        target: Name of the target.
+        device: Name of a device or TOML file; None for the target's first device.
+        bandwidth: Bandwidth in 10**9 bytes per second; None for the device's own.
+        size: Open lengths of inputs, "WIDTHxHEIGHT" or "NAME=1x3x224x224".
         batch: Samples in one inference.
-        precision: Of the networks; () for all that target and device have kernels for.
-        float_precision: Of layers that cannot be quantized; None for the target's first float.
-        measured: A file of measured times, or None.
+        precision: Precisions of the networks; () for all that the target and the device can run.
+        float_precision: Precision of layers that cannot be quantized; None for the target's first.
+        measured: File of measured times, or None.
     """
 
     model: str
@@ -51,30 +51,30 @@ class CostQuestion:
     measured: Path | None = None
 
 
-def predict_cost(asked: CostQuestion) -> NetworkCost:
-    """Return the model's cost on a device, and what was measured of it.
+def predict_cost(question: CostQuestion) -> NetworkCost:
+    """Return the predicted and measured cost of a model on a device.
 
     Raises:
-        InputError: The target, the device, a size, a precision or a file of times is wrong.
+        InputError: The target, the device, a size, a precision or the file of times is wrong.
     """
-    target = TARGETS[asked.target]
-    if asked.batch < 1:
-        raise InputError(f"--batch: must be 1 or more, saw {asked.batch}. Raise it.")
-    device = pick_device(target.title, target.devices, asked.device, asked.bandwidth)
-    _, graph = open_graph(asked.model)
-    sizes = chosen_sizes(graph, asked.size)
-    table = roofline(graph, target, device, sizes, asked.batch)
-    rest = asked.float_precision
+    target = TARGETS[question.target]
+    if question.batch < 1:
+        raise InputError(f"--batch: must be 1 or more, saw {question.batch}. Raise it.")
+    device = pick_device(target.title, target.devices, question.device, question.bandwidth)
+    _, graph = open_graph(question.model)
+    sizes = chosen_sizes(graph, question.size)
+    table = roofline(graph, target, device, sizes, question.batch)
+    float_precision = question.float_precision
     networks = {
-        name: network_precisions(graph, target, name, rest)
-        for name in _chosen(asked, target, device)
+        name: network_precisions(graph, target, name, float_precision)
+        for name in _chosen(question, target, device)
     }
-    latency = _measured(asked, graph, table, networks)
+    latency = _measured(question, graph, table, networks)
     return NetworkCost(
         graph=graph,
         title=target.title,
         device=device,
-        batch=asked.batch,
+        batch=question.batch,
         sizes=sizes,
         networks=networks,
         table=table,
@@ -84,45 +84,45 @@ def predict_cost(asked: CostQuestion) -> NetworkCost:
 
 
 def network_precisions(
-    graph: Graph, target: Target, precision: Precision, rest: str | None = None
+    graph: Graph, target: Target, precision: Precision, float_precision: str | None = None
 ) -> dict[str, Precision]:
-    """Return each layer's precision where the whole network is asked for one, by layer name.
+    """Return the precision of each layer, by name, in a network of one precision.
 
-    Layers that the target cannot compute in it stay in the float `rest`, or in its first float, as
-    in a plan.
+    As in a plan, layers that the target cannot compute in it stay in `float_precision`, or in the
+    target's first float precision.
     """
-    recipe = Recipe(defaults=Rule(precision=precision, float_precision=rest))
-    found = precisions(graph.layers, target, recipe, set(graph.activations))
-    return {name: plan.precision for name, plan in found.items()}
+    recipe = Recipe(defaults=Rule(precision=precision, float_precision=float_precision))
+    layer_plans = precisions(graph.layers, target, recipe, set(graph.activations))
+    return {name: plan.precision for name, plan in layer_plans.items()}
 
 
-def _chosen(asked: CostQuestion, target: Target, device: Device) -> Sequence[Precision]:
-    """Return the precisions of the networks: those asked for, or those that the device has."""
-    said = [
+def _chosen(question: CostQuestion, target: Target, device: Device) -> Sequence[Precision]:
+    """Return the precisions of the networks: the given ones, or all that the device has."""
+    given = [
         ("precision", name, (*target.simulated_formats, *target.float_precisions))
-        for name in asked.precision
+        for name in question.precision
     ]
-    if asked.float_precision is not None:
-        said.append(("float-precision", asked.float_precision, target.float_precisions))
-    for flag, name, known in said:
-        if name not in known:
-            near = get_close_matches(name, known, n=1)
+    if question.float_precision is not None:
+        given.append(("float-precision", question.float_precision, target.float_precisions))
+    for flag, name, allowed in given:
+        if name not in allowed:
+            near = get_close_matches(name, allowed, n=1)
             hint = f" Did you mean '{near[0]}'?" if near else ""
             raise InputError(
-                f"--{flag}: {target.title} has no '{name}'.{hint} Known: {', '.join(known)}."
+                f"--{flag}: {target.title} has no '{name}'.{hint} Known: {', '.join(allowed)}."
             )
     able = [name for name in (*target.formats, *target.float_precisions) if name in device.peak]
-    chosen = tuple(Precision(name) for name in asked.precision)
+    chosen = tuple(Precision(name) for name in question.precision)
     return list(dict.fromkeys(chosen or able or target.formats))
 
 
 def _measured(
-    asked: CostQuestion,
+    question: CostQuestion,
     graph: Graph,
     table: CostTable,
     networks: Mapping[Precision, Mapping[str, Precision]],
 ) -> Latency | None:
-    if asked.measured is None:
+    if question.measured is None:
         return None
-    only = next(iter(networks.values())) if len(asked.precision) == 1 else None
-    return read_latency(asked.measured, LayerNames(graph), table, only, asked.batch)
+    only = next(iter(networks.values())) if len(question.precision) == 1 else None
+    return read_latency(question.measured, LayerNames(graph), table, only, question.batch)

@@ -1,4 +1,4 @@
-"""Roofline: a layer's time is that of its arithmetic or that of its bytes, whichever is longer.
+"""The roofline model: a layer takes the time of its arithmetic or of its bytes, the longer one.
 
 Williams, Waterman and Patterson, "Roofline: An Insightful Visual Performance Model for Multicore
 Architectures", Communications of the ACM 52(4), 2009.
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from quant.common.errors import few
 from quant.cost.assumptions import assumptions
 from quant.cost.layer_costs import CostTable, LayerCost
-from quant.cost.work import FREE, Work, batch_of, elements_of, sized, works
+from quant.cost.work import FREE, Work, batch_of, elements_of, layer_work, with_input_sizes
 from quant.formats.precision import Precision
 from quant.graph.prepared_graph import Graph
 from quant.target.device import Device
@@ -27,14 +27,13 @@ KERNELS: Mapping[Precision, tuple[Precision, ...]] = {
     Precision.FLOAT16: (Precision.FLOAT32,),
     Precision.FLOAT32: (Precision.FLOAT16,),
 }
-"""What runs a precision for which a device has no rate of its own, the first that it has."""
+"""By precision the precisions whose kernels can run it where a device has no rate for it."""
 
 
 def rate(device: Device, precision: Precision) -> tuple[Precision, float]:
-    """Return the precision whose arithmetic runs another on a device, and operations a second.
+    """Return the precision whose kernels run a precision on a device, and operations per second.
 
-    Where no kernel could hold the numbers it is the slowest that the device has: a lower bound of
-    the time.
+    Where no kernel can hold the numbers, it is the slowest precision of the device.
     """
     for name in (precision, *KERNELS[precision]):
         if name in device.peak:
@@ -52,28 +51,28 @@ def roofline(
     """Return what each layer costs on a device at each precision that the target knows.
 
     time = max(operations / (peak * efficiency), bytes / bandwidth) + overhead, for one sample. A
-    layer that only renames bytes (Reshape) takes none. A layer whose shape is not known takes the
-    overhead alone, is "unknown", and is named in the assumptions.
+    layer that only renames bytes (Reshape) takes no time. A layer of unknown shape takes the
+    overhead only, is "unknown", and is named in the assumptions.
 
     Args:
         graph: The prepared graph.
-        target: Says which precisions there are.
-        device: Says how fast they are.
-        sizes: Shape by input name, batch axis included, for axes that the graph leaves open.
-        batch: Samples in one inference, which reads the weights and starts the layers once; what
-            is returned is a sample's share.
+        target: The target, with its precisions.
+        device: The device, with its rates.
+        sizes: Shape by input name, including the batch axis, for axes that the graph leaves open.
+        batch: Samples in one inference, which reads the weights and starts the layers once; costs
+            are those of one sample.
     """
-    fixed = sized(graph, sizes)
-    done = works(fixed)
+    fixed = with_input_sizes(graph, sizes)
+    work = layer_work(fixed)
     precisions = list(dict.fromkeys((*target.simulated_formats, *target.float_precisions)))
-    found = {(w.layer, p): layer_cost(w, p, device, batch) for w in done for p in precisions}
+    costs = {(w.layer, p): layer_cost(w, p, device, batch) for w in work for p in precisions}
     rows = batch_of(fixed)
     elements = {name: elements_of(value) for name, value in fixed.values.items()}
     return CostTable(
         target=target.name,
         device=device.name,
-        layers=found,
-        assumptions=(*assumptions(device, precisions, rate, batch), *_unknown(done)),
+        layers=costs,
+        assumptions=(*assumptions(device, precisions, rate, batch), *_unknown(work)),
         elements={n: count // rows for n, count in elements.items() if count is not None},
         byte_ms=1e3 / device.bandwidth if device.bandwidth is not None else 0.0,
         convert_ms=1e3 * device.overhead / batch,
@@ -81,7 +80,7 @@ def roofline(
 
 
 def layer_cost(work: Work, precision: Precision, device: Device, batch: int = 1) -> LayerCost:
-    """Return what one layer costs at one precision: a sample's share of an inference of a batch.
+    """Return the cost of one layer at one precision for one sample of a batch.
 
     Integer layers read their biases in 32 bits, float layers at their own width.
     """
@@ -106,14 +105,14 @@ def layer_cost(work: Work, precision: Precision, device: Device, batch: int = 1)
     )
 
 
-def _unknown(done: Sequence[Work]) -> list[str]:
-    """Return a sentence on the layers whose work nobody knows."""
-    names = [w.layer for w in done if not w.known]
+def _unknown(work: Sequence[Work]) -> list[str]:
+    """Return a sentence about the layers of unknown work."""
+    names = [w.layer for w in work if not w.known]
     if not names:
         return []
     return [
         (
-            f"The work of {few(names)} is not known, for a shape depends on the data or the operator "
-            "holds graphs of its own: no time but the overhead is counted."
+            f"The work of {few(names)} is not known, because a shape depends on the data or the "
+            "operator contains graphs of its own: only the overhead is counted."
         )
     ]

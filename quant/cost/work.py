@@ -1,4 +1,4 @@
-"""Work: what a layer does for one sample, before any chip: operations, and numbers moved."""
+"""The work of each layer for one sample, on any chip: its operations and the numbers it moves."""
 
 __all__ = [
     "FREE",
@@ -6,10 +6,10 @@ __all__ = [
     "Work",
     "batch_of",
     "elements_of",
+    "layer_work",
     "operations_of",
-    "sized",
     "weights_of",
-    "works",
+    "with_input_sizes",
 ]
 
 from collections.abc import Mapping, Sequence
@@ -26,22 +26,18 @@ from quant.graph.shapes import infer_shapes
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 """Matrix products of a recurrent cell, each with the input and with the state."""
 
-
 MATRIX = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "Einsum", *GATES})
 """Operators that multiply and accumulate."""
-
 
 MOVES = frozenset(
     {"Concat", "Split", "Transpose", "Pad", "Expand", "Tile", "Cast", "DepthToSpace"}
     | {"SpaceToDepth", "Slice", "Gather", "GatherElements", "GatherND", "Where", "ScatterND"}
     | {"ScatterElements", "ConstantOfShape", "Range", "OneHot", "Upsample"}
 )
-"""Operators that compute nothing."""
-
+"""Operators that only move numbers."""
 
 REDUCES = ("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool", "ArgMax", "ArgMin", "TopK")
-"""Operators, besides those that begin with Reduce, that look once at each number of their input."""
-
+"""Operators, besides those that begin with Reduce, with one operation per number of their input."""
 
 STEPS = {
     "Softmax": 5,  # maximum, difference, exponential, sum, quotient
@@ -51,19 +47,19 @@ STEPS = {
     "GroupNormalization": 7,
     "BatchNormalization": 2,
 }
-"""Operations for each number; 1 for operators that are not here."""
+"""Operations per output number; 1 for operators that are not listed."""
 
 
 def operations_of(node: ir.Node) -> tuple[int, int] | None:
-    """Return a node's multiply-accumulates and operations, every sample of the batch counted.
+    """Return the multiply-accumulates and operations of a node for the whole batch.
 
     A multiply-accumulate is two operations. Conv: output elements * weight elements / output
     channels. ConvTranspose: input elements * weight elements / input channels. Gemm and MatMul:
     output elements * the length of the reduced axis, whether or not the second operand is
-    constant. LSTM, GRU, RNN: steps * gates * state * (input + state). Others have no
+    constant. LSTM, GRU, RNN: steps * gates * state * (input + state). Other operators have no
     multiply-accumulates: a pooling counts its window for each output, a Resize two operations for
-    each number it weighs, reductions their input, the rest one for each number they give, or what
-    `STEPS` says.
+    each number it weighs, reductions their input, and all others `STEPS` or one operation for each
+    output number.
 
     Returns:
         None where a length is not known.
@@ -116,18 +112,18 @@ def _count(node: ir.Node) -> int | None:
     if any(s is None for s in (*outputs, *inputs)):
         return None
     read = max((prod(s) for s in inputs if s is not None), default=0)
-    given = sum(prod(s) for s in outputs if s is not None)
+    written = sum(prod(s) for s in outputs if s is not None)
     if op == "Resize":
-        return given * _taps(node, inputs[0] or (), outputs[0] or ())
+        return written * _taps(node, inputs[0] or (), outputs[0] or ())
     if op.startswith("Reduce") or op in REDUCES:
         return read
     if "kernel_shape" in node.attributes:
-        return given * prod(node.attributes["kernel_shape"].as_ints())
-    return given * STEPS.get(op, 1)
+        return written * prod(node.attributes["kernel_shape"].as_ints())
+    return written * STEPS.get(op, 1)
 
 
 def _taps(node: ir.Node, before: Sequence[int], after: Sequence[int]) -> int:
-    """Return the operations of a Resize for each number it gives: two for each one it weighs."""
+    """Return the operations of a Resize per output number: two for each number it weighs."""
     wide = {"nearest": 0, "linear": 2, "cubic": 4}
     taps = wide.get(node.attributes.get_string("mode", "nearest"), 2)
     axes = sum(a != b for a, b in zip(before, after, strict=False))
@@ -147,11 +143,10 @@ def _sizes(value: ir.Value | None) -> tuple[int, ...] | None:
 
 
 FREE = (VIEWS - {"Transpose"}) | {"Dropout", "Shape", "Size", "Constant"}
-"""Operators that move nothing: another view of the same bytes. A Transpose moves every one."""
-
+"""Operators that move nothing: a view of the same bytes. A Transpose moves every byte."""
 
 PICKS = frozenset({"Gather", "GatherElements", "GatherND", "Slice"})
-"""Operators that read of their first input only what they give."""
+"""Operators that read only the numbers of their first input that they return."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,15 +154,15 @@ class Work:
     """One layer's work for one sample.
 
     Attributes:
-        layer: The node's name.
-        op: Its type.
+        layer: Name of the node.
+        op: Type of the operator.
         macs: Multiply-accumulates.
-        operations: 2 for each of `macs`; of other operators their own count.
-        activations: Float numbers read and written, constants of operators without weights too.
-        weights: Numbers of the weights.
-        biases: Numbers of the biases.
-        other_bytes: Bytes of what is not float: indices, masks.
-        known: False where a shape is not known or the operator holds graphs of its own.
+        operations: 2 for each multiply-accumulate; other operators have their own count.
+        activations: Float numbers read and written, including constants of operators without weights.
+        weights: Number of weight elements.
+        biases: Number of bias elements.
+        other_bytes: Bytes of tensors that are not float: indices, masks.
+        known: False where a shape is not known or the operator contains graphs of its own.
     """
 
     layer: str
@@ -181,12 +176,12 @@ class Work:
     known: bool = True
 
 
-def sized(graph: Graph, sizes: Mapping[str, tuple[int, ...]] | None = None) -> Graph:
+def with_input_sizes(graph: Graph, sizes: Mapping[str, tuple[int, ...]] | None = None) -> Graph:
     """Return the graph with the lengths of its inputs filled in and its shapes inferred.
 
     Args:
         graph: The prepared graph.
-        sizes: Shape by input name, batch axis included; a first axis that nobody gives becomes 1.
+        sizes: Shape by input name, including the batch axis; an open first axis without one becomes 1.
     """
     fixed = Graph(graph.clone(), graph.name)
     for value in fixed.inputs:
@@ -201,10 +196,10 @@ def sized(graph: Graph, sizes: Mapping[str, tuple[int, ...]] | None = None) -> G
     return fixed
 
 
-def works(graph: Graph) -> list[Work]:
+def layer_work(graph: Graph) -> list[Work]:
     """Return the work of each layer of a graph with known shapes, in topological order.
 
-    A graph whose first input has a batch of B gives a B-th of its counts; the weights count whole.
+    Counts of a batch of B, the first axis of the first input, are divided by B; weights are not.
     """
     batch = batch_of(graph)
     return [_work(layer, batch) for layer in graph.layers]
@@ -218,7 +213,7 @@ def batch_of(graph: Graph) -> int:
 
 
 def elements_of(value: ir.Value | None) -> int | None:
-    """Return the numbers of a tensor, every axis counted; None where a length is not known."""
+    """Return the number of elements of a tensor; None where a length is not known."""
     if value is None or value.shape is None:
         return None
     sizes = [d for d in value.shape if isinstance(d, int)]
@@ -229,12 +224,12 @@ def weights_of(node: ir.Node) -> list[ir.Value]:
     """Return the constants of rank 2 or more that a matrix operator multiplies with."""
     if node.op_type not in MATRIX:
         return []
-    found = [v for v in node.inputs if v is not None and v.is_initializer()]
-    return [v for v in found if v.shape is not None and len(v.shape) > 1]
+    constants = [v for v in node.inputs if v is not None and v.is_initializer()]
+    return [v for v in constants if v.shape is not None and len(v.shape) > 1]
 
 
 def _work(layer: Layer, batch: int) -> Work:
-    """Count one layer."""
+    """Return the work of one layer."""
     node = layer.node
     if layer.op in FREE:
         return Work(layer=layer.name, op=layer.op)
@@ -248,23 +243,23 @@ def _work(layer: Layer, batch: int) -> Work:
     counted = operations_of(node)
     if nested or counted is None or any(n is None for n in counts.values()):
         return Work(layer=layer.name, op=layer.op, known=False)
-    known = {v: n for v, n in counts.items() if n is not None}
+    elements = {v: n for v, n in counts.items() if n is not None}
     if layer.op in PICKS and moved and not moved[0].is_initializer():
-        known[moved[0]] = min(known[moved[0]], known[outputs[0]])
+        elements[moved[0]] = min(elements[moved[0]], elements[outputs[0]])
     elif layer.op in PICKS and moved:
-        known[moved[0]] = known[outputs[0]]
+        elements[moved[0]] = elements[outputs[0]]
     macs, operations = counted
-    real = [known[v] for v in (*moved, *outputs) if v.dtype in (None, ir.DataType.FLOAT)]
-    rest = [known[v] * _width(v) for v in (*moved, *outputs) if not _is_float(v)]
+    real = [elements[v] for v in (*moved, *outputs) if v.dtype in (None, ir.DataType.FLOAT)]
+    other = [elements[v] * _width(v) for v in (*moved, *outputs) if not _is_float(v)]
     return Work(
         layer=layer.name,
         op=layer.op,
         macs=macs // batch,
         operations=operations // batch,
         activations=sum(real) // batch,
-        weights=sum(known[v] for v in weights),
-        biases=sum(known[v] for v in constants),
-        other_bytes=sum(rest) // batch,
+        weights=sum(elements[v] for v in weights),
+        biases=sum(elements[v] for v in constants),
+        other_bytes=sum(other) // batch,
     )
 
 
@@ -273,7 +268,7 @@ def _is_float(value: ir.Value) -> bool:
 
 
 def _width(value: ir.Value) -> int:
-    """Return the bytes of one number, 8 for a text, whose length no type says."""
+    """Return the bytes of one element; 8 for a string, whose length the type does not say."""
     if value.dtype is None or value.dtype == ir.DataType.STRING:
         return 8
     return max(1, int(value.dtype.itemsize))

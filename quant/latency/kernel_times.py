@@ -1,8 +1,8 @@
-"""Kernel times: what a runtime's own profiler says of every kernel, models taking turns.
+"""The time of every kernel by a runtime's own profiler, for several models that run in turn.
 
-A machine is never alone. Models that are compared run one after another, round by round, so that what
-slows the machine slows all of them; and of the times of one kernel the least counts, which other work
-can only raise.
+Other work on the machine disturbs the times. The models run one after another, round by round, so that
+all of them are slowed alike, and the shortest time of each kernel counts, because other work can only
+lengthen it.
 """
 
 __all__ = ["kernel_times"]
@@ -18,7 +18,7 @@ from quant.runtimes.kernel import Feeds, KernelTime
 from quant.runtimes.runtime import Runtime
 
 WARM = 2
-"""First rounds that do not count: memory is allocated, code generated."""
+"""The first rounds do not count: memory is allocated and code is generated."""
 
 
 def kernel_times(
@@ -29,11 +29,11 @@ def kernel_times(
     threads: int = 1,
     rounds: int = 18,
 ) -> dict[str, list[KernelTime]]:
-    """Return the kernels of each model, by its name.
+    """Return the timed kernels of each model, by the name of the model.
 
     Args:
-        models: By name; weights may be external tensors.
-        feeds: By the model's name the arrays of its inputs.
+        models: Models by name; weights may be external tensors.
+        feeds: Input arrays of each model, by the name of the model.
         runtime: One that times kernels.
         threads: Threads inside one operator; 0 for all cores.
         rounds: How often each model runs at the least, after two runs that do not count.
@@ -47,13 +47,13 @@ def kernel_times(
             f"{runtime.title} has none. Measure in another runtime."
         )
     with tempfile.TemporaryDirectory() as folder:
-        opened = {}
+        sessions = {}
         for number, (name, model) in enumerate(models.items()):
             place = Path(folder) / str(number)
             place.mkdir()
             ir.save(model, place / "model.onnx", external_data="model.data")
-            opened[name] = runtime.profile(place / "model.onnx", threads)
+            sessions[name] = runtime.profile(place / "model.onnx", threads)
         for _ in range(-(-(WARM + rounds) // runtime.period) * runtime.period):
-            for name, one in opened.items():
-                one.run(feeds[name])
-        return {name: one.kernels(WARM) for name, one in opened.items()}
+            for name, session in sessions.items():
+                session.run(feeds[name])
+        return {name: session.kernels(WARM) for name, session in sessions.items()}

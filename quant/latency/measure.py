@@ -1,12 +1,13 @@
-"""Measured cost: the time of every layer at every precision, taken on this machine.
+"""Measure the time of every layer in float32 and int8, and of conversions, on this machine.
 
-The float graph, the export with every layer in integers, and one with every second weighted layer in
-float run in turns under the runtime's profiler (`kernel_times`). Kernels are told apart by numbered
-names (`numbered`). What turns numbers into another form (quantizers, reorders, the transposes of a
-layout) is a conversion where a precision changes, else a part of the layer that it belongs to.
+Three models run in turn under the runtime's profiler (`kernel_times.py`): the float graph, the export
+with every layer in integers, and an export with every second layer with weights in float. Kernels are
+traced back to layers by numbered names (`numbered_nodes.py`). A kernel that only changes the form of
+numbers (quantizer, reorder, transpose of a layout) is a conversion where the precision changes, else a
+part of its layer.
 """
 
-__all__ = ["MeasuredCost", "exported", "measure_cost", "plan_with"]
+__all__ = ["MeasuredCost", "TimedNetwork", "exported_model", "measure_cost", "plan_with"]
 
 import glob
 import os
@@ -22,13 +23,13 @@ from numpy.typing import NDArray
 
 from quant.choose.planner import Planner
 from quant.cost.layer_costs import CostTable
-from quant.cost.work import sized
+from quant.cost.work import with_input_sizes
 from quant.formats.precision import Precision
 from quant.graph.prepared_graph import Graph, weight_of
 from quant.latency.cost_of_kernels import cost_table
 from quant.latency.kernel_layers import mapped_share
 from quant.latency.kernel_times import kernel_times
-from quant.latency.numbered_nodes import numbered
+from quant.latency.numbered_nodes import with_numbered_names
 from quant.plan.recipe import Recipe, Rule
 from quant.plan.tensor_plans import Plan
 from quant.profile.statistics import Profile
@@ -41,13 +42,13 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredCost:
-    """A cost table of this machine, and how much of the time it accounts for.
+    """A measured cost table, and how much of the time it accounts for.
 
     Attributes:
         table: The costs of one sample.
-        mapped: By model ("float32", "int8", "mixed") the share of its time that belongs to a layer
-            or to a conversion, 0 to 1.
-        totals: By model the sum of its kernels in milliseconds of one inference.
+        mapped: Share of the time that belongs to a layer or a conversion, 0 to 1, by model
+            ("float32", "int8", "mixed").
+        totals: Sum of the kernels in milliseconds of one inference, by model.
     """
 
     table: CostTable
@@ -55,30 +56,40 @@ class MeasuredCost:
     totals: Mapping[str, float]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimedNetwork:
+    """A network whose layers are timed on this machine, and the input it runs on.
+
+    Attributes:
+        graph: The prepared graph.
+        profile: Profile of the graph; its ranges decide where a quantizer rounds, not what it costs.
+        target: Target whose main file is an ONNX file that a runtime here executes.
+        feeds: Tensors of one inference by input name.
+        threads: Threads inside one operator; 0 for all cores.
+    """
+
+    graph: Graph
+    profile: Profile
+    target: Target
+    feeds: Mapping[str, Array]
+    threads: int = 1
+
+
 def measure_cost(
-    graph: Graph,
-    profile: Profile,
-    target: Target,
-    feeds: Mapping[str, Array],
-    *,
-    runtime: Runtime | None = None,
-    threads: int = 1,
-    rounds: int = 18,
+    network: TimedNetwork, *, runtime: Runtime | None = None, rounds: int = 18
 ) -> MeasuredCost:
     """Measure each layer in float32 and in the target's int8, and what conversions cost.
 
     Args:
-        graph: The prepared graph.
-        profile: Of it; its ranges only decide where a quantizer rounds, not what it costs.
-        target: One whose main file is ONNX that the runtime executes.
-        feeds: By input name the tensors of one inference.
-        runtime: None for the first of the target.
-        threads: Threads inside one operator; 0 for all cores.
+        network: The network and its input.
+        runtime: The runtime to measure in; None for the first runtime of the target.
         rounds: How often each model runs.
 
     Raises:
         UnsupportedError: The runtime is not installed.
     """
+    graph, profile, target = network.graph, network.profile, network.target
+    feeds, threads = network.feeds, network.threads
     runtime = runtime or target.runtimes[0]
     weighted = [x.name for x in graph.layers if weight_of(x.node) is not None]
     plans = {
@@ -86,8 +97,8 @@ def measure_cost(
         "mixed": plan_with(graph, profile, target, weighted[1::2]),
     }
     models = {"float32": graph.model}
-    models |= {name: exported(graph, plan, target) for name, plan in plans.items()}
-    copies = {name: numbered(model, graph) for name, model in models.items()}
+    models |= {name: exported_model(graph, plan, target) for name, plan in plans.items()}
+    copies = {name: with_numbered_names(model, graph) for name, model in models.items()}
     times = kernel_times(
         {name: copy.model for name, copy in copies.items()},
         {n: {c.inputs[k]: x for k, x in feeds.items()} for n, c in copies.items()},
@@ -96,7 +107,7 @@ def measure_cost(
         rounds=rounds,
     )
     table = cost_table(
-        sized(graph, {name: tuple(x.shape) for name, x in feeds.items()}),
+        with_input_sizes(graph, {name: tuple(x.shape) for name, x in feeds.items()}),
         target.name,
         f"{runtime.name} {runtime.version}, {_cpu()}, {threads or os.cpu_count()} threads",
         times,
@@ -107,8 +118,8 @@ def measure_cost(
     )
     return MeasuredCost(
         table=table,
-        mapped={name: mapped_share(found) for name, found in times.items()},
-        totals={name: sum(k.milliseconds for k in found) for name, found in times.items()},
+        mapped={name: mapped_share(kernels) for name, kernels in times.items()},
+        totals={name: sum(k.milliseconds for k in kernels) for name, kernels in times.items()},
     )
 
 
@@ -117,9 +128,9 @@ def plan_with(graph: Graph, profile: Profile, target: Target, floats: Collection
 
     Args:
         graph: The prepared graph.
-        profile: Of it.
-        target: The table.
-        floats: Names of those layers.
+        profile: Profile of the graph.
+        target: The target.
+        floats: Names of the layers in float32.
     """
     rules = tuple(Rule(match=glob.escape(n), precision=Precision.FLOAT32) for n in sorted(floats))
     return Planner(target=target, recipe=Recipe(rules=rules), observer="minmax").choose(
@@ -127,8 +138,8 @@ def plan_with(graph: Graph, profile: Profile, target: Target, floats: Collection
     )
 
 
-def exported(graph: Graph, plan: Plan, target: Target) -> ir.Model:
-    """Return the main file that a target's writer makes of a plan."""
+def exported_model(graph: Graph, plan: Plan, target: Target) -> ir.Model:
+    """Return the main file that a target exports for a plan."""
     with tempfile.TemporaryDirectory() as folder:
         written = target.write(graph, plan, Path(folder), Deployment())
         model = ir.load(Path(folder) / written.files[0])

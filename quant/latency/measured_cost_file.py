@@ -1,82 +1,60 @@
-"""Cost here: layer times measured on this machine, kept so that a search that goes on has the same."""
+"""Layer times measured on this machine, saved so that a resumed search has the same times."""
 
 __all__ = ["measured_here"]
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-from numpy.typing import NDArray
 
 from quant.common.files import KeyedFile
 from quant.common.fingerprint import digest
 from quant.cost.layer_costs import CostTable
 from quant.formats.precision import Precision
-from quant.graph.prepared_graph import Graph
-from quant.profile.statistics import Profile
-from quant.target.table import Target
+from quant.latency.measure import TimedNetwork, measure_cost
 
 FORMAT = "quant-latency-1"
 
 
-def measured_here(
-    graph: Graph,
-    profile: Profile,
-    target: Target,
-    feeds: Mapping[str, NDArray[Any]],
-    base: CostTable,
-    *,
-    threads: int,
-    path: Path,
-) -> CostTable | None:
+def measured_here(network: TimedNetwork, base: CostTable, path: Path) -> CostTable | None:
     """Return a table with the times of this machine; None where it cannot run the target.
 
-    Times differ from run to run. So they are written to a file, and read from it where that is of
-    the same graph, shapes and threads: take it away to measure anew.
+    Times differ from run to run, so they are saved in a file. They are read from it where it is of
+    the same graph, shapes and threads; without the file they are measured again.
 
     Args:
-        graph: The prepared graph.
-        profile: Of it.
-        target: Measured in the first of its runtimes.
-        feeds: By input name the tensors of one inference.
-        base: Bytes and operations at every precision; its times are not used. What has no kernel of
-            its own takes the time of the one that runs it: int8 for integers.
-        threads: Threads inside one operator; 0 for all cores.
-        path: The file.
+        network: The network and its input; it is measured in the first runtime of its target.
+        base: Bytes and operations at every precision; its times are not used. A precision without a
+            kernel of its own takes the time of the one that runs it: int8 for integers.
+        path: The file of saved times.
     """
+    target, feeds = network.target, network.feeds
     runtime = next(iter(target.runtimes), None)
     if runtime is None or runtime.profile is None or runtime.version is None:
         return None
     shapes = [f"{name}{list(x.shape)}" for name, x in sorted(feeds.items())]
-    key = digest(graph.fingerprint, runtime.name, str(threads), *shapes)
+    key = digest(network.graph.fingerprint, runtime.name, str(network.threads), *shapes)
     file = KeyedFile(path=path, format=FORMAT, key=key)
-    known = file.read()
-    if known is None:
-        from quant.latency.measure import (
-            measure_cost,  # here, for it starts processes' worth of work
-        )
-
-        table = measure_cost(graph, profile, target, feeds, runtime=runtime, threads=threads).table
-        known = {
+    saved = file.read()
+    if saved is None:
+        table = measure_cost(network, runtime=runtime).table
+        saved = {
             "device": table.device,
             "assumptions": list(table.assumptions),
             "byte_ms": table.byte_ms,
             "convert_ms": table.convert_ms,
             "layers": [[*k, cost.milliseconds] for k, cost in table.layers.items()],
         }
-        file.write(known)
-    times = {(str(n), str(p)): float(ms) for n, p, ms in known["layers"]}
+        file.write(saved)
+    times = {(str(n), str(p)): float(ms) for n, p, ms in saved["layers"]}
     return replace(
         base,
-        device=known["device"],
+        device=saved["device"],
         layers={
             (name, p): replace(cost, milliseconds=times[name, _kernel(p)], bound="measured")
             for (name, p), cost in base.layers.items()
         },
-        assumptions=tuple(known["assumptions"]),
-        byte_ms=known["byte_ms"],
-        convert_ms=known["convert_ms"],
+        assumptions=tuple(saved["assumptions"]),
+        byte_ms=saved["byte_ms"],
+        convert_ms=saved["convert_ms"],
     )
 
 

@@ -61,7 +61,7 @@ def report_run(folder: Path, form: str, out: Path | None) -> list[Path]:
         path = out or folder / "report.md"
         write_text(path, report_markdown(run))
         return [path]
-    found = []
+    paths = []
     for target in run.targets:
         kind = "json" if form == "model-explorer" else "onnx"
         path = (out or folder) / f"{form}-{target.name}.{kind}"
@@ -69,8 +69,8 @@ def report_run(folder: Path, form: str, out: Path | None) -> list[Path]:
             write_json(path, model_explorer(target))
         else:
             save_model(netron(run, target), path)
-        found.append(path)
-    return found
+        paths.append(path)
+    return paths
 
 
 def diff_runs(before: Path, after: Path, html: Path | None = None) -> tuple[str, dict[str, Any]]:

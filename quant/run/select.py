@@ -163,10 +163,10 @@ def _parts(
     job: Job, material: Material, listed: Sequence[int], progress: Progress
 ) -> list[Profile]:
     """Return the profiles of the first 8, 16, ... of the list, and of all of it."""
-    found: list[Profile] = []
+    profiles: list[Profile] = []
     before = 0
     for end in [*schedule(2 * len(listed) - 1), len(listed)]:
         part = _profile(job, material, listed[before:end], progress, f"first {end}")
-        found.append(found[-1] + part if found else part)
+        profiles.append(profiles[-1] + part if profiles else part)
         before = end
-    return found
+    return profiles

@@ -17,6 +17,7 @@ from quant.formats.precision import Precision
 from quant.graph.prepared_graph import Graph
 from quant.job.search_goal import SearchGoal
 from quant.job.settings import Job
+from quant.latency.measure import TimedNetwork
 from quant.latency.measured_cost_file import measured_here
 from quant.profile.statistics import Profile
 from quant.target.device import Device
@@ -68,10 +69,12 @@ def cost_table(
     if device is None and profile is not None and samples and _timed(goal):
         feeds = {name: x[:1] if _open(graph, name) else x for name, x in samples[0].feeds.items()}
         path = job.out / target.name / "search" / "latency.json"
-        args = (graph, profile, target, feeds, table)
-        made = measured_here(*args, threads=job.threads, path=path)
-        if made is not None:
-            return made
+        network = TimedNetwork(
+            graph=graph, profile=profile, target=target, feeds=feeds, threads=job.threads
+        )
+        measured = measured_here(network, table, path)
+        if measured is not None:
+            return measured
     if device is not None:
         return table
     untimed = {key: replace(cost, milliseconds=0.0) for key, cost in table.layers.items()}

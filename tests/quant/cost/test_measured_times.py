@@ -173,7 +173,7 @@ HEADER = "layer,precision,milliseconds\n"
         ),
         (
             HEADER + "conv1,int8,1\nconv1,int8,2\n",
-            ":3: 'conv1' in int8 stands there twice. Keep one of both lines.",
+            ":3: 'conv1' in int8 is listed twice. Keep one of both lines.",
         ),
         (HEADER + '"conv1', ": it is no CSV: unexpected end of data. Mend that place."),
         (
@@ -268,12 +268,12 @@ def test_what_was_not_measured_is_scaled_to_what_was(
     assert (found.byte_ms, found.convert_ms) == pytest.approx((5, 20))
     assert found.assumptions[-2:] == (
         (
-            f"1 of 5 layers were measured in int8 ({tmp_path / 'times.csv'}): 10 times the prediction, by "
-            "which the others are scaled."
+            f"1 of 5 layers were measured in int8 ({tmp_path / 'times.csv'}): 10 times the prediction; the "
+            "other layers are scaled by that."
         ),
         (
-            "No layer was measured in float16, float32, fp8, w4a4, w4a8, w8a16: the predictions are "
-            "scaled by 10, as all that was measured, and so are conversions."
+            "No layer was measured in float16, float32, fp8, w4a4, w4a8, w8a16: these predictions, and "
+            "conversions, are scaled by 10, the ratio over all measured layers."
         ),
     )
 
@@ -296,6 +296,6 @@ def test_rows_that_are_no_layer_are_named(tmp_path: Path, graph: Graph, table: C
     found = with_measured(table, read(tmp_path, text, graph, table, "int8"))
 
     assert found.assumptions[-1] == (
-        f"Rows of {tmp_path / 'times.csv'} that are no layer of the model, 0.25 ms in all, are left "
+        f"Rows of {tmp_path / 'times.csv'} that are not a layer of the model, 0.25 ms in all, are left "
         "out: 'copy'."
     )

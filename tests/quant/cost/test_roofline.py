@@ -78,8 +78,8 @@ def test_four_bit_weights_run_on_the_kernels_of_int8() -> None:
     assert found.layers["conv", "w4a8"].weight_bytes == 108
     assert found.layers["conv", "w4a8"].milliseconds == found.layers["conv", "int8"].milliseconds
     assert (
-        "Slow has no rate for w4a8, w4a4: the arithmetic is counted as that of int8, bytes at the "
-        "precision's own widths."
+        "Slow has no peak rate for w4a8, w4a4: its arithmetic is counted as that of int8, its bytes at "
+        "its own width."
     ) in found.assumptions
 
 
@@ -112,9 +112,8 @@ def test_without_a_bandwidth_every_layer_is_bound_by_compute_and_it_is_said() ->
     assert {c.bound for c in found.layers.values()} == {"compute"}
     assert found.conversion("x", Precision.FLOAT32, Precision.INT8) == 0
     assert (
-        "There is no public figure of Hi3516DV300's bandwidth: bytes and conversions take no time, "
-        "every layer is bound by compute, and the times are lower bounds; give --bandwidth or a "
-        "--device file."
+        "The bandwidth of Hi3516DV300 is not public: bytes and conversions take no time, every layer "
+        "is bound by compute, and the times are lower bounds; give --bandwidth or a --device file."
     ) in found.assumptions
 
 
@@ -146,8 +145,8 @@ def test_a_layer_of_unknown_shape_is_named() -> None:
     assert found.layers["root", "float32"].bound == "unknown"
     assert found.layers["root", "float32"].milliseconds == 1
     assert found.assumptions[-1] == (
-        "The work of 'nz', 'cast', 'root' is not known, for a shape depends on the data or the "
-        "operator holds graphs of its own: no time but the overhead is counted."
+        "The work of 'nz', 'cast', 'root' is not known, because a shape depends on the data or the "
+        "operator contains graphs of its own: only the overhead is counted."
     )
 
 

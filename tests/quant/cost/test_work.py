@@ -3,7 +3,7 @@
 import onnx_ir as ir
 import pytest
 
-from quant.cost.work import Work, sized, works
+from quant.cost.work import Work, layer_work, with_input_sizes
 from quant.graph.prepared_graph import Graph
 from tests.models import model, weights
 
@@ -11,7 +11,7 @@ from tests.models import model, weights
 def worked(text: str, **shapes: tuple[int, ...]) -> dict[str, Work]:
     """Return the work of each layer, in floats as written: no simplification."""
     graph = Graph(ir.from_proto(model(text, weights(0, **shapes))), "g")
-    return {w.layer: w for w in works(sized(graph))}
+    return {w.layer: w for w in layer_work(with_input_sizes(graph))}
 
 
 def test_a_convolution_by_hand() -> None:
@@ -173,7 +173,7 @@ def test_odd_kinds_of_numbers_have_a_width(kind: str) -> None:
     """A label of text or a mask must not stop a count."""
     graph = Graph(ir.from_proto(model("g (float[1,2] x) => (float[1,2] y) { [n] y = Id(x) }")), "g")
     graph.inputs[0].dtype = ir.DataType[kind]
-    (found,) = works(graph)
+    (found,) = layer_work(graph)
 
     assert found.other_bytes in (2, 16)
 

@@ -14,14 +14,14 @@ import pytest
 
 from quant.common.errors import UnsupportedError
 from quant.cost.layer_costs import conversions
-from quant.cost.work import sized
+from quant.cost.work import with_input_sizes
 from quant.formats.precision import Precision
 from quant.graph.session import open_session
 from quant.latency.cost_of_kernels import cost_table
-from quant.latency.kernel_layers import SpentTime, mapped_share, placed, with_lost_kernels
+from quant.latency.kernel_layers import SpentTime, mapped_share, place_of, with_lost_kernels
 from quant.latency.kernel_times import kernel_times
-from quant.latency.measure import exported, measure_cost, plan_with
-from quant.latency.numbered_nodes import NodeNumber, marked, numbered
+from quant.latency.measure import TimedNetwork, exported_model, measure_cost, plan_with
+from quant.latency.numbered_nodes import NodeNumber, first_mark, with_numbered_names
 from quant.runtimes.kernel import KernelTime
 from quant.runtimes.onnxruntime_profiler import profiling_overhead
 from quant.runtimes.openvino_profiler import COUNTED, OpenVinoCounters
@@ -47,7 +47,10 @@ def test_nearly_all_of_the_time_belongs_to_a_layer_or_a_conversion(net: Net, run
     """What belongs to nobody is missing in every prediction: 5 % at most."""
     graph = prepared(net())
     feeds = inputs(graph, samples=1)
-    found = measure_cost(graph, profiled(graph), TARGETS[runtime], feeds, rounds=3)
+    network = TimedNetwork(
+        graph=graph, profile=profiled(graph), target=TARGETS[runtime], feeds=feeds
+    )
+    found = measure_cost(network, rounds=3)
     told = {x.name: Precision.FLOAT32 for x in graph.layers}
 
     assert min(found.mapped.values()) >= 0.95
@@ -63,8 +66,8 @@ def test_nearly_all_of_the_time_belongs_to_a_layer_or_a_conversion(net: Net, run
 def test_numbered_names_change_no_number(net: Net, target: str) -> None:
     """The copy is the model, under other names, whatever the names were."""
     graph, plan = chosen(hostile(net()), target)
-    model = exported(graph, plan, TARGETS[target])
-    copy = numbered(model, graph)
+    model = exported_model(graph, plan, TARGETS[target])
+    copy = with_numbered_names(model, graph)
     feeds = inputs(graph, samples=2)
     wanted = open_session(model, threads=1).run(None, feeds)
     made = open_session(copy.model, threads=1).run(
@@ -76,7 +79,7 @@ def test_numbered_names_change_no_number(net: Net, target: str) -> None:
 
 def test_numbered_names_hold_nothing_of_the_strangers() -> None:
     graph, plan = chosen(hostile(residual_net()), "onnxruntime")
-    copy = numbered(exported(graph, plan, TARGETS["onnxruntime"]), graph).model
+    copy = with_numbered_names(exported_model(graph, plan, TARGETS["onnxruntime"]), graph).model
     names = [str(n.name) for n in copy.graph]
     names += [str(v.name) for n in copy.graph for v in n.outputs]
     names += list(copy.graph.initializers)
@@ -84,15 +87,15 @@ def test_numbered_names_hold_nothing_of_the_strangers() -> None:
     assert len(set(names)) == len(names)
     assert [n for n in names if not n.replace("_", "").isalnum()] == []
     quantizers = [str(n.name) for n in copy.graph if n.op_type == "QuantizeLinear"]
-    assert [n for n in quantizers if marked([n]) is None] == []
+    assert [n for n in quantizers if first_mark([n]) is None] == []
 
 
 def test_a_layers_name_goes_before_a_tensors() -> None:
     """A convolution that swallowed its quantizer is the convolution."""
-    assert marked(["tensor3i_1", "layer12i_2_token_4"]) == NodeNumber("layer", 12)
-    assert marked(["reorder_token_7", "tensor3i_1"]) == NodeNumber("tensor", 3)
-    assert marked(["layer1", "player3i", ""]) == NodeNumber("layer", 3)
-    assert marked(["Transpose_out0"]) is None
+    assert first_mark(["tensor3i_1", "layer12i_2_token_4"]) == NodeNumber("layer", 12)
+    assert first_mark(["reorder_token_7", "tensor3i_1"]) == NodeNumber("tensor", 3)
+    assert first_mark(["layer1", "player3i", ""]) == NodeNumber("layer", 3)
+    assert first_mark(["Transpose_out0"]) is None
 
 
 def kernel(op: str, name: str, milliseconds: float, *tensors: str) -> KernelTime:
@@ -117,7 +120,7 @@ def test_what_changes_the_form_of_numbers_is_told_from_what_computes() -> None:
         kernel("Eltwise", "Multiply_77", 1): ("unknown", None),
     }
 
-    assert {k: placed(k) for k in rows} == rows
+    assert {k: place_of(k) for k in rows} == rows
     assert mapped_share(rows) == pytest.approx(7 / 8)
     spent = SpentTime.of(rows)
     assert spent.layers == {2: 1, 4: 1}
@@ -126,7 +129,7 @@ def test_what_changes_the_form_of_numbers_is_told_from_what_computes() -> None:
 
 def test_the_table_is_what_the_kernels_took() -> None:
     """Times by hand: 2 us a conversion and 3 ns a byte come out as they went in."""
-    graph = sized(prepared(conv_relu_net()), {"input": (1, 3, 16, 16)})
+    graph = with_input_sizes(prepared(conv_relu_net()), {"input": (1, 3, 16, 16)})
     names = [x.name for x in graph.layers]
     counts = {"input": 768, "b": 2048}
     byte, each = 3e-6, 2e-3
@@ -161,7 +164,7 @@ def test_the_table_is_what_the_kernels_took() -> None:
 
 def test_forms_without_a_change_of_precision_belong_to_layers() -> None:
     """A layout that the float network needs is a part of running it in float."""
-    graph = sized(prepared(conv_relu_net()), {"input": (1, 3, 16, 16)})
+    graph = with_input_sizes(prepared(conv_relu_net()), {"input": (1, 3, 16, 16)})
     precisions = {p: {x.name: Precision.FLOAT32 for x in graph.layers} for p in ("float32", "int8")}
     rows = [
         kernel("ReorderInput", "a", 0.5, "reorder_token", "input0i"),
@@ -196,13 +199,13 @@ def test_a_convolution_that_lost_its_name_is_found_above_what_it_swallowed() -> 
         kernel("Convolution", f"layer{index['second']}i_1", 2.0),
         kernel("Eltwise", f"layer{index['last']}i_1", 0.5),
     ]
-    found = [placed(k)[1] for k in with_lost_kernels(rows, graph)]
+    found = [place_of(k)[1] for k in with_lost_kernels(rows, graph)]
 
     assert [m.index for m in found if m] == [index["first"], index["second"], index["last"]]
 
 
 def test_a_batch_is_shared_out_among_its_samples() -> None:
-    graph = sized(prepared(conv_relu_net()), {"input": (4, 3, 16, 16)})
+    graph = with_input_sizes(prepared(conv_relu_net()), {"input": (4, 3, 16, 16)})
     precisions = {p: {x.name: p for x in graph.layers} for p in (Precision.FLOAT32, Precision.INT8)}
     times = {p: [kernel("Conv", "layer0i_1", 8.0)] for p in precisions}
     table = cost_table(graph, "onnxruntime", "by hand", times, precisions)

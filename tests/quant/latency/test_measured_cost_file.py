@@ -1,6 +1,7 @@
 """Costs of a search: measured once on this machine and kept, a user's own, or a device's."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from quant.formats.precision import Precision
 from quant.graph.prepared_graph import Graph
 from quant.job.search_goal import Budget, SearchGoal
 from quant.job.settings import Job
+from quant.latency.measure import TimedNetwork
 from quant.latency.measured_cost_file import measured_here
 from quant.plan.tensor_plans import Plan
 from quant.preprocess.image_to_tensor import Preprocess
@@ -59,14 +61,15 @@ def test_a_file_of_other_shapes_or_a_broken_one_is_not_believed(
     path = tmp_path / "latency.json"
     base = cost_table(graph, ORT, job(tmp_path, None), [])
     feeds = {"input": inputs(graph)["input"][:1]}
-    measured_here(graph, profile, ORT, feeds, base, threads=1, path=path)
+    network = TimedNetwork(graph=graph, profile=profile, target=ORT, feeds=feeds)
+    measured_here(network, base, path)
     told = json.loads(path.read_text("utf-8"))
     two = {"input": inputs(graph)["input"][:2]}
-    measured_here(graph, profile, ORT, two, base, threads=1, path=path)
+    measured_here(replace(network, feeds=two), base, path)
 
     assert json.loads(path.read_text("utf-8"))["key"] != told["key"]
     path.write_text("{", "utf-8")
-    assert measured_here(graph, profile, ORT, two, base, threads=1, path=path) is not None
+    assert measured_here(replace(network, feeds=two), base, path) is not None
     assert json.loads(path.read_text("utf-8"))["format"] == "quant-latency-1"
 
 
