@@ -1,7 +1,5 @@
 """What the tests of the TensorRT target share: a network that breaks no rule, and its exports."""
 
-__all__ = ["check", "constant_of", "export", "good", "node_of", "pair_of", "wide_net"]
-
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -100,3 +98,39 @@ def constant_of(graph: ir.Model, name: str, array: np.ndarray) -> ir.Value:  # t
     value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
     graph.graph.register_initializer(value)
     return value
+
+
+Q, DQ = "QuantizeLinear", "DequantizeLinear"
+
+
+def only(found: list[Finding], number: int) -> list[tuple[str, str, str]]:
+    """Return severity, place and sight of one rule's findings."""
+    return [(f.severity, f.place, f.saw) for f in found if f.rule == f"tensorrt-{number}"]
+
+
+def quantized(graph: ir.Model, reader: str, index: int, scale: float = 0.1) -> list[ir.Node]:
+    """Put a new pair of quantizers before an input of a node."""
+    node = node_of(graph, reader)
+    value = node.inputs[index]
+    assert value is not None
+    grid = [
+        constant_of(graph, f"{reader}{index}_s", np.float32(scale)),
+        constant_of(graph, f"{reader}{index}_z", np.int8(0)),
+    ]
+    first = ir.node(Q, [value, *grid], name=f"{reader}{index}_{Q}")
+    first.outputs[0].name = f"{reader}{index}_q"
+    second = ir.node(DQ, [first.outputs[0], *grid], name=f"{reader}{index}_{DQ}")
+    second.outputs[0].name = f"{reader}{index}_dq"
+    graph.graph.insert_before(node, [first, second])
+    node.replace_input_with(index, second.outputs[0])
+    return [first, second]
+
+
+def bypassed(graph: ir.Model, reader: str, index: int) -> None:
+    """Let a node read the float tensor before a pair of quantizers."""
+    node = node_of(graph, reader)
+    dequantize = node.inputs[index].producer()  # type: ignore[union-attr]
+    quantize = dequantize.inputs[0].producer()  # type: ignore[union-attr]
+    node.replace_input_with(index, quantize.inputs[0])  # type: ignore[union-attr]
+    if not dequantize.outputs[0].uses():  # type: ignore[union-attr]
+        graph.graph.remove([dequantize, quantize], safe=True)  # type: ignore[list-item]
