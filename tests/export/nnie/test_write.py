@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from quant.common.errors import InputError, UnsupportedError
+from quant.export.nnie import write as nnie_write
 from quant.export.nnie.check.run_rules import check_export, check_model
 from quant.export.nnie.files.mapper_cfg import read_cfg
 from quant.export.nnie.write import write
@@ -527,7 +528,7 @@ def test_killed_while_writing_it_leaves_the_old_export(
     written(conv_relu_net(), tmp_path / "x", SIZED)
     before = tree(tmp_path)
     monkeypatch.setattr(
-        "quant.export.nnie.write.deploy_text", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+        nnie_write, "deploy_text", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
     )
     with pytest.raises(KeyboardInterrupt):
         written(residual_net(), tmp_path / "x", SIZED)
