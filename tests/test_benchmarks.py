@@ -33,6 +33,7 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         *("analysis.py", "gate_errors.py", "profile.py", "observers.py", "quality.py"),
         *("latency.py", "roofline.py", "search.py", "selection.py", "targets.py", "vit.py"),
+        "startup.py",
     ],
 )
 def test_help_explains_the_measurement(name: str) -> None:
@@ -42,6 +43,20 @@ def test_help_explains_the_measurement(name: str) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"usage: benchmarks/{name}")
     assert "Measure" in done.stdout
+
+
+def test_startup_prints_a_row_for_each_command() -> None:
+    """`python -c pass` stands first: what no command of ours can beat."""
+    done = run("startup.py", "--rounds", "1", "--json")
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+
+    assert [row["command"] for row in rows][:3] == [
+        "python -c pass",
+        "quant --help",
+        "quant list targets",
+    ]
+    assert rows[0]["ratio"] == 1.0
 
 
 def test_latency_adds_layer_times_up(net: Path) -> None:

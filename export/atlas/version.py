@@ -12,5 +12,5 @@ SOC_VERSION = VersionFlag(
     flag="--soc-version",
     default=OLD_CHIP,
     metavar="SOC",
-    help="Atlas: Ascend310, Ascend310P3, Ascend310B1, ...",
+    help="Atlas chip the files are for, such as Ascend310, Ascend310P3 or Ascend310B1.",
 )

@@ -15,5 +15,7 @@ NNIE_VERSION = VersionFlag(
     flag="--nnie-version",
     default="1.2",
     choices=tuple(MAPPERS),
-    help="; ".join(f"{version}: {chips}" for version, chips in CHIPS.items()) + ".",
+    help="NNIE version the files are for: "
+    + "; ".join(f"{version} is {chips}" for version, chips in CHIPS.items())
+    + ".",
 )

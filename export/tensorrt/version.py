@@ -67,7 +67,7 @@ TRT_VERSION = VersionFlag(
     target="tensorrt",
     flag="--trt-version",
     default="10",
-    help="TensorRT 8, 10 or 11, or in full: 8.6.1.",
+    help="TensorRT version the files are for: 8, 10 or 11, or in full, as 8.6.1.",
     check=trt_version,
 )
 

@@ -58,11 +58,13 @@ def calibrate(verbose: bool, quiet: bool, as_json: bool, **options: Any) -> None
     examples=r"""
     quant search --model net.onnx --data photos/ --size 224x224 \
         --mean 127 --std 128 --labels photos/labels.csv \
-        --target tensorrt --max-drop 0.5%
+        --target tensorrt --max-drop 0.5% --out quant-out/mixed
     quant search --model net.onnx --data photos/ --size 224x224 \
-        --mean 127 --std 128 --target nnie --min-sqnr 20
+        --mean 127 --std 128 --target nnie --min-sqnr 20 \
+        --out quant-out/mixed-nnie
     quant search --model net.onnx --data photos/ --size 224x224 \
-        --mean 127 --std 128 --target tensorrt --budget size=60%
+        --mean 127 --std 128 --target tensorrt --budget size=60% \
+        --out quant-out/mixed-small
     """,
 )
 @main_options
@@ -83,10 +85,7 @@ def search(verbose: bool, quiet: bool, as_json: bool, **options: Any) -> None:
 
 @click.command(
     cls=Command,
-    examples=r"""
-    quant demo
-    quant demo --out my-demo --verbose
-    """,
+    examples="quant demo --out quant-out/demo",
 )
 @option(
     "--out",

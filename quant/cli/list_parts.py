@@ -28,7 +28,7 @@ WIDTH = 80
 @click.argument("kind", required=False, metavar="[KIND]", type=OneOf(*KINDS))
 @json_option
 def list_parts(kind: str | None, as_json: bool) -> None:
-    """Name what is installed: targets, devices, metrics, observers, ...
+    """Name what is installed: targets, devices, metrics and other parts.
 
     Without KIND it names the kinds that can be listed. Packages of your own that register parts
     are listed too.

@@ -33,6 +33,7 @@ from quant.cli.parts import (
     metric_names,
     observer_name,
     observer_names,
+    precision_names,
     target_name,
     target_names,
 )
@@ -65,7 +66,19 @@ class _Device(CompletedText):
         return found or super().shell_complete(ctx, param, incomplete)
 
 
-DEVICE = _Device()
+class _Precisions(CompletedText):
+    """Names of precisions, separated by commas."""
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Complete the last name."""
+        head, comma, last = incomplete.rpartition(",")
+        names = [f"{head}{comma}{name}" for name in precision_names() if name.startswith(last)]
+        return [CompletionItem(name) for name in names]
+
+
+DEVICE, PRECISIONS = _Device(), _Precisions()
 
 model_option = option(
     "--model",
@@ -294,6 +307,7 @@ _SEARCH = [
     option(
         "--precisions",
         section="Search",
+        type=PRECISIONS,
         metavar="P,P",
         default_text="the target's",
         help="Precisions to choose among, cheapest first, as int8,float16.",

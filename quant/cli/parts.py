@@ -12,6 +12,7 @@ __all__ = [
     "observer_name",
     "observer_names",
     "parts",
+    "precision_names",
     "target_name",
     "target_names",
 ]
@@ -111,6 +112,13 @@ def device_names(targets: Sequence[str] = ()) -> list[str]:
     """Return the names of the devices of some targets; of all without any."""
     table = _target_table()
     return [device.name for name in targets or table for device in table[name].devices]
+
+
+def precision_names() -> list[str]:
+    """Return the names of all precisions."""
+    from quant.formats.precision import Precision
+
+    return [str(precision) for precision in Precision]
 
 
 def _plain(text: str) -> str:

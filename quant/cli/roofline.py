@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from quant.cli.command import Command, option
-from quant.cli.options import DEVICE, TARGET, json_option, model_option
+from quant.cli.options import DEVICE, PRECISIONS, TARGET, json_option, model_option
 from quant.cli.values import FILE
 
 
@@ -66,6 +66,7 @@ from quant.cli.values import FILE
 @option(
     "--precision",
     section="Device",
+    type=PRECISIONS,
     multiple=True,
     metavar="P",
     default_text="all that the chip has",
@@ -74,6 +75,7 @@ from quant.cli.values import FILE
 @option(
     "--float-precision",
     section="Device",
+    type=PRECISIONS,
     metavar="P",
     default_text="the target's first float",
     help="Precision of layers that cannot be quantized.",

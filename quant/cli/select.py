@@ -28,7 +28,7 @@ from quant.common.errors import InputError
     quant select --model net.onnx --data photos/ --size 224x224 \
         --mean 127 --std 128 --samples 100 --out chosen.txt
     quant calibrate --model net.onnx --data chosen.txt --size 224x224 \
-        --mean 127 --std 128
+        --mean 127 --std 128 --out quant-out/net-chosen
     """,
 )
 @model_option

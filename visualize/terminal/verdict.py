@@ -86,7 +86,7 @@ def _headline(verdict: Verdict) -> str:
         return f"gate passed: {name} keeps {kept if total > 1 else 'its limit'}{tail}"
     if verdict.outcome == "fail":
         count = f"{failed} of {limits}" if total > 1 else "its limit"
-        also = f", {blocking} undecided (counts as failed)" if blocking else ""
+        also = f", {blocking} undecided (counts as failed; --undecided pass)" if blocking else ""
         return f"gate failed: {name} breaches {count}{also}{tail}"
     count = f"{blocking} of {limits}" if total > 1 else "its limit"
     return f"gate undecided, which counts as failed: {name} leaves {count} undecided{tail}"

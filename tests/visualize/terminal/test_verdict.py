@@ -78,8 +78,8 @@ def test_the_table_says_what_happened_and_why() -> None:
               if cell in line}  # fmt: skip
 
     assert lines[0] == (
-        "gate failed: net breaches 2 of 5 limits, 1 undecided (counts as failed), 1 undecided and "
-        "accepted"
+        "gate failed: net breaches 2 of 5 limits, 1 undecided (counts as failed; --undecided pass), 1 "
+        "undecided and accepted"
     )
     assert len(starts) == 1
     assert table == [
