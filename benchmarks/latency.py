@@ -28,6 +28,7 @@ from turns import Took, timed
 
 from quant.calibration.profiling.run_profile import profile
 from quant.common.errors import QuantError
+from quant.formats.precision import Precision
 from quant.graph.prepared_graph import Graph, weight_of
 from quant.latency.measure import (
     MeasuredCost,
@@ -63,7 +64,7 @@ def rows_of(
     graph: Graph, cost: MeasuredCost, plans: Mapping[str, Plan], told: Mapping[str, Took], rows: int
 ) -> list[tuple[str, ...]]:
     """Return the rows of the table."""
-    chosen = {"float32": {x.name: "float32" for x in graph.layers}}
+    chosen = {"float32": {x.name: Precision.FLOAT32 for x in graph.layers}}
     chosen |= {n: {k: x.precision for k, x in plan.layers.items()} for n, plan in plans.items()}
     weighted = {x.name for x in graph.layers if weight_of(x.node) is not None}
     found = []

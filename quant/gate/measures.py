@@ -179,11 +179,11 @@ MEASURES: Mapping[str, LimitKind] = MappingProxyType({row.name: row for row in _
 def with_unit(value: float, unit: str) -> str:
     """Return a number with its unit, for people.
 
-    >>> shown(0.0125, "points")
+    >>> with_unit(0.0125, "points")
     '1.25 points'
-    >>> shown(0.01, "points")
+    >>> with_unit(0.01, "points")
     '1 point'
-    >>> shown(float("nan"), "dB")
+    >>> with_unit(float("nan"), "dB")
     'nothing'
     """
     if math.isnan(value):
