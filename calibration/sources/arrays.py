@@ -14,7 +14,7 @@ import numpy as np
 from quant.calibration.sources.data import SOURCES, Array, InputSpec, Labels
 from quant.calibration.sources.input_converter import InputConverter, refuse_unused
 from quant.calibration.sources.labels import read_labels
-from quant.common.errors import InputError, few
+from quant.common.errors import InputError, few, reason_of
 from quant.preprocess.image_to_tensor import Preprocess
 
 UNREADABLE = (ValueError, EOFError, KeyError, RuntimeError, MemoryError, BadZipFile, zlib.error)
@@ -142,9 +142,7 @@ def _load(spec: str) -> dict[str, Array]:
                 return {name: archive[name] for name in archive.files}
         return {"": np.load(spec, mmap_mode="r", allow_pickle=False)}
     except OSError as error:
-        raise InputError(
-            f"{spec}: cannot be read: {error.strerror or error}. Mend the path."
-        ) from error
+        raise InputError(f"{spec}: cannot be read: {reason_of(error)}. Mend the path.") from error
     except UNREADABLE as error:
         raise InputError(
             f"{spec}: is not a file of plain arrays that numpy reads. "

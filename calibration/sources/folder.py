@@ -11,7 +11,7 @@ from quant.calibration.sources.decode import extensions
 from quant.calibration.sources.image_files import ImageFiles
 from quant.calibration.sources.input_converter import image_converter
 from quant.calibration.sources.labels import read_labels
-from quant.common.errors import InputError
+from quant.common.errors import InputError, reason_of
 from quant.preprocess.image_to_tensor import Preprocess
 
 
@@ -68,7 +68,7 @@ def image_files(folder: Path) -> dict[str, Path]:
             entries = sorted(here.iterdir(), key=lambda path: path.name)
         except OSError as error:
             raise InputError(
-                f"--data {folder}: '{here}' cannot be listed: {error.strerror}. "
+                f"--data {folder}: '{here}' cannot be listed: {reason_of(error)}. "
                 f"Change its permissions, or move it away."
             ) from error
         for entry in entries:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from quant.calibration.sources.data import Labels, printable
-from quant.common.errors import InputError, few
+from quant.common.errors import InputError, few, reason_of
 
 
 def read_labels(labels: Labels, keys: Sequence[str], data: str) -> tuple[int, ...] | None:
@@ -96,7 +96,7 @@ def _read_csv(path: Path) -> dict[str, int]:
                     )
                 rows[name] = int(text)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}. Mend the path.") from error
+        raise InputError(f"{path}: cannot be read: {reason_of(error)}. Mend the path.") from error
     except (csv.Error, UnicodeDecodeError) as error:
         raise InputError(f"{path}: is not CSV in UTF-8: {error}. Save it again.") from error
     return rows

@@ -11,7 +11,7 @@ from quant.calibration.sources.data import SOURCES, InputSpec, Labels, key_of, p
 from quant.calibration.sources.image_files import ImageFiles
 from quant.calibration.sources.input_converter import image_converter
 from quant.calibration.sources.labels import read_labels
-from quant.common.errors import InputError
+from quant.common.errors import InputError, reason_of
 from quant.preprocess.image_to_tensor import Preprocess
 
 
@@ -70,7 +70,7 @@ def _lines(spec: str) -> list[tuple[int, str]]:
     try:
         text = Path(spec).read_text(encoding="utf-8-sig", errors="surrogateescape")
     except OSError as error:
-        raise InputError(f"{spec}: cannot be read: {error.strerror}. Mend the path.") from error
+        raise InputError(f"{spec}: cannot be read: {reason_of(error)}. Mend the path.") from error
     if "\0" in text:
         raise InputError(f"{spec}: a list is text, saw a zero byte. Give a list of paths.")
     lines = [(i, line.strip(" \t\r")) for i, line in enumerate(text.split("\n"), 1)]

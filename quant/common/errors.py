@@ -8,9 +8,25 @@
 A message has the form "place: rule that was broken, what was seen, what was wanted. One mend."
 """
 
-__all__ = ["GateError", "InputError", "QuantError", "UnsupportedError", "few"]
+__all__ = ["GateError", "InputError", "QuantError", "UnsupportedError", "few", "reason_of"]
 
-from collections.abc import Iterable
+import errno
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+REASONS: Mapping[int, str] = MappingProxyType(
+    {
+        errno.ENOENT: "there is no such file",
+        errno.EISDIR: "it is a folder, not a file",
+        errno.ENOTDIR: "a part of its path is a file, not a folder",
+        errno.EEXIST: "a part of its path is a file, not a folder",
+        errno.EACCES: "permission is denied",
+        errno.EPERM: "permission is denied",
+        errno.ENOSPC: "the disk is full",
+        errno.EROFS: "the disk is read-only",
+    }
+)
+"""What the operating system's numbers mean for whoever reads or writes a file."""
 
 
 class QuantError(Exception):
@@ -38,3 +54,16 @@ def few(names: Iterable[str], most: int = 5) -> str:
     listed = [f"'{name}'" for name in names]
     hidden = len(listed) - most
     return ", ".join(listed[:most]) + (f" and {hidden} more" if hidden > 0 else "")
+
+
+def reason_of(error: Exception) -> str:
+    """Return why a file cannot be read or written, without number, path or full stop.
+
+    >>> reason_of(FileNotFoundError(2, "No such file or directory", "x.toml"))
+    'there is no such file'
+    """
+    if isinstance(error, OSError):
+        return REASONS.get(error.errno or 0) or (error.strerror or str(error)).rstrip(".")
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not text in UTF-8"
+    return str(error).rstrip(".") or type(error).__name__

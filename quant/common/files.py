@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quant.common.errors import InputError
+from quant.common.errors import InputError, reason_of
 
 
 @contextmanager
@@ -93,9 +93,7 @@ def _scratch(path: Path) -> Iterator[Path]:
 
 
 def _refused(path: Path, error: OSError) -> InputError:
-    return InputError(
-        f"{path}: cannot be written: {error.strerror or error}. Choose another --out."
-    )
+    return InputError(f"{path}: cannot be written: {reason_of(error)}. Choose another --out.")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -130,7 +128,7 @@ def read_json(path: Path, kind: str, mend: str) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a readable {kind}: {error}. {mend}.") from error
+        raise InputError(f"{path}: not a readable {kind}: {reason_of(error)}. {mend}.") from error
     if not isinstance(content, dict):
         raise InputError(f"{path}: not a {kind}, saw a {type(content).__name__}. {mend}.")
     return content

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
-from quant.common.errors import InputError
+from quant.common.errors import InputError, reason_of
 
 
 def width_by_height(text: str, place: str) -> tuple[int, int]:
@@ -115,7 +115,7 @@ def read_toml(path: Path, keys: Collection[str]) -> dict[str, object]:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}. Mend the path.") from error
+        raise InputError(f"{path}: cannot be read: {reason_of(error)}. Mend the path.") from error
     except ValueError as error:
         raise InputError(f"{path}: is not TOML: {error}. Mend that place.") from error
     for key in table:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quant.common.errors import InputError
+from quant.common.errors import InputError, reason_of
 from quant.metrics.metric import Metric
 from quant.metrics.squared_error import row_errors
 
@@ -152,7 +152,7 @@ def read_samples(path: Path) -> SampleTable:
             rows = list(csv.reader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(
-            f"{path}: a gate needs the answers to each sample: {error}. Run quant calibrate again."
+            f"{path}: a gate needs the answers to each sample: {reason_of(error)}. Run quant calibrate again."
         ) from error
     head, body = (rows[0], rows[1:]) if rows else ([], [])
     if tuple(head[: len(FIXED_COLUMNS)]) != FIXED_COLUMNS or not body:

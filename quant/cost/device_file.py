@@ -25,7 +25,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from quant.common.errors import InputError
+from quant.common.errors import InputError, reason_of
 from quant.formats.precision import Precision
 from quant.target.device import Device
 
@@ -113,7 +113,7 @@ def _toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}. Mend the path.") from error
+        raise InputError(f"{path}: cannot be read: {reason_of(error)}. Mend the path.") from error
     except ValueError as error:
         raise InputError(f"{path}: is not TOML: {error}. Mend that place.") from error
 

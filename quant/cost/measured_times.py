@@ -17,7 +17,7 @@ from functools import cached_property
 from math import isfinite
 from pathlib import Path
 
-from quant.common.errors import InputError
+from quant.common.errors import InputError, reason_of
 from quant.cost.layer_costs import CostTable
 from quant.formats.precision import Precision
 from quant.graph.prepared_graph import Graph
@@ -141,8 +141,7 @@ def read_latency(
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise InputError(f"{path}: cannot be read: {reason}. Mend the path.") from error
+        raise InputError(f"{path}: cannot be read: {reason_of(error)}. Mend the path.") from error
     json_like = text.lstrip().startswith(("[", "{"))
     rows = [] if json_like else _rows(text, path)
     if json_like:

@@ -26,7 +26,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from quant.common.errors import InputError
+from quant.common.errors import InputError, reason_of
 from quant.gate.limits import Limit
 from quant.gate.measures import MEASURES
 
@@ -193,7 +193,9 @@ def load_gate(path: Path) -> Gate:
         text = path.read_text(encoding="utf-8")
         table = tomllib.loads(text)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{path}: a gate is a TOML file: {error}. Mend the file.") from error
+        raise InputError(
+            f"{path}: a gate is a TOML file: {reason_of(error)}. Mend the file."
+        ) from error
     prefix = ""
     if path.name == "pyproject.toml":
         prefix, table = "tool.quant.gate.", _inner(table, path)
@@ -259,7 +261,7 @@ def _slice(row: dict[str, Any], place: str, folder: Path) -> Slice:
             lines = (folder / row["file"]).read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(
-                f"{place}: file '{row['file']}' is a list of sample names, one per line: {error}. "
+                f"{place}: file '{row['file']}' is a list of sample names, one per line: {reason_of(error)}. "
                 "Mend the path."
             ) from error
         keys = frozenset(line for line in lines if line)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from quant.analysis.layer_error import LayerError, read_layers
-from quant.common.errors import InputError
+from quant.common.errors import InputError, reason_of
 from quant.common.files import read_json
 from quant.compare.sample_table import SampleTable, read_samples
 from quant.gate.paired_test import Paired
@@ -157,4 +157,4 @@ def _sha256(path: Path) -> str:
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}. {AGAIN}.") from error
+        raise InputError(f"{path}: cannot be read: {reason_of(error)}. {AGAIN}.") from error

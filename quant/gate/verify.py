@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from quant.calibration import Batch, batches, open_data, split
 from quant.calibration.sources.data import input_specs
-from quant.common.errors import InputError
+from quant.common.errors import InputError, reason_of
 from quant.common.files import atomic, write_json, write_text
 from quant.gate.candidate import open_candidate
 from quant.gate.evidence import AGAIN, read_run
@@ -238,7 +238,7 @@ def _loaded(path: Path) -> ir.Model:
     try:
         return ir.load(path)
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read: {error}. {AGAIN}.") from error
+        raise InputError(f"{path}: cannot be read: {reason_of(error)}. {AGAIN}.") from error
 
 
 def _add_outputs(model: ir.Model, names: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
-from quant.common.errors import InputError, UnsupportedError, few
+from quant.common.errors import InputError, UnsupportedError, few, reason_of
 
 
 def check_external(path: Path, tensor: onnx.TensorProto) -> None:
@@ -138,7 +138,7 @@ def _bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise InputError(
-            f"{path}: A model must be a file that can be read, saw '{error.strerror or error}'. "
+            f"{path}: A model must be a file that can be read, saw '{reason_of(error)}'. "
             "Check its permissions."
         ) from error
 

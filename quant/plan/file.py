@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from quant.common.errors import InputError
+from quant.common.errors import InputError, reason_of
 from quant.common.files import json_text, write_text
 from quant.formats.number_format import read_format
 from quant.formats.precision import Precision
@@ -128,7 +128,7 @@ def load_plan(path: Path) -> Plan:
         text = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(
-            f"{path}: not a readable plan: {error}. Write one with quant choose."
+            f"{path}: not a readable plan: {reason_of(error)}. Write one with quant choose."
         ) from error
     version = text.get("version") if isinstance(text, dict) else None
     if version != VERSION:

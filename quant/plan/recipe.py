@@ -24,7 +24,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from quant.common.errors import InputError
+from quant.common.errors import InputError, reason_of
 from quant.formats.precision import Precision
 
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -168,7 +168,9 @@ def load_recipe(source: Path | Recipe, observers: Sequence[str]) -> Recipe:
         text = source.read_text(encoding="utf-8")
         table = tomllib.loads(text)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{source}: a recipe is a TOML file: {error}. Mend the file.") from error
+        raise InputError(
+            f"{source}: a recipe is a TOML file: {reason_of(error)}. Mend the file."
+        ) from error
     starts = [n for n, line in enumerate(text.splitlines(), 1) if line.strip() == "[[rule]]"]
     return recipe_of(table, str(source), starts, observers)
 

@@ -15,7 +15,7 @@ from quant.analysis.file import load_analysis
 from quant.analysis.layer_error import LayerError, read_layers
 from quant.causes.cause import Cause
 from quant.causes.find_causes import find_causes
-from quant.common.errors import InputError
+from quant.common.errors import InputError, reason_of
 from quant.graph.prepared_graph import Graph
 from quant.plan.file import load_plan
 from quant.plan.fitted_graph import graph_for
@@ -130,7 +130,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
         facts: dict[str, Any] = json.loads(text, parse_constant=lambda _: None)
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
+        reason = reason_of(error)
         raise InputError(
             f"{path}: not a readable summary of a run: {reason}. Give the --out folder of quant "
             "calibrate."

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from quant.common.errors import InputError
+from quant.common.errors import InputError, reason_of
 from quant.job.search_goal import AXES
 
 COSTS = {"latency": "latency_ms", "size": "size_mb", "ops": "gops"}
@@ -160,7 +160,7 @@ def load_search(path: Path) -> SavedSearch | None:
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:
-    reason = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+    reason = reason_of(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
     return InputError(
         f"{path}: not a readable search of this version: {reason}. Run quant search again, or "
         "remove the folder it is in."

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from quant.common.errors import few
+from quant.common.errors import few, reason_of
 from quant.export.caffe.network.shapes import Shape
 from quant.export.nnie.check.rules import finding
 from quant.export.nnie.files.feeds import MIN_SAMPLES
-from quant.export.nnie.files.mapper_cfg import Cfg, is_file, reason_of, resolved_file
+from quant.export.nnie.files.mapper_cfg import Cfg, is_file, resolved_file
 from quant.export.nnie.graph.mapper_net import MapperNet
 from quant.target.finding import Finding, Severity
 

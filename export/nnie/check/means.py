@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from quant.common.errors import InputError
+from quant.common.errors import InputError, reason_of
 from quant.export.caffe.network.files import parse_blob
 from quant.export.caffe.network.shapes import Shape
 from quant.export.nnie.check.rules import finding
-from quant.export.nnie.files.mapper_cfg import Cfg, reason_of, resolved_file
+from quant.export.nnie.files.mapper_cfg import Cfg, resolved_file
 from quant.export.nnie.graph.mapper_net import MapperNet
 from quant.target.finding import Finding
 

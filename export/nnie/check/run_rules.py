@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from quant.common.errors import InputError
+from quant.common.errors import InputError, reason_of
 from quant.export.caffe.network.files import parse_caffemodel
 from quant.export.nnie.check.cfg import check_cfg, check_inputs, check_net_type
 from quant.export.nnie.check.form import check_form, check_text
@@ -141,5 +141,5 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
-        reason = error.strerror or str(error)
+        reason = reason_of(error)
         raise InputError(f"{path}: cannot be read: {reason}. Mend its permissions.") from error

@@ -9,7 +9,6 @@ __all__ = [
     "cfg_text",
     "is_file",
     "read_cfg",
-    "reason_of",
     "resolved_file",
 ]
 
@@ -120,9 +119,3 @@ def is_file(path: Path) -> bool:
         return path.is_file()
     except OSError:
         return False
-
-
-def reason_of(error: Exception) -> str:
-    """Return the reason why a file could not be read, without a full stop."""
-    reason = error.strerror if isinstance(error, OSError) else str(error)
-    return str(reason or type(error).__name__).rstrip(".")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from quant.common.errors import InputError, few
+from quant.common.errors import InputError, few, reason_of
 from quant.export.tensorrt.graph.names import BAD_TENSOR
 from quant.export.tensorrt.version import trt_version
 
@@ -92,7 +92,7 @@ def read_cache(path: Path) -> Cache:
         lines = path.read_bytes().decode().split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
-            f"{path}: not a readable calibration cache: {error}. Write it anew."
+            f"{path}: not a readable calibration cache: {reason_of(error)}. Write it anew."
         ) from error
     head = re.fullmatch(r"TRT-(\d{4,6})-(\w+)", lines[0])
     if head is None or head[2] not in ALGORITHMS:

@@ -175,9 +175,7 @@ def test_a_missing_file_and_folder_labels_are_told(tmp_path: Path, spec: Spec) -
     with pytest.raises(InputError) as folders:
         open_data(str(path), [spec()], Preprocess(), "folders")
 
-    assert str(missing.value) == (
-        f"{path}: cannot be read: No such file or directory. Mend the path."
-    )
+    assert str(missing.value) == (f"{path}: cannot be read: there is no such file. Mend the path.")
     assert str(folders.value) == (
         f"--labels folders: needs a folder of images, saw '{path}'. Drop it."
     )

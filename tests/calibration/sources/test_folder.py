@@ -92,7 +92,7 @@ def test_a_folder_that_cannot_be_listed_is_named(
     with pytest.raises(InputError) as caught:
         image_files(folder)
     assert str(caught.value) == (
-        f"--data {folder}: '{folder}' cannot be listed: Permission denied. "
+        f"--data {folder}: '{folder}' cannot be listed: permission is denied. "
         f"Change its permissions, or move it away."
     )
 

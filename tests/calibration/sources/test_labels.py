@@ -77,9 +77,7 @@ def test_a_file_that_is_missing_or_not_text_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError) as binary:
         read_labels(path, ["a"], "photos")
 
-    assert str(missing.value) == (
-        f"{path}: cannot be read: No such file or directory. Mend the path."
-    )
+    assert str(missing.value) == (f"{path}: cannot be read: there is no such file. Mend the path.")
     assert str(binary.value).startswith(f"{path}: is not CSV in UTF-8: 'utf-8' codec can't decode")
 
 

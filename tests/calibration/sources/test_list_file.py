@@ -68,9 +68,7 @@ def test_a_missing_list_is_named(tmp_path: Path, spec: Spec) -> None:
     with pytest.raises(InputError) as caught:
         open_data(str(path), [spec()], Preprocess())
 
-    assert str(caught.value) == (
-        f"{path}: cannot be read: No such file or directory. Mend the path."
-    )
+    assert str(caught.value) == (f"{path}: cannot be read: there is no such file. Mend the path.")
 
 
 def example(folder: Path) -> str:

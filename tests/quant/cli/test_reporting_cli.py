@@ -79,6 +79,6 @@ def test_a_folder_that_is_no_run_costs_one_sentence(
     for words in (("report", tmp_path), ("diff", tmp_path, tmp_path)):
         assert call(monkeypatch, *words) == 2
         assert capsys.readouterr().err == (
-            f"error: {tmp_path / 'run.json'}: not a readable summary of a run: No such file or "
-            "directory. Give the --out folder of quant calibrate.\n"
+            f"error: {tmp_path / 'run.json'}: not a readable summary of a run: there is no such "
+            "file. Give the --out folder of quant calibrate.\n"
         )

@@ -78,6 +78,7 @@ def test_a_folder_that_cannot_be_is_refused(tmp_path: Path) -> None:
         pass
 
     assert str(caught.value) == (
-        f"{tmp_path / 'file' / 'x'}: cannot be written: File exists. Choose another --out."
+        f"{tmp_path / 'file' / 'x'}: cannot be written: a part of its path is a file, "
+        "not a folder. Choose another --out."
     )
     assert tree(tmp_path) == {"file": "1"}

@@ -111,8 +111,8 @@ def test_a_missing_table_is_named(tmp_path: Path) -> None:
         read_samples(path)
 
     assert str(caught.value) == (
-        f"{path}: a gate needs the answers to each sample: [Errno 2] No such file or directory: "
-        f"'{path}'. Run quant calibrate again."
+        f"{path}: a gate needs the answers to each sample: there is no such file. "
+        "Run quant calibrate again."
     )
 
 

@@ -134,7 +134,7 @@ def test_a_missing_file_is_said(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         pick_device("T", (), str(path))
 
-    assert str(caught.value) == f"{path}: cannot be read: No such file or directory. Mend the path."
+    assert str(caught.value) == f"{path}: cannot be read: there is no such file. Mend the path."
 
 
 def test_the_first_of_the_table_is_the_default() -> None:

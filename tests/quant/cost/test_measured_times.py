@@ -234,8 +234,8 @@ def test_a_profile_needs_to_know_its_precision(
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (None, "No such file or directory"),
-        (b"\xff\xfe\x00", "'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"),
+        (None, "there is no such file"),
+        (b"\xff\xfe\x00", "it is not text in UTF-8"),
     ],
 )
 def test_a_file_that_cannot_be_read(

@@ -133,8 +133,8 @@ MISTAKES = {
         ":4: slice 'a' is defined twice. Rename one."
     ),
     "[[slice]]\nname = 'a'\nfile = 'none.txt'\n": (
-        ":1: file 'none.txt' is a list of sample names, one per line: [Errno 2] No such file or directory: "
-        "'{folder}/none.txt'. Mend the path."
+        ":1: file 'none.txt' is a list of sample names, one per line: there is no such file. "
+        "Mend the path."
     ),
 }
 

@@ -564,7 +564,7 @@ def test_baselines_and_plans_that_cannot_be_read_cost_one_sentence(run: Path, co
     with pytest.raises(InputError) as caught:
         read_run(copy)
     assert str(caught.value) == (
-        f"{copy / 'onnxruntime' / 'plan.json'}: cannot be read: No such file or directory. Run quant "
+        f"{copy / 'onnxruntime' / 'plan.json'}: cannot be read: there is no such file. Run quant "
         "calibrate again."
     )
 

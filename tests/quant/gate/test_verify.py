@@ -165,5 +165,5 @@ def test_an_export_that_is_gone_costs_one_sentence(run: Path) -> None:
     with pytest.raises(InputError) as caught:
         verify_run(run)
 
-    assert str(caught.value).startswith(f"{path}: cannot be read: [Errno 2] No such file")
+    assert str(caught.value).startswith(f"{path}: cannot be read: there is no such file")
     assert str(caught.value).endswith(". Run quant calibrate again.")

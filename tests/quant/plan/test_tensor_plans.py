@@ -226,7 +226,7 @@ def test_shifts_that_are_no_numbers_are_refused(shifts: object, tmp_path: Path) 
 
 
 def test_a_file_that_is_no_plan_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no\.json: not a readable plan: .*No such file"):
+    with pytest.raises(InputError, match=r"no\.json: not a readable plan: .*there is no such file"):
         load_plan(tmp_path / "no.json")
     (tmp_path / "cut.json").write_text('{"version": 1,', encoding="utf-8")
     with pytest.raises(InputError, match=r"cut\.json: not a readable plan: "):

@@ -322,7 +322,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         Preprocess.from_toml(tmp_path / "no.toml")
 
     assert str(caught.value) == (
-        f"{tmp_path / 'no.toml'}: cannot be read: No such file or directory. Mend the path."
+        f"{tmp_path / 'no.toml'}: cannot be read: there is no such file. Mend the path."
     )
 
 

@@ -176,7 +176,8 @@ def test_what_is_no_file_or_no_json_costs_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(InputError) as folder:
         load_search(path)
     assert str(folder.value) == (
-        f"{path}: not a readable search of this version: Is a directory. Run quant search again, "
+        f"{path}: not a readable search of this version: it is a folder, not a file. Run quant "
+        "search again, "
         "or remove the folder it is in."
     )
     path.rmdir()

@@ -231,7 +231,7 @@ def test_what_is_no_run_costs_one_sentence(tmp_path: Path, run: Path) -> None:
     with pytest.raises(InputError) as nothing:
         load_run(tmp_path)
     assert str(nothing.value) == (
-        f"{tmp_path / 'run.json'}: not a readable summary of a run: No such file or directory. "
+        f"{tmp_path / 'run.json'}: not a readable summary of a run: there is no such file. "
         "Give the --out folder of quant calibrate."
     )
     path = tmp_path / "run.json"

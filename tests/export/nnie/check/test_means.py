@@ -22,7 +22,7 @@ def test_rule_26_a_mean_of_two_channels(export: Path) -> None:
     (export / "mean.txt").write_text("1\n2\nx\n", encoding="utf-8")
     says(export, 26, "error", "mean_file './mean.txt'", "'x'")
     (export / "mean.txt").unlink()
-    saw = "a file that cannot be read (No such file or directory)"
+    saw = "a file that cannot be read (there is no such file)"
     says(export, 26, "error", "mean_file './mean.txt'", saw)
 
 
