@@ -27,10 +27,12 @@ from quant.analysis.cumulative import cumulative
 from quant.analysis.isolated import isolated_errors
 from quant.analysis.layer_table import measured_layers
 from quant.analysis.local import local_errors
+from quant.analysis.measured_errors import MeasuredErrors
 from quant.calibration.profiling.run_profile import profile
 from quant.choose.planner import Planner
 from quant.common.errors import QuantError
 from quant.graph.session import open_session
+from quant.plan.planned_graph import PlannedGraph
 from quant.simulate.simulated_graph import quantize_graph
 from quant.target.table import TARGETS
 
@@ -63,7 +65,9 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     together, cumulated = timed(lambda: cumulative(*given))
     beside, local = timed(lambda: local_errors(*given))
     keys = [key for batch in some for key in batch.keys]
-    _, rest = timed(lambda: analyse(graph, plan, seen, layers, keys, alone, together, beside))
+    planned = PlannedGraph(graph=graph, plan=plan, profile=seen)
+    errors = MeasuredErrors(isolated=alone, cumulative=together, local=beside)
+    _, rest = timed(lambda: analyse(planned, layers, keys, errors))
     floor = plain * len(layers) / 2
     total = isolated + cumulated + local + rest
     parts = {"isolated": isolated, "cumulative": cumulated, "local": local, "statistics": rest}

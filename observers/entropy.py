@@ -1,4 +1,4 @@
-"""Entropy: the range that loses the least information, by Kullback-Leibler divergence."""
+"""The entropy observer: the range that loses least information, by Kullback-Leibler divergence."""
 
 __all__ = ["entropy"]
 
@@ -14,7 +14,7 @@ CANDIDATES = 96
 
 
 @OBSERVERS.add("entropy")
-def entropy(seen: TensorProfile, number: NumberFormat) -> tuple[float, float]:
+def entropy(profile: TensorProfile, number: NumberFormat) -> tuple[float, float]:
     """Return the range of least KL(p || q), p the clipped and q the quantized distribution.
 
     p is the histogram with what lies beyond the range added to its end bins; q spreads the count
@@ -23,16 +23,16 @@ def entropy(seen: TensorProfile, number: NumberFormat) -> tuple[float, float]:
     2017; the search runs over a histogram of 4096 bins a side, never of as many bins as steps. A
     format that is no grid of equal steps keeps the extremes.
     """
-    low, high = extremes(seen)
-    counts = seen.nonzero
+    low, high = extremes(profile)
+    counts = profile.nonzero
     if low == high or counts.sum() <= 0 or not isinstance(number, Integer):
         return low, high
-    centers = seen.centers
+    centers = profile.centers
 
     def divergence(a: float, b: float) -> float:
         return _divergence(counts, centers, number, a, b)
 
-    return scan(seen, number, divergence, CANDIDATES)
+    return scan(profile, number, divergence, CANDIDATES)
 
 
 def _divergence(counts: F64, centers: F64, number: Integer, low: float, high: float) -> float:
@@ -55,6 +55,6 @@ def _divergence(counts: F64, centers: F64, number: Integer, low: float, high: fl
     if p.sum() <= 0 or q.sum() <= 0:
         return float("inf")
     p, q = p / p.sum(), q / q.sum()
-    live = p > 0
+    positive = p > 0
     floor = 1e-10  # a tail folded onto an empty end bin costs much, but not infinity
-    return float(np.sum(p[live] * np.log(p[live] / np.maximum(q[live], floor))))
+    return float(np.sum(p[positive] * np.log(p[positive] / np.maximum(q[positive], floor))))

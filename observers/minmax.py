@@ -1,4 +1,4 @@
-"""MinMax: the whole of what was seen, outliers and all."""
+"""The minmax observer: the whole range of a tensor, outliers included."""
 
 __all__ = ["minmax"]
 
@@ -8,6 +8,6 @@ from quant.profile.statistics import TensorProfile
 
 
 @OBSERVERS.add("minmax", candidate=True)
-def minmax(seen: TensorProfile, number: NumberFormat) -> tuple[float, float]:
+def minmax(profile: TensorProfile, number: NumberFormat) -> tuple[float, float]:
     """Return the exact extremes: nothing saturates, and one outlier stretches every step."""
-    return extremes(seen)
+    return extremes(profile)

@@ -1,4 +1,4 @@
-"""Mse: the range whose grid has the least mean squared error."""
+"""The mse observer: the range whose grid has the least mean squared error."""
 
 __all__ = ["expected_mse", "mse"]
 
@@ -10,25 +10,25 @@ from quant.profile.statistics import TensorProfile
 
 
 @OBSERVERS.add("mse", candidate=True)
-def mse(seen: TensorProfile, number: NumberFormat) -> tuple[float, float]:
+def mse(profile: TensorProfile, number: NumberFormat) -> tuple[float, float]:
     """Return the range of least expected squared error: rounding against saturation.
 
     Source: Sung et al. 2015 and Banner et al. 2019 (ACIQ) minimize it in closed form for a known
     distribution; here it is computed on the histogram, whose bins are 1/8 of a step or finer.
     """
-    return scan(seen, number, lambda low, high: expected_mse(seen, number, low, high))
+    return scan(profile, number, lambda low, high: expected_mse(profile, number, low, high))
 
 
-def expected_mse(seen: TensorProfile, number: NumberFormat, low: float, high: float) -> float:
+def expected_mse(profile: TensorProfile, number: NumberFormat, low: float, high: float) -> float:
     """Return the mean squared error of `number` over [low, high] on the histogram.
 
     sum_i bins[i] * (c_i - fake_quantize(c_i))**2 / sum_i bins[i], with c_i the bins' centers; the
     exact zeros among them have no error. 0 for an empty profile.
     """
-    total = int(seen.bins.sum())
+    total = int(profile.bins.sum())
     if not total:
         return 0.0
-    x = seen.centers
+    x = profile.centers
     if isinstance(number, Integer):
         params = number.parameters(low, high)
         scale, zero = float(params.scale), int(params.zero_point)
@@ -36,4 +36,4 @@ def expected_mse(seen: TensorProfile, number: NumberFormat, low: float, high: fl
         error = (scale * (q - zero) - x) ** 2
     else:
         error = (number.fake_quantize(x, number.parameters(low, high)) - x) ** 2
-    return float(error @ seen.nonzero) / total
+    return float(error @ profile.nonzero) / total

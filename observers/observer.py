@@ -1,9 +1,9 @@
 """What an observer is, and the table of them.
 
-To add one: a file in this folder with a function `(seen, format) -> (low, high)` under
+To add one: a file in this folder with a function `(profile, format) -> (low, high)` under
 `@OBSERVERS.add("name")`, or `@OBSERVERS.add("name", candidate=True)` where it shall be tried on every
 network for which nobody names an observer. It reads a TensorProfile and never the data; it must hold zero, keep
-within what was seen, and give a range for an empty profile too. `tests/contracts` tries it.
+within the extremes, and give a range for an empty profile too. `tests/contracts` tries it.
 """
 
 __all__ = ["OBSERVERS", "WIDEST", "Observer", "ObserverTable", "extremes", "scan"]
@@ -19,7 +19,7 @@ from quant.formats.number_format import NumberFormat
 from quant.profile.statistics import TensorProfile
 
 Observer = Callable[[TensorProfile, NumberFormat], tuple[float, float]]
-"""Chooses the range [low, high] that a format should cover of what was seen; low <= 0 <= high."""
+"""Chooses the range [low, high] that a format should cover of a tensor; low <= 0 <= high."""
 
 U = TypeVar("U")
 
@@ -55,7 +55,7 @@ OBSERVERS = ObserverTable()
 
 
 def scan(
-    seen: TensorProfile,
+    profile: TensorProfile,
     number: NumberFormat,
     score: Callable[[float, float], float],
     steps: int = 64,
@@ -65,7 +65,7 @@ def scan(
     One-sided or symmetric ranges are shrunk by a factor from 1 down to 1 / steps. Two-sided ones
     under an asymmetric format are shrunk jointly, then each end alone.
     """
-    low, high = extremes(seen)
+    low, high = extremes(profile)
     if low == high:
         return low, high
     factors: NDArray[np.float64] = np.linspace(1.0, 1.0 / steps, steps)
@@ -90,6 +90,6 @@ def scan(
     return best_low, best_high
 
 
-def extremes(seen: TensorProfile) -> tuple[float, float]:
-    """Return the exact extremes, widened to hold zero; (0, 0) when nothing finite was seen."""
-    return min(seen.low, 0.0), max(seen.high, 0.0)
+def extremes(profile: TensorProfile) -> tuple[float, float]:
+    """Return the exact extremes, widened to hold zero; (0, 0) when no element was finite."""
+    return min(profile.low, 0.0), max(profile.high, 0.0)

@@ -1,4 +1,4 @@
-"""Percentile: cut a fixed share of the elements off each tail."""
+"""The percentile observer: cut a fixed share of the elements off each tail."""
 
 __all__ = ["percentile"]
 
@@ -11,10 +11,10 @@ SHARE = 1e-4
 
 
 @OBSERVERS.add("percentile", candidate=True)
-def percentile(seen: TensorProfile, number: NumberFormat) -> tuple[float, float]:
+def percentile(profile: TensorProfile, number: NumberFormat) -> tuple[float, float]:
     """Return the range that leaves at most 0.01 % of the elements beyond each end.
 
     Read off the histogram, at the outer edges of its bins: never more is cut than was asked for.
     """
-    low, high = seen.quantiles(SHARE)
+    low, high = profile.quantiles(SHARE)
     return min(low, 0.0), max(high, 0.0)

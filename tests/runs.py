@@ -16,11 +16,13 @@ from quant.analysis.isolated import isolated_errors
 from quant.analysis.layer_error import LayerError, layer_csv
 from quant.analysis.layer_table import layer_macs, layer_table, measured_layers
 from quant.analysis.local import local_errors
+from quant.analysis.measured_errors import MeasuredErrors
 from quant.choose.planner import Planner
 from quant.common.files import write_json, write_text
 from quant.compare.batch import Batch
 from quant.graph.prepared_graph import Graph
 from quant.plan.file import save_plan
+from quant.plan.planned_graph import PlannedGraph
 from quant.plan.recipe import NOTHING, Recipe
 from quant.plan.tensor_plans import Plan
 from quant.profile.file import save_profile
@@ -64,11 +66,12 @@ def measured(
     local = local_errors(graph, model, layers, batches, 1)
     keys = [key for batch in batches for key in batch.keys]
     keys = [f"{key} {HOSTILE[n % len(HOSTILE)]}.jpg" for n, key in enumerate(keys)]
-    found = analyse(graph, plan, profile, layers, keys, alone, together, local)
+    planned = PlannedGraph(graph=graph, plan=plan, profile=profile)
+    errors = MeasuredErrors(isolated=alone, cumulative=together, local=local)
+    analysis = analyse(planned, layers, keys, errors)
     sizes = {str(k): tuple(v.shape) for k, v in batches[0].feeds.items()}
-    by_name = {name: error.sqnr_db for name, error in alone.items()}
     counts = layer_macs(graph, sizes)
-    return layer_table(graph, plan, profile, by_name, together, counts), found
+    return layer_table(planned, errors, counts), analysis
 
 
 def make_run(

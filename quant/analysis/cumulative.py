@@ -30,8 +30,8 @@ class LayerSums:
     """The error of the quantized network at one layer's output.
 
     Attributes:
-        total: Over all images and channels.
-        parts: Signal and noise by image and by channel.
+        total: Sums over all images and channels.
+        parts: Sums of signal and noise by image and by channel.
     """
 
     total: SquaredError
@@ -61,7 +61,7 @@ def cumulative(
         graph: The prepared graph.
         quantized: What `quantize_graph` made of it.
         measured: Layers of `graph`.
-        batches: Batch; padding is not counted.
+        batches: The samples; padding is not counted.
         threads: Threads inside one operator; 0 for all cores.
     """
     session = open_simulation(_joint(graph, quantized, measured), threads)
@@ -103,14 +103,14 @@ def _joint(graph: Graph, quantized: ir.Model, measured: Sequence[Layer]) -> ir.M
     for node in nodes:
         node.name = f"{PREFIX}{node.name}"
     joint.graph.extend(nodes)
-    found: list[ir.Value] = []
+    outputs: list[ir.Value] = []
     for number, layer in enumerate(measured):
         name = str(layer.output.name)
         a, b = values[name], behind_grid(twins[name])
         rank = len(layer.output.shape) if layer.output.shape is not None else None
         for value in (a, b, append_node(joint.graph, "Sub", [a, b])):
-            found.append(append_sums(joint, value, rank, f"quant.sums.{number}.{len(found)}"))
+            outputs.append(append_sums(joint, value, rank, f"quant.sums.{number}.{len(outputs)}"))
     joint.graph.outputs.clear()
-    joint.graph.outputs.extend(found)
+    joint.graph.outputs.extend(outputs)
     joint.graph.sort()
     return joint

@@ -43,8 +43,8 @@ def save_analysis(analysis: Analysis, path: Path) -> None:
         table = [[float(getattr(x, k)) for k in OF_INPUT] for x in layer.inputs]
         arrays[f"{tag}.inputs"] = np.array(table, np.float64).reshape(-1, len(OF_INPUT))
         if layer.weight is not None:
-            told = [float(getattr(layer.weight, k)) for k in OF_WEIGHT]
-            arrays[f"{tag}.weight"] = np.array(told, np.float64)
+            numbers = [float(getattr(layer.weight, k)) for k in OF_WEIGHT]
+            arrays[f"{tag}.weight"] = np.array(numbers, np.float64)
             arrays[f"{tag}.weights"] = np.stack([layer.weight.low, layer.weight.high])
         rows.append({"layer": layer.layer, "inputs": [[x.tensor, x.maker] for x in layer.inputs]})
     head = {
@@ -59,7 +59,7 @@ def save_analysis(analysis: Analysis, path: Path) -> None:
 
 
 def _equal(arrays: list[Any]) -> list[Any]:
-    """Return arrays of one length: those of another are nan, of a length that is not known."""
+    """Return arrays of the first one's length; an array of another length becomes nan."""
     length = len(arrays[0])
     return [a if len(a) == length else np.full(length, np.nan, np.float32) for a in arrays]
 
@@ -102,10 +102,12 @@ def _layer(row: dict[str, Any], number: int, file: Any, names: set[str]) -> Laye
             low=low, high=high, scales=int(scales), dead=int(dead), spread=spread, peak=peak
         )
     inputs = []
-    for (tensor, maker), told in zip(row["inputs"], file.get_tensor(f"{tag}.inputs"), strict=True):
-        known: dict[str, Any] = dict(zip(OF_INPUT, told.tolist(), strict=True))
-        known |= {"channels": int(known["channels"]), "dead": int(known["dead"])}
-        inputs.append(InputStats(tensor=str(tensor), maker=str(maker), **known))
+    for (tensor, maker), numbers in zip(
+        row["inputs"], file.get_tensor(f"{tag}.inputs"), strict=True
+    ):
+        attributes: dict[str, Any] = dict(zip(OF_INPUT, numbers.tolist(), strict=True))
+        attributes |= {"channels": int(attributes["channels"]), "dead": int(attributes["dead"])}
+        inputs.append(InputStats(tensor=str(tensor), maker=str(maker), **attributes))
     scalars = dict(zip(SCALARS, file.get_tensor(f"{tag}.scalars").tolist(), strict=True))
     images = dict(zip(BY_IMAGE, file.get_tensor(f"{tag}.images"), strict=True))
     channels = dict(zip(BY_CHANNEL, file.get_tensor(f"{tag}.channels"), strict=True))
@@ -132,16 +134,16 @@ def analysis_csv(analysis: Analysis) -> str:
     for x in analysis.layers.values():
         image = _least(x.isolated_by_image)
         worst = int(np.argmax(x.noise)) if x.noise.size > 1 and x.noise.any() else ""
-        one = x.inputs[0] if x.inputs else None
-        seen = ("saturated", "saturation_noise", "used", "outlier", "dead", "spread")
+        first = x.inputs[0] if x.inputs else None
+        columns = ("saturated", "saturation_noise", "used", "outlier", "dead", "spread")
         rows.append(
             (
                 *(x.layer, x.local_sqnr_db, x.weight_db, x.activation_db, x.weight_share),
                 analysis.images[image] if image is not None else "",
                 float(x.isolated_by_image[image]) if image is not None else float("nan"),
                 worst,
-                one.tensor if one is not None else "",
-                *(getattr(one, k) if one is not None else "" for k in seen),
+                first.tensor if first is not None else "",
+                *(getattr(first, k) if first is not None else "" for k in columns),
                 *(
                     getattr(x.weight, k) if x.weight is not None else ""
                     for k in ("scales", "spread", "peak")

@@ -20,10 +20,10 @@ from quant.simulate.one_at_a_time import OneAtATime, QuantizedSet
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IsolatedError:
-    """What one layer's quantization does at the network's outputs.
+    """The error at the network's outputs when one layer is quantized.
 
     Attributes:
-        sqnr_db: At the worst output, in dB.
+        sqnr_db: SQNR at the worst output, in dB.
         by_image: float64 `[images]`, the same for each image; nan where no output has an axis of
             images.
     """
@@ -48,7 +48,7 @@ def isolated_errors(
         graph: The prepared graph.
         quantized: What `quantize_graph` made of it.
         measured: Layers that are integer in the plan, in topological order.
-        batches: Batch; padding is not counted.
+        batches: The samples; padding is not counted.
         threads: Threads inside one operator; 0 for all cores.
     """
     table = OneAtATime(
@@ -73,10 +73,10 @@ def isolated_errors(
 
 def _worst(errors: Sequence[ErrorSums], broken: Sequence[int]) -> IsolatedError:
     """Return the error at the worst output that could be compared, nan when none could."""
-    known = [e for column, e in enumerate(errors) if column not in broken]
-    every = [e.sqnr_db for e in known if not np.isnan(e.sqnr_db)]
+    comparable = [e for column, e in enumerate(errors) if column not in broken]
+    values = [e.sqnr_db for e in comparable if not np.isnan(e.sqnr_db)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # an image that no output tells apart
         nothing = np.full(errors[0].by_image.shape, np.nan)
-        by_image = np.nanmin([nothing, *(e.by_image for e in known)], axis=0)
-    return IsolatedError(sqnr_db=min(every, default=float("nan")), by_image=by_image)
+        by_image = np.nanmin([nothing, *(e.by_image for e in comparable)], axis=0)
+    return IsolatedError(sqnr_db=min(values, default=float("nan")), by_image=by_image)

@@ -1,4 +1,4 @@
-"""LayerError: one row of the layer table, and the table as CSV."""
+"""One row of the layer table, and the table as CSV, written and read back."""
 
 __all__ = ["COLUMNS", "LayerError", "layer_csv", "read_layers"]
 
@@ -26,7 +26,7 @@ class LayerError:
             nan when it was not measured (a float layer).
         cumulative_sqnr_db: The same at this layer's output when all are quantized.
         cosine: Cosine of float and simulated output of this layer, all quantized; 1 is best.
-        weight_sqnr_db: Of the weight alone, in dB; nan for a layer without one.
+        weight_sqnr_db: SQNR of the weight alone, in dB; nan for a layer without one.
         saturation: Share of the layer's input elements beyond the range of their grid, 0 to 1; nan
             for a float layer.
         macs: Multiply-accumulates of one sample.
@@ -71,17 +71,17 @@ def read_layers(path: Path) -> tuple[LayerError, ...]:
         with path.open(encoding="utf-8", newline="") as file:
             return tuple(_row(row) for row in csv.DictReader(file, strict=True))
     except (OSError, UnicodeDecodeError, csv.Error, KeyError, TypeError, ValueError) as error:
-        said = f"{type(error).__name__}: {error}".rstrip(".")
+        cause = f"{type(error).__name__}: {error}".rstrip(".")
         raise InputError(
-            f"{path}: not a readable table of layers: {said}. Run quant calibrate again."
+            f"{path}: not a readable table of layers: {cause}. Run quant calibrate again."
         ) from error
 
 
 def _row(row: dict[str, str]) -> LayerError:
-    made: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for column in fields(LayerError):
         text = row[column.name]
         guarded = text[:1] == "'" and is_formula(text)
         kind: Any = column.type
-        made[column.name] = kind(text[1:] if guarded else text)
-    return LayerError(**made)
+        values[column.name] = kind(text[1:] if guarded else text)
+    return LayerError(**values)

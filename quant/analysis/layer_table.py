@@ -1,4 +1,4 @@
-"""Layer table: what the plan, the profile and the measurements say of each layer, row by row."""
+"""The layer table: precision, errors and reasons of each layer, from plan, profile and samples."""
 
 __all__ = ["layer_macs", "layer_table", "measured_layers", "saturation", "weight_sqnr"]
 
@@ -7,15 +7,15 @@ from collections.abc import Mapping
 import numpy as np
 import onnx_ir as ir
 
-from quant.analysis.cumulative import LayerSums
 from quant.analysis.layer_error import LayerError
+from quant.analysis.measured_errors import MeasuredErrors
 from quant.graph.layer import Layer
 from quant.graph.layers import macs, source_of
 from quant.graph.prepared_graph import Graph, weight_of
 from quant.graph.shapes import infer_shapes
 from quant.metrics.squared_error import sqnr
+from quant.plan.planned_graph import PlannedGraph
 from quant.plan.tensor_plans import Plan, TensorPlan
-from quant.profile.statistics import Profile
 
 
 def measured_layers(graph: Graph, plan: Plan) -> list[Layer]:
@@ -24,42 +24,35 @@ def measured_layers(graph: Graph, plan: Plan) -> list[Layer]:
 
 
 def layer_table(
-    graph: Graph,
-    plan: Plan,
-    profile: Profile,
-    alone: Mapping[str, float],
-    together: Mapping[str, LayerSums],
-    counts: Mapping[str, int],
+    planned: PlannedGraph, errors: MeasuredErrors, counts: Mapping[str, int]
 ) -> list[LayerError]:
     """Return a row for each integer layer and each weighted one, in topological order.
 
     Args:
-        graph: The prepared graph.
-        plan: Chosen for it.
-        profile: Of it.
-        alone: Isolated SQNR in dB by node name.
-        together: Cumulative sums by node name.
+        planned: The graph with its plan and profile.
+        errors: The measured errors; a layer that is missing there has nan in its row.
         counts: Multiply-accumulates of one sample by node name.
     """
+    graph, plan = planned.graph, planned.plan
     rows = []
     for layer in graph.layers:
         choice = plan.layers[layer.name]
         weight = weight_of(layer.node)
         if not choice.quantized and weight is None:
             continue
-        sums = together.get(layer.name)
-        known = plan.grid(str(weight.name), layer.name) if weight is not None else None
+        alone, sums = errors.isolated.get(layer.name), errors.cumulative.get(layer.name)
+        weight_plan = plan.grid(str(weight.name), layer.name) if weight is not None else None
         grid = _reason(layer, plan)
         rows.append(
             LayerError(
                 layer=layer.name,
                 op=layer.op,
                 precision=choice.precision,
-                isolated_sqnr_db=alone.get(layer.name, float("nan")),
+                isolated_sqnr_db=alone.sqnr_db if alone is not None else float("nan"),
                 cumulative_sqnr_db=sums.sqnr_db if sums is not None else float("nan"),
                 cosine=sums.cosine if sums is not None else float("nan"),
-                weight_sqnr_db=weight_sqnr(graph, known),
-                saturation=saturation(graph, layer, plan, profile),
+                weight_sqnr_db=weight_sqnr(graph, weight_plan),
+                saturation=saturation(planned, layer),
                 macs=counts.get(layer.name, 0),
                 because=f"{choice.because}; {grid}" if grid else choice.because,
             )
@@ -92,28 +85,32 @@ def _reason(layer: Layer, plan: Plan) -> str:
     return next((g.because.split("; ", 1)[-1] for g in grids if g is not None), "")
 
 
-def weight_sqnr(graph: Graph, known: TensorPlan | None) -> float:
+def weight_sqnr(graph: Graph, weight_plan: TensorPlan | None) -> float:
     """Return the SQNR in dB of a weight on its grid; nan without one."""
-    if known is None or known.format is None or known.params is None:
+    if weight_plan is None or weight_plan.format is None or weight_plan.params is None:
         return float("nan")
-    weight = graph.array(known.tensor).astype(np.float32)
-    return sqnr(weight, known.format.fake_quantize(weight, known.params))
+    weight = graph.array(weight_plan.tensor).astype(np.float32)
+    return sqnr(weight, weight_plan.format.fake_quantize(weight, weight_plan.params))
 
 
-def saturation(graph: Graph, layer: Layer, plan: Plan, profile: Profile) -> float:
+def saturation(planned: PlannedGraph, layer: Layer) -> float:
     """Return the greatest share, over the layer's inputs, of elements beyond their grid's range.
 
-    Counted on the histogram; a bin counts when its middle lies outside. nan for a float layer.
+    The elements are counted on the histogram; a bin counts when its middle lies outside. nan for a
+    float layer.
     """
+    plan = planned.plan
     if not plan.layers[layer.name].quantized:
         return float("nan")
     shares = [0.0]
     for value in layer.data:
-        known = plan.grid(str(value.name), layer.name)
-        seen = profile.tensors.get(source_of(graph, str(value.name)))
-        if known is None or known.format is None or known.params is None or seen is None:
+        tensor = plan.grid(str(value.name), layer.name)
+        statistics = planned.profile.tensors.get(source_of(planned.graph, str(value.name)))
+        if tensor is None or tensor.format is None or tensor.params is None or statistics is None:
             continue
-        least, most = known.format.rounding_range(known.params)
-        beyond = (seen.centers < float(least.min())) | (seen.centers > float(most.max()))
-        shares.append(float(seen.bins[beyond].sum()) / max(int(seen.bins.sum()), 1))
+        least, most = tensor.format.rounding_range(tensor.params)
+        beyond = (statistics.centers < float(least.min())) | (
+            statistics.centers > float(most.max())
+        )
+        shares.append(float(statistics.bins[beyond].sum()) / max(int(statistics.bins.sum()), 1))
     return max(shares)

@@ -28,12 +28,12 @@ FORMS = ("both", "weight", "activations")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalError:
-    """What a layer does to its own output when it reads floats.
+    """The error of a layer's own output when it reads floats.
 
     Attributes:
-        both: All of its inputs and its weight on their grids.
-        weight: Its constants alone: weight, and bias with its shift.
-        activations: The inputs that depend on the network's input alone.
+        both: With all of its inputs and its weight on their grids.
+        weight: With its constants alone on grids: weight, and bias with its shift.
+        activations: With those inputs alone on grids that depend on the network's input.
     """
 
     both: ErrorSums
@@ -52,34 +52,34 @@ def local_errors(
     if not measured:
         return {}
     session = open_simulation(_beside(graph, quantized, measured), threads)
-    found = [
+    errors = [
         LocalError(both=ErrorSums(), weight=ErrorSums(), activations=ErrorSums()) for _ in measured
     ]
     for batch in batches:
         sums = session.run(None, dict(batch.feeds))
-        for number, error in enumerate(found):
+        for number, error in enumerate(errors):
             signal, *noises = sums[4 * number : 4 * number + 4]
             for form, noise in zip(FORMS, noises, strict=True):
                 getattr(error, form).add(signal, noise, batch)
-    return {layer.name: error for layer, error in zip(measured, found, strict=True)}
+    return {layer.name: error for layer, error in zip(measured, errors, strict=True)}
 
 
 def _beside(graph: Graph, quantized: ir.Model, measured: Sequence[Layer]) -> ir.Model:
     """Return the float network with the copies; its outputs are four sums a layer."""
     model = level_with(graph.clone(), quantized)
-    twins, values = named_values(quantized), named_values(model)
+    editor = _CopyEditor(model=model, twins=named_values(quantized), values=named_values(model))
     nodes = {str(n.name): n for n in model.graph}
     outputs: list[ir.Value] = []
     for number, layer in enumerate(measured):
         node = nodes[layer.name]
         behind = nodes[str(layer.activation.name)] if layer.activation is not None else None
-        plain = (behind or node).outputs[0]
+        exact = (behind or node).outputs[0]
         rank = len(layer.output.shape) if layer.output.shape is not None else None
         tag = f"quant.local.{number}"
-        outputs.append(append_sums(model, plain, rank, f"{tag}.signal"))
+        outputs.append(append_sums(model, exact, rank, f"{tag}.signal"))
         for form in FORMS:
-            made = _copy(model, node, behind, twins, values, f"{tag}.{form}")
-            difference = append_node(model.graph, "Sub", [plain, made])
+            copy = editor.append_copy(node, behind, f"{tag}.{form}")
+            difference = append_node(model.graph, "Sub", [exact, copy])
             outputs.append(append_sums(model, difference, rank, f"{tag}.{form}.noise"))
     model.graph.outputs.clear()
     model.graph.outputs.extend(outputs)
@@ -87,37 +87,50 @@ def _beside(graph: Graph, quantized: ir.Model, measured: Sequence[Layer]) -> ir.
     return model
 
 
-def _copy(
-    model: ir.Model,
-    node: ir.Node,
-    behind: ir.Node | None,
-    twins: dict[str, ir.Value],
-    values: dict[str, ir.Value],
-    tag: str,
-) -> ir.Value:
-    """Append a copy of a layer, partly on its grids, and return what it makes."""
-    form = tag.rsplit(".", 1)[-1]
-    twin = producer_of(twins, str(node.outputs[0].name))
-    inputs: list[Any] = []
-    for index, seen in enumerate(twin.inputs):
-        own = node.inputs[index] if index < len(node.inputs) else None
-        constant = own is None or own.const_value is not None
-        if form not in ("both", "weight" if constant else "activations"):
-            inputs.append(own)
-            continue
-        chain = grid_chain(seen)
-        if not chain:
-            inputs.append(outer_twin(seen, values, model.graph) if constant else own)
-            continue
-        source = chain[0].inputs[0]
-        feed = outer_twin(source, values, model.graph) if constant else own
-        copies = copied_chain(chain, feed, f"{tag}.input{index}", values, model.graph)
-        model.graph.extend(copies)
-        inputs.append(copies[-1].outputs[0])
-    first = copied_node(node, inputs, f"{tag}.output")
-    made = [first]
-    if behind is not None:
-        rest = [first.outputs[0], *behind.inputs[1:]]
-        made.append(copied_node(behind, rest, f"{tag}.activated"))
-    model.graph.extend(made)
-    return made[-1].outputs[0]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _CopyEditor:
+    """A float network under edit, to which copies of its layers are appended.
+
+    Attributes:
+        model: Edited in place.
+        twins: The values of the quantized graph by name.
+        values: The model's own values by name, kept up to date.
+    """
+
+    model: ir.Model
+    twins: dict[str, ir.Value]
+    values: dict[str, ir.Value]
+
+    def append_copy(self, node: ir.Node, behind: ir.Node | None, tag: str) -> ir.Value:
+        """Append a copy of a layer, partly on its grids, and return its output.
+
+        Args:
+            node: The operator.
+            behind: The activation that it absorbs, or None.
+            tag: Prefix of the copy's names; its last part is one of FORMS.
+        """
+        graph, values = self.model.graph, self.values
+        form = tag.rsplit(".", 1)[-1]
+        twin = producer_of(self.twins, str(node.outputs[0].name))
+        inputs: list[Any] = []
+        for index, quantized in enumerate(twin.inputs):
+            own = node.inputs[index] if index < len(node.inputs) else None
+            constant = own is None or own.const_value is not None
+            if form not in ("both", "weight" if constant else "activations"):
+                inputs.append(own)
+                continue
+            chain = grid_chain(quantized)
+            if not chain:
+                inputs.append(outer_twin(quantized, values, graph) if constant else own)
+                continue
+            source = chain[0].inputs[0]
+            feed = outer_twin(source, values, graph) if constant else own
+            copies = copied_chain(chain, feed, f"{tag}.input{index}", values, graph)
+            graph.extend(copies)
+            inputs.append(copies[-1].outputs[0])
+        nodes = [copied_node(node, inputs, f"{tag}.output")]
+        if behind is not None:
+            operands = [nodes[0].outputs[0], *behind.inputs[1:]]
+            nodes.append(copied_node(behind, operands, f"{tag}.activated"))
+        graph.extend(nodes)
+        return nodes[-1].outputs[0]

@@ -1,4 +1,4 @@
-"""Suspects: which layers of a candidate go wrong, from the tensors that it shares with the reference.
+"""Which layers of a candidate go wrong, by the tensors that it shares with the reference.
 
 Quantizers of most tools keep the names of the float graph's tensors. The candidate is cut at every
 tensor that both graphs name, and the reference's own numbers are fed in behind each cut. So what is
@@ -22,7 +22,7 @@ from quant.graph.session import open_session
 from quant.metrics.squared_error import SquaredError
 from quant.simulate.quantizer_nodes import behind_grid, is_grid
 
-MOST = 3
+MAX_LAYERS = 3
 STANDS_OUT_DB = 6.0
 """A layer whose SQNR is this much below the median has lost a bit more than the others."""
 NEAR_DB = 10.0
@@ -43,29 +43,34 @@ def suspects(
         return ()
     cut, twins = _cut(candidate, shared)
     try:
-        ours = open_session(_with_outputs(reference, shared), threads=threads, optimize=False)
-        theirs = open_session(cut, threads=threads, optimize=False)
-        found = _measured(ours, theirs, twins, batches)
+        reference_session = open_session(
+            _with_outputs(reference, shared), threads=threads, optimize=False
+        )
+        candidate_session = open_session(cut, threads=threads, optimize=False)
+        sqnr_of = _measured(reference_session, candidate_session, twins, batches)
     except QuantError:
         return ()
-    ranked = sorted(found, key=lambda name: (found[name], shared.index(name)))
-    middle = found[ranked[len(ranked) // 2]]
-    near = [n for n in ranked if found[n] < found[ranked[0]] + NEAR_DB]
-    far = [n for n in near if found[n] < middle - STANDS_OUT_DB] or ranked[:1]
+    ranked = sorted(sqnr_of, key=lambda name: (sqnr_of[name], shared.index(name)))
+    middle = sqnr_of[ranked[len(ranked) // 2]]
+    near = [n for n in ranked if sqnr_of[n] < sqnr_of[ranked[0]] + NEAR_DB]
+    far = [n for n in near if sqnr_of[n] < middle - STANDS_OUT_DB] or ranked[:1]
     values = named_values(reference)
-    said = f"the median of {len(ranked)} tensors is {middle:.1f} dB"
+    contrast = f"the median of {len(ranked)} tensors is {middle:.1f} dB"
     if math.isinf(middle):
-        said = f"most of the {len(ranked)} tensors are exact"
-    named: dict[str, str] = {}
+        contrast = f"most of the {len(ranked)} tensors are exact"
+    phrases: dict[str, str] = {}
     for name in far:
-        named.setdefault(_layer(values[name]), f"{found[name]:.1f} dB at exact inputs, {said}")
-    return tuple(named.items())[:MOST]
+        phrases.setdefault(
+            _layer(values[name]), f"{sqnr_of[name]:.1f} dB at exact inputs, {contrast}"
+        )
+    return tuple(phrases.items())[:MAX_LAYERS]
 
 
 def _layer(value: ir.Value) -> str:
     """Return the name of the node behind whose Relu or Clip a tensor is, or of its maker."""
     node = value.producer()
-    assert node is not None
+    if node is None:
+        raise ValueError(f"'{value.name}' has no maker")
     source = node.inputs[0].producer() if node.inputs and node.inputs[0] is not None else None
     absorbs = node.op_type in ("Relu", "Clip") and source is not None
     return str(source.name if absorbs and source is not None else node.name)
@@ -74,10 +79,10 @@ def _layer(value: ir.Value) -> str:
 def _shared(reference: ir.Model, candidate: ir.Model) -> list[str]:
     """Return the float tensors that nodes of both graphs make under one name, in order."""
     theirs, ours = named_values(candidate), named_values(reference)
-    made = [str(v.name) for node in reference.graph for v in node.outputs if v.name]
+    names = [str(v.name) for node in reference.graph for v in node.outputs if v.name]
     return [
         n
-        for n in made
+        for n in names
         if n in theirs
         and theirs[n].producer() is not None
         and {ours[n].dtype, theirs[n].dtype} <= {None, ir.DataType.FLOAT}
@@ -126,23 +131,26 @@ def _cut(model: ir.Model, shared: Sequence[str]) -> tuple[ir.Model, dict[str, st
 
 
 def _measured(
-    ours: Any, theirs: Any, twins: Mapping[str, str], batches: Iterable[Batch]
+    reference_session: Any,
+    candidate_session: Any,
+    twins: Mapping[str, str],
+    batches: Iterable[Batch],
 ) -> dict[str, float]:
     """Return the SQNR in dB of each shared tensor at exact inputs; -inf where it is not finite."""
-    inputs = [v.name for v in theirs.get_inputs()]
-    plain = [name for name in inputs if not name.startswith(FED)]
+    inputs = [v.name for v in candidate_session.get_inputs()]
+    own_inputs = [name for name in inputs if not name.startswith(FED)]
     outputs = list(dict.fromkeys(twins.values()))
     total = {name: SquaredError() for name in twins}
     for batch in batches:
         feeds = dict(batch.feeds)
-        wanted = dict(zip(twins, ours.run(list(twins), feeds), strict=True))
-        known = set(plain) <= set(feeds)
-        named = feeds if known else dict(zip(plain, feeds.values(), strict=True))
-        named |= {FED + name: x for name, x in wanted.items()}
-        given = {name: x for name, x in named.items() if name in inputs}
-        made = dict(zip(outputs, theirs.run(outputs, given), strict=True))
-        for name, a in wanted.items():
-            b = made[twins[name]]
+        expected = dict(zip(twins, reference_session.run(list(twins), feeds), strict=True))
+        same_names = set(own_inputs) <= set(feeds)
+        available = feeds if same_names else dict(zip(own_inputs, feeds.values(), strict=True))
+        available |= {FED + name: x for name, x in expected.items()}
+        used = {name: x for name, x in available.items() if name in inputs}
+        answered = dict(zip(outputs, candidate_session.run(outputs, used), strict=True))
+        for name, a in expected.items():
+            b = answered[twins[name]]
             comparable = a.shape == b.shape and bool(np.isfinite([a, b]).all())
             total[name] += SquaredError.of(a, b) if comparable else SquaredError(0.0, math.inf)
     return {n: -math.inf if math.isinf(e.noise) else e.sqnr_db for n, e in total.items()}

@@ -1,4 +1,4 @@
-"""Cause: one reason why a layer loses accuracy, with its evidence and a remedy to paste."""
+"""One cause of a layer's loss of accuracy, with its evidence and a remedy to paste."""
 
 __all__ = ["KINDS", "Cause", "bits_left", "recipe_of", "rule_text"]
 
@@ -29,21 +29,21 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "rounding": "rounding noise",
     }
 )
-"""What a cause is called, by kind."""
+"""The words for each kind of cause."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cause:
-    """A likely reason.
+    """A likely cause of a layer's error.
 
     Attributes:
         kind: One of KINDS.
         strength: Evidence over its threshold; above 1 for all but the first and the last layer.
         evidence: One phrase with the numbers.
-        key: What a recipe's rule is to say: "precision", "weights", ...; "" without a remedy.
-        value: And what about it.
+        key: The field of a recipe's rule that cures it: "precision", "weights", ...; "" for no remedy.
+        value: The value of that field.
         place: The node, or the network input, that the rule is about.
-        here: Whether that is the layer itself.
+        here: Whether `place` is the layer itself.
         also: Other nodes that need the same rule: the maker of an input, whose kernel can only write
             integers, or the readers of a Concat, who would put it on one grid again.
     """
@@ -59,7 +59,7 @@ class Cause:
 
     @property
     def remedy(self) -> str:
-        """The rule's line, and where it is about another node, its name."""
+        """The rule's line, with the name of the node where it is another one."""
         if not self.key:
             return ""
         if self.also:

@@ -1,4 +1,4 @@
-"""Causes: why a layer loses accuracy, with the evidence in numbers and the remedy.
+"""Why a layer loses accuracy: every cause with its evidence in numbers and its remedy.
 
     kind            evidence                                             remedy
     weight-scale    the median channel's weights are much smaller than   weights = "per-channel"
@@ -39,15 +39,13 @@ from quant.causes.weight_causes import weight_causes
 from quant.choose.grid_fit import producer_name
 from quant.graph.layer import Layer
 from quant.graph.layers import source_of
-from quant.graph.prepared_graph import Graph
-from quant.plan.tensor_plans import Plan
-from quant.profile.statistics import Profile
+from quant.plan.planned_graph import PlannedGraph
 from quant.target.table import TARGETS, Target
 
 COSTLY_DB = 25.0
 """A layer whose own error leaves less than this at the outputs is worth keeping in float."""
 
-GUILTY = 0.2
+LEAST_SHARE = 0.2
 """The least share of a layer's noise that weights, or activations, make to be blamed for it."""
 
 OF_WEIGHT = ("weight-scale", "weight-outlier")
@@ -56,11 +54,7 @@ OF_PLACE = ("first", "last", "mixed-head")
 
 
 def likely_cause(
-    graph: Graph,
-    plan: Plan,
-    profile: Profile,
-    row: LayerError,
-    measured: LayerAnalysis | None = None,
+    planned: PlannedGraph, row: LayerError, measured: LayerAnalysis | None = None
 ) -> str:
     """Return one phrase: the likeliest cause of a layer's error, its evidence, its remedy.
 
@@ -68,49 +62,43 @@ def likely_cause(
     for a layer that stays float the plan's reason; "not in the graph" for a name that the graph
     does not have. Arguments as of `find_causes`.
     """
-    if all(layer.name != row.layer for layer in graph.layers):
+    if all(layer.name != row.layer for layer in planned.graph.layers):
         return "not in the graph"
     if not row.precision.quantized:
-        kept = f"stays {row.precision}"
-        return f"{kept}: {row.because}" if row.because else kept
-    return find_causes(graph, plan, profile, row, measured)[0].words
+        text = f"stays {row.precision}"
+        return f"{text}: {row.because}" if row.because else text
+    return find_causes(planned, row, measured)[0].words
 
 
 def find_causes(
-    graph: Graph,
-    plan: Plan,
-    profile: Profile,
-    row: LayerError,
-    measured: LayerAnalysis | None = None,
+    planned: PlannedGraph, row: LayerError, measured: LayerAnalysis | None = None
 ) -> list[Cause]:
     """Return every cause with evidence, the likeliest first; "rounding" where there is none.
 
-    Args:
-        graph: The prepared graph.
-        plan: The plan that was simulated.
-        profile: Of this graph.
-        row: The layer's measurements.
-        measured: More of them, or None; without them no cause is dropped.
+    [] for a layer that stays float or that the graph does not have.
 
-    None for a layer that stays float or that the graph does not have.
+    Args:
+        planned: The graph with the plan that was simulated, and its profile.
+        row: The layer's row of the layer table.
+        measured: The layer's analysis, or None; without it no cause is dropped.
     """
-    every = graph.layers
-    layer = next((x for x in every if x.name == row.layer), None)
+    graph, plan = planned.graph, planned.plan
+    layer = next((x for x in graph.layers if x.name == row.layer), None)
     if layer is None or not row.precision.quantized:
         return []
-    pairs = _inputs(graph, plan, profile, layer)
-    found: list[Cause | None] = list(weight_causes(graph, plan, layer))
-    for seen in pairs:
-        found += input_causes(graph, layer, seen)
-    found += [saturation_cause(graph, pairs, row)]
-    for seen in pairs:
-        found += neighbour_causes(graph, plan, profile, layer, seen)
-    found += [head_cause(graph, plan, profile, layer), place_cause(graph, every, layer)]
-    causes = [c for c in found if c is not None and _guilty(c, measured)]
+    inputs = _inputs(planned, layer)
+    candidates: list[Cause | None] = list(weight_causes(graph, plan, layer))
+    for evidence in inputs:
+        candidates += input_causes(graph, layer, evidence)
+    candidates += [saturation_cause(graph, inputs, row)]
+    for evidence in inputs:
+        candidates += neighbour_causes(planned, layer, evidence)
+    candidates += [head_cause(planned, layer), place_cause(graph, layer)]
+    causes = [c for c in candidates if c is not None and _has_share(c, measured)]
     target = TARGETS[plan.target] if plan.target in set(TARGETS) else None
     if target is not None:
         causes = [_possible(c, target, layer) for c in causes]
-        causes = [_with_maker(c, target, graph, plan, pairs) for c in causes]
+        causes = [_with_maker(c, target, planned, inputs) for c in causes]
     causes.sort(key=lambda c: -c.strength)  # stable: ties stay in the order of the table
     return causes or [_rounding(row)]
 
@@ -125,43 +113,46 @@ def _possible(cause: Cause, target: Target, layer: Layer) -> Cause:
 
 
 def _with_maker(
-    cause: Cause, target: Target, graph: Graph, plan: Plan, pairs: Sequence[InputEvidence]
+    cause: Cause, target: Target, planned: PlannedGraph, inputs: Sequence[InputEvidence]
 ) -> Cause:
     """Have the maker of a bad input in float too, where its kernel can only write integers."""
     if cause.kind not in OF_INPUT or (cause.key, cause.value) != ("precision", "float"):
         return cause
-    for seen in pairs:
-        maker = producer_name(graph, seen.grid.tensor)
+    graph = planned.graph
+    for evidence in inputs:
+        maker = producer_name(graph, evidence.grid.tensor)
         node = next((n for n in graph.nodes if str(n.name) == maker), None)
-        known = plan.layers.get(maker)
+        layer_plan = planned.plan.layers.get(maker)
         if (
             node is not None
-            and known is not None
-            and known.quantized
+            and layer_plan is not None
+            and layer_plan.quantized
             and node.op_type in target.integer_output_ops
         ):
             return replace(cause, also=(maker,))
     return cause
 
 
-def _inputs(graph: Graph, plan: Plan, profile: Profile, layer: Layer) -> list[InputEvidence]:
-    """Return the layer's inputs that it sees on a grid, each once."""
-    found: dict[str, InputEvidence] = {}
+def _inputs(planned: PlannedGraph, layer: Layer) -> list[InputEvidence]:
+    """Return the layer's inputs that it reads on a grid, each once."""
+    inputs: dict[str, InputEvidence] = {}
     for value in layer.data:
-        known = plan.grid(str(value.name), layer.name)
-        seen = profile.tensors.get(source_of(graph, str(value.name)))
-        if known is None or known.format is None or seen is None or seen.low > seen.high:
+        grid = planned.plan.grid(str(value.name), layer.name)
+        statistics = planned.profile.tensors.get(source_of(planned.graph, str(value.name)))
+        if grid is None or grid.format is None:
             continue
-        found.setdefault(known.tensor, InputEvidence(known, seen))
-    return list(found.values())
+        if statistics is None or statistics.low > statistics.high:
+            continue
+        inputs.setdefault(grid.tensor, InputEvidence(grid, statistics))
+    return list(inputs.values())
 
 
-def _guilty(cause: Cause, measured: LayerAnalysis | None) -> bool:
-    """Tell whether the half of the layer that a cause is in makes enough of its noise."""
+def _has_share(cause: Cause, measured: LayerAnalysis | None) -> bool:
+    """Return whether the half of the layer that a cause is in makes enough of its noise."""
     share = measured.weight_share if measured is not None else float("nan")
     if math.isnan(share) or cause.kind in OF_PLACE:
         return True
-    return (share if cause.kind in OF_WEIGHT else 1 - share) >= GUILTY
+    return (share if cause.kind in OF_WEIGHT else 1 - share) >= LEAST_SHARE
 
 
 def _rounding(row: LayerError) -> Cause:

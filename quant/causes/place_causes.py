@@ -1,8 +1,6 @@
-"""Causes in where a layer stands: neighbours on its grid, heads of detectors, first and last."""
+"""Causes in a layer's place: neighbours on its grid, heads of detectors, first and last layers."""
 
 __all__ = ["head_cause", "neighbour_causes", "place_cause"]
-
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -13,47 +11,48 @@ from quant.common.errors import few
 from quant.graph.layer import Layer
 from quant.graph.layers import heads, reaches_outputs, source_of
 from quant.graph.prepared_graph import Graph, weight_of
+from quant.plan.planned_graph import PlannedGraph
 from quant.plan.tensor_plans import Plan, TensorPlan
-from quant.profile.statistics import Profile
 
-SHARED = 4.0
-"""Width of the grid over that of all that was seen of the tensor: 1 at most where only its own
+SHARED_WIDTH = 4.0
+"""Width of the grid over that of the tensor's own range: 1 at most where only its own
 values chose it. At 4 two bits are lost."""
 
-MIXED = 4.0
+MIXED_RATIO = 4.0
 """Largest channel of a head's output over its median one."""
 
-END = 1.0
-"""The strength of being first or last: no measurement, so any real evidence goes before it."""
+END_STRENGTH = 1.0
+"""The strength of being first or last: no measurement, so any real evidence takes precedence."""
 
 
-def neighbour_causes(
-    graph: Graph, plan: Plan, profile: Profile, layer: Layer, seen: InputEvidence
-) -> list[Cause]:
-    """Compare a grid with all that was seen of its tensor: where it is wider, find out for whom."""
-    own, grid, tensor = seen.own, seen.width, seen.grid
-    if own <= 0 or grid / own <= SHARED:
+def neighbour_causes(planned: PlannedGraph, layer: Layer, evidence: InputEvidence) -> list[Cause]:
+    """Return the cause where a grid is wider than its tensor's range, with the tensor it serves."""
+    own, grid, tensor = evidence.own_width, evidence.width, evidence.grid
+    if own <= 0 or grid / own <= SHARED_WIDTH:
         return []
     others = {}
-    for other in plan.quantized:
-        its = profile.tensors.get(source_of(graph, other.tensor))
-        if its is not None and other.tensor != tensor.tensor and _same(other, tensor):
-            others[other.tensor] = width(other, its.low, its.high)
+    for other in planned.plan.quantized:
+        name = source_of(planned.graph, other.tensor)
+        statistics = planned.profile.tensors.get(name)
+        if statistics is None or other.tensor == tensor.tensor:
+            continue
+        if _same_grid(other, tensor):
+            others[other.tensor] = width(other, statistics.low, statistics.high)
     widest = max(others, key=lambda name: others[name], default=None)
     if widest is None or others[widest] <= own:
-        return [_wasted(graph, seen)]
+        return [_wasted(planned.graph, evidence)]
     head = layer.op == "Concat" and reaches_outputs(layer.output)
-    said = "detector head: its input" if head else "its input"
+    input_text = "detector head: its input" if head else "its input"
     return [
         Cause(
             kind="mixed-head" if head else "shared-grid",
-            strength=grid / own / SHARED,
-            evidence=f"{said} '{tensor.tensor}' shares a grid with '{widest}', whose range is "
+            strength=grid / own / SHARED_WIDTH,
+            evidence=f"{input_text} '{tensor.tensor}' shares a grid with '{widest}', whose range is "
             f"{others[widest] / own:.3g} times as wide, and gets {bits_left(grid / own)} of 8 bits",
             key="precision",
             value="float",
             place=layer.name,
-            also=_integer_readers(plan, layer) if layer.op == "Concat" else (),
+            also=_integer_readers(planned.plan, layer) if layer.op == "Concat" else (),
         )
     ]
 
@@ -64,53 +63,55 @@ def _integer_readers(plan: Plan, layer: Layer) -> tuple[str, ...]:
     return tuple(n for n in readers if n in plan.layers and plan.layers[n].quantized)
 
 
-def _wasted(graph: Graph, seen: InputEvidence) -> Cause:
-    """Blame a range that nothing seen has asked for: of an edited plan, or of a rule."""
-    ratio = seen.width / seen.own
+def _wasted(graph: Graph, evidence: InputEvidence) -> Cause:
+    """Return the cause where no tensor needs a grid that wide: an edited plan's, or a rule's."""
+    ratio = evidence.width / evidence.own_width
     return Cause(
         kind="wasted-range",
-        strength=ratio / SHARED,
-        evidence=f"its input reaches [{seen.profile.low:.3g}, {seen.profile.high:.3g}] and its "
+        strength=ratio / SHARED_WIDTH,
+        evidence=f"its input reaches [{evidence.profile.low:.3g}, {evidence.profile.high:.3g}] and its "
         f"grid is {ratio:.3g} times as wide, which leaves {bits_left(ratio)} of 8 bits",
         key="observer",
         value="minmax",
-        place=producer_name(graph, seen.grid.tensor),
+        place=producer_name(graph, evidence.grid.tensor),
         here=False,
     )
 
 
-def _same(a: TensorPlan, b: TensorPlan) -> bool:
-    """Tell whether two activations have one grid."""
+def _same_grid(a: TensorPlan, b: TensorPlan) -> bool:
+    """Return whether two activations have one grid."""
     if a.kind != b.kind or a.params is None or b.params is None:
         return False
-    mine, its = a.params.arrays(), b.params.arrays()
-    return mine.keys() == its.keys() and all(np.array_equal(mine[k], its[k]) for k in mine)
+    first, second = a.params.arrays(), b.params.arrays()
+    same_names = first.keys() == second.keys()
+    return same_names and all(np.array_equal(first[k], second[k]) for k in first)
 
 
-def head_cause(graph: Graph, plan: Plan, profile: Profile, layer: Layer) -> Cause | None:
-    """Find a head whose output is on one grid and whose channels are different quantities."""
+def head_cause(planned: PlannedGraph, layer: Layer) -> Cause | None:
+    """Return the cause where a head's channels are different quantities on one grid."""
     name = str(layer.output.name)
-    known = next((t for t in plan.quantized if t.tensor == name), None)
-    seen = profile.tensors.get(source_of(graph, name))
+    grid = next((t for t in planned.plan.quantized if t.tensor == name), None)
+    statistics = planned.profile.tensors.get(source_of(planned.graph, name))
     if (
-        known is None
-        or seen is None
+        grid is None
+        or statistics is None
         or weight_of(layer.node) is None
         or not reaches_outputs(layer.output)
     ):
         return None
-    top = np.maximum(np.abs(seen.channel_low), np.abs(seen.channel_high)).astype(np.float64)
-    live = top[np.isfinite(top) & (top > 0)]
-    if live.size < 2 or (layer.output.shape is not None and len(layer.output.shape) < 3):
+    top = np.maximum(np.abs(statistics.channel_low), np.abs(statistics.channel_high))
+    top = top.astype(np.float64)
+    loud = top[np.isfinite(top) & (top > 0)]
+    if loud.size < 2 or (layer.output.shape is not None and len(layer.output.shape) < 3):
         return None  # classes of a classifier are one quantity
-    ratio = float(live.max() / np.median(live))
-    if ratio <= MIXED:
+    ratio = float(loud.max() / np.median(loud))
+    if ratio <= MIXED_RATIO:
         return None
     return Cause(
         kind="mixed-head",
-        strength=ratio / MIXED,
-        evidence=f"detector head: its {live.size} output channels share one grid, the largest "
-        f"reaches {live.max():.3g} and the median {np.median(live):.3g}, which gets "
+        strength=ratio / MIXED_RATIO,
+        evidence=f"detector head: its {loud.size} output channels share one grid, the largest "
+        f"reaches {loud.max():.3g} and the median {np.median(loud):.3g}, which gets "
         f"{bits_left(ratio)} of 8 bits",
         key="precision",
         value="float",
@@ -118,21 +119,23 @@ def head_cause(graph: Graph, plan: Plan, profile: Profile, layer: Layer) -> Caus
     )
 
 
-def place_cause(graph: Graph, every: Sequence[Layer], layer: Layer) -> Cause | None:
-    """Name the first weighted layers and those behind which there is none."""
+def place_cause(graph: Graph, layer: Layer) -> Cause | None:
+    """Return the cause of the first weighted layers, and of those behind which there is none."""
     if weight_of(layer.node) is None:
         return None
     inputs = {str(v.name) for v in graph.inputs}
     if any(source_of(graph, str(v.name)) in inputs for v in layer.data):
         return _end(layer, "first", "first layer: it sees the image at 8 bits")
-    last = [x for x in every if weight_of(x.node) is not None][-1]
+    last = [x for x in graph.layers if weight_of(x.node) is not None][-1]
     if not reaches_outputs(layer.output):
         behind = "last layer" if last is layer else ""
     else:
-        every_head = heads(graph)
-        made = few(every_head.get(layer.name, ()), 2)
+        outputs_by_head = heads(graph)
+        outputs = few(outputs_by_head.get(layer.name, ()), 2)
         behind = (
-            "last layer" if len(every_head) == 1 else f"one of {len(every_head)} heads, of {made}"
+            "last layer"
+            if len(outputs_by_head) == 1
+            else f"one of {len(outputs_by_head)} heads, of {outputs}"
         )
     if not behind:
         return None
@@ -141,5 +144,10 @@ def place_cause(graph: Graph, every: Sequence[Layer], layer: Layer) -> Cause | N
 
 def _end(layer: Layer, kind: str, words: str) -> Cause:
     return Cause(
-        kind=kind, strength=END, evidence=words, key="precision", value="float", place=layer.name
+        kind=kind,
+        strength=END_STRENGTH,
+        evidence=words,
+        key="precision",
+        value="float",
+        place=layer.name,
     )

@@ -28,35 +28,35 @@ MSE_HELPS = 1.0
 
 
 def weight_causes(graph: Graph, plan: Plan, layer: Layer) -> list[Cause]:
-    """Return what is wrong with a layer's weight on its grid."""
+    """Return the causes in a layer's weight on its grid."""
     weight = weight_of(layer.node)
-    known = plan.grid(str(weight.name), layer.name) if weight is not None else None
-    if known is None or not isinstance(known.format, Integer | Float8):
+    weight_plan = plan.grid(str(weight.name), layer.name) if weight is not None else None
+    if weight_plan is None or not isinstance(weight_plan.format, Integer | Float8):
         return []  # a logarithmic grid has no use for a scale a channel
-    array = graph.array(known.tensor).astype(np.float32)
-    found = [_scale(array, known, layer), _outlier(array, known, layer)]
-    return [f for f in found if f is not None and f.strength > 1]
+    array = graph.array(weight_plan.tensor).astype(np.float32)
+    candidates = [_scale(array, weight_plan, layer), _outlier(array, weight_plan, layer)]
+    return [f for f in candidates if f is not None and f.strength > 1]
 
 
 def _rows(array: NDArray[np.float32], axis: int) -> NDArray[np.float64]:
     return np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1).astype(np.float64)
 
 
-def _scale(array: NDArray[np.float32], known: TensorPlan, layer: Layer) -> Cause | None:
-    """Compare the channels of a weight that has one scale and could have one for each."""
+def _scale(array: NDArray[np.float32], weight_plan: TensorPlan, layer: Layer) -> Cause | None:
+    """Return the cause where a weight has one scale and could have one for each channel."""
     axis = weight_axis(layer.node)
-    if axis is None or known.format is None or known.format.axis is not None:
+    if axis is None or weight_plan.format is None or weight_plan.format.axis is not None:
         return None
     top = np.abs(_rows(array, axis)).max(axis=1, initial=0.0)
-    live = top[top > 0]
-    if live.size < 2:
+    nonzero = top[top > 0]
+    if nonzero.size < 2:
         return None
-    ratio = float(live.max() / np.median(live))
+    ratio = float(nonzero.max() / np.median(nonzero))
     kind = "depthwise channels" if _depthwise(layer) else "channels"
     return Cause(
         kind="weight-scale",
         strength=ratio / WEIGHT_SPREAD,
-        evidence=f"one weight scale for {live.size} {kind}: the largest weight is {ratio:.3g} "
+        evidence=f"one weight scale for {nonzero.size} {kind}: the largest weight is {ratio:.3g} "
         f"times that of the median channel, which gets {bits_left(ratio)} of 8 bits",
         key="weights",
         value="per-channel",
@@ -71,9 +71,9 @@ def _depthwise(layer: Layer) -> bool:
     return layer.op == "Conv" and groups > 1 and shape is not None and shape[1] == 1
 
 
-def _outlier(array: NDArray[np.float32], known: TensorPlan, layer: Layer) -> Cause | None:
-    """Compare the largest weight that each scale has to cover with the typical one."""
-    number, params = known.format, known.params
+def _outlier(array: NDArray[np.float32], weight_plan: TensorPlan, layer: Layer) -> Cause | None:
+    """Return the cause where the largest weights stretch the scale of typical ones."""
+    number, params = weight_plan.format, weight_plan.params
     axis = weight_axis(layer.node)  # channels that are unequal are another cause
     rows = _rows(array, axis) if axis is not None else array.reshape(1, -1).astype(np.float64)
     power = float(np.mean(rows**2)) if rows.size else 0.0

@@ -7,6 +7,7 @@ samples, and weights as they are.
 __all__ = [
     "InputStats",
     "WeightStats",
+    "format_of",
     "grid_noise",
     "input_stats",
     "producer_name",
@@ -109,7 +110,7 @@ def width(tensor: TensorPlan, low: float, high: float) -> float:
 
 def input_stats(graph: Graph, tensor: TensorPlan, profile: TensorProfile) -> InputStats:
     """Return the statistics of a quantized activation; `tensor` has a grid."""
-    number = _format_of(tensor)
+    number = format_of(tensor)
     least, most = number.grid_range(tensor.params)
     low, high = float(least.min()), float(most.max())
     total, beyond, noise, lost = grid_noise(tensor, profile)
@@ -143,7 +144,7 @@ def grid_noise(tensor: TensorPlan, profile: TensorProfile) -> tuple[float, float
     all, and of those beyond. The last three are 0, nan and nan for a grid by channel, and for an
     empty histogram.
     """
-    number, params = _format_of(tensor), tensor.params
+    number, params = format_of(tensor), tensor.params
     if number.axis is not None or not profile.bins.size:
         return float(profile.bins.sum()), 0.0, np.nan, np.nan
     counts, total = (
@@ -167,7 +168,7 @@ def grid_noise(tensor: TensorPlan, profile: TensorProfile) -> tuple[float, float
     )
 
 
-def _format_of(tensor: TensorPlan) -> NumberFormat:
+def format_of(tensor: TensorPlan) -> NumberFormat:
     """Return the format of a tensor on a grid; raises ValueError for a float tensor."""
     if tensor.format is None:
         raise ValueError(f"tensor '{tensor.tensor}' has no grid")

@@ -19,6 +19,7 @@ from quant.common.errors import InputError, reason_of
 from quant.graph.prepared_graph import Graph
 from quant.plan.file import load_plan
 from quant.plan.fitted_graph import graph_for
+from quant.plan.planned_graph import PlannedGraph
 from quant.plan.tensor_plans import Plan
 from quant.profile.file import load_profile
 from quant.profile.statistics import Profile
@@ -169,8 +170,9 @@ def _target(
     path = folder / "analysis.safetensors"
     empty = Analysis(target=name, images=(), layers={})
     analysis = load_analysis(path) if path.exists() else empty
+    planned = PlannedGraph(graph=graph, plan=plan, profile=profile)
     causes = layer_causes(
-        rows, [find_causes(graph, plan, profile, r, analysis.layers.get(r.layer)) for r in rows]
+        rows, [find_causes(planned, r, analysis.layers.get(r.layer)) for r in rows]
     )
     return SavedTarget(
         name=name,

@@ -13,9 +13,11 @@ from quant.analysis.isolated import isolated_errors
 from quant.analysis.layer_error import LayerError, layer_csv
 from quant.analysis.layer_table import layer_macs, layer_table, measured_layers
 from quant.analysis.local import local_errors
+from quant.analysis.measured_errors import MeasuredErrors
 from quant.calibration import Batch
 from quant.common.files import write_text
 from quant.cost.network_cost import predicted
+from quant.plan.planned_graph import PlannedGraph
 from quant.run.calibration import Calibration
 from quant.run.context import RunContext
 from quant.run.plan_target import PlannedTarget
@@ -52,8 +54,9 @@ def measure_layers(
     job, graph, plan = context.job, planned.base, planned.plan
     batches = _batches(context, calibration)
     folder = job.out / planned.target.name
-    alone, together = {}, {}
+    errors = MeasuredErrors()
     analysis = None
+    of_plan = PlannedGraph(graph=graph, plan=plan, profile=planned.profile)
     if batches:
         with context.progress.stage("layers"):
             layers = measured_layers(graph, plan)
@@ -64,16 +67,14 @@ def measure_layers(
             shown = context.progress.bar(batches, len(batches), title)
             isolated = isolated_errors(graph, model, layers, shown, job.threads)
             keys = [key for batch in batches for key in batch.keys]
-            analysis = analyse(
-                graph, plan, planned.profile, layers, keys, isolated, together, local
-            )
-            alone = {name: error.sqnr_db for name, error in isolated.items()}
+            errors = MeasuredErrors(isolated=isolated, cumulative=together, local=local)
+            analysis = analyse(of_plan, layers, keys, errors)
             save_analysis(analysis, folder / "analysis.safetensors")
             write_text(folder / "analysis.csv", analysis_csv(analysis))
     first = calibration.trial.batches[:1]
     sizes = {str(k): tuple(v.shape) for b in first for k, v in b.feeds.items()}
     macs = layer_macs(graph, sizes)
-    rows = layer_table(graph, plan, planned.profile, alone, together, macs)
+    rows = layer_table(of_plan, errors, macs)
     write_text(folder / "layers.csv", layer_csv(rows))
     if planned.search is not None:
         table = planned.search.inputs.table

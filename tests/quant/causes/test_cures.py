@@ -15,6 +15,7 @@ from quant.choose.planner import Planner
 from quant.graph.prepared_graph import Graph
 from quant.graph.session import open_session, open_simulation
 from quant.observers import OBSERVERS
+from quant.plan.planned_graph import PlannedGraph
 from quant.plan.recipe import NOTHING, Recipe, Rule, load_recipe
 from quant.plan.tensor_plans import Plan
 from quant.profile.statistics import Profile
@@ -86,13 +87,18 @@ class Case:
         tensors = {**self.plan.tensors, tensor: replace(known, params=params)}
         self.plan = replace(self.plan, tensors=tensors)
 
+    @property
+    def all(self) -> PlannedGraph:
+        """The graph with its plan and profile."""
+        return PlannedGraph(graph=self.graph, plan=self.plan, profile=self.profile)
+
     def cause(self, layer: str) -> Cause:
         """Return the likeliest cause of a layer's error."""
         batch = batch_of({"input": self.images}, len(self.images))
         rows, analysis = measured(self.graph, self.plan, self.profile, [batch])
         row = next(r for r in rows if r.layer == layer)
         known = analysis.layers.get(layer)
-        return find_causes(self.graph, self.plan, self.profile, row, known)[0]
+        return find_causes(self.all, row, known)[0]
 
     def cured(self, cause: Cause, folder: Path) -> Plan:
         """Return the plan with the tool's rule above those that are there."""
@@ -296,7 +302,7 @@ def test_the_strongest_cause_goes_first_and_the_innocent_half_is_left_out() -> N
 
     def kinds(share: float) -> list[str]:
         known = replace(analysis.layers["conv1"], weight_share=share)
-        found = find_causes(case.graph, case.plan, case.profile, row, known)
+        found = find_causes(case.all, row, known)
         assert [c.strength for c in found] == sorted((c.strength for c in found), reverse=True)
         return [c.kind for c in found]
 

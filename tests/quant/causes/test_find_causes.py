@@ -17,6 +17,7 @@ from quant.causes.find_causes import likely_cause
 from quant.choose.planner import Planner
 from quant.graph.prepared_graph import Graph
 from quant.load.prepare import prepare
+from quant.plan.planned_graph import PlannedGraph
 from quant.plan.recipe import NOTHING, Recipe, Rule
 from quant.plan.tensor_plans import Plan
 from quant.profile.statistics import Profile
@@ -85,6 +86,11 @@ def images(count: int = 32) -> NDArray[np.float32]:
     return np.clip(models.image(seed=1, batch=count), -3, 3)
 
 
+def likely(graph: Graph, plan: Plan, profile: Profile, row: LayerError) -> str:
+    """Return the phrase about a layer's likeliest cause."""
+    return likely_cause(PlannedGraph(graph=graph, plan=plan, profile=profile), row)
+
+
 def test_one_scale_for_unequal_weight_channels_is_named() -> None:
     """The disaster of depthwise layers; a scale for each channel cures it."""
     factor = np.ones(12, np.float32)
@@ -93,8 +99,8 @@ def test_one_scale_for_unequal_weight_channels_is_named() -> None:
     found = seen(graph, images())
     forced = Recipe(rules=(Rule(match="depthwise", weights="per-tensor"),))
 
-    said = likely_cause(graph, planned(graph, found, forced), found, row("depthwise"))
-    cured = likely_cause(graph, planned(graph, found), found, row("depthwise"))
+    said = likely(graph, planned(graph, found, forced), found, row("depthwise"))
+    cured = likely(graph, planned(graph, found), found, row("depthwise"))
 
     assert said.startswith("one weight scale for 12 depthwise channels")
     assert said.endswith('weights = "per-channel"')
@@ -108,7 +114,7 @@ def test_an_outlier_is_named_with_the_tensor_that_holds_it() -> None:
     graph = graph_of(models.conv_relu_net())
     found = seen(graph, shots)
 
-    said = likely_cause(graph, planned(graph, found), found, row("conv1"))
+    said = likely(graph, planned(graph, found), found, row("conv1"))
 
     assert said.startswith("outliers up to 60 in its input")
     assert said.endswith("observer = \"percentile\" for 'input'")
@@ -119,7 +125,7 @@ def test_the_remedy_names_the_node_behind_an_absorbed_activation() -> None:
     graph = graph_of(models.conv_relu_net())
     found = seen(graph, images())
 
-    said = likely_cause(graph, planned(graph, found), found, row("conv2", saturation=0.02))
+    said = likely(graph, planned(graph, found), found, row("conv2", saturation=0.02))
 
     assert said == "2 % of its input is beyond the grid; observer = \"minmax\" for 'conv1'"
 
@@ -131,7 +137,7 @@ def test_saturation_on_the_threshold_is_no_evidence() -> None:
     plan = planned(graph, found)
 
     for share in (0.001, math.nan):
-        assert likely_cause(graph, plan, found, row("conv2", saturation=share)) == "rounding noise"
+        assert likely(graph, plan, found, row("conv2", saturation=share)) == "rounding noise"
 
 
 def test_a_channel_that_fills_the_grid_alone_is_named() -> None:
@@ -142,7 +148,7 @@ def test_a_channel_that_fills_the_grid_alone_is_named() -> None:
     graph = graph_of(proto)
     found = seen(graph, images())
 
-    said = likely_cause(graph, planned(graph, found), found, row("conv2"))
+    said = likely(graph, planned(graph, found), found, row("conv2"))
 
     assert said.startswith("channel 2 of its input reaches")
     assert said.endswith("precision = \"float\" for it and 'conv1'")
@@ -157,7 +163,7 @@ def test_a_shared_grid_is_named_with_the_neighbour() -> None:
     tensors = dict(plan.tensors)
     tensors["b"] = replace(tensors["b"], params=tensors["d"].params)
 
-    said = likely_cause(graph, replace(plan, tensors=tensors), found, row("concat", op="Concat"))
+    said = likely(graph, replace(plan, tensors=tensors), found, row("concat", op="Concat"))
 
     assert said.startswith("its input 'b' shares a grid with 'd', whose range is ")
     assert said.endswith("precision = \"float\" for it and 'mix'")
@@ -169,9 +175,9 @@ def test_first_and_last_layer_are_named_only_without_evidence() -> None:
     found = seen(graph, images())
     plan = planned(graph, found)
 
-    assert likely_cause(graph, plan, found, row("conv1")).startswith("first layer: ")
-    assert likely_cause(graph, plan, found, row("fc")).startswith("last layer: ")
-    assert likely_cause(graph, plan, found, row("fc", saturation=0.01)).startswith("1 % of its")
+    assert likely(graph, plan, found, row("conv1")).startswith("first layer: ")
+    assert likely(graph, plan, found, row("fc")).startswith("last layer: ")
+    assert likely(graph, plan, found, row("fc", saturation=0.01)).startswith("1 % of its")
 
 
 def test_nothing_special_is_rounding_noise_and_float_layers_say_why() -> None:
@@ -181,9 +187,9 @@ def test_nothing_special_is_rounding_noise_and_float_layers_say_why() -> None:
     plan = planned(graph, found)
     kept = row("conv2", precision="float32", because="the recipe keeps it float")
 
-    assert likely_cause(graph, plan, found, row("conv2")) == "rounding noise"
-    assert likely_cause(graph, plan, found, kept) == "stays float32: the recipe keeps it float"
-    assert likely_cause(graph, plan, found, row("nobody")) == "not in the graph"
+    assert likely(graph, plan, found, row("conv2")) == "rounding noise"
+    assert likely(graph, plan, found, kept) == "stays float32: the recipe keeps it float"
+    assert likely(graph, plan, found, row("nobody")) == "not in the graph"
 
 
 def test_noise_that_costs_much_has_a_cure_too() -> None:
@@ -192,6 +198,6 @@ def test_noise_that_costs_much_has_a_cure_too() -> None:
     found = seen(graph, images())
     plan = planned(graph, found)
 
-    assert likely_cause(graph, plan, found, row("conv2", isolated_sqnr_db=11.5)) == (
+    assert likely(graph, plan, found, row("conv2", isolated_sqnr_db=11.5)) == (
         'rounding noise, more than it can bear; precision = "float"'
     )
