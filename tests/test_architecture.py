@@ -71,6 +71,10 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
 MOST_FILES = 25
 """Files in one folder, its face left out: what can be read as one table of contents."""
 
+TARGET_FILES = ("target.py", "write.py", "version.py", "devices.py", "graph", "files", "check")
+"""What a target's package may hold: table, writer, version flag and devices; then the graph that is
+written, the files beside it, and the checks."""
+
 EVERY_MODULE = pytest.mark.parametrize("name", sorted(MODULES))
 
 
@@ -137,6 +141,29 @@ def test_no_target_imports_another(name: str) -> None:
     ]
 
     assert not strangers
+
+
+def test_every_target_has_one_shape() -> None:
+    """Who knows one target finds his way in all: the same names for the same roles."""
+    for folder in sorted(p.parent for p in (ROOT / "export").glob("*/target.py")):
+        inside = {p.relative_to(folder).as_posix() for p in folder.rglob("*.py")}
+        first = {name.split("/")[0] for name in inside} - {"__init__.py"}
+        functions = {
+            name: {
+                n.name
+                for n in ast.parse((folder / name).read_text("utf-8")).body
+                if isinstance(n, ast.FunctionDef)
+            }
+            for name in inside
+        }
+
+        assert {"target.py", "write.py"} <= first, folder
+        assert first <= set(TARGET_FILES), folder
+        assert "write" in functions["write.py"], folder
+        if "check" in first:
+            assert "check/rules.py" in inside, folder
+            assert "check_model" in functions["check/model.py"], folder
+            assert "check_export" in functions["check/run_rules.py"], folder
 
 
 def test_a_folder_can_be_read_as_a_table_of_contents() -> None:

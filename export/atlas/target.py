@@ -1,6 +1,6 @@
 """Atlas (Ascend): a deploy model for ATC, with its record, its scripts and its simulation."""
 
-__all__ = ["ATLAS", "write"]
+__all__ = ["ATLAS"]
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,19 +21,10 @@ if TYPE_CHECKING:
     from quant.target.deployment import Deployment
 
 
-def write(
-    graph: "Graph", plan: "Plan", folder: Path, deployment: "Deployment | None" = None
-) -> Exported:
-    """Write `deploy_model.onnx` and everything that ATC needs beside it.
+def _write(graph: "Graph", plan: "Plan", folder: Path, deployment: "Deployment") -> Exported:
+    from quant.export.atlas.write import write
 
-    Raises:
-        UnsupportedError: Atlas cannot run a layer that the plan computes in int8, and
-            `deployment.allow_fallback` is off; or an operator is in no opset up to 18.
-    """
-    from quant.export.atlas.write import write_folder
-    from quant.target.deployment import Deployment
-
-    return write_folder(graph, plan, folder, deployment or Deployment())
+    return write(graph, plan, folder, deployment)
 
 
 def _simulated(graph: "Graph", plan: "Plan") -> "ir.Model":
@@ -43,7 +34,7 @@ def _simulated(graph: "Graph", plan: "Plan") -> "ir.Model":
 
 
 def _check_model(graph: "Graph", deployment: "Deployment") -> list[Finding]:
-    from quant.export.atlas.check.run_rules import check_model
+    from quant.export.atlas.check.model import check_model
 
     return check_model(graph, deployment)
 
@@ -87,7 +78,7 @@ ATLAS = Target(
         "CANN, ATC guide, quantization_layers_constraints; AMCT (open source, amct_pytorch): deploy "
         "model, record file and its checks; CANN, graph development guide, 'manual quantization'"
     ),
-    write=write,
+    write=_write,
     simulate=_simulated,
     check_model=_check_model,
     check_export=_check_export,

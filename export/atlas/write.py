@@ -1,6 +1,6 @@
 """Write the folder of an Atlas export: models, record, scripts and DEPLOY.md."""
 
-__all__ = ["write_folder"]
+__all__ = ["write"]
 
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,10 @@ from quant.plan.tensor_plans import Plan
 from quant.target.deployment import Deployment
 from quant.target.table import Exported
 
+DEFAULT = Deployment()
 
-def write_folder(graph: Graph, plan: Plan, folder: Path, deployment: Deployment) -> Exported:
+
+def write(graph: Graph, plan: Plan, folder: Path, deployment: Deployment = DEFAULT) -> Exported:
     """Write every file of the export except plan, simulation and findings.
 
     Raises:

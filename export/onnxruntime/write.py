@@ -21,7 +21,10 @@ DENSE_KERNELS = ("QGemm", "QLinearMatMul", "MatMulIntegerToFloat", "MatMulIntege
 """Integer kernels of Gemm and MatMul; ONNX Runtime chooses among them."""
 
 
-def write(graph: Graph, plan: Plan, folder: Path, deployment: Deployment | None = None) -> Exported:
+DEFAULT = Deployment()
+
+
+def write(graph: Graph, plan: Plan, folder: Path, deployment: Deployment = DEFAULT) -> Exported:
     """Write `model.onnx`, and count the integer kernels in ONNX Runtime's own optimized graph."""
     path = folder / "model.onnx"
     model = quantize_graph(graph, plan, TARGETS["onnxruntime"])

@@ -25,7 +25,7 @@ def _write(graph: "Graph", plan: "Plan", folder: Path, deployment: "Deployment")
 
 
 def _check_model(graph: "Graph", deployment: "Deployment") -> list[Finding]:
-    from quant.export.openvino.check.run_rules import check_model
+    from quant.export.openvino.check.model import check_model
 
     return check_model(graph, deployment)
 

@@ -1,6 +1,6 @@
 """TensorRT: explicit Q/DQ ONNX, int8 and symmetric, placed so that layers fuse."""
 
-__all__ = ["TENSORRT", "write"]
+__all__ = ["TENSORRT"]
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,18 +20,14 @@ if TYPE_CHECKING:
     from quant.target.deployment import Deployment
 
 
-def write(
-    graph: "Graph", plan: "Plan", folder: Path, deployment: "Deployment | None" = None
-) -> Exported:
-    """Write the Q/DQ graph, its implicit twin (8 and 10), build scripts and DEPLOY.md."""
-    from quant.export.tensorrt.write import write_folder
-    from quant.target.deployment import Deployment
+def _write(graph: "Graph", plan: "Plan", folder: Path, deployment: "Deployment") -> Exported:
+    from quant.export.tensorrt.write import write
 
-    return write_folder(graph, plan, folder, deployment or Deployment(), TENSORRT)
+    return write(graph, plan, folder, deployment)
 
 
 def _check_model(graph: "Graph", deployment: "Deployment") -> list[Finding]:
-    from quant.export.tensorrt.check.run_rules import check_model
+    from quant.export.tensorrt.check.model import check_model
 
     return check_model(graph, deployment)
 
@@ -67,7 +63,7 @@ TENSORRT = Target(
         "NVIDIA, TensorRT documentation, 'Explicit Quantization', Q/DQ layer-placement "
         "recommendations; onnx-tensorrt 10.1 QuantDequantLinearHelper"
     ),
-    write=write,
+    write=_write,
     check_model=_check_model,
     check_export=_check_export,
     rules=RULES,

@@ -1,6 +1,6 @@
 """Write a TensorRT export: the Q/DQ graph, its implicit variant, build scripts and DEPLOY.md."""
 
-__all__ = ["clip_weights", "write_folder"]
+__all__ = ["clip_weights", "write"]
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -29,7 +29,7 @@ from quant.graph.prepared_graph import Graph
 from quant.plan.tensor_plans import Plan
 from quant.simulate.simulated_graph import quantize_graph
 from quant.target.deployment import Deployment
-from quant.target.table import Exported, Target
+from quant.target.table import TARGETS, Exported, Target
 
 
 def clip_weights(model: ir.Model, plan: Plan) -> None:
@@ -81,9 +81,10 @@ def _set_weight(model: ir.Model, node: ir.Node, array: NDArray[np.float32]) -> N
 FP8 = ir.DataType.FLOAT8E4M3FN
 
 
-def write_folder(
-    graph: Graph, plan: Plan, folder: Path, deployment: Deployment, target: Target
-) -> Exported:
+DEFAULT = Deployment()
+
+
+def write(graph: Graph, plan: Plan, folder: Path, deployment: Deployment = DEFAULT) -> Exported:
     """Write all files of the export, `model.onnx` first.
 
     Version 8: float weights with Q and DQ, flags of trtexec for types. Version 10: int8 weights
@@ -95,7 +96,7 @@ def write_folder(
         InputError: The plan does not fit the graph, or the version is none of TensorRT's.
         UnsupportedError: FP8 for version 8.
     """
-    version = version_of(deployment)
+    target, version = TARGETS["tensorrt"], version_of(deployment)
     # float16 is a type in the exported graph; it is a grid only in the simulation
     grids = {k: t for k, t in plan.tensors.items() if not isinstance(t.format, Float16)}
     plan = replace(plan, tensors=grids)

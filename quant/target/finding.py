@@ -1,6 +1,6 @@
 """Findings: what a target will not take, or will take badly, and what to do about it."""
 
-__all__ = ["Finding", "Rules", "Severity", "errors", "findings_json", "findings_text"]
+__all__ = ["Finding", "Rules", "Severity", "errors", "findings_json", "findings_text", "in_order"]
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -104,6 +104,11 @@ class Rules(Generic[Node]):
 def errors(findings: Iterable[Finding]) -> list[Finding]:
     """Return the findings of severity "error": what the target refuses."""
     return [f for f in findings if f.severity == "error"]
+
+
+def in_order(findings: Iterable[Finding]) -> list[Finding]:
+    """Return them in the order of their rules' numbers."""
+    return sorted(findings, key=lambda f: int(f.rule.rpartition("-")[2]))
 
 
 def findings_text(findings: Sequence[Finding]) -> str:

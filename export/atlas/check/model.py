@@ -1,6 +1,6 @@
 """Check a prepared graph before it is exported to Atlas."""
 
-__all__ = ["model_findings"]
+__all__ = ["check_model"]
 
 from typing import Any
 
@@ -16,13 +16,19 @@ from quant.export.atlas.graph.limits import (
     refusal,
 )
 from quant.export.atlas.graph.lower_opset import MAX_OPSET, MIN_OPSET, lowest_opset
+from quant.export.atlas.graph.prepared import fixed_graph
 from quant.export.atlas.version import OLD_CHIP, SOC_VERSION
 from quant.graph.prepared_graph import PROTO_LIMIT, Graph, model_bytes, weight_of
 from quant.target.deployment import Deployment
-from quant.target.finding import Severity
+from quant.target.finding import Finding, Severity
 
 
-def model_findings(graph: Graph, deployment: Deployment) -> Findings:
+def check_model(graph: Graph, deployment: Deployment) -> list[Finding]:
+    """Return the findings on a prepared graph, before anything is written."""
+    return list(_findings(fixed_graph(graph, deployment), deployment))
+
+
+def _findings(graph: Graph, deployment: Deployment) -> Findings:
     """Yield the findings of rules 1, 2, 3, 14, 15, 19, 20, 24, 29 and 30 on a float graph."""
     yield from _opset(graph, deployment)
     for node in graph.nodes:

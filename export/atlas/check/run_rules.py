@@ -1,6 +1,6 @@
-"""Run the rules on an Atlas export, or on a model before it is exported."""
+"""Run the 30 rules on an Atlas export."""
 
-__all__ = ["check_export", "check_model"]
+__all__ = ["check_export"]
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,13 +19,10 @@ from quant.export.atlas.check.graph import graph_findings
 from quant.export.atlas.check.integer_run import run_findings
 from quant.export.atlas.check.integrity import integrity_findings
 from quant.export.atlas.check.layers import layer_findings
-from quant.export.atlas.check.model import model_findings
 from quant.export.atlas.check.quantizers import quantizer_findings
 from quant.export.atlas.check.record import record_findings
 from quant.export.atlas.check.view import View
-from quant.export.atlas.graph.prepared import fixed_graph
 from quant.export.atlas.version import SOC_VERSION
-from quant.graph.prepared_graph import Graph
 from quant.load.onnx_file import read_proto
 from quant.target.deployment import Deployment
 from quant.target.finding import Finding, errors
@@ -56,11 +53,6 @@ def check_export(path: Path, deployment: Deployment) -> list[Finding]:
     onnx.load_external_data_for_model(proto, str(model.parent))
     view = View(proto, f"file '{model.name}'")
     return list(_findings(view, model.parent if path.is_dir() else None, deployment))
-
-
-def check_model(graph: Graph, deployment: Deployment) -> list[Finding]:
-    """Return the findings on a prepared graph, before anything is written."""
-    return list(model_findings(fixed_graph(graph, deployment), deployment))
 
 
 def _external(path: Path) -> bool:

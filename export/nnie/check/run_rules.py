@@ -1,6 +1,6 @@
 """Run the rules of NNIE's mapper on an export, whoever made it."""
 
-__all__ = ["RULES", "check_export", "check_model"]
+__all__ = ["check_export"]
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,10 +14,9 @@ from quant.export.nnie.check.layers import check_layers, check_sizes
 from quant.export.nnie.check.lists import check_lists
 from quant.export.nnie.check.marks import check_marks, check_modes
 from quant.export.nnie.check.means import check_means
-from quant.export.nnie.check.model import check_model
 from quant.export.nnie.check.pools import check_pools
 from quant.export.nnie.check.prototxt import read_prototxt
-from quant.export.nnie.check.rules import RULES, finding
+from quant.export.nnie.check.rules import finding
 from quant.export.nnie.check.speed import check_speed, convolving_layers
 from quant.export.nnie.check.weights import check_weights
 from quant.export.nnie.files.mapper_cfg import Cfg, is_file, read_cfg, resolved_file

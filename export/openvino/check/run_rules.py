@@ -1,19 +1,18 @@
-"""Run the 13 rules on a Q/DQ graph, or on a float graph before the export."""
+"""Run the 13 rules on a Q/DQ graph."""
 
-__all__ = ["check_export", "check_model"]
+__all__ = ["check_export"]
 
 from pathlib import Path
 
 import onnx_ir as ir
 
 from quant.common.errors import InputError
-from quant.export.openvino.check.graph import IMPORT, finding, operator_findings
+from quant.export.openvino.check.graph import IMPORT
 from quant.export.openvino.check.kernels import KERNELS, SATURATION
-from quant.graph.prepared_graph import Graph
 from quant.graph.shapes import infer_shapes
 from quant.load.onnx_file import read_proto
 from quant.target.deployment import Deployment
-from quant.target.finding import Finding
+from quant.target.finding import Finding, in_order
 
 
 def check_export(path: Path, deployment: Deployment) -> list[Finding]:
@@ -44,19 +43,4 @@ def check_export(path: Path, deployment: Deployment) -> list[Finding]:
             f"{file}: not a readable ONNX model: {reason[:200]}. Export it again."
         ) from error
     rules = (*IMPORT, *KERNELS, *SATURATION)
-    return _ranked([result for rule in rules for result in rule(model)])
-
-
-def check_model(graph: Graph, deployment: Deployment) -> list[Finding]:
-    """Return the findings on a prepared float graph, before anything is written."""
-    findings = list(operator_findings(graph.model))
-    for node in graph.nodes:
-        if node.op_type == "ConvTranspose" and node.attributes.get_int("group", 1) > 1:
-            saw, wanted = "a ConvTranspose with groups", "none: it is computed in float"
-            mend = "Nothing to do: it runs at float's speed."
-            findings.append(finding(10, "warning", node, saw=saw, wanted=wanted, mend=mend))
-    return _ranked(findings)
-
-
-def _ranked(findings: list[Finding]) -> list[Finding]:
-    return sorted(findings, key=lambda f: int(f.rule.rpartition("-")[2]))
+    return in_order([result for rule in rules for result in rule(model)])

@@ -1,6 +1,6 @@
 """Check a float graph: what TensorRT cannot import, and layers that are slow in 8 bit."""
 
-__all__ = ["model_findings"]
+__all__ = ["check_model"]
 
 from collections.abc import Iterator
 
@@ -12,12 +12,20 @@ from quant.export.tensorrt.check.grids import GRID
 from quant.export.tensorrt.check.kernels import slow_shape_reason
 from quant.export.tensorrt.check.network import Network, finding
 from quant.export.tensorrt.graph.names import BAD_NODE, BAD_TENSOR
+from quant.export.tensorrt.version import version_of
 from quant.graph.layers import weight_axis
 from quant.graph.prepared_graph import Graph, weight_of
-from quant.target.finding import Finding
+from quant.target.deployment import Deployment
+from quant.target.finding import Finding, in_order
 
 
-def model_findings(graph: Graph, net: Network) -> Iterator[Finding]:
+def check_model(graph: Graph, deployment: Deployment) -> list[Finding]:
+    """Return the findings on a prepared float graph, before anything is written."""
+    version = version_of(deployment).major
+    return in_order(_findings(graph, Network(model=graph.model, version=version)))
+
+
+def _findings(graph: Graph, net: Network) -> Iterator[Finding]:
     """Yield the findings on a prepared graph that is still float.
 
     They are of rules 1 to 6 and 8 for quantizers that it already has; 10 and 11 for operators,

@@ -1,10 +1,10 @@
-"""Run the 30 rules on a Q/DQ graph and its side files, or on a float graph before the export.
+"""Run the 30 rules on a Q/DQ graph and its side files.
 
 TensorRT needs a GPU even to parse, so the rules are those of its open parser and of NVIDIA's
 documents and tools; each module names its sources.
 """
 
-__all__ = ["check_export", "check_model"]
+__all__ = ["check_export"]
 
 from pathlib import Path
 
@@ -16,15 +16,13 @@ from quant.export.tensorrt.check.fusion import FUSION
 from quant.export.tensorrt.check.graph import IMPORT
 from quant.export.tensorrt.check.grids import GRID
 from quant.export.tensorrt.check.kernels import KERNELS
-from quant.export.tensorrt.check.model import model_findings
 from quant.export.tensorrt.check.network import Network
 from quant.export.tensorrt.check.sharing import SHARING
 from quant.export.tensorrt.check.weights import WEIGHTS
 from quant.export.tensorrt.version import version_of
-from quant.graph.prepared_graph import Graph
 from quant.graph.shapes import infer_shapes
 from quant.target.deployment import Deployment
-from quant.target.finding import Finding
+from quant.target.finding import Finding, in_order
 
 
 def check_export(path: Path, deployment: Deployment) -> list[Finding]:
@@ -39,7 +37,7 @@ def check_export(path: Path, deployment: Deployment) -> list[Finding]:
     """
     version = version_of(deployment).major
     if not path.is_dir():
-        return _ranked(_graph_findings(_load(path), version))
+        return in_order(_graph_findings(_load(path), version))
     models = {p.parent: _load(p) for p in sorted(path.rglob("model.onnx"))}
     if path not in models:
         raise InputError(
@@ -53,23 +51,13 @@ def check_export(path: Path, deployment: Deployment) -> list[Finding]:
             for f in _graph_findings(models[folder], version)
             if f.rule in ("tensorrt-10", "tensorrt-11", "tensorrt-27")
         ]
-    return _ranked(findings + list(folder_findings(path, models, version)))
-
-
-def check_model(graph: Graph, deployment: Deployment) -> list[Finding]:
-    """Return the findings on a prepared float graph, before anything is written."""
-    version = version_of(deployment).major
-    return _ranked(list(model_findings(graph, Network(model=graph.model, version=version))))
+    return in_order(findings + list(folder_findings(path, models, version)))
 
 
 def _graph_findings(model: ir.Model, version: int) -> list[Finding]:
     net = Network(model=model, version=version)
     rules = (*GRID, *WEIGHTS, *IMPORT, *FUSION, *SHARING, *KERNELS)
     return [finding for rule in rules for finding in rule(net)]
-
-
-def _ranked(findings: list[Finding]) -> list[Finding]:
-    return sorted(findings, key=lambda f: int(f.rule.rpartition("-")[2]))
 
 
 def _load(path: Path) -> ir.Model:

@@ -24,7 +24,8 @@ from quant.export.atlas.files.record import parse_record
 from quant.export.atlas.graph.lower_opset import in_lowest_opset
 from quant.export.atlas.graph.prepared import without_refused
 from quant.export.atlas.graph.simulate import simulated
-from quant.export.atlas.target import ATLAS, write
+from quant.export.atlas.target import ATLAS
+from quant.export.atlas.write import write
 from quant.graph.prepared_graph import save_model
 from quant.plan.tensor_plans import Plan
 from quant.preprocess.image_to_tensor import Preprocess

@@ -17,7 +17,8 @@ from PIL import Image
 
 from quant.common.errors import InputError, UnsupportedError
 from quant.export.nnie import write as nnie_write
-from quant.export.nnie.check.run_rules import check_export, check_model
+from quant.export.nnie.check.model import check_model
+from quant.export.nnie.check.run_rules import check_export
 from quant.export.nnie.files.mapper_cfg import read_cfg
 from quant.export.nnie.write import write
 from quant.graph.prepared_graph import Graph

@@ -9,7 +9,7 @@ import onnx
 import onnx_ir as ir
 
 from quant.export.tensorrt.check.run_rules import check_export
-from quant.export.tensorrt.target import write
+from quant.export.tensorrt.write import write
 from quant.graph.prepared_graph import Graph
 from quant.plan.tensor_plans import Plan
 from quant.profile.statistics import Profile

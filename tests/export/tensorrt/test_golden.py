@@ -16,7 +16,7 @@ from onnxruntime.quantization import (
 from quant.choose.planner import Planner
 from quant.export.tensorrt.check.run_rules import check_export
 from quant.export.tensorrt.files.calibration_cache import cache_text, read_cache
-from quant.export.tensorrt.target import write
+from quant.export.tensorrt.write import write
 from quant.load.prepare import prepare
 from quant.target.deployment import Deployment
 from quant.target.finding import Finding, errors

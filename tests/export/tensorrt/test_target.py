@@ -14,7 +14,7 @@ import onnx_ir as ir
 import pytest
 from numpy.typing import NDArray
 
-from quant.export.tensorrt.target import write
+from quant.export.tensorrt.write import write
 from quant.graph.layers import VIEWS
 from quant.target.deployment import Deployment
 from tests.chosen import chosen

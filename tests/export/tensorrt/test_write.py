@@ -16,7 +16,8 @@ import pytest
 from quant.common.errors import UnsupportedError
 from quant.export.tensorrt.check.run_rules import check_export
 from quant.export.tensorrt.files.calibration_cache import read_cache
-from quant.export.tensorrt.target import TENSORRT, write
+from quant.export.tensorrt.target import TENSORRT
+from quant.export.tensorrt.write import write
 from quant.graph.prepared_graph import Graph
 from quant.plan.recipe import Recipe, Rule
 from quant.plan.tensor_plans import Plan

@@ -7,8 +7,8 @@ import onnx_ir as ir
 import pytest
 from numpy.typing import NDArray
 
+from quant.export.atlas.check.model import check_model
 from quant.export.atlas.check.rules import RULES
-from quant.export.atlas.check.run_rules import check_model
 from quant.graph.prepared_graph import Graph
 from quant.graph.shapes import infer_shapes
 from quant.target.deployment import Deployment

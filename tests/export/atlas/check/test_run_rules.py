@@ -16,7 +16,7 @@ from quant.common.errors import InputError
 from quant.export.atlas.check.rules import RULES
 from quant.export.atlas.check.run_rules import check_export
 from quant.export.atlas.graph.simulate import simulated
-from quant.export.atlas.target import write
+from quant.export.atlas.write import write
 from quant.graph.prepared_graph import save_model
 from quant.preprocess.image_to_tensor import Preprocess
 from quant.target.deployment import Deployment

@@ -12,7 +12,7 @@ from quant.export.atlas.check.interpret import interpret
 from quant.export.atlas.check.run_rules import check_export
 from quant.export.atlas.graph.deploy_model import deploy_model
 from quant.export.atlas.graph.simulate import simulated
-from quant.export.atlas.target import write
+from quant.export.atlas.write import write
 from quant.graph.prepared_graph import save_model
 from quant.target.deployment import Deployment
 from quant.target.finding import errors

@@ -6,8 +6,8 @@ import numpy as np
 import onnx
 import pytest
 
+from quant.export.nnie.check.model import check_model
 from quant.export.nnie.check.prototxt import read_prototxt
-from quant.export.nnie.check.run_rules import check_model
 from quant.export.nnie.check.speed import Convolution, convolving_layers, convolving_nodes
 from quant.export.nnie.graph.mapper_net import net_of
 from quant.preprocess.image_to_tensor import Preprocess

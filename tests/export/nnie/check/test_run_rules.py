@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from quant.common.errors import InputError
-from quant.export.nnie.check.run_rules import RULES, check_export
+from quant.export.nnie.check.rules import RULES
+from quant.export.nnie.check.run_rules import check_export
 from quant.target.finding import errors
 from tests.export.nnie.check.broken_export import NOTHING, edit
 

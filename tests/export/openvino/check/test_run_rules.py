@@ -11,8 +11,9 @@ import pytest
 
 from quant.common.errors import InputError
 from quant.export.openvino.check.kernels import may_saturate
+from quant.export.openvino.check.model import check_model
 from quant.export.openvino.check.rules import RULES
-from quant.export.openvino.check.run_rules import check_export, check_model
+from quant.export.openvino.check.run_rules import check_export
 from quant.export.qdq.quantize_once import PASSING
 from quant.target.deployment import Deployment
 from quant.target.finding import Finding

@@ -6,7 +6,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from quant.export.tensorrt.check.run_rules import check_export, check_model
+from quant.export.tensorrt.check.model import check_model
+from quant.export.tensorrt.check.run_rules import check_export
 from quant.target.deployment import Deployment
 from tests.chosen import chosen, prepared
 from tests.export.tensorrt.nets import check, constant_of, good, only, pair_of
@@ -15,7 +16,7 @@ from tests.models import depthwise_net, gemm_net, model, weights
 
 def test_rule_22_a_convolution_with_odd_channels(tmp_path: Path) -> None:
     graph, plan = chosen(depthwise_net(), "tensorrt")
-    from quant.export.tensorrt.target import write
+    from quant.export.tensorrt.write import write
 
     write(graph, plan, tmp_path)
 
@@ -64,7 +65,7 @@ def test_rule_22_knows_the_shapes_that_have_a_kernel(
 
 
 def test_rule_23_a_matrix_that_is_too_thin(tmp_path: Path) -> None:
-    from quant.export.tensorrt.target import write
+    from quant.export.tensorrt.write import write
 
     graph, plan = chosen(gemm_net(), "tensorrt")
     write(graph, plan, tmp_path)

@@ -2,7 +2,7 @@
 
 import onnx
 
-from quant.export.tensorrt.check.run_rules import check_model
+from quant.export.tensorrt.check.model import check_model
 from quant.target.deployment import Deployment
 from tests.chosen import prepared
 from tests.models import model, weights
