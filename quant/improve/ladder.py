@@ -394,9 +394,8 @@ class _Ladder:
             for v in n.outputs
             if self._recipe.wants(str(n.name), n.op_type, "range_search") == "off"
         }
-        session = self._inputs.reference.session
-        args = (self._target, batches, session, self._threads, fixed)
-        plan = search_ranges(state.graph, state.plan, *args)
+        reference = replace(self._inputs.reference, batches=batches)
+        plan = search_ranges(state.graph, state.plan, self._target, reference, fixed)
         if plan is None:
             return None
         ranges = {k: t for k, t in plan.tensors.items() if t.kind == "activation"}

@@ -1,9 +1,9 @@
-"""Range search: ranges of activations by the error that they make at the network's outputs.
+"""Search the ranges of activations by the error that they make at the network's outputs.
 
 An observer sees one tensor. What a saturated or a coarse tensor costs, the layers behind it decide.
-So the whole simulated network runs with other ranges: one session, whose scales and zero points are
-inputs, and one tensor (or group of tensors that share a grid) after the other, nearest the input
-first. A range is shrunk on both sides, at its top or at its bottom for as long as that helps.
+So the whole simulated network runs with other ranges: one session, in which the constants of grids
+are inputs, and one tensor (or group of tensors that share a grid) after the other, nearest the
+input first. A range is shrunk on both sides, at its top or at its bottom for as long as that helps.
 
 Source: the layer-wise search of Choukroun et al. 2019, "Low-bit Quantization of Neural Networks for
 Efficient Inference", section 3, with the error at the outputs instead of the tensor's own.
@@ -11,34 +11,39 @@ Efficient Inference", section 3, with the error at the outputs instead of the te
 
 __all__ = ["search_ranges"]
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from quant.compare.batch import Batch
 from quant.compare.comparison import measurable_outputs
+from quant.compare.float_reference import FloatReference
 from quant.formats.number_format import Integer, Params
-from quant.graph.prepared_graph import Graph
+from quant.graph.layers import data_input
+from quant.graph.prepared_graph import Graph, named_values
 from quant.graph.session import open_simulation
-from quant.plan.tensor_plans import Plan, TensorPlan
+from quant.plan.tensor_plans import Plan
+from quant.simulate.quantizer_nodes import grid_of
 from quant.simulate.simulated_graph import quantize_graph
 from quant.target.table import Target
 
 SHRINK = 0.93
-"""Of a range in one step: finer steps find the same ranges, and cost more runs."""
+"""Factor on a range in one step: finer steps find the same ranges, and cost more runs."""
 
-STEPS = 8
-"""In one direction at most: 0.93 to the 8th is 0.56."""
+MAX_STEPS = 8
+"""Steps in one direction at most: 0.93 to the 8th is 0.56."""
 
 PATIENCE = 2
 """Steps without a gain before a direction is given up: the error goes down unevenly."""
 
-GAIN = 0.999
-"""The error must fall below this share of the least so far."""
+MIN_GAIN = 0.999
+"""A step is taken when its error is below this share of the least so far."""
+
+ENDS = ((True, True), (False, True), (True, False))
+"""Whether the low and the high end of a range are shrunk, one direction after the other."""
 
 Array = NDArray[Any]
 
@@ -47,57 +52,51 @@ def search_ranges(
     graph: Graph,
     plan: Plan,
     target: Target,
-    samples: Sequence[Batch],
-    plain: Any,
-    threads: int = 0,
+    reference: FloatReference,
     fixed: Collection[str] = (),
 ) -> Plan | None:
     """Return the plan with better ranges of activations; None where no range can be searched.
 
-    Only integers of 8 bits and less with one scale a tensor are searched. The error is the sum over the outputs of
-    noise / signal.
+    Only integers of 8 bits and less with one scale a tensor are searched. The error is the sum over
+    the outputs of noise / signal.
 
     Args:
         graph: The plan's graph.
         plan: Of the graph.
         target: The table.
-        samples: To measure on; they are run some hundred times.
-        plain: ONNX Runtime session of the float network.
-        threads: Threads inside one operator; 0 for all cores.
+        reference: The float network, and the batches to measure on, which run some hundred times.
         fixed: Names of tensors whose range stays.
     """
-    search = _Search(graph, plan, target, samples, plain, threads)
-    if not search.groups:
+    network = _SimulatedNetwork(graph, plan, target, reference)
+    if not network.groups:
         return None
-    least = search.error({})
+    least = network.error({})
     changed: dict[str, Params] = {}
-    for group in search.groups:
-        if any(t.tensor in fixed for t in group):
+    for group in network.groups:
+        if set(group.tensors) & set(fixed):
             continue
-        number, params = group[0].format, group[0].params
-        assert isinstance(number, Integer)
-        assert isinstance(params, Params)
-        ends = [float(x) for x in number.grid_range(params)]
-        for shrink in ((True, True), (False, True), (True, False)):
-            if number.symmetric and shrink != (True, True):
+        ends = group.ends
+        for shrunk in ENDS:
+            if group.format.symmetric and shrunk != (True, True):
                 continue
-            if not ends[1 if shrink[1] else 0]:
+            if not ends[1 if shrunk[1] else 0]:
                 continue  # that end is zero already
             tried, failed = ends, 0
-            for _ in range(STEPS):
-                tried = [end * SHRINK if s else end for end, s in zip(tried, shrink, strict=True)]
-                fresh = number.parameters(*tried)
-                error = search.error({**changed, **{t.tensor: fresh for t in group}})
+            for _ in range(MAX_STEPS):
+                low, high = (x * SHRINK if s else x for x, s in zip(tried, shrunk, strict=True))
+                tried = low, high
+                params = dict.fromkeys(group.tensors, group.format.parameters(low, high))
+                error = network.error({**changed, **params})
                 failed += 1
-                if error < least * GAIN:
+                if error < least * MIN_GAIN:
                     least, ends, failed = error, tried, 0
-                    changed |= {t.tensor: fresh for t in group}
+                    changed |= params
                 if failed == PATIENCE:
                     break
-    return _with(plan, changed)
+    return _with_ranges(plan, changed)
 
 
-def _with(plan: Plan, changed: Mapping[str, Params]) -> Plan:
+def _with_ranges(plan: Plan, changed: Mapping[str, Params]) -> Plan:
     tensors = {
         key: replace(t, params=changed[t.tensor], because=f"{t.because}; range searched at outputs")
         if t.kind == "activation" and t.tensor in changed
@@ -107,79 +106,121 @@ def _with(plan: Plan, changed: Mapping[str, Params]) -> Plan:
     return replace(plan, tensors=tensors)
 
 
-class _Search:
-    """The simulated network, whose scales are inputs."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Group:
+    """Tensors that share a grid.
 
-    def __init__(
-        self,
-        graph: Graph,
-        plan: Plan,
-        target: Target,
-        samples: Sequence[Batch],
-        plain: Any,
-        threads: int,
-    ) -> None:
+    Attributes:
+        tensors: Their names.
+        format: Integers of 8 bits or less with one scale.
+        params: The plan's grid.
+    """
+
+    tensors: tuple[str, ...]
+    format: Integer
+    params: Params
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The least and the greatest number on the grid."""
+        low, high = self.format.grid_range(self.params)
+        return float(low), float(high)
+
+
+class _SimulatedNetwork:
+    """The simulated network; the constants of its grids are inputs of the session.
+
+    Attributes:
+        groups: Tensors whose ranges can be searched, in topological order.
+    """
+
+    def __init__(self, graph: Graph, plan: Plan, target: Target, reference: FloatReference) -> None:
         model = quantize_graph(graph, plan, target, weight_form="integer")
-        grids = {t.tensor: t for t in plan.quantized if _searchable(t, plan)}
-        self._inputs: dict[str, tuple[str, str]] = {}
-        self._given: dict[str, Array] = {}
-        for node in model.graph:
-            name = str(node.inputs[0].name) if node.inputs and node.inputs[0] else ""
-            name = name.removesuffix("_float") if name not in grids else name
-            if node.op_type == "QuantizeLinear" and name in grids:
-                scale, zero = node.inputs[1], node.inputs[2]
-                assert scale is not None
-                assert zero is not None
-                self._inputs[name] = (str(scale.name), str(zero.name))
-        for scale_name, zero_name in self._inputs.values():
-            for key in (scale_name, zero_name):
-                _as_input(model, key, self._given)
-        by_grid: dict[int, list[TensorPlan]] = {}
-        for name in self._inputs:
-            by_grid.setdefault(id(grids[name].params), []).append(grids[name])
-        self.groups = list(by_grid.values())
-        self._numbers = {name: grids[name].format for name in self._inputs}
+        self._formats: dict[str, Integer] = {}
+        self._inputs: dict[str, dict[str, str]] = {}
+        self._defaults: dict[str, Array] = {}
+        self.groups = self._open_grids(model, plan)
         self._names = [str(v.name) for v in graph.outputs]
-        self._session = open_simulation(model, threads)
-        self._feeds = [dict(b.feeds) for b in samples]  # padding counts a sample again: harmless
-        wanted = [plain.run(self._names, feeds) for feeds in self._feeds]
-        self._kept = measurable_outputs(wanted[0])
-        self._wanted = [[np.asarray(w[i], np.float64) for i in self._kept] for w in wanted]
+        self._session = open_simulation(model, reference.threads)
+        # padding counts a sample again, which is harmless here
+        self._feeds = [dict(b.feeds) for b in reference.batches]
+        outputs = [reference.session.run(self._names, feeds) for feeds in self._feeds]
+        self._compared = measurable_outputs(outputs[0])
+        self._float = [[np.asarray(o[i], np.float64) for i in self._compared] for o in outputs]
         self._signal = [
-            sum(float(np.vdot(w[j], w[j])) for w in self._wanted) for j in range(len(self._kept))
+            sum(float(np.vdot(o[j], o[j])) for o in self._float) for j in range(len(self._compared))
+        ]
+
+    def _open_grids(self, model: ir.Model, plan: Plan) -> list[_Group]:
+        """Make inputs of the constants of grids; return the groups in the order of their nodes."""
+        searchable = _searchable(plan)
+        values = named_values(model)
+        by_quantizer: dict[ir.Node, str] = {}
+        for name, (number, params) in searchable.items():
+            nodes = grid_of(values[name])
+            keys = [step.constants for step in number.onnx_nodes(params, 0)]
+            by_quantizer[next(n for n in nodes if n.op_type == "QuantizeLinear")] = name
+            self._formats[name] = number
+            self._inputs[name] = {
+                key: str(data_input(node, index).name)
+                for node, constants in zip(nodes, keys, strict=True)
+                for index, key in enumerate(constants, 1)
+            }
+        members: dict[int, list[str]] = {}
+        for node in model.graph:
+            if node in by_quantizer:
+                name = by_quantizer[node]
+                members.setdefault(id(searchable[name][1]), []).append(name)
+                for constant in self._inputs[name].values():
+                    _as_input(model, constant, self._defaults)
+        return [
+            _Group(
+                tensors=tuple(names),
+                format=searchable[names[0]][0],
+                params=searchable[names[0]][1],
+            )
+            for names in members.values()
         ]
 
     def error(self, changed: Mapping[str, Params]) -> float:
-        """Return the sum over outputs of noise / signal with these grids."""
-        given = dict(self._given)
+        """Return the sum over outputs of noise / signal with these grids, by tensor name."""
+        constants = dict(self._defaults)
         for name, params in changed.items():
-            scale, zero = self._inputs[name]
-            given[scale] = params.scale
-            given[zero] = params.zero_point.astype(self._given[zero].dtype)
-        noise = np.zeros(len(self._kept))
-        for feeds, wanted in zip(self._feeds, self._wanted, strict=True):
-            made = self._session.run(self._names, {**feeds, **given})
-            for j, i in enumerate(self._kept):
-                off = made[i] - wanted[j]
+            for step in self._formats[name].onnx_nodes(params, 0):
+                for key, array in step.constants.items():
+                    default = self._defaults[self._inputs[name][key]]
+                    constants[self._inputs[name][key]] = array.astype(default.dtype)
+        noise = np.zeros(len(self._compared))
+        for feeds, expected in zip(self._feeds, self._float, strict=True):
+            outputs = self._session.run(self._names, {**feeds, **constants})
+            for j, i in enumerate(self._compared):
+                off = outputs[i] - expected[j]
                 noise[j] += float(np.vdot(off, off))
         return float(sum(n / s for n, s in zip(noise, self._signal, strict=True) if s > 0))
 
 
-def _searchable(tensor: TensorPlan, plan: Plan) -> bool:
-    """Tell whether a tensor has one grid of integers with one scale."""
-    if tensor.kind != "activation" or not isinstance(tensor.format, Integer):
-        return False
-    alone = sum(t.tensor == tensor.tensor for t in plan.quantized) == 1
-    return alone and tensor.format.bits == 8 and tensor.format.axis is None
+def _searchable(plan: Plan) -> dict[str, tuple[Integer, Params]]:
+    """Return the activations with one grid for all readers, of integers with one scale."""
+    names = [t.tensor for t in plan.quantized]
+    return {
+        t.tensor: (t.format, t.params)
+        for t in plan.quantized
+        if t.kind == "activation"
+        and isinstance(t.format, Integer)
+        and isinstance(t.params, Params)
+        and t.format.bits <= 8
+        and t.format.axis is None
+        and names.count(t.tensor) == 1
+    }
 
 
-def _as_input(model: ir.Model, name: str, given: dict[str, Array]) -> None:
-    """Make an input of an initializer, and keep its number."""
+def _as_input(model: ir.Model, name: str, defaults: dict[str, Array]) -> None:
+    """Make an input of an initializer, and keep its number; one that is an input stays."""
     value = model.graph.initializers.get(name)
     if value is None or value.const_value is None:
         return
     array = value.const_value.numpy()
-    given[name] = array
+    defaults[name] = array
     fresh = ir.Value(
         name=name,
         type=ir.TensorType(ir.DataType.from_numpy(array.dtype)),
