@@ -1,7 +1,7 @@
-"""Net: a piece of a graph that runs in torch, for gradients; what it cannot run it refuses.
+"""Nodes of a graph that run in torch, for gradients; what torch cannot run is refused.
 
-Only the operators of `OPERATORS` are executed, each as ONNX defines it, and a node with an operator
-or attribute that is not understood is refused by `can_run`: never run wrongly.
+Only the operators of `OPERATORS` are executed, each as ONNX defines it, and `can_run` refuses a node
+with an operator or attribute that is not understood: no node is ever run wrongly.
 """
 
 __all__ = ["OPERATORS", "can_run", "run_node"]
@@ -13,12 +13,15 @@ import onnx_ir as ir
 import torch
 from torch.nn import functional
 
+from quant.graph.layers import data_input, optional_input
+
 Tensor: TypeAlias = torch.Tensor
-Inputs: TypeAlias = Sequence[Tensor | None]
+Operator: TypeAlias = Callable[..., Tensor]
+"""Takes the node and its inputs, in their order; one that is left out is None."""
 
 
 def _padded(x: Tensor, node: ir.Node, fill: float = 0.0) -> tuple[Tensor, list[int]]:
-    """Return the input and its symmetric padding; other padding is put on."""
+    """Return the input, padded where its padding is not symmetric, and the padding that is left."""
     rank = x.dim() - 2
     pads = list(node.attributes.get_ints("pads", [0] * (2 * rank)))
     begin, end = pads[:rank], pads[rank:]
@@ -28,57 +31,47 @@ def _padded(x: Tensor, node: ir.Node, fill: float = 0.0) -> tuple[Tensor, list[i
     return functional.pad(x, flat, value=fill), [0] * rank
 
 
-def _conv(node: ir.Node, x: Inputs) -> Tensor:
-    assert x[0] is not None
-    assert x[1] is not None
-    data, pads = _padded(x[0], node)
-    rank = data.dim() - 2
-    call: Any = (functional.conv1d, functional.conv2d, functional.conv3d)[rank - 1]
-    made: Tensor = call(
-        data,
-        x[1],
-        x[2] if len(x) > 2 else None,
+def _conv(node: ir.Node, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    x, pads = _padded(x, node)
+    rank = x.dim() - 2
+    convolution: Any = (functional.conv1d, functional.conv2d, functional.conv3d)[rank - 1]
+    result: Tensor = convolution(
+        x,
+        weight,
+        bias,
         list(node.attributes.get_ints("strides", [1] * rank)),
         pads,
         list(node.attributes.get_ints("dilations", [1] * rank)),
         node.attributes.get_int("group", 1),
     )
-    return made
+    return result
 
 
-def _gemm(node: ir.Node, x: Inputs) -> Tensor:
-    a, b = x[0], x[1]
-    assert a is not None
-    assert b is not None
+def _gemm(node: ir.Node, a: Tensor, b: Tensor, c: Tensor | None = None) -> Tensor:
     a = a.T if node.attributes.get_int("transA", 0) else a
     b = b.T if node.attributes.get_int("transB", 0) else b
-    made = node.attributes.get_float("alpha", 1.0) * (a @ b)
-    if len(x) > 2 and x[2] is not None:
-        made = made + node.attributes.get_float("beta", 1.0) * x[2]
-    return made
+    product = node.attributes.get_float("alpha", 1.0) * (a @ b)
+    return product if c is None else product + node.attributes.get_float("beta", 1.0) * c
 
 
-def _clip(node: ir.Node, x: Inputs) -> Tensor:
-    assert x[0] is not None
-    low = x[1] if len(x) > 1 else None
-    high = x[2] if len(x) > 2 else None
-    return torch.clamp(x[0], low, high)
+def _clip(
+    node: ir.Node, x: Tensor, low: Tensor | None = None, high: Tensor | None = None
+) -> Tensor:
+    return torch.clamp(x, low, high)
 
 
-def _max_pool(node: ir.Node, x: Inputs) -> Tensor:
-    assert x[0] is not None
-    data, pads = _padded(x[0], node, -torch.inf)
+def _max_pool(node: ir.Node, x: Tensor) -> Tensor:
+    x, pads = _padded(x, node, -torch.inf)
     kernel = list(node.attributes.get_ints("kernel_shape"))
     strides = list(node.attributes.get_ints("strides", [1] * len(kernel)))
-    return functional.max_pool2d(data, kernel, strides, pads)
+    return functional.max_pool2d(x, kernel, strides, pads)
 
 
-def _average_pool(node: ir.Node, x: Inputs) -> Tensor:
-    assert x[0] is not None
+def _average_pool(node: ir.Node, x: Tensor) -> Tensor:
     kernel = list(node.attributes.get_ints("kernel_shape"))
     pads = list(node.attributes.get_ints("pads", [0] * (2 * len(kernel))))
     return functional.avg_pool2d(
-        x[0],
+        x,
         kernel,
         list(node.attributes.get_ints("strides", [1] * len(kernel))),
         pads[: len(kernel)],
@@ -86,115 +79,99 @@ def _average_pool(node: ir.Node, x: Inputs) -> Tensor:
     )
 
 
-def _global_pool(node: ir.Node, x: Inputs) -> Tensor:
-    assert x[0] is not None
-    return x[0].mean(dim=list(range(2, x[0].dim())), keepdim=True)
+def _global_pool(node: ir.Node, x: Tensor) -> Tensor:
+    return x.mean(dim=list(range(2, x.dim())), keepdim=True)
 
 
-def _reshape(node: ir.Node, x: Inputs) -> Tensor:
-    assert x[0] is not None
-    assert x[1] is not None
-    sizes = [int(s) for s in x[1].tolist()]
-    sizes = [x[0].shape[i] if s == 0 else s for i, s in enumerate(sizes)]
-    return x[0].reshape(sizes)
+def _reshape(node: ir.Node, x: Tensor, shape: Tensor) -> Tensor:
+    sizes = [int(s) for s in shape.tolist()]
+    return x.reshape([x.shape[i] if s == 0 else s for i, s in enumerate(sizes)])
 
 
-def _flatten(node: ir.Node, x: Inputs) -> Tensor:
-    assert x[0] is not None
-    axis = node.attributes.get_int("axis", 1) % (x[0].dim() + 1)
+def _flatten(node: ir.Node, x: Tensor) -> Tensor:
+    axis = node.attributes.get_int("axis", 1) % (x.dim() + 1)
     rows = 1
-    for size in x[0].shape[:axis]:
+    for size in x.shape[:axis]:
         rows *= size
-    return x[0].reshape(rows, -1)
+    return x.reshape(rows, -1)
 
 
-def _binary(call: Callable[[Tensor, Tensor], Tensor]) -> Callable[[ir.Node, Inputs], Tensor]:
-    def made(node: ir.Node, x: Inputs) -> Tensor:
-        assert x[0] is not None
-        assert x[1] is not None
-        return call(x[0], x[1])
+def _binary(function: Callable[[Tensor, Tensor], Tensor]) -> Operator:
+    def run(node: ir.Node, a: Tensor, b: Tensor) -> Tensor:
+        return function(a, b)
 
-    return made
+    return run
 
 
-def _unary(call: Callable[[Tensor], Tensor]) -> Callable[[ir.Node, Inputs], Tensor]:
-    def made(node: ir.Node, x: Inputs) -> Tensor:
-        assert x[0] is not None
-        return call(x[0])
+def _unary(function: Callable[[Tensor], Tensor]) -> Operator:
+    def run(node: ir.Node, x: Tensor) -> Tensor:
+        return function(x)
 
-    return made
-
-
-def _concat(node: ir.Node, x: Inputs) -> Tensor:
-    return torch.cat([v for v in x if v is not None], node.attributes.get_int("axis"))
+    return run
 
 
-def _leaky(node: ir.Node, x: Inputs) -> Tensor:
-    assert x[0] is not None
-    return functional.leaky_relu(x[0], node.attributes.get_float("alpha", 0.01))
+def _concat(node: ir.Node, *parts: Tensor) -> Tensor:
+    return torch.cat(parts, node.attributes.get_int("axis"))
 
 
-def _hard_sigmoid(node: ir.Node, x: Inputs) -> Tensor:
-    assert x[0] is not None
+def _leaky(node: ir.Node, x: Tensor) -> Tensor:
+    return functional.leaky_relu(x, node.attributes.get_float("alpha", 0.01))
+
+
+def _hard_sigmoid(node: ir.Node, x: Tensor) -> Tensor:
     alpha, beta = (node.attributes.get_float(k, v) for k, v in (("alpha", 0.2), ("beta", 0.5)))
-    return torch.clamp(alpha * x[0] + beta, 0.0, 1.0)
+    return torch.clamp(alpha * x + beta, 0.0, 1.0)
 
 
-def _slice(node: ir.Node, x: Inputs) -> Tensor:
-    data, starts, ends = x[0], x[1], x[2]
-    assert data is not None
-    assert starts is not None
-    assert ends is not None
-    axes = x[3].tolist() if len(x) > 3 and x[3] is not None else range(len(starts))
-    steps = x[4].tolist() if len(x) > 4 and x[4] is not None else [1] * len(starts)
-    where = [slice(None)] * data.dim()
-    for axis, start, end, step in zip(axes, starts.tolist(), ends.tolist(), steps, strict=True):
-        where[axis] = slice(start, end, step)  # Python clamps as ONNX does, for a step above 0
-    return data[tuple(where)]
+def _slice(
+    node: ir.Node,
+    x: Tensor,
+    starts: Tensor,
+    ends: Tensor,
+    axes: Tensor | None = None,
+    steps: Tensor | None = None,
+) -> Tensor:
+    along = range(len(starts)) if axes is None else axes.tolist()
+    strides = [1] * len(starts) if steps is None else steps.tolist()
+    window = [slice(None)] * x.dim()
+    for axis, start, end, step in zip(along, starts.tolist(), ends.tolist(), strides, strict=True):
+        window[axis] = slice(start, end, step)  # Python clamps as ONNX does, for a step above 0
+    return x[tuple(window)]
 
 
-def _pad(node: ir.Node, x: Inputs) -> Tensor:
-    data, pads = x[0], x[1]
-    assert data is not None
-    assert pads is not None
+def _pad(node: ir.Node, x: Tensor, pads: Tensor, value: Tensor | None = None) -> Tensor:
     sizes: list[int] = pads.tolist()
     half = len(sizes) // 2
     flat = [sizes[i + side] for i in reversed(range(half)) for side in (0, half)]
-    fill = x[2].item() if len(x) > 2 and x[2] is not None else 0.0
-    return functional.pad(data, flat, value=fill)
+    return functional.pad(x, flat, value=0.0 if value is None else value.item())
 
 
-def _reduce_mean(node: ir.Node, x: Inputs) -> Tensor:
-    assert x[0] is not None
-    axes = node.attributes.get_ints("axes", None)
-    if axes is None and len(x) > 1 and x[1] is not None:
-        axes = x[1].tolist()
+def _reduce_mean(node: ir.Node, x: Tensor, axes: Tensor | None = None) -> Tensor:
+    over = node.attributes.get_ints("axes", None)
+    if over is None and axes is not None:
+        over = axes.tolist()
     keep = bool(node.attributes.get_int("keepdims", 1))
-    return x[0].mean(dim=list(axes or range(x[0].dim())), keepdim=keep)
+    return x.mean(dim=list(over or range(x.dim())), keepdim=keep)
 
 
-def _transpose(node: ir.Node, x: Inputs) -> Tensor:
-    assert x[0] is not None
-    order = list(range(x[0].dim()))[::-1]
-    return x[0].permute(*node.attributes.get_ints("perm", order))
+def _transpose(node: ir.Node, x: Tensor) -> Tensor:
+    order = list(range(x.dim()))[::-1]
+    return x.permute(*node.attributes.get_ints("perm", order))
 
 
-def _softmax(node: ir.Node, x: Inputs) -> Tensor:
-    assert x[0] is not None
-    return torch.softmax(x[0], node.attributes.get_int("axis", -1))
+def _softmax(node: ir.Node, x: Tensor) -> Tensor:
+    return torch.softmax(x, node.attributes.get_int("axis", -1))
 
 
-def _layer_norm(node: ir.Node, x: Inputs) -> Tensor:
-    assert x[0] is not None
-    axis = node.attributes.get_int("axis", -1) % x[0].dim()
-    sizes = list(x[0].shape[axis:])
-    scale, bias = (v.expand(sizes) if v is not None else None for v in (*x[1:3], None)[:2])
-    return functional.layer_norm(
-        x[0], sizes, scale, bias, node.attributes.get_float("epsilon", 1e-5)
-    )
+def _layer_norm(node: ir.Node, x: Tensor, scale: Tensor, bias: Tensor | None = None) -> Tensor:
+    axis = node.attributes.get_int("axis", -1) % x.dim()
+    sizes = list(x.shape[axis:])
+    wide = bias.expand(sizes) if bias is not None else None
+    epsilon = node.attributes.get_float("epsilon", 1e-5)
+    return functional.layer_norm(x, sizes, scale.expand(sizes), wide, epsilon)
 
 
-OPERATORS: Mapping[str, tuple[Callable[[ir.Node, Inputs], Tensor], frozenset[str]]] = {
+OPERATORS: Mapping[str, tuple[Operator, frozenset[str]]] = {
     "Conv": (_conv, frozenset({"strides", "pads", "dilations", "group", "kernel_shape"})),
     "Gemm": (_gemm, frozenset({"alpha", "beta", "transA", "transB"})),
     "MatMul": (_binary(torch.matmul), frozenset()),
@@ -242,36 +219,39 @@ DEFAULTS: Mapping[str, tuple[Any, ...]] = {
 
 
 def can_run(node: ir.Node) -> bool:
-    """Tell whether torch computes a node as ONNX defines it."""
-    known = OPERATORS.get(node.op_type)
-    if known is None or node.domain not in ("", "ai.onnx") or len(node.outputs) != 1:
+    """Return whether torch computes a node as ONNX defines it."""
+    operator = OPERATORS.get(node.op_type)
+    if operator is None or node.domain not in ("", "ai.onnx") or len(node.outputs) != 1:
         return False
     for name, attribute in node.attributes.items():
-        plain = name in DEFAULTS and attribute.value in DEFAULTS[name]
-        dilated = name == "dilations" and all(d == 1 for d in attribute.as_ints())
-        if name not in known[1] and not plain and not dilated:
+        default = name in DEFAULTS and attribute.value in DEFAULTS[name]
+        undilated = name == "dilations" and all(d == 1 for d in attribute.as_ints())
+        if name not in operator[1] and not default and not undilated:
             return False
     if node.op_type in ("Conv", "MaxPool", "AveragePool"):
-        return _pools(node)
+        return _same_window(node)
     if node.op_type in ("Reshape", "Slice", "Pad", "ReduceMean"):
-        return all(v is None or v.is_initializer() for v in node.inputs[1:]) and _steps(node)
+        constant = all(v is None or v.is_initializer() for v in node.inputs[1:])
+        return constant and _same_slice(node)
     return True
 
 
-def _steps(node: ir.Node) -> bool:
-    """Tell whether a Slice goes forward, which torch can, and whether a Pad names no axes."""
+def _same_slice(node: ir.Node) -> bool:
+    """Return whether a Slice goes forward, as torch's does, and whether a Pad names no axes."""
     if node.op_type == "Pad":
         return 1 < len(node.inputs) < 4
-    if node.op_type != "Slice" or len(node.inputs) < 5 or node.inputs[4] is None:
-        return node.op_type != "Slice" or len(node.inputs) > 2
-    known = node.inputs[4].const_value
-    return known is not None and bool((known.numpy() > 0).all())
+    if node.op_type != "Slice":
+        return True
+    steps = optional_input(node, 4)
+    if steps is None:
+        return len(node.inputs) > 2
+    return steps.const_value is not None and bool((steps.const_value.numpy() > 0).all())
 
 
-def _pools(node: ir.Node) -> bool:
-    """Tell whether the rank and the padding are such that torch has the same window."""
-    value = node.inputs[0]
-    rank = len(value.shape) - 2 if value is not None and value.shape is not None else 0
+def _same_window(node: ir.Node) -> bool:
+    """Return whether torch has windows of this rank and padding."""
+    shape = data_input(node, 0).shape
+    rank = len(shape) - 2 if shape is not None else 0
     pads = list(node.attributes.get_ints("pads", [0, 0]))
     if any(p < 0 for p in pads):
         return False
@@ -285,6 +265,6 @@ def _pools(node: ir.Node) -> bool:
     return rank == 2 and (even or node.op_type == "MaxPool")
 
 
-def run_node(node: ir.Node, inputs: Inputs) -> Tensor:
+def run_node(node: ir.Node, inputs: Sequence[Tensor | None]) -> Tensor:
     """Return a node's output; `can_run` must be true of it."""
-    return OPERATORS[node.op_type][0](node, inputs)
+    return OPERATORS[node.op_type][0](node, *inputs)
