@@ -26,6 +26,7 @@ from quant.compare.batch import Batch, joined_feeds
 from quant.compare.float_reference import FloatReference
 from quant.graph.prepared_graph import Graph
 from quant.improve.equalize import equalize
+from quant.improve.fit.settings import ROWS, FitSettings
 from quant.improve.held_out import HeldOutSqnr
 from quant.improve.input_grid import on_input_grid
 from quant.improve.mirror_images import with_mirror_images
@@ -353,19 +354,17 @@ class _Ladder:
         self, state: LadderState, feeds: Feeds, *, rounding: bool = True
     ) -> LadderState | None:
         """Fit biases, and with `rounding` integers too, to what reaches each layer."""
-        from quant.improve.fit.layer_fit import ROWS, fit_layers  # here, for it imports torch
+        from quant.improve.fit.layer_fit import fit_layers  # here, for it imports torch
 
         samples = sum(b.count for b in self._inputs.reference.batches)
         doubled = len(next(iter(feeds.values()))) > samples
-        graph, plan = fit_layers(
-            state.base,
-            state.nearest_plan,
-            feeds,
-            self._recipe,
+        settings = FitSettings(
+            recipe=self._recipe,
             rounding=rounding,
             threads=self._threads,
             rows=2 * ROWS if doubled else ROWS,  # as many of each image
         )
+        graph, plan = fit_layers(state.base, state.nearest_plan, feeds, settings)
         if graph.fingerprint == state.graph.fingerprint:
             return None
         return replace(state, graph=graph, plan=plan)
@@ -374,9 +373,8 @@ class _Ladder:
         """Learn the rounding of weights block by block."""
         from quant.improve.rounding.reconstruct import reconstruct  # here, for it imports torch
 
-        graph, plan = reconstruct(
-            state.base, state.graph, state.plan, feeds, self._recipe, threads=self._threads
-        )
+        settings = FitSettings(recipe=self._recipe, threads=self._threads)
+        graph, plan = reconstruct(state.base, state.graph, state.plan, feeds, settings)
         if graph.fingerprint == state.graph.fingerprint:
             return None
         return replace(state, graph=graph, plan=plan)

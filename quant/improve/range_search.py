@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from quant.compare.comparison import measurable_outputs
 from quant.compare.float_reference import FloatReference
 from quant.formats.number_format import Integer, Params
-from quant.graph.layers import data_input
+from quant.graph.layers import data_input, optional_input
 from quant.graph.prepared_graph import Graph, named_values
 from quant.graph.session import open_simulation
 from quant.plan.tensor_plans import Plan
 from quant.simulate.quantizer_nodes import grid_of
-from quant.simulate.simulated_graph import quantize_graph
+from quant.simulate.simulated_graph import bias_grid, quantize_graph
 from quant.target.table import Target
 
 SHRINK = 0.93
@@ -127,6 +127,33 @@ class _Group:
         return float(low), float(high)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Bias:
+    """A layer's bias on the grid `input scale * weight scale`, which moves with the input's range.
+
+    Attributes:
+        tensor: The layer's input.
+        numbers: float32 `[M]`, the bias with its shift.
+        weight_scale: float32, `[]` or `[M]`.
+        integers: Name of the constant that holds its integers.
+        scale: Name of the constant that holds its scale.
+    """
+
+    tensor: str
+    numbers: NDArray[np.float32]
+    weight_scale: Array
+    integers: str
+    scale: str
+
+    def constants(self, input_scale: Array) -> dict[str, Array]:
+        """Return integers and scale by the names of the constants, for a scale of the input."""
+        grid = bias_grid(self.numbers, input_scale, self.weight_scale)
+        if grid is None:
+            return {}
+        number, params = grid
+        return {self.integers: number.quantize(self.numbers, params), self.scale: params.scale}
+
+
 class _SimulatedNetwork:
     """The simulated network; the constants of its grids are inputs of the session.
 
@@ -140,6 +167,7 @@ class _SimulatedNetwork:
         self._inputs: dict[str, dict[str, str]] = {}
         self._defaults: dict[str, Array] = {}
         self.groups = self._open_grids(model, plan)
+        self._biases = self._open_biases(model, graph, plan)
         self._names = [str(v.name) for v in graph.outputs]
         self._session = open_simulation(model, reference.threads)
         # padding counts a sample again, which is harmless here
@@ -182,6 +210,35 @@ class _SimulatedNetwork:
             for names in members.values()
         ]
 
+    def _open_biases(self, model: ir.Model, graph: Graph, plan: Plan) -> list[_Bias]:
+        """Make inputs of the constants of biases behind searched tensors, and return these."""
+        tensors = {names["scale"]: tensor for tensor, names in self._inputs.items()}
+        nodes = {str(n.name): n for n in graph.nodes}
+        biases = []
+        for node in list(model.graph):
+            sources = [value.producer() for value in node.inputs[:3] if value is not None]
+            grids = [g for g in sources if g is not None and g.op_type == "DequantizeLinear"]
+            if len(grids) < 3 or str(node.name) not in nodes:
+                continue
+            data, weight, bias = grids
+            tensor = tensors.get(str(data_input(data, 1).name))
+            scale = data_input(weight, 1).const_value
+            if tensor is None or scale is None:
+                continue
+            names = [str(data_input(bias, i).name) for i in (0, 1)]
+            for name in names:
+                _as_input(model, name, self._defaults)
+            biases.append(
+                _Bias(
+                    tensor=tensor,
+                    numbers=_float_bias(graph, plan, nodes[str(node.name)]),
+                    weight_scale=scale.numpy(),
+                    integers=names[0],
+                    scale=names[1],
+                )
+            )
+        return biases
+
     def error(self, changed: Mapping[str, Params]) -> float:
         """Return the sum over outputs of noise / signal with these grids, by tensor name."""
         constants = dict(self._defaults)
@@ -190,6 +247,9 @@ class _SimulatedNetwork:
                 for key, array in step.constants.items():
                     default = self._defaults[self._inputs[name][key]]
                     constants[self._inputs[name][key]] = array.astype(default.dtype)
+        for bias in self._biases:
+            if bias.tensor in changed:
+                constants |= bias.constants(changed[bias.tensor].scale)
         noise = np.zeros(len(self._compared))
         for feeds, expected in zip(self._feeds, self._float, strict=True):
             outputs = self._session.run(self._names, {**feeds, **constants})
@@ -212,6 +272,13 @@ def _searchable(plan: Plan) -> dict[str, tuple[Integer, Params]]:
         and t.format.axis is None
         and names.count(t.tensor) == 1
     }
+
+
+def _float_bias(graph: Graph, plan: Plan, node: ir.Node) -> NDArray[np.float32]:
+    """Return a layer's bias with the plan's shift."""
+    shift, bias = plan.bias_shifts.get(str(node.name)), optional_input(node, 2)
+    known = graph.array(str(bias.name)) if bias is not None else np.float32(0)
+    return np.asarray(known if shift is None else known + shift, np.float32)
 
 
 def _as_input(model: ir.Model, name: str, defaults: dict[str, Array]) -> None:

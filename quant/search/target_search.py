@@ -30,6 +30,7 @@ from quant.compare.float_reference import FloatReference
 from quant.cost.layer_costs import CostTable
 from quant.formats.precision import Precision
 from quant.graph.prepared_graph import Graph
+from quant.improve.fit.settings import FitSettings
 from quant.job.search_goal import AXES, SearchGoal
 from quant.metrics.metric import Metric
 from quant.plan.file import plan_text
@@ -100,8 +101,8 @@ class SearchInputs:
             return self.graph, plan
         from quant.improve.fit.layer_fit import fit_layers  # here, for it imports torch
 
-        rules = recipe.of(self.target.name)
-        return fit_layers(self.graph, plan, self._feeds, rules, threads=self.reference.threads)
+        settings = FitSettings(recipe=recipe.of(self.target.name), threads=self.reference.threads)
+        return fit_layers(self.graph, plan, self._feeds, settings)
 
     @property
     def key(self) -> str:

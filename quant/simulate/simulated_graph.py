@@ -6,16 +6,17 @@ weight scale` where the target wants that. Run with `FLOAT_KERNELS` the operator
 ONNX Runtime fuses it to integer kernels.
 """
 
-__all__ = ["quantize_graph"]
+__all__ = ["bias_grid", "quantize_graph"]
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quant.common.errors import InputError
-from quant.formats.number_format import INT32, SMALLEST_SCALE, OnnxNode, Params
+from quant.formats.number_format import INT32, SMALLEST_SCALE, Integer, OnnxNode, Params
 from quant.formats.onnx_functions import DOMAIN
 from quant.graph.edit import GraphEditor
 from quant.graph.opset import at_opset
@@ -65,6 +66,20 @@ def quantize_graph(
             edit.bias(node)
     edit.finish()
     return edit.model
+
+
+def bias_grid(
+    bias: NDArray[np.float32], input_scale: NDArray[Any], weight_scale: NDArray[Any]
+) -> tuple[Integer, Params] | None:
+    """Return the grid `input scale * weight scale`, on which an integer kernel adds a bias.
+
+    None where the bias is broadcast along the channels, and so has no scale for each of them.
+    """
+    scale = np.maximum(input_scale * weight_scale, SMALLEST_SCALE).astype(np.float32)
+    if scale.ndim and scale.shape != bias.shape:
+        return None
+    number = INT32.with_axis(0 if scale.ndim else None)
+    return number, Params(scale=scale, zero_point=np.zeros(scale.shape, np.int32))
 
 
 class _QuantizerEditor(GraphEditor):
@@ -174,11 +189,10 @@ class _QuantizerEditor(GraphEditor):
             return
         scales = [n.inputs[1].const_value.numpy() for n in (source, dequantized)]  # type: ignore[union-attr]
         array = bias.const_value.numpy().astype(np.float32)
-        scale = np.maximum(scales[0] * scales[1], SMALLEST_SCALE).astype(np.float32)
-        number = INT32.with_axis(0 if scale.ndim else None)
-        if scale.ndim and scale.shape != array.shape:
-            return  # a bias that is broadcast has no scale per channel
-        params = Params(scale=scale, zero_point=np.zeros(scale.shape, np.int32))
+        grid = bias_grid(array, *scales)
+        if grid is None:
+            return
+        number, params = grid
         name = f"{bias.name}_of_{node.name}"
         stored = self.constant(f"{name}_quantized", number.quantize(array, params))
         (node_of_bias,) = self._quantizer_nodes(number.onnx_nodes(params, 1)[-1:], stored, name)

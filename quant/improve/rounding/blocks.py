@@ -1,6 +1,6 @@
 """Blocks: pieces of a graph with one entry and one exit, of a few layers each.
 
-What one layer's rounding spoils the next can mend, as long as both are learned together; so learned
+The next layer can make up for the rounding of one, as long as both are learned together; so learned
 rounding works on blocks. They are found from the graph alone, whatever framework it came from.
 """
 
@@ -13,10 +13,10 @@ import onnx_ir as ir
 
 from quant.graph.prepared_graph import Graph, weight_of
 
-MOST = 10
+MAX_LAYERS = 10
 """Layers of a block at most: an Inception module has as many."""
 
-CHAIN = 3
+CHAIN_LAYERS = 3
 """Layers of a block that no branch holds together: expansion, depthwise, projection."""
 
 POINTWISE = frozenset(
@@ -62,18 +62,18 @@ def find_blocks(graph: Graph, can_run: Callable[[ir.Node], bool]) -> list[Block]
 
     Args:
         graph: The prepared graph.
-        can_run: Tells whether a node may be in a block.
+        can_run: Returns whether a node may be in a block.
     """
     search = _Search(graph, can_run)
     regions = [r for n in graph.nodes if (r := search.region(n)) is not None]
-    forked = [r for r in regions if 2 <= len(r.layers) <= MOST and len(r.nodes) > 1]
+    forked = [r for r in regions if 2 <= len(r.layers) <= MAX_LAYERS and len(r.nodes) > 1]
     for region in sorted(forked, key=lambda r: -len(r.layers)):  # stable: the first of equals
-        search.take(region, region.nodes, MOST, trailing=True)
+        search.take(region, region.nodes, MAX_LAYERS, trailing=True)
     for node in graph.nodes:
         alone = search.region(node)
         if weight_of(node) is not None and alone is not None:
-            search.take(alone, alone.nodes, CHAIN, trailing=False)
-    return sorted(search.found, key=lambda b: search.order[b.nodes[0]])
+            search.take(alone, alone.nodes, CHAIN_LAYERS, trailing=False)
+    return sorted(search.blocks, key=lambda b: search.order[b.nodes[0]])
 
 
 class _Search:
@@ -85,7 +85,7 @@ class _Search:
         self.outputs = {str(v.name) for v in graph.outputs}
         self.runs = {node: can_run(node) and len(node.outputs) == 1 for node in self.nodes}
         self.taken: set[ir.Node] = set()
-        self.found: list[Block] = []
+        self.blocks: list[Block] = []
         self._dominators()
         self._regions = {node: self._between(node) for node in self.nodes}
         self._follow: dict[str, Block] = {}
@@ -102,9 +102,9 @@ class _Search:
         self.above: dict[ir.Node, ir.Value | None] = {}
         self.depth: dict[ir.Value, int] = {}
         for node in self.nodes:
-            made = [v for v in node.inputs if v is not None and not v.is_initializer()]
-            meet: ir.Value | None = made[0] if made else None
-            for value in made[1:]:
+            data = [v for v in node.inputs if v is not None and not v.is_initializer()]
+            meet: ir.Value | None = data[0] if data else None
+            for value in data[1:]:
                 meet = self._common(meet, value)
             self.above[node] = meet
             depth = self.depth.get(meet, 0) + 1 if meet is not None else 0
@@ -145,10 +145,11 @@ class _Search:
         return Block(nodes, str(entry.name), str(last.outputs[0].name))
 
     def _all_readers(self, region: Block) -> bool:
+        """Return whether all readers of a region's entry are in it."""
         entry = self.above[region.nodes[-1]]
-        assert entry is not None
+        readers = entry.uses() if entry is not None else ()
         inside = set(region.nodes)
-        return region.entry not in self.outputs and all(u.node in inside for u in entry.uses())
+        return region.entry not in self.outputs and all(u.node in inside for u in readers)
 
     def take(self, start: Block, nodes: Iterable[ir.Node], most: int, *, trailing: bool) -> None:
         """Make a block of a region and what follows it, unless part of it is taken.
@@ -173,4 +174,4 @@ class _Search:
             elif trailing:
                 break
         self.taken |= set(block.nodes)
-        self.found.append(block)
+        self.blocks.append(block)

@@ -1,4 +1,4 @@
-"""Learn a block: its roundings, scales and biases, by gradients of the error at its output.
+"""Learn the roundings, scales and biases of a block, by gradients of the error at its output.
 
     minimize  |f(x') - F(x)|^2 / |f0(x') - F(x)|^2  +  r mean(1 - |2h - 1|^2)
 
@@ -76,7 +76,7 @@ def crop_of(block: Block, graph: Graph, entry: torch.Size, out: torch.Size) -> C
 
 
 def _local(node: ir.Node, graph: Graph) -> bool:
-    """Tell whether a node may run on a window: no constant of it, beside weights, is a map."""
+    """Return whether a node may run on a window: none of its constants but the weight is a map."""
     if node.op_type not in LOCAL or node.attributes.get_int("axis", 1) != 1:
         return False
     if weight_of(node) is not None:
@@ -90,7 +90,7 @@ def _local(node: ir.Node, graph: Graph) -> bool:
 Tensor = torch.Tensor
 
 
-STEPS, FEWEST = 40, 12
+MAX_STEPS, MIN_STEPS = 40, 12
 """Gradient steps of a block at most and at least."""
 
 
@@ -98,11 +98,11 @@ BATCH = 8
 """Samples of a step."""
 
 
-RUNS = 2
+MAX_RUNS = 2
 """Runs that make up a step where the graph has a batch size of its own, at most."""
 
 
-WORK = 2.0e11
+MAX_MACS = 2.0e11
 """Multiply-accumulates that the steps of a block may take: some ten seconds on two cores."""
 
 
@@ -110,123 +110,126 @@ PASSES = 4
 """How often a step does a block's work: in float, on grids, and twice as much for the gradients."""
 
 
-KEPT = 0.5
-"""Of the elements of the entry that are the quantized network's (QDrop)."""
+QUANTIZED_SHARE = 0.5
+"""Share of the elements of the entry that are the quantized network's (QDrop)."""
 
 
 RATES = {"v": 0.05, "e": 1e-3, "bias": 1e-3}
-"""Adam's: of the rounding variables, logarithms of scales, and biases in units of the standard
+"""Adam's learning rates: of the rounding variables, logarithms of scales, and biases in units of the standard
 deviation of their layer's output."""
 
 
-REGULAR = 0.2
+MAX_REGULARIZATION = 0.2
 """r above, at the last step; it grows from 0."""
 
 
-SETTLES = 0.6, 0.95
+DECIDING_STEPS = 0.6, 0.95
 """Shares of the steps at which the first roundings are decided and the last ones."""
 
 
-JUDGED = 32
+JUDGED_SAMPLES = 32
 """Samples on which a block is judged before and after."""
 
 
-def learn_block(twin: QuantizedBlock, seed: int) -> float:
-    """Learn what a twin has to learn; return how many dB nearer to float its output is.
+def learn_block(block: QuantizedBlock, seed: int) -> float:
+    """Learn a block's numbers; return how many dB nearer to the float network its output is.
 
-    The roundings, scales and biases of the twin are what was learned; under 0 dB they are not to be
-    used. Measured is the squared error behind the quantized network's entry, all roundings decided,
-    on the first 32 samples.
+    The block's roundings, scales and biases are then the learned ones; under 0 dB they are not to be
+    used. The gain is that of the squared error behind the quantized network's entry, all roundings
+    decided, on the first 32 samples.
 
     Args:
-        twin: Standing before its block.
+        block: At its place of the run.
         seed: Of the order of samples, the windows and the mix.
     """
-    before = _error(twin)
-    if not (twin.roundings or twin.biases) or not before > 0:
+    before = _mean_error(block)
+    if not (block.roundings or block.biases) or not before > 0:
         return 0.0
-    rng = np.random.default_rng(seed)
-    steps = _Steps(twin, rng)
+    steps = _Steps(block, np.random.default_rng(seed))
     for step in range(steps.count):
         share = step / steps.count
-        begun = (share - SETTLES[0]) / (SETTLES[1] - SETTLES[0])
-        for rounding in twin.roundings.values():
-            rounding.settle(min(max(begun, 0.0), 1.0))
+        first, last = DECIDING_STEPS
+        for rounding in block.roundings.values():
+            rounding.settle(min(max((share - first) / (last - first), 0.0), 1.0))
         steps.take(before, share)
-    for rounding in twin.roundings.values():
+    for rounding in block.roundings.values():
         rounding.settle(1.0)
-    gain = SquaredError(signal=before, noise=_error(twin)).sqnr_db
+    gain = SquaredError(signal=before, noise=_mean_error(block)).sqnr_db
     return -math.inf if math.isnan(gain) else gain
 
 
 class _Steps:
     """Gradient steps of one block."""
 
-    def __init__(self, twin: QuantizedBlock, rng: np.random.Generator) -> None:
-        self.twin, self.rng = twin, rng
-        deviations: dict[str, float] = {}
-        entry = twin.entry(0)[0]
+    def __init__(self, block: QuantizedBlock, rng: np.random.Generator) -> None:
+        self.block, self.rng = block, rng
+        entry = block.entry(0)[0]
         with torch.no_grad():
-            out = twin.plain(entry, deviations)
-        self.window = crop_of(twin.block, twin.walk.graph, entry.shape, out.shape)
-        groups = [{"params": [r.v], "lr": RATES["v"]} for r in twin.roundings.values()]
-        groups += [{"params": [r.e], "lr": RATES["e"]} for r in twin.roundings.values()]
-        for name, bias in twin.biases.items():
-            groups.append({"params": [bias], "lr": RATES["bias"] * deviations[name]})
+            values = block.float_outputs(entry)
+        exit_shape = values[block.block.exit].shape
+        self.window = crop_of(block.block, block.run.graph, entry.shape, exit_shape)
+        groups = [{"params": [r.v], "lr": RATES["v"]} for r in block.roundings.values()]
+        groups += [{"params": [r.e], "lr": RATES["e"]} for r in block.roundings.values()]
+        outputs = {str(n.name): values[str(n.outputs[0].name)] for n in block.block.nodes}
+        for name, bias in block.biases.items():
+            deviation = float(outputs[name].std(correction=0))
+            groups.append({"params": [bias], "lr": RATES["bias"] * deviation})
         self.adam = torch.optim.Adam(groups)
         self.rates = [float(g["lr"]) for g in self.adam.param_groups]
-        self.together = max(1, min(BATCH // len(entry), RUNS))
+        self.together = max(1, min(BATCH // len(entry), MAX_RUNS))
         self.order: list[int] = []
-        self.count = self._affordable(twin, entry)
+        self.count = self._affordable(entry)
 
-    def _affordable(self, twin: QuantizedBlock, entry: Tensor) -> int:
+    def _affordable(self, entry: Tensor) -> int:
+        """Return how many steps the block may take."""
         with torch.no_grad():
-            tried = self.window.cut((entry,), self.rng)[0] if self.window is not None else entry
-            each = PASSES * twin.macs(tried) * self.together
-        return max(FEWEST, min(STEPS, int(WORK / max(each, 1))))
+            window = self.window.cut((entry,), self.rng)[0] if self.window is not None else entry
+            macs_of_step = PASSES * self.block.macs(window) * self.together
+        return max(MIN_STEPS, min(MAX_STEPS, int(MAX_MACS / max(macs_of_step, 1))))
 
     def take(self, unit: float, share: float) -> None:
-        """Take one step, when a share of them has been taken."""
+        """Take one step, when a share of them has been taken; errors are in units of `unit`."""
         pace = 0.525 + 0.475 * math.cos(math.pi * share)  # cosine, down to a twentieth
         for group, rate in zip(self.adam.param_groups, self.rates, strict=True):
             group["lr"] = rate * pace
         self.adam.zero_grad()
         for _ in range(self.together):
             if not self.order:
-                self.order = self.rng.permutation(len(self.twin.walk.chunks())).tolist()
+                self.order = self.rng.permutation(len(self.block.run.chunks())).tolist()
             _accumulate(self._error(self.order.pop()) / (unit * self.together))
-        roundings = self.twin.roundings.values()
+        roundings = self.block.roundings.values()
         if roundings:
             total = sum(r.v.numel() for r in roundings)
             undecided = torch.stack([r.undecided() for r in roundings]).sum()
-            _accumulate(share * REGULAR / total * undecided)
+            _accumulate(share * MAX_REGULARIZATION / total * undecided)
         self.adam.step()
         for rounding in roundings:
             rounding.hold()
 
     def _error(self, chunk: int) -> Tensor:
         """Return the mean squared error of some samples behind a mixed entry."""
-        plain, seen = self.twin.entry(chunk)
+        exact, quantized = self.block.entry(chunk)
         if self.window is not None:
-            plain, seen = self.window.cut((plain, seen), self.rng)
-        kept = torch.from_numpy(self.rng.random(seen.shape, np.float32) < KEPT).to(seen.device)
+            exact, quantized = self.window.cut((exact, quantized), self.rng)
+        draws = torch.from_numpy(self.rng.random(quantized.shape, np.float32))
+        mixed = torch.where((draws < QUANTIZED_SHARE).to(quantized.device), quantized, exact)
         with torch.no_grad():
-            wanted = self.twin.plain(plain)
-        made = self.twin.seen(torch.where(kept, seen, plain))
-        return torch.mean((made - wanted) ** 2)
+            reference = self.block.float_output(exact)
+        return torch.mean((self.block.quantized_output(mixed) - reference) ** 2)
 
 
 def _accumulate(loss: Tensor) -> None:
     torch.autograd.backward([loss])
 
 
-def _error(twin: QuantizedBlock) -> float:
+def _mean_error(block: QuantizedBlock) -> float:
     """Return the mean squared error of the first samples behind the quantized network's entry."""
-    found = []
+    errors = []
     with torch.no_grad():
-        for chunk in twin.walk.chunks():
-            plain, seen = twin.entry(chunk)
-            found.append(float(torch.mean((twin.seen(seen) - twin.plain(plain)) ** 2)))
-            if len(seen) * len(found) >= JUDGED:
+        for chunk in block.run.chunks():
+            exact, quantized = block.entry(chunk)
+            off = block.quantized_output(quantized) - block.float_output(exact)
+            errors.append(float(torch.mean(off**2)))
+            if len(quantized) * len(errors) >= JUDGED_SAMPLES:
                 break
-    return float(np.mean(found))
+    return float(np.mean(errors))

@@ -1,4 +1,4 @@
-"""Soft rounding: a layer's integers while they are learned, with their scale, by gradients.
+"""A layer's integers while they are learned by gradients, with their scale.
 
     w  =  s exp(e) (q + d h(v)),     h(v) = clip(1.2 sigmoid(v) - 0.1, 0, 1)
 
@@ -33,23 +33,23 @@ class SoftRounding:
     Args:
         number: The weight's format: integers around zero.
         scale: float32, `[]` or `[C]`.
-        now: float32, the weight on its grid.
-        wanted: float32, the float weight.
+        on_grid: float32, the weight on its grid.
+        exact: float32, the float weight.
     """
 
-    def __init__(self, number: Integer, scale: Tensor, now: Tensor, wanted: Tensor) -> None:
+    def __init__(self, number: Integer, scale: Tensor, on_grid: Tensor, exact: Tensor) -> None:
         self.number, self._scale = number, scale
-        unit = self._spread(scale, now.dim())
-        self._q = torch.clamp(torch.round(now / unit), number.qmin, number.qmax)
-        side = torch.where(wanted / unit >= self._q, 1.0, -1.0)
+        unit = self._spread(scale, on_grid.dim())
+        self._q = torch.clamp(torch.round(on_grid / unit), number.qmin, number.qmax)
+        side = torch.where(exact / unit >= self._q, 1.0, -1.0)
         ends = (self._q + side > number.qmax) | (self._q + side < number.qmin)
         self._d = torch.where(ends, -side, side)
         nothing = torch.logit(torch.tensor(-STRETCH[1] / STRETCH[0])).item()
         self._end = -nothing
-        self.v = torch.full_like(now, nothing, requires_grad=True)
+        self.v = torch.full_like(on_grid, nothing, requires_grad=True)
         self.e = torch.zeros_like(scale, requires_grad=True)
-        self.frozen = torch.zeros_like(now, dtype=torch.bool)
-        self._fixed = torch.zeros_like(now)
+        self.frozen = torch.zeros_like(on_grid, dtype=torch.bool)
+        self._fixed = torch.zeros_like(on_grid)
 
     def _spread(self, numbers: Tensor, rank: int) -> Tensor:
         return spread_to(numbers, self.number.axis, rank)

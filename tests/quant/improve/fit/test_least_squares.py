@@ -11,7 +11,8 @@ import torch
 from quant.formats.number_format import Integer
 from quant.graph.prepared_graph import Graph
 from quant.improve.fit.layer_fit import fit_layers
-from quant.improve.fit.least_squares import Rows, descended, fit_layer, rounded
+from quant.improve.fit.least_squares import Rows, WeightGrid, descended, fit_layer, rounded
+from quant.improve.fit.settings import FitSettings
 from quant.plan.recipe import Recipe, Rule
 from quant.plan.tensor_plans import Plan
 from quant.simulate.simulated_graph import quantize_graph
@@ -40,13 +41,13 @@ def test_rounding_one_input_after_the_other_beats_nearest_and_stays_near_the_bes
     for seed in range(20):
         w, hessian = problem(seed)
         scale = torch.full((1, 3), 0.4, dtype=torch.float64)
-        q = rounded(w, hessian, scale, -8, 7) * 0.4
+        q = rounded(w, hessian, scale, (-8, 7)) * 0.4
         near = torch.round(w / 0.4).clamp(-8, 7) * 0.4
         best = np.full(3, np.inf)
         for step in product((-1, 0, 1), repeat=4):
             other = (torch.round(w / 0.4) + torch.tensor(step)).clamp(-8, 7) * 0.4
             best = np.minimum(best, error(w, other, hessian))
-        down = descended(w, q / 0.4, hessian, scale, -8, 7) * 0.4
+        down = descended(w, q / 0.4, hessian, scale, (-8, 7)) * 0.4
         total += [error(w, x, hessian).sum() for x in (near, q, down)] + [best.sum()]
         assert np.all(error(w, down, hessian) <= error(w, q, hessian) + 1e-12)
 
@@ -61,7 +62,7 @@ def test_without_correlation_it_is_rounding_to_nearest() -> None:
     scale = torch.tensor([[0.3, 0.4, 0.5]], dtype=torch.float64)
 
     assert torch.equal(
-        rounded(w, unit, scale, -3, 3), torch.round(w / scale[..., None]).clamp(-3, 3)
+        rounded(w, unit, scale, (-3, 3)), torch.round(w / scale[..., None]).clamp(-3, 3)
     )
 
 
@@ -72,8 +73,11 @@ def test_the_bias_takes_back_the_mean_error_exactly() -> None:
     w = torch.from_numpy(rng.normal(size=(2, 3, 5)).astype(np.float32))
     y = x @ w.transpose(1, 2) + 0.25
     scale = torch.full((2, 3), 0.5)
-    q, kept, short = fit_layer(Rows(x, y), w, scale, torch.zeros(2, 3), -7, 7, (1.0, 0.9))
-    made = x.double() @ (q * kept.double()[..., None]).transpose(1, 2) + short[:, None]
+    least = torch.zeros(2, 3)
+    grid = WeightGrid(scale=scale, least_scale=least, limits=(-7, 7), factors=(1.0, 0.9))
+    fit = fit_layer(Rows(x, y), w, grid)
+    weight = fit.integers * fit.scale.double()[..., None]
+    made = x.double() @ weight.transpose(1, 2) + fit.bias_change[:, None]
 
     assert torch.allclose(made.mean(1), y.double().mean(1), atol=1e-9)
 
@@ -123,7 +127,9 @@ def test_what_is_written_lies_on_its_grid() -> None:
 def test_it_repeats() -> None:
     graph, plan = chosen(depthwise_net(), recipe=FOUR)
     feeds = inputs(graph, 0, 32)
-    first, second = (fit_layers(graph, plan, feeds, seed=3)[0].fingerprint for _ in range(2))
+    first, second = (
+        fit_layers(graph, plan, feeds, FitSettings(seed=3))[0].fingerprint for _ in range(2)
+    )
 
     assert first == second
 
@@ -134,7 +140,7 @@ def test_a_recipe_keeps_nearest_integers_and_biases() -> None:
         Rule(match="conv1", rounding="nearest"),
         Rule(match="conv2", rounding="nearest", bias_correction="off"),
     )
-    better, fitted = fit_layers(graph, plan, inputs(graph), Recipe(rules=rules))
+    better, fitted = fit_layers(graph, plan, inputs(graph), FitSettings(recipe=Recipe(rules=rules)))
 
     same = {
         n: np.array_equal(better.array(n), graph.array(n)) for n in ("w1", "w2", "w3", "b2", "b3")

@@ -14,6 +14,7 @@ from quant.formats.number_format import Integer
 from quant.graph.prepared_graph import Graph
 from quant.improve.fit.layer_fit import fit_layers
 from quant.improve.fit.layerwise_run import LayerwiseRun
+from quant.improve.fit.settings import FitSettings
 from quant.improve.fit.torch_operators import can_run
 from quant.improve.rounding.blocks import find_blocks
 from quant.improve.rounding.learn_block import learn_block
@@ -68,7 +69,9 @@ def test_the_output_comes_nearer_and_the_weights_lie_on_their_grid(build: object
 def test_the_same_seed_gives_the_same_bytes() -> None:
     graph, plan = chosen(residual_net(), recipe=FOUR)
     fitted = fit_layers(graph, plan, inputs(graph, 0, 32))
-    made = [reconstruct(graph, *fitted, inputs(graph, 0, 32), seed=s)[0] for s in (3, 3, 4)]
+    made = [
+        reconstruct(graph, *fitted, inputs(graph, 0, 32), FitSettings(seed=s))[0] for s in (3, 3, 4)
+    ]
 
     assert made[0].fingerprint == made[1].fingerprint != made[2].fingerprint
 
@@ -80,7 +83,9 @@ def test_a_recipe_keeps_fitted_integers_and_biases() -> None:
         Rule(match="conv1", rounding="fitted"),
         Rule(match="conv2", rounding="nearest", bias_correction="off"),
     )
-    better, learned = reconstruct(graph, graph, plan, inputs(graph, 0, 32), Recipe(rules=rules))
+    better, learned = reconstruct(
+        graph, graph, plan, inputs(graph, 0, 32), FitSettings(recipe=Recipe(rules=rules))
+    )
 
     same = {n: np.array_equal(better.array(n), graph.array(n)) for n in ("w2", "b2", "w3", "b3")}
     assert same == {"w2": True, "b2": False, "w3": True, "b3": True}
@@ -126,18 +131,18 @@ def test_the_roundings_of_one_layer_against_all_that_there_are(
     plan = replace(plan, bias_shifts={})
     rng = np.random.default_rng(2)
     x = (rng.normal(size=(64, 6)) @ (np.eye(6) + 0.9 * rng.normal(size=(6, 6)))).astype(np.float32)
-    walk = LayerwiseRun(graph, plan, {"input": x}, floats=graph, chunk=8)
-    twin = QuantizedBlock(walk, find_blocks(graph, can_run)[0], NOTHING, CPU)
+    run_ = LayerwiseRun(graph, plan, {"input": x}, floats=graph, chunk=8)
+    twin = QuantizedBlock(run_, find_blocks(graph, can_run)[0], NOTHING, CPU)
     rates = {"v": 0.2, "e": 0.0, "bias": 0.0}
     monkeypatch.setattr(quant.improve.rounding.learn_block, "RATES", rates)
-    monkeypatch.setattr(quant.improve.rounding.learn_block, "KEPT", 1.0)
+    monkeypatch.setattr(quant.improve.rounding.learn_block, "QUANTIZED_SHARE", 1.0)
     (rounding,) = twin.roundings.values()
     low = rounding.integers().numpy().astype(np.float64)
     step = np.where(graph.array("w") / rounding.scale().detach().numpy()[:, None] >= low, 1, -1)
 
     def error(q: np.ndarray) -> float:
         w = q * rounding.scale().detach().numpy().astype(np.float64)[:, None]
-        seen = np.concatenate([c.numpy() for c in walk.seen["input"]])
+        seen = np.concatenate([c.numpy() for c in run_.quantized_values["input"]])
         return float(np.mean((seen @ w.T - x @ graph.array("w").T) ** 2))
 
     every = sorted(error(low + step * np.reshape(s, (1, 6))) for s in product((0, 1), repeat=6))
@@ -163,7 +168,7 @@ def test_the_gradient_of_a_grid_is_one_inside_and_nothing_beyond() -> None:
     assert x.grad.tolist() == [0, 1, 0]
 
 
-def test_a_bias_that_a_layer_got_is_in_the_walk() -> None:
+def test_a_bias_that_a_layer_got_is_in_the_run_() -> None:
     """A Conv without one gets one from the steps; what is behind must be taught behind it."""
     proto = model(
         "g (float[N,3,4,4] input) => (float[N,2,4,4] output) { [c] output = Conv(input, w) }",
@@ -171,11 +176,11 @@ def test_a_bias_that_a_layer_got_is_in_the_walk() -> None:
     )
     graph, plan = chosen(proto)
     plan = replace(plan, bias_shifts={}, tensors={})
-    walks = [LayerwiseRun(graph, plan, inputs(graph)) for _ in range(2)]
+    runs = [LayerwiseRun(graph, plan, inputs(graph)) for _ in range(2)]
     (node,) = graph.nodes
-    walks[1].weights["c", 2] = torch.tensor([100.0, 200.0])
-    for walk in walks:
-        walk.step(node, quantized=True)
-    off = walks[1].seen["output"][0] - walks[0].seen["output"][0]
+    runs[1].use("c", 2, torch.tensor([100.0, 200.0]))
+    for one in runs:
+        one.advance(node)
+    off = runs[1].quantized_values["output"][0] - runs[0].quantized_values["output"][0]
 
     assert off.mean((0, 2, 3)).tolist() == pytest.approx([100, 200], abs=1e-3)
