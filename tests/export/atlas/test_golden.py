@@ -164,9 +164,9 @@ def test_the_interpreter_equals_amcts_own_float_simulation_bit_for_bit(
     session = ort.InferenceSession(golden("fake_quant").SerializeToString())
     (wanted,) = session.run(None, feeds)
 
-    made = interpret(golden(), feeds)
+    outputs = interpret(golden(), feeds)
 
-    np.testing.assert_array_equal(made["output"], wanted)
+    np.testing.assert_array_equal(outputs["output"], wanted)
 
 
 def test_a_scale_is_packed_as_amct_packs_it() -> None:
@@ -219,10 +219,10 @@ def test_the_simulation_of_the_golden_network_equals_amcts() -> None:
     raised = onnx.version_converter.convert_version(ir.to_proto(float_graph().model), 17)
     graph = Graph(ir.from_proto(onnx.shape_inference.infer_shapes(raised)), "demo")
     feeds = images(4)
-    (made,) = run_simulated(simulated(graph, golden_plan(graph)), feeds)
+    (outputs,) = run_simulated(simulated(graph, golden_plan(graph)), feeds)
     session = ort.InferenceSession(golden("fake_quant").SerializeToString())
 
-    np.testing.assert_array_equal(made, session.run(None, feeds)[0])
+    np.testing.assert_array_equal(outputs, session.run(None, feeds)[0])
 
 
 def test_the_record_equals_amcts_field_by_field() -> None:
@@ -259,9 +259,9 @@ def test_the_golden_model_has_no_error_under_our_rules(tmp_path: Path) -> None:
     (folder / "simulated.onnx").write_bytes((GOLDEN / "demo_fake_quant_model.onnx").read_bytes())
 
     for path in (alone, folder):
-        found = check_export(path, Deployment(versions={"atlas": "Ascend310"}))
+        findings = check_export(path, Deployment(versions={"atlas": "Ascend310"}))
 
-        assert errors(found) == []
-        assert {f.rule for f in found} == {"atlas-13", "atlas-20"}
-    (half,) = [f for f in found if f.rule == "atlas-13"]
+        assert errors(findings) == []
+        assert {f.rule for f in findings} == {"atlas-13", "atlas-20"}
+    (half,) = [f for f in findings if f.rule == "atlas-13"]
     assert half.saw == "5 of 6 AscendDequant with scales beyond float16's normal range"

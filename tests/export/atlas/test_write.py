@@ -78,9 +78,9 @@ def test_the_float_model_is_the_network_in_opset_11(tmp_path: Path) -> None:
     x = np.random.default_rng(3).normal(size=(2, 3, 16, 16)).astype(np.float32)
     feeds = {"input": x}
     (wanted,) = ort.InferenceSession(residual_net().SerializeToString()).run(None, feeds)
-    (made,) = ort.InferenceSession(tmp_path / "float_model.onnx").run(None, feeds)
+    (outputs,) = ort.InferenceSession(tmp_path / "float_model.onnx").run(None, feeds)
 
-    np.testing.assert_allclose(made, wanted, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(outputs, wanted, rtol=1e-5, atol=1e-5)
     held = onnx.load(tmp_path / "float_model.onnx")
     keys = [r.key for r in parse_record((tmp_path / "record.txt").read_text(), "record.txt")]
     assert set(keys) <= {n.name for n in held.graph.node}
@@ -94,9 +94,9 @@ def test_a_lowered_graph_that_says_something_else_is_refused(
     graph, plan = atlas_plan(residual_net())
 
     def wrong(model_: ir.Model, place: str) -> ir.Model:
-        made = in_lowest_opset(model_, place)
-        next(n for n in made.graph if n.op_type == "Add").op_type = "Sub"
-        return made
+        lowered = in_lowest_opset(model_, place)
+        next(n for n in lowered.graph if n.op_type == "Add").op_type = "Sub"
+        return lowered
 
     monkeypatch.setattr(atlas_write, "in_lowest_opset", wrong)
     with pytest.raises(UnsupportedError) as caught:
@@ -199,11 +199,11 @@ def test_the_script_calls_atc_beside_its_files(aipp: bool, tmp_path: Path) -> No
     """Called from anywhere, it finds the model, and both variants have an output of their own."""
     folder = tmp_path / "a folder"
     exported(folder, preprocess=RGB, versions={"atlas": "Ascend310P3"})
-    made = sh(folder / "atc.sh", *(["aipp"] if aipp else []), env=fake_atc(tmp_path))
+    process = sh(folder / "atc.sh", *(["aipp"] if aipp else []), env=fake_atc(tmp_path))
 
-    assert made.returncode == 0
+    assert process.returncode == 0
     name = "deploy_model_aipp" if aipp else "deploy_model"
-    assert made.stdout.splitlines() == [
+    assert process.stdout.splitlines() == [
         "--framework=5",
         "--model=deploy_model.onnx",
         "--soc_version=Ascend310P3",
@@ -260,11 +260,11 @@ def test_hostile_names_go_through_every_file(tmp_path: Path) -> None:
         Deployment(preprocess=RGB, versions={"atlas": "Ascend'310'; touch owned"}),
     )
     save_model(simulated(graph, plan), folder / "simulated.onnx")
-    made = sh(folder / "atc.sh", "aipp", env=fake_atc(tmp_path))
+    process = sh(folder / "atc.sh", "aipp", env=fake_atc(tmp_path))
 
-    assert made.returncode == 0
-    assert f"--input_shape={HOSTILE}:1,3,16,16" in made.stdout.splitlines()
-    assert "--soc_version=Ascend'310'; touch owned" in made.stdout.splitlines()
+    assert process.returncode == 0
+    assert f"--input_shape={HOSTILE}:1,3,16,16" in process.stdout.splitlines()
+    assert "--soc_version=Ascend'310'; touch owned" in process.stdout.splitlines()
     assert not list(tmp_path.rglob("owned"))
     keys = [r.key for r in parse_record((folder / "record.txt").read_text("utf-8"), "record.txt")]
     assert keys == [f"conv2 {HOSTILE}\n", f"fc {HOSTILE}\n"]
@@ -325,17 +325,17 @@ def test_open_sizes_are_bound_to_the_samples(tmp_path: Path) -> None:
     )
     feeds = {"x": np.random.default_rng(0).normal(size=(1, 3, 12, 20)).astype(np.float32)}
     plan = Planner(target=ATLAS, observer="minmax").choose(graph, profiled(graph, feeds))
-    told = Deployment(preprocess=Preprocess(size=(20, 12)))
-    write(graph, plan, tmp_path, told)
+    deployment = Deployment(preprocess=Preprocess(size=(20, 12)))
+    write(graph, plan, tmp_path, deployment)
     save_model(simulated(graph, plan), tmp_path / "simulated.onnx")
     deployed = onnx.load(tmp_path / "deploy_model.onnx")
-    made = interpret(deployed, feeds)["y"]
+    outputs = interpret(deployed, feeds)["y"]
 
     dims = deployed.graph.input[0].type.tensor_type.shape.dim
     assert [d.dim_value for d in dims] == [1, 3, 12, 20]
     assert "--input_shape=x:1,3,12,20" in (tmp_path / "atc.sh").read_text()
-    assert errors(check_export(tmp_path, told)) == []
-    np.testing.assert_array_equal(made, run_simulated(simulated(graph, plan), feeds)[0])
+    assert errors(check_export(tmp_path, deployment)) == []
+    np.testing.assert_array_equal(outputs, run_simulated(simulated(graph, plan), feeds)[0])
 
 
 def aipp_values(folder: Path) -> dict[str, str]:
@@ -356,23 +356,23 @@ def test_aipp_computes_the_preprocessing(channels: str, tmp_path: Path) -> None:
         )
     )
     write(graph, by_hand(graph, {"x": (0.02, 0)}), tmp_path, Deployment(preprocess=rule))
-    told = aipp_values(tmp_path)
+    values = aipp_values(tmp_path)
     pixels = np.random.default_rng(0).integers(0, 256, (4, 4, 3)).astype(np.uint8)
     image = Image.fromarray(pixels)
     raw = np.asarray(image.convert("L"))[..., None] if count == 1 else pixels
-    if told["rbuv_swap_switch"] == "true":
+    if values["rbuv_swap_switch"] == "true":
         raw = raw[..., ::-1]
     made = np.stack(
         [
-            (raw[..., i] - float(told[f"mean_chn_{i}"]) - float(told[f"min_chn_{i}"]))
-            * float(told[f"var_reci_chn_{i}"])
+            (raw[..., i] - float(values[f"mean_chn_{i}"]) - float(values[f"min_chn_{i}"]))
+            * float(values[f"var_reci_chn_{i}"])
             for i in range(count)
         ]
     )
 
-    assert told["input_format"] == ("YUV400_U8" if count == 1 else "RGB888_U8")
-    assert (told["src_image_size_w"], told["src_image_size_h"]) == ("4", "4")
-    assert all(0 <= int(told[f"mean_chn_{i}"]) <= 255 for i in range(count))
+    assert values["input_format"] == ("YUV400_U8" if count == 1 else "RGB888_U8")
+    assert (values["src_image_size_w"], values["src_image_size_h"]) == ("4", "4")
+    assert all(0 <= int(values[f"mean_chn_{i}"]) <= 255 for i in range(count))
     np.testing.assert_allclose(made, rule.apply(image), rtol=1e-6, atol=1e-6)
 
 
@@ -407,9 +407,9 @@ def test_two_inputs_have_no_aipp(tmp_path: Path) -> None:
             weights(0, w=(2, 3, 1, 1)),
         )
     )
-    made = write(graph, by_hand(graph, {"a": (0.02, 0)}), tmp_path, Deployment(preprocess=RGB))
+    export = write(graph, by_hand(graph, {"a": (0.02, 0)}), tmp_path, Deployment(preprocess=RGB))
 
-    assert made.facts["aipp"] == "AIPP is written for one input, and the network has 2"
+    assert export.facts["aipp"] == "AIPP is written for one input, and the network has 2"
     assert "--input_shape=x:1,3,4,4;z:1,3,4,4" in (tmp_path / "atc.sh").read_text()
 
 
@@ -432,14 +432,14 @@ def test_a_layer_without_an_int8_form_is_refused_or_stays_float(tmp_path: Path) 
 
     with pytest.raises(UnsupportedError) as caught:
         write(graph, plan, tmp_path, Deployment())
-    made = write(graph, plan, tmp_path, Deployment(allow_fallback=True))
+    export = write(graph, plan, tmp_path, Deployment(allow_fallback=True))
     kept, why = without_refused(graph, plan)
 
     assert str(caught.value) == (
         "node 'up' (ConvTranspose): Atlas must be able to run it in INT8, saw a transposed "
         "convolution with dilations [2, 2], wanted 1. Keep the layer float in the recipe."
     )
-    assert made.facts["refused_layers"] == ["up"]
+    assert export.facts["refused_layers"] == ["up"]
     assert why == {"up": str(caught.value)}
     assert [p.precision for p in kept.layers.values()] == ["int8", "float16", "int8"]
     assert sorted(kept.tensors) == ["c", "w1", "w3", "x"]
@@ -483,9 +483,9 @@ def test_an_opset_above_11_is_explained(tmp_path: Path) -> None:
             {**weights(0, w=(8, 8)), "s": np.ones(8, np.float32)},
         )
     )
-    made = write(graph, by_hand(graph, {"a": (0.02, 0)}), tmp_path, Deployment())
+    export = write(graph, by_hand(graph, {"a": (0.02, 0)}), tmp_path, Deployment())
 
-    assert made.facts["opset"] == 17
+    assert export.facts["opset"] == 17
     page = (tmp_path / "DEPLOY.md").read_text()
     assert "- Opset 17, for LayerNormalization of node 'norm' has no form in a lower one" in page
     assert "--input_format=ND" in (tmp_path / "atc.sh").read_text()
@@ -516,9 +516,9 @@ def test_the_simulation_and_the_written_model_agree_on_an_export(tmp_path: Path)
     write(graph, plan, tmp_path, Deployment())
     save_model(simulated(graph, plan), tmp_path / "simulated.onnx")
 
-    found = check_export(tmp_path, Deployment(versions={"atlas": "Ascend310P3"}))
+    findings = check_export(tmp_path, Deployment(versions={"atlas": "Ascend310P3"}))
 
-    assert errors(found) == []
+    assert errors(findings) == []
     x = np.zeros((1, 3, 16, 16), np.float32)
     assert np.isfinite(run_simulated(simulated(graph, plan), {"input": x})[0]).all()
 

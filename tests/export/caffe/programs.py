@@ -56,8 +56,8 @@ def opencv_outputs(job: Job) -> dict[str, NDArray[np.float32]]:
         last = _writer(job, blob)
         # OpenCV calls a layer that makes an output after the blob, unless it works in place
         pin = last.name if last.name in net.getLayerNames() else blob
-        made = net.forwardAndRetrieve([pin])[0][list(last.top).index(blob)]
-        found[blob] = np.array(made)
+        outputs = net.forwardAndRetrieve([pin])[0][list(last.top).index(blob)]
+        found[blob] = np.array(outputs)
     return found
 
 

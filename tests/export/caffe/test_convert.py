@@ -48,10 +48,10 @@ def test_layers_of_high_precision_end_in_hp_in_both_files() -> None:
     """Caffe finds weights by the layer's name, and the mapper the precision."""
     net = convert(prepared(conv_relu_net()), CaffeOptions(high={"conv1", "fc", "relu1"}))
 
-    assert [n for n in net.layers if n.endswith("_hp")] == ["conv1_hp", "fc_hp"]
+    assert [n for n in layers(net) if n.endswith("_hp")] == ["conv1_hp", "fc_hp"]
     assert net.layers["conv1"] == "conv1_hp"
     assert len(blobs(net, "conv1_hp")) == 2
-    assert list(net.layers["conv1_hp"].top) == ["conv1"]
+    assert list(layers(net)["conv1_hp"].top) == ["conv1"]
     assert np.allclose(computed(net, IMAGE), wanted(conv_relu_net(), IMAGE), atol=1e-5)
 
 
@@ -70,7 +70,7 @@ def test_an_output_that_is_read_on_is_reported_and_an_inner_tensor_on_wish() -> 
     net = convert(prepared(proto), CaffeOptions(report={"c"}))
 
     assert net.outputs == ("mid_report", "output", "c_report")
-    assert list(net.layers["c2"].bottom) == ["mid_report"]
+    assert list(layers(net)["c2"].bottom) == ["mid_report"]
     assert net.unread == ()
 
 
@@ -79,8 +79,8 @@ def test_a_tensor_that_is_reported_is_not_overwritten() -> None:
     net = convert(prepared(conv_relu_net()), CaffeOptions(report={"a"}))
 
     assert net.tops["a"] == "a_report"
-    assert list(net.layers["relu1"].top) == ["relu1"]
-    assert list(net.layers["relu1"].bottom) == ["a_report"]
+    assert list(layers(net)["relu1"].top) == ["relu1"]
+    assert list(layers(net)["relu1"].bottom) == ["a_report"]
 
 
 def test_a_tensor_that_is_none_is_one_sentence() -> None:
@@ -186,13 +186,13 @@ def test_a_custom_layer_tells_the_shapes_of_what_the_host_computes() -> None:
         {**weights(0, w1=(4, 4, 1, 1), w2=(2, 3, 1, 1)), "k": np.array([3])},
     )
     net = convert(Graph(ir.from_proto(proto), "net"), CaffeOptions(custom={"odd"}))
-    layer = net.layers["odd"]
+    layer = layers(net)["odd"]
 
     assert layer.type == "Custom"
     assert list(layer.bottom) == ["c1"]
     assert list(layer.top) == ["odd_0", "odd_1"]
     assert [list(s.dim) for s in layer.custom_param.shape] == [[1, 3, 6, 5]] * 2
-    assert list(net.layers["c2"].bottom) == ["odd_0"]
+    assert list(layers(net)["c2"].bottom) == ["odd_0"]
 
 
 def test_hostile_names_stay_out_of_the_prototxt() -> None:
@@ -207,7 +207,7 @@ def test_hostile_names_stay_out_of_the_prototxt() -> None:
     net = convert(prepared(proto))
 
     assert np.allclose(computed(net, IMAGE), wanted(residual_net(), IMAGE), atol=1e-5)
-    assert all(n.replace("_", "").replace("-", "").isalnum() for n in net.layers)
+    assert all(n.replace("_", "").replace("-", "").isalnum() for n in layers(net))
     assert net.prototxt.isascii()
 
 
@@ -276,7 +276,7 @@ def test_the_layers_are_in_both_files_under_the_same_names() -> None:
     net = convert(prepared(residual_net()), CaffeOptions(high={"conv1"}))
 
     held = parse_caffemodel(net.caffemodel, "c").layer
-    assert [layer.name for layer in held] == list(net.layers)
+    assert [layer.name for layer in held] == list(layers(net))
     assert message("NetParameter").DESCRIPTOR.name == "NetParameter"
 
 

@@ -15,9 +15,9 @@ from tests.export.caffe.test_nets import detector_net
 from tests.models import model, weights
 
 
-def named(made: ir.Model, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    names = [str(v.name) for v in made.graph.outputs]
-    return dict(zip(names, run(made, feeds), strict=True))
+def named(ir_model: ir.Model, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    names = [str(v.name) for v in ir_model.graph.outputs]
+    return dict(zip(names, run(ir_model, feeds), strict=True))
 
 
 def behind_each_other(
@@ -27,8 +27,8 @@ def behind_each_other(
     return {**known, **named(tail, {str(v.name): known[str(v.name)] for v in tail.graph.inputs})}
 
 
-def ops(made: ir.Model) -> list[str]:
-    return [node.op_type for node in made.graph]
+def ops(ir_model: ir.Model) -> list[str]:
+    return [node.op_type for node in ir_model.graph]
 
 
 def test_a_detector_is_cut_behind_the_last_convolutions_of_its_head() -> None:
@@ -38,7 +38,7 @@ def test_a_detector_is_cut_behind_the_last_convolutions_of_its_head() -> None:
     assert cut is not None
     head, tail = cut
     feeds = {"input": np.random.default_rng(0).normal(size=(1, 3, 24, 32)).astype(np.float32)}
-    made = behind_each_other(head, tail, feeds)
+    outputs = behind_each_other(head, tail, feeds)
 
     assert [v.name for v in head.outputs] == ["s1", "s2", "boxes"]
     assert [v.name for v in tail.graph.inputs] == ["s1", "s2"]
@@ -51,7 +51,7 @@ def test_a_detector_is_cut_behind_the_last_convolutions_of_its_head() -> None:
         "Transpose",
     ]
     for name, want in named(whole.model, feeds).items():
-        assert np.array_equal(made[name], want)
+        assert np.array_equal(outputs[name], want)
     onnx.checker.check_model(ir.to_proto(tail))
 
 
@@ -82,13 +82,13 @@ def test_what_the_tail_needs_of_the_middle_and_of_the_input_reaches_it() -> None
     assert cut is not None
     head, tail = cut
     feeds = {"input": np.random.default_rng(0).normal(size=(1, 3, 6, 5)).astype(np.float32)}
-    made = behind_each_other(head, tail, feeds)
+    outputs = behind_each_other(head, tail, feeds)
 
     assert "Shape" not in [*ops(head.model), *ops(tail)]
     assert {v.name for v in tail.graph.inputs} <= {"b", "d", "m", "input", "other"}
     assert [v.name for v in tail.graph.outputs] == ["output"]
     for name, want in named(whole.model, feeds).items():
-        assert np.array_equal(made[name], want)
+        assert np.array_equal(outputs[name], want)
 
 
 def test_a_shape_that_stays_unknown_is_computed_in_the_tail() -> None:

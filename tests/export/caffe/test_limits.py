@@ -136,16 +136,16 @@ def test_configuration(on: str, over: str) -> None:
 def test_rows_of_a_picture(rows: int, good: bool) -> None:
     cfg = read_cfg("[image_type] 1")
     for dims in (f"1 3 {rows} 16", f"1 3 16 {rows}"):
-        found = [f for f in check_inputs(cfg, "c", net("", dims)) if f.rule == "nnie-3"]
-        assert bool(found) != good
+        findings = [f for f in check_inputs(cfg, "c", net("", dims)) if f.rule == "nnie-3"]
+        assert bool(findings) != good
 
 
 @pytest.mark.parametrize(("rows", "good"), [(7, False), (8, True), (4096, True), (4097, False)])
 def test_rows_of_what_is_written_as_a_picture(rows: int, good: bool) -> None:
     """What the check refuses as a picture is not written as one."""
-    told = Deployment(preprocess=Preprocess(channels="GRAY"))
+    deployment = Deployment(preprocess=Preprocess(channels="GRAY"))
     for shape in ((1, rows, 8), (1, 8, rows)):
-        assert (pixels_of(np.zeros(shape, np.float32), told) is not None) == good
+        assert (pixels_of(np.zeros(shape, np.float32), deployment) is not None) == good
 
 
 def weighed(layers: str, *shapes: tuple[int, ...]) -> list[str]:

@@ -169,8 +169,8 @@ def wanted(name: str) -> dict[str, NDArray[np.float32]]:
     image = fed(converted(name))
     if "input" in converted(name).planar:
         image = image.transpose(0, 2, 3, 1)
-    made = session.run(None, {"input": image})
-    return {n: a.reshape(-1) for n, a in zip(names, made, strict=True)}
+    outputs = session.run(None, {"input": image})
+    return {n: a.reshape(-1) for n, a in zip(names, outputs, strict=True)}
 
 
 def job(net: CaffeNet, image: NDArray[Any] | None = None) -> Job:

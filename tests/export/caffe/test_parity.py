@@ -36,9 +36,9 @@ def test_it_prints_an_error_for_each_output_and_program(
 ) -> None:
     """A network that is its own reference differs from it by nothing."""
     onnx.save(conv_relu_net(), tmp_path / "net.onnx")
-    code, told = run(tmp_path / "net.onnx", capsys)
-    assert code == 0, told.err
-    name, tensor, shape, *said = told.out.strip().split(" | ")
+    code, captured = run(tmp_path / "net.onnx", capsys)
+    assert code == 0, captured.err
+    name, tensor, shape, *said = captured.out.strip().split(" | ")
 
     assert (Path(name).name, tensor, shape) == ("net.onnx", "output", "[1, 10]")
     assert [s.split()[0] for s in said] == ["OpenCV", "MNN"]
@@ -54,12 +54,12 @@ def test_what_is_cut_off_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[s
         weights(0, w=(2, 3, 1, 1)),
     )
     onnx.save(proto, tmp_path / "net.onnx")
-    code, told = run(tmp_path / "net.onnx", capsys)
+    code, captured = run(tmp_path / "net.onnx", capsys)
 
-    assert code == 0, told.err
-    assert "nnie-1 error, node 'cos'" in told.out
-    assert "cut off: 1 nodes" in told.out
-    assert "net.onnx | a | [1, 2, 8, 8]" in told.out
+    assert code == 0, captured.err
+    assert "nnie-1 error, node 'cos'" in captured.out
+    assert "cut off: 1 nodes" in captured.out
+    assert "net.onnx | a | [1, 2, 8, 8]" in captured.out
 
 
 def test_what_cannot_be_cut_off_is_one_sentence(
@@ -73,10 +73,10 @@ def test_what_cannot_be_cut_off_is_one_sentence(
         {"w": np.ones((2, 3, 1, 1), np.float32)},
     )
     onnx.save(proto, tmp_path / "net.onnx")
-    code, told = run(tmp_path / "net.onnx", capsys)
+    code, captured = run(tmp_path / "net.onnx", capsys)
 
     assert code == 2
-    assert told.err == (
+    assert captured.err == (
         f"error: {tmp_path}/net.onnx: layers with weights follow what cannot be converted, and a "
         "tail must have none. Make these nodes Custom layers.\n"
     )

@@ -57,13 +57,13 @@ def pictures(
 
 
 def written(
-    proto: onnx.ModelProto, folder: Path, preprocess: Preprocess, **told: Any
+    proto: onnx.ModelProto, folder: Path, preprocess: Preprocess, **options: Any
 ) -> tuple[Graph, Exported, Deployment]:
     """Export a network for pictures; `high` and `floats` go to the plan, the rest to Deployment."""
     graph = prepared(proto)
-    plan = plan_of(graph, told.pop("high", ()), told.pop("floats", ()))
+    plan = plan_of(graph, options.pop("high", ()), options.pop("floats", ()))
     name = str(graph.inputs[0].name)
-    held: dict[str, Any] = {"samples": pictures(preprocess, name), **told}
+    held: dict[str, Any] = {"samples": pictures(preprocess, name), **options}
     deployment = Deployment(preprocess=preprocess, **held)
     return graph, write(graph, plan, folder, deployment), deployment
 

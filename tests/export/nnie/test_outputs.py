@@ -70,10 +70,10 @@ def agree(proto: onnx.ModelProto, preprocess: Preprocess, folder: Path) -> None:
     for row, (_, tensors) in enumerate(list(deployment.samples(20))[:3]):
         (wanted,) = run(graph.model, {k: v[None] for k, v in tensors.items()})
         net.setInput(fed(folder, row), "input")
-        made = net.forward().reshape(wanted.shape)
+        outputs = net.forward().reshape(wanted.shape)
 
         # two ways to round some hundred products: relative to the largest answer
-        assert np.abs(made - wanted).max() <= 2e-5 * np.abs(wanted).max()
+        assert np.abs(outputs - wanted).max() <= 2e-5 * np.abs(wanted).max()
 
 
 @pytest.mark.parametrize("name", PREPROCESSES)

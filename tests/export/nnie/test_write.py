@@ -190,18 +190,18 @@ def test_what_is_no_picture_goes_in_as_tensors(tmp_path: Path) -> None:
 
     assert exported.facts["tensor_inputs"] == 1
     assert not (tmp_path / "images").exists()
-    told = cfg_of(tmp_path)
-    assert (told["image_type"], told["norm_type"], told["mean_file"]) == ("0", "0", "null")
+    cfg = cfg_of(tmp_path)
+    assert (cfg["image_type"], cfg["norm_type"], cfg["mean_file"]) == ("0", "0", "null")
     assert errors(check_export(tmp_path, deployment)) == []
     assert "image_type 0" in (tmp_path / "DEPLOY.md").read_text(encoding="utf-8")
 
 
 def test_one_sample_that_is_no_picture_makes_all_tensors(tmp_path: Path) -> None:
     """Also the last one: a picture in its place would be another sample."""
-    seen = pictures(SIZED)
+    picture_samples = pictures(SIZED)
 
     def samples(n: int) -> Iterator[tuple[str, Mapping[str, NDArray[Any]]]]:
-        for i, (key, one) in enumerate(seen(n)):
+        for i, (key, one) in enumerate(picture_samples(n)):
             yield key, {"input": one["input"] + np.float32(0.1 * (i == 19))}
 
     _, exported, _ = written(conv_relu_net(), tmp_path, SIZED, samples=samples)
@@ -290,10 +290,10 @@ def test_a_tail_that_nnie_lacks_is_cut_off_and_the_two_make_the_whole(tmp_path: 
     net.setInput(fed(tmp_path, 0), "input")
     tail = ir.load(tmp_path / "tail.onnx")
     (name,) = [str(v.name) for v in tail.graph.inputs]
-    (made,) = run(tail, {name: net.forward()})
+    (outputs,) = run(tail, {name: net.forward()})
     _, tensors = next(iter(deployment.samples(1)))
     (wanted,) = run(graph.model, {"input": tensors["input"][None]})
-    np.testing.assert_allclose(made, wanted, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(outputs, wanted, rtol=1e-4, atol=1e-4)
     text = (tmp_path / "DEPLOY.md").read_text(encoding="utf-8")
     assert f"    '{name}': ...,  # 1x4x4x4" in text
     assert "- In float on the CPU: `erf`, `pool`, `flat`." in text
@@ -452,12 +452,12 @@ def test_files_have_a_plain_stem(name: str, stem: str, tmp_path: Path) -> None:
     )
 
 
-def refused(proto: onnx.ModelProto, folder: Path, **told: Any) -> str:
+def refused(proto: onnx.ModelProto, folder: Path, **options: Any) -> str:
     """Return the message of a refused export, which left everything as it was."""
     folder.mkdir()
     (folder / "net.cfg").write_text("old", encoding="utf-8")
     with pytest.raises((InputError, UnsupportedError)) as caught:
-        written(proto, folder, told.pop("preprocess", SIZED), **told)
+        written(proto, folder, options.pop("preprocess", SIZED), **options)
     assert tree(folder.parent) == {f"{folder.name}/net.cfg": b"old"}
     assert [p.name for p in folder.parent.iterdir()] == [folder.name]
     return str(caught.value)
@@ -501,9 +501,9 @@ def test_tensors_that_are_not_finite_are_refused(tmp_path: Path) -> None:
 
 
 def test_what_has_no_form_in_caffe_is_refused(tmp_path: Path) -> None:
-    said = refused(odd_tail(CUT), tmp_path / "x")
+    message = refused(odd_tail(CUT), tmp_path / "x")
 
-    assert said.startswith("net.onnx, node 'erf': everything must have a form in NNIE's Caffe")
+    assert message.startswith("net.onnx, node 'erf': everything must have a form in NNIE's Caffe")
 
 
 def test_pictures_with_channels_last_need_a_transpose(tmp_path: Path) -> None:
@@ -511,13 +511,13 @@ def test_pictures_with_channels_last_need_a_transpose(tmp_path: Path) -> None:
         [flat] a = Flatten(input)
         [fc] output = MatMul(a, w)
     }"""
-    said = refused(
+    message = refused(
         model(text, weights(0, w=(768, 4))),
         tmp_path / "x",
         preprocess=Preprocess(size=(16, 16), layout="NHWC"),
     )
 
-    assert said == (
+    assert message == (
         "net.onnx, input 'input': pictures have their channels in front on NNIE, saw layout NHWC "
         "and no Transpose 0,3,1,2 behind the input. Export the model with its channels first."
     )
@@ -626,7 +626,7 @@ def test_the_record_says_which_tensor_a_layer_is(tmp_path: Path) -> None:
         "stem", "relu1", "conv1", "relu2", "conv2", "add", "relu3", "pool", "fc",
     ]  # fmt: skip
     for row in rows:
-        made = net.forward(row["layer"])
+        outputs = net.forward(row["layer"])
         want = wanted[row["tensor"]]
         assert row["shape"] == "x".join(map(str, want.shape))
-        assert np.abs(made - want).max() <= 1e-5 * np.abs(want).max(), row
+        assert np.abs(outputs - want).max() <= 1e-5 * np.abs(want).max(), row

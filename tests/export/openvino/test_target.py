@@ -203,10 +203,10 @@ def test_openvino_computes_what_the_simulation_computes(name: str, tmp_path: Pat
         tmp_path / "model.onnx", ["input"], ["output"], find_runtime("openvino"), threads=1
     )
     wanted = open_simulation(quantize_graph(graph, plan, OPENVINO), threads=1).run(None, feeds)[0]
-    made = rival.run(["output"], feeds)[0]
+    outputs = rival.run(["output"], feeds)[0]
 
     before = run(graph.model, feeds)[0]
-    assert np.linalg.norm(made - wanted) < np.linalg.norm(wanted - before)
+    assert np.linalg.norm(outputs - wanted) < np.linalg.norm(wanted - before)
 
 
 def python_of(page: str) -> str:
@@ -215,11 +215,11 @@ def python_of(page: str) -> str:
 
 def test_the_page_holds_the_numbers_of_the_preprocessing() -> None:
     graph, plan = chosen(residual_net(), "openvino")
-    told = Preprocess(
+    preprocess = Preprocess(
         size=(16, 16), resize="stretch", crop="none", mean=(1, 2, 3), std=(4, 5, 6), channels="BGR"
     )
     with TemporaryDirectory() as folder:
-        write(graph, plan, Path(folder), Deployment(preprocess=told))
+        write(graph, plan, Path(folder), Deployment(preprocess=preprocess))
         page = (Path(folder) / "DEPLOY.md").read_text(encoding="utf-8")
 
     assert ".mean([1.0, 2.0, 3.0]).scale([4.0, 5.0, 6.0])" in page
@@ -233,7 +233,7 @@ def test_the_page_holds_the_numbers_of_the_preprocessing() -> None:
 def test_the_lines_of_the_page_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever copies them gets the numbers of the graph, from bytes."""
     graph = prepared(residual_net())
-    told = Preprocess(
+    preprocess = Preprocess(
         size=(16, 16), resize="stretch", crop="none", mean=(100, 120, 140), std=(50, 60, 70)
     )
     pixels = np.random.default_rng(4).integers(0, 256, (1, 16, 16, 3)).astype(np.uint8)
@@ -241,7 +241,7 @@ def test_the_lines_of_the_page_run(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         0, 3, 1, 2
     )
     plan = Planner(target=OPENVINO, observer="minmax").choose(graph, profiled(graph))
-    write(graph, plan, tmp_path, Deployment(preprocess=told))
+    write(graph, plan, tmp_path, Deployment(preprocess=preprocess))
     monkeypatch.chdir(tmp_path)
     held: dict[str, Any] = {"feeds": [pixels]}
     exec(python_of((tmp_path / "DEPLOY.md").read_text(encoding="utf-8")), held)  # noqa: S102

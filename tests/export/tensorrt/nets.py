@@ -56,8 +56,8 @@ def wide() -> tuple[Graph, Plan, Profile]:
 
 def export(folder: Path, version: str = "10") -> Path:
     """Write the wide net's export and return its folder."""
-    graph, plan, seen = wide()
-    write(graph, plan, folder, Deployment(profile=seen, versions={"tensorrt": version}))
+    graph, plan, profile = wide()
+    write(graph, plan, folder, Deployment(profile=profile, versions={"tensorrt": version}))
     return folder
 
 
@@ -103,9 +103,9 @@ def constant_of(graph: ir.Model, name: str, array: np.ndarray) -> ir.Value:  # t
 Q, DQ = "QuantizeLinear", "DequantizeLinear"
 
 
-def only(found: list[Finding], number: int) -> list[tuple[str, str, str]]:
+def only(findings: list[Finding], number: int) -> list[tuple[str, str, str]]:
     """Return severity, place and sight of one rule's findings."""
-    return [(f.severity, f.place, f.saw) for f in found if f.rule == f"tensorrt-{number}"]
+    return [(f.severity, f.place, f.saw) for f in findings if f.rule == f"tensorrt-{number}"]
 
 
 def quantized(graph: ir.Model, reader: str, index: int, scale: float = 0.1) -> list[ir.Node]:

@@ -54,9 +54,9 @@ def test_nothing_is_said_of_nvidias_own_int8_graphs(name: str, version: str) -> 
 def test_the_other_golden_graphs_get_one_warning(
     name: str, version: str, place: str, saw: str
 ) -> None:
-    found = said(GOLDEN / f"{name}.onnx", version)
+    findings = said(GOLDEN / f"{name}.onnx", version)
 
-    assert [(f.rule, f.severity, f.place, f.saw) for f in found] == [
+    assert [(f.rule, f.severity, f.place, f.saw) for f in findings] == [
         ("tensorrt-20", "warning", place, saw)
     ]
 
@@ -76,8 +76,8 @@ def test_version_8_reads_neither_opset_19_nor_stored_integers() -> None:
 NAMES = ["int8_qdq", "int8_fp16", "fp8", "resblock_qdq"]
 
 
-def _rules(found: list[Finding]) -> set[str]:
-    return {f.rule for f in found}
+def _rules(findings: list[Finding]) -> set[str]:
+    return {f.rule for f in findings}
 
 
 class Reader(CalibrationDataReader):  # type: ignore[misc]
@@ -103,8 +103,10 @@ def quantized(folder: Path, **options: object) -> Path:
 
 def test_onnxruntimes_defaults_are_refused_for_what_tensorrt_refuses(tmp_path: Path) -> None:
     """Unsigned, asymmetric, int32 biases: pains 1, 2 and 3 of TensorRT's users."""
-    found = said(quantized(tmp_path, per_channel=True, activation_type=QuantType.QUInt8))
-    by_rule = {r: [f.saw for f in errors(found) if f.rule == r] for r in _rules(errors(found))}
+    findings = said(quantized(tmp_path, per_channel=True, activation_type=QuantType.QUInt8))
+    by_rule = {
+        r: [f.saw for f in errors(findings) if f.rule == r] for r in _rules(errors(findings))
+    }
 
     assert set(by_rule) == {"tensorrt-2", "tensorrt-3", "tensorrt-9"}
     assert set(by_rule["tensorrt-2"]) == {"integers of uint8", "integers of int32"}
@@ -114,10 +116,10 @@ def test_onnxruntimes_defaults_are_refused_for_what_tensorrt_refuses(tmp_path: P
 
 
 def test_onnxruntimes_operator_format_cannot_be_imported(tmp_path: Path) -> None:
-    found = said(quantized(tmp_path, quant_format=QuantFormat.QOperator))
+    findings = said(quantized(tmp_path, quant_format=QuantFormat.QOperator))
 
-    assert ("tensorrt-10", "error") in {(f.rule, f.severity) for f in found}
-    assert "QLinearConv" in {f.saw for f in found}
+    assert ("tensorrt-10", "error") in {(f.rule, f.severity) for f in findings}
+    assert "QLinearConv" in {f.saw for f in findings}
 
 
 def test_onnxruntimes_options_for_tensorrt_pass(tmp_path: Path) -> None:
@@ -204,9 +206,9 @@ def test_our_placement_in_nvidias_network_is_that_of_nvidias_tool(
     The graph's own data are random, so that only the placement is golden, and not the scales.
     """
     graph = prepare(ir.load(GOLDEN / "fp32.onnx"), "fp32", "fp32.onnx")
-    seen = profiled(graph)
-    plan = Planner(target=TARGETS["tensorrt"], observer="minmax").choose(graph, seen)
-    write(graph, plan, tmp_path, Deployment(profile=seen, versions={"tensorrt": version}))
+    profile = profiled(graph)
+    plan = Planner(target=TARGETS["tensorrt"], observer="minmax").choose(graph, profile)
+    write(graph, plan, tmp_path, Deployment(profile=profile, versions={"tensorrt": version}))
     mine = placement(onnx.load(tmp_path / "model.onnx"))
     theirs = placement(onnx.load(GOLDEN / "int8_qdq.onnx"))
 

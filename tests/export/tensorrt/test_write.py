@@ -290,9 +290,9 @@ def test_the_flags_of_trtexec_by_version(
     """Strong typing and type flags exclude each other; version 11 knows neither."""
     folder = tmp_path / "out"
     made(folder, version, half=half)
-    seen = traced(folder, tmp_path / "bin", "--verbose")
+    trace = traced(folder, tmp_path / "bin", "--verbose")
 
-    assert seen["args"] == [
+    assert trace["args"] == [
         "--onnx=model.onnx",
         "--saveEngine=engine.plan",
         *flags,
@@ -305,8 +305,8 @@ def test_the_implicit_build_gives_the_cache_with_the_installed_version(tmp_path:
     """A header of another version makes TensorRT calibrate anew, and trtexec on random numbers."""
     folder = tmp_path / "out"
     made(folder, "10", half=True)
-    seen = traced(folder, tmp_path / "bin", "implicit")
-    args = seen["args"]
+    trace = traced(folder, tmp_path / "bin", "implicit")
+    args = trace["args"]
     assert isinstance(args, list)
     own = (folder / "implicit" / "calibration.cache").read_text()
 
@@ -319,7 +319,7 @@ def test_the_implicit_build_gives_the_cache_with_the_installed_version(tmp_path:
     assert args[5] == "--precisionConstraints=prefer"
     assert "--layerOutputTypes=conv1:fp16,relu2:fp16" in args
     assert any(a.startswith("--layerPrecisions=stem:int8,relu1:int8,conv1:fp16") for a in args)
-    assert seen["cache"] == own.replace("TRT-100300-", "TRT-101305-")
+    assert trace["cache"] == own.replace("TRT-100300-", "TRT-101305-")
 
 
 def test_the_implicit_build_of_version_11_is_refused(tmp_path: Path) -> None:
@@ -347,8 +347,8 @@ def test_an_input_with_a_colon_is_quoted_for_trtexec(tmp_path: Path) -> None:
 def test_hostile_names_reach_trtexec_as_they_are_and_nothing_runs(tmp_path: Path) -> None:
     folder = tmp_path / "o'u $(t)"
     made(folder, "8", proto=hostile_net())
-    seen = traced(folder, tmp_path / "bin", "implicit")
-    args = seen["args"]
+    trace = traced(folder, tmp_path / "bin", "implicit")
+    args = trace["args"]
     assert isinstance(args, list)
     name = CLEAN
 
@@ -665,9 +665,9 @@ def test_a_static_network_needs_no_shapes(tmp_path: Path) -> None:
     for value in (*proto.graph.input, *proto.graph.output):
         value.type.tensor_type.shape.dim[0].dim_value = 1
     made(tmp_path / "out", "10", proto=proto)
-    seen = traced(tmp_path / "out", tmp_path / "bin")
+    trace = traced(tmp_path / "out", tmp_path / "bin")
 
-    assert seen["args"] == ["--onnx=model.onnx", "--saveEngine=engine.plan", "--int8"]
+    assert trace["args"] == ["--onnx=model.onnx", "--saveEngine=engine.plan", "--int8"]
     assert "batches" not in (tmp_path / "out" / "DEPLOY.md").read_text(encoding="utf-8")
 
 

@@ -42,7 +42,7 @@ def test_a_convolution_worked_out_loop_by_loop() -> None:
     """Ties to even, saturation and the zero padding of q - offset are all in these numbers."""
     x = np.array([-1e9, 0.25, 0.75, 1.25, -0.25, 3.0, 1e9, 64.0, 65.5], np.float32)
     x = np.stack([x.reshape(3, 3), -x.reshape(3, 3)])[None]
-    made = interpret(deployed(layer(op="Conv<pads=[1,0,0,0]>"), HELD), {"x": x})["y"]
+    outputs = interpret(deployed(layer(op="Conv<pads=[1,0,0,0]>"), HELD), {"x": x})["y"]
 
     wanted = np.zeros((1, 2, 3, 2), np.float32)
     for o in range(2):
@@ -58,7 +58,7 @@ def test_a_convolution_worked_out_loop_by_loop() -> None:
                             whole = max(-128, min(127, steps)) + 3
                             total += whole * int(HELD["w"][o, c, a, b])
                 wanted[0, o, i, j] = np.float32(total) * np.float32([0.5, 0.25][o])
-    np.testing.assert_array_equal(made, wanted)
+    np.testing.assert_array_equal(outputs, wanted)
 
 
 def test_a_sum_beyond_float32_is_rounded_once() -> None:
@@ -68,9 +68,9 @@ def test_a_sum_beyond_float32_is_rounded_once() -> None:
         "b": np.array([2**24 - 2], np.int32),
         "d": scales(1.0),
     }
-    made = interpret(deployed(layer(op="Gemm"), held, shape="1,1"), {"x": np.float32([[1.5]])})
+    outputs = interpret(deployed(layer(op="Gemm"), held, shape="1,1"), {"x": np.float32([[1.5]])})
 
-    assert made["y"].tolist() == [[2.0**24]]  # 3 + 2**24 - 2 = 2**24 + 1
+    assert outputs["y"].tolist() == [[2.0**24]]  # 3 + 2**24 - 2 = 2**24 + 1
 
 
 def test_a_pair_of_quantizers_without_a_layer_gives_the_grid() -> None:
@@ -82,9 +82,9 @@ def test_a_pair_of_quantizers_without_a_layer_gives_the_grid() -> None:
     )
     x = np.array([0.1, 0.125, 0.375, -0.2, 1e3, -1e3, 29.25, 0, 0], np.float32).reshape(1, 1, 3, 3)
 
-    made = interpret(proto, {"x": x})["y"].ravel().tolist()
+    outputs = interpret(proto, {"x": x})["y"].ravel().tolist()
 
-    assert made == [0.0, 0.0, 0.5, -0.25, 29.25, -34.5, 29.25, 0.0, 0.0]
+    assert outputs == [0.0, 0.0, 0.5, -0.25, 29.25, -34.5, 29.25, 0.0, 0.0]
 
 
 def test_float_operators_run_between_the_integers() -> None:
@@ -93,9 +93,9 @@ def test_float_operators_run_between_the_integers() -> None:
     x = np.random.default_rng(0).normal(size=(1, 2, 3, 3)).astype(np.float32)
     plain = interpret(deployed(layer(op="Conv"), HELD), {"x": x})["y"]
 
-    made = interpret(deployed(body, {**HELD, "two": np.float32(2)}), {"x": x})["y"]
+    outputs = interpret(deployed(body, {**HELD, "two": np.float32(2)}), {"x": x})["y"]
 
-    np.testing.assert_array_equal(made, np.maximum(plain, 0) * 2)
+    np.testing.assert_array_equal(outputs, np.maximum(plain, 0) * 2)
 
 
 def test_sums_that_leave_int32_are_refused() -> None:
@@ -166,10 +166,10 @@ def test_integers_of_every_size_are_summed_exactly() -> None:
         ]
         for o in range(2)
     ]
-    made = convolve(x, weight, strides=[1], pads=[0, 0], dilations=[1], group=1)
+    outputs = convolve(x, weight, strides=[1], pads=[0, 0], dilations=[1], group=1)
 
-    assert made.dtype == np.int64
-    assert made[0].tolist() == wanted
+    assert outputs.dtype == np.int64
+    assert outputs[0].tolist() == wanted
     assert multiply(x[0], weight[0].T[:, :1].repeat(4, 0)[:4] * 0 + 1).tolist() == [
         [int(sum(row))] for row in x[0]
     ]
@@ -178,7 +178,7 @@ def test_integers_of_every_size_are_summed_exactly() -> None:
 def test_a_transposed_convolution_scatters_each_element() -> None:
     x = np.arange(1, 5).reshape(1, 1, 2, 2)
     weight = np.array([[[[1, 2], [3, 4]]]])
-    made = transpose_convolve(
+    outputs = transpose_convolve(
         x, weight, strides=[2, 1], pads=[0, 1, 0, 0], group=1, output_padding=[1, 0]
     )
 
@@ -186,4 +186,4 @@ def test_a_transposed_convolution_scatters_each_element() -> None:
     for i in range(2):
         for j in range(2):
             wanted[2 * i : 2 * i + 2, j : j + 2] += x[0, 0, i, j] * weight[0, 0]
-    assert made[0, 0].tolist() == wanted[:, 1:].tolist()
+    assert outputs[0, 0].tolist() == wanted[:, 1:].tolist()

@@ -22,22 +22,22 @@ def graph_of(
 ) -> Graph:
     """Return a graph as it is, for networks that preparation would not let through."""
     text = f'<opset_import: ["" : {opset}]> g (float[{shape}] x) => (float[a,b,c,d] y) {{ {body} }}'
-    made = ir.from_proto(model(text, held))
-    infer_shapes(made)
-    return Graph(made, "net", "net.onnx")
+    ir_model = ir.from_proto(model(text, held))
+    infer_shapes(ir_model)
+    return Graph(ir_model, "net", "net.onnx")
 
 
 def said(graph: Graph, **deployment: Any) -> list[Finding]:
-    found = check_model(graph, Deployment(**deployment))
-    assert all(f.rule in RULES for f in found)
-    return found
+    findings = check_model(graph, Deployment(**deployment))
+    assert all(f.rule in RULES for f in findings)
+    return findings
 
 
 def test_a_usual_network_has_no_error() -> None:
     """Three channels in and a dynamic batch are worth a word, no more."""
-    found = said(prepared(conv_relu_net()))
+    findings = said(prepared(conv_relu_net()))
 
-    assert [(f.rule, f.severity, f.place, f.layer) for f in found] == [
+    assert [(f.rule, f.severity, f.place, f.layer) for f in findings] == [
         ("atlas-20", "warning", "node 'conv1'", "conv1"),
         ("atlas-20", "warning", "node 'conv2'", "conv2"),
         ("atlas-24", "info", "tensor 'input'", None),
@@ -100,10 +100,10 @@ def test_a_usual_network_has_no_error() -> None:
 def test_what_atlas_does_not_take_is_found(
     body: str, held: dict[str, NDArray[Any]], rule: int, severity: str, place: str, saw: str
 ) -> None:
-    found = said(graph_of(body, held))
+    findings = said(graph_of(body, held))
 
     assert (f"atlas-{rule}", severity, place, saw) in [
-        (f.rule, f.severity, f.place, f.saw) for f in found
+        (f.rule, f.severity, f.place, f.saw) for f in findings
     ]
 
 
@@ -146,13 +146,13 @@ def test_inputs_are_float32_of_fixed_sizes_with_names_that_atc_can_read() -> Non
 
     (size,) = said(graph)
     value.name, value.dtype = "x;y", ir.DataType.FLOAT16
-    found = said(graph)
+    findings = said(graph)
 
     assert str(size) == (
         "atlas-24 error, tensor 'x': saw sizes [1, 3, 'H', 8], wanted fixed sizes behind the batch. "
         "Give --size, or export the model with fixed sizes behind the batch."
     )
-    assert [(f.rule, f.severity, f.saw) for f in found] == [
+    assert [(f.rule, f.severity, f.saw) for f in findings] == [
         ("atlas-24", "error", "a graph input of type FLOAT16"),
         ("atlas-24", "error", "sizes [1, 3, 'H', 8]"),
         ("atlas-26", "error", "a name with a semicolon or a line break"),

@@ -89,10 +89,10 @@ def test_there_are_thirty_rules_and_each_has_a_line() -> None:
 
 def test_a_good_export_has_no_error(export: Path) -> None:
     """What is left is worth knowing: the stem gains nothing, and float16 holds scales less well."""
-    found = check(export)
+    findings = check(export)
 
-    assert errors(found) == []
-    assert [(f.rule, f.severity, f.place) for f in found] == [
+    assert errors(findings) == []
+    assert [(f.rule, f.severity, f.place) for f in findings] == [
         ("atlas-13", "info", "file 'deploy_model.onnx'"),
         ("atlas-20", "warning", "node 'stem'"),
     ]
@@ -393,10 +393,10 @@ def test_a_broken_deploy_model_is_found(name: str, export: Path) -> None:
     edit(proto)
     (export / "deploy_model.onnx").write_bytes(proto.SerializeToString())
 
-    found = check(export)
+    findings = check(export)
 
-    assert (f"atlas-{rule}", severity, place) in [(f.rule, f.severity, f.place) for f in found]
-    assert all(f.rule in RULES and f.mend.endswith((".", "?")) for f in found)
+    assert (f"atlas-{rule}", severity, place) in [(f.rule, f.severity, f.place) for f in findings]
+    assert all(f.rule in RULES and f.mend.endswith((".", "?")) for f in findings)
 
 
 def unreadable(name: str) -> Callable[[Model], None]:
@@ -567,9 +567,9 @@ def test_a_broken_file_is_found(name: str, export: Path) -> None:
     rule, edit, severity, place = FILE_BREAKS[name]
     edit(export)
 
-    found = check(export)
+    findings = check(export)
 
-    assert (f"atlas-{rule}", severity, place) in [(f.rule, f.severity, f.place) for f in found]
+    assert (f"atlas-{rule}", severity, place) in [(f.rule, f.severity, f.place) for f in findings]
 
 
 def test_every_rule_has_a_break() -> None:
@@ -580,16 +580,16 @@ def test_every_rule_has_a_break() -> None:
 
 
 def test_a_chip_that_reads_all_of_deq_scale_hears_nothing_of_float16(export: Path) -> None:
-    found = check_export(export, Deployment(versions={"atlas": "Ascend310P3"}))
+    findings = check_export(export, Deployment(versions={"atlas": "Ascend310P3"}))
 
-    assert [f.rule for f in found] == ["atlas-20"]
+    assert [f.rule for f in findings] == ["atlas-20"]
 
 
 def test_a_model_alone_needs_its_sizes_from_somewhere(export: Path) -> None:
     """Without atc.sh nothing says what the dynamic batch is to be."""
-    found = check_export(export / "deploy_model.onnx", DEPLOYMENT)
+    findings = check_export(export / "deploy_model.onnx", DEPLOYMENT)
 
-    (error,) = errors(found)
+    (error,) = errors(findings)
     assert str(error) == (
         "atlas-24 error, tensor 'input': saw sizes ['N', 3, 8, 8], wanted fixed sizes. Give ATC "
         "--input_shape, as atc.sh of an export does."

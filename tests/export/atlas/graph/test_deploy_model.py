@@ -67,8 +67,8 @@ def test_an_output_that_others_read_too_is_the_dequantized_one() -> None:
         "c.dequant": ["y"],
         "r": ["z"],
     }
-    made = interpret(proto, {"x": x})
-    for a, b in zip(made.values(), run_simulated(simulated(graph, plan), {"x": x}), strict=True):
+    outputs = interpret(proto, {"x": x})
+    for a, b in zip(outputs.values(), run_simulated(simulated(graph, plan), {"x": x}), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
@@ -82,12 +82,12 @@ def test_large_weights_go_to_a_file_beside_the_model(
             "g (float[N,64] x) => (float[N,64] y) { [fc] y = Gemm(x, w) }", weights(0, w=(64, 64))
         )
     )
-    made = write(graph, by_hand(graph, {"x": (0.02, 0)}), tmp_path, Deployment())
-    found = check_export(tmp_path, Deployment())
+    export = write(graph, by_hand(graph, {"x": (0.02, 0)}), tmp_path, Deployment())
+    findings = check_export(tmp_path, Deployment())
 
-    assert "deploy_model.onnx.data" in made.files
+    assert "deploy_model.onnx.data" in export.files
     assert (tmp_path / "deploy_model.onnx.data").stat().st_size >= 64 * 64
-    assert errors(found) == []
+    assert errors(findings) == []
     (tmp_path / "deploy_model.onnx.data").unlink()
     (lost,) = check_export(tmp_path, Deployment())
     assert str(lost) == (

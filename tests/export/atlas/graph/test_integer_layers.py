@@ -178,10 +178,10 @@ def test_an_average_pool_without_an_int8_form_is_no_integer_layer(layer: str, wh
         f'<opset_import: ["" : 19]> g (float[{sizes}] x) => (float[a] y) {{ y = {layer}(x) }}', {}
     )
     (node,) = ir.from_proto(proto).graph
-    found = refusal(node)
+    reason = refusal(node)
 
-    assert found is not None
-    assert (found.rule, found.saw) == (19, why)
+    assert reason is not None
+    assert (reason.rule, reason.saw) == (19, why)
 
 
 def test_alpha_of_a_gemm_is_refused() -> None:

@@ -27,18 +27,18 @@ def graph_of(body: str, held: Arrays, opset: int = 17) -> ir.Model:
     text = f'<opset_import: ["" : {opset}]> g (float[2,3,4,6] x) => (float{{}} y) {{ {body} }}'
     rank = held.pop("rank", np.array(4))
     sizes = ",".join(f"d{i}" for i in range(int(rank)))
-    made = ir.from_proto(model(text.replace("{}", f"[{sizes}]", 1), held))
-    infer_shapes(made)
-    return made
+    ir_model = ir.from_proto(model(text.replace("{}", f"[{sizes}]", 1), held))
+    infer_shapes(ir_model)
+    return ir_model
 
 
 def run(proto: onnx.ModelProto, feeds: Arrays) -> NDArray[Any]:
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    made: NDArray[Any] = ort.InferenceSession(proto.SerializeToString(), options).run(None, feeds)[
-        0
-    ]
-    return made
+    outputs: NDArray[Any] = ort.InferenceSession(proto.SerializeToString(), options).run(
+        None, feeds
+    )[0]
+    return outputs
 
 
 CASES: dict[str, tuple[int, str, Arrays, int]] = {
@@ -183,12 +183,12 @@ def test_the_least_opset_computes_the_same(name: str) -> None:
     original = graph_of(body, dict(held), opset)
     x = np.random.default_rng(1).normal(size=(2, 3, 4, 6)).astype(np.float32)
 
-    made = ir.to_proto(in_lowest_opset(original, "net.onnx"))
+    lowered = ir.to_proto(in_lowest_opset(original, "net.onnx"))
 
-    assert [(o.domain, o.version) for o in made.opset_import] == [("", wanted)]
-    onnx.checker.check_model(made, full_check=True)
+    assert [(o.domain, o.version) for o in lowered.opset_import] == [("", wanted)]
+    onnx.checker.check_model(lowered, full_check=True)
     np.testing.assert_allclose(
-        run(made, {"x": x}), run(ir.to_proto(original), {"x": x}), rtol=1e-6, atol=1e-6
+        run(lowered, {"x": x}), run(ir.to_proto(original), {"x": x}), rtol=1e-6, atol=1e-6
     )
 
 
@@ -198,11 +198,11 @@ def test_whole_networks_go_down_to_11_with_equal_bits(net: Any) -> None:
     original = ir.from_proto(net())
     x = np.random.default_rng(2).normal(size=(2, 3, 16, 16)).astype(np.float32)
 
-    made = ir.to_proto(in_lowest_opset(original, "net.onnx"))
+    lowered = ir.to_proto(in_lowest_opset(original, "net.onnx"))
 
-    assert made.opset_import[0].version == 11
-    assert made.ir_version == 6
-    np.testing.assert_array_equal(run(made, {"input": x}), run(net(), {"input": x}))
+    assert lowered.opset_import[0].version == 11
+    assert lowered.ir_version == 6
+    np.testing.assert_array_equal(run(lowered, {"input": x}), run(net(), {"input": x}))
 
 
 def test_the_original_is_left_as_it_was() -> None:
@@ -241,11 +241,11 @@ def test_an_operator_that_changed_its_meaning_is_not_lowered_past_that() -> None
 
 
 def test_an_operator_of_another_domain_is_refused() -> None:
-    made = graph_of("[act] y = Relu(x)", {})
-    next(iter(made.graph)).domain = "com.microsoft"
+    ir_model = graph_of("[act] y = Relu(x)", {})
+    next(iter(ir_model.graph)).domain = "com.microsoft"
 
     with pytest.raises(UnsupportedError) as caught:
-        lowest_opset(made, "net.onnx")
+        lowest_opset(ir_model, "net.onnx")
 
     assert str(caught.value) == (
         "net.onnx, node 'act': ATC takes operators of ONNX's own domain, saw "
@@ -260,10 +260,10 @@ def test_names_that_are_taken_get_another() -> None:
         {},
     )
 
-    made = in_lowest_opset(original, "net.onnx")
+    lowered = in_lowest_opset(original, "net.onnx")
 
-    names = [str(n.name) for n in made.graph]
-    values = [str(v.name) for n in made.graph for v in n.outputs]
+    names = [str(n.name) for n in lowered.graph]
+    values = [str(v.name) for n in lowered.graph for v in n.outputs]
     assert len(set(names)) == len(names) == 4
     assert len(set(values)) == len(values)
     assert "b" in names

@@ -55,10 +55,10 @@ def test_whole_networks_are_bit_equal_and_near_the_float_one(net: Any) -> None:
     graph, plan = atlas_plan(net())
     feeds = inputs(graph, seed=5)
 
-    (made,) = held_equal(graph, plan, feeds)
+    (outputs,) = held_equal(graph, plan, feeds)
     (wanted,) = run(graph.model, feeds)
 
-    assert sqnr_db(wanted, made) > 20
+    assert sqnr_db(wanted, outputs) > 20
 
 
 @pytest.mark.parametrize("net", [residual_net, gemm_net])
@@ -70,10 +70,10 @@ def test_tensors_keep_their_names_and_mean_the_same(net: Any) -> None:
     feeds = inputs(graph, seed=5)
 
     wanted = run(graph.with_outputs(names), feeds)
-    made = run_simulated(whole.with_outputs(names), feeds)
+    outputs = run_simulated(whole.with_outputs(names), feeds)
 
     assert len(wanted) == len(names)
-    for a, b in zip(wanted, made, strict=True):
+    for a, b in zip(wanted, outputs, strict=True):
         assert a.shape == b.shape
         assert sqnr_db(a, b) > 20
 
@@ -159,12 +159,12 @@ def test_only_what_float32_cannot_hold_is_cut(name: str, count: int, sliced: boo
         held,
     )
     (layer,) = integer_layers(graph.clone(), by_hand(graph, {"x": (0.05, -128)}))
-    found = pieces(layer)
+    parts = pieces(layer)
 
     assert layer.sum_bound == 127 * 255 * int(np.prod(kernel)) // channels
     assert (layer.sum_bound <= MAX_EXACT) == (count == 1)
-    assert len(found) == count
-    assert all((p.channels is not None) == sliced for p in found)
+    assert len(parts) == count
+    assert all((p.channels is not None) == sliced for p in parts)
 
 
 def test_matmul_with_a_bias_behind_it_is_dequantized_once_behind_the_bias() -> None:
@@ -219,12 +219,12 @@ def test_average_pool_with_padding_is_the_mean_of_integers_worked_out_by_hand() 
     )
     x = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
 
-    made, _ = held_equal(graph, by_hand(graph, {"x": (0.5, -100)}), {"x": x})
+    outputs, _ = held_equal(graph, by_hand(graph, {"x": (0.5, -100)}), {"x": x})
 
     q = np.pad(np.clip(np.rint(x[0, 0] / 0.5) - 100, -128, 127) + 100, 1)
     seen = np.pad(np.ones((4, 4)), 1)
     blocks = q.reshape(3, 2, 3, 2).sum((1, 3)) / seen.reshape(3, 2, 3, 2).sum((1, 3))
-    np.testing.assert_array_equal(made[0, 0], (blocks.astype(np.float32) * np.float32(0.5)))
+    np.testing.assert_array_equal(outputs[0, 0], (blocks.astype(np.float32) * np.float32(0.5)))
 
 
 def test_a_quantizer_is_shared_and_a_shared_weight_is_stored_once() -> None:

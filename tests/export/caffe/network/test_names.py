@@ -8,7 +8,7 @@ from quant.export.caffe.network.names import MAX_NAME_LENGTH, Names, mapper_name
 
 
 @pytest.mark.parametrize(
-    ("name", "made"),
+    ("name", "safe"),
     [
         ("/layer1/conv.0", "layer1_conv.0"),
         ('a"; $(rm -rf ~)\n', "a_rm_-rf"),
@@ -19,10 +19,10 @@ from quant.export.caffe.network.names import MAX_NAME_LENGTH, Names, mapper_name
         ("", "Conv"),
     ],
 )
-def test_a_name_is_plain_ascii_and_no_mark_by_chance(name: str, made: str) -> None:
+def test_a_name_is_plain_ascii_and_no_mark_by_chance(name: str, safe: str) -> None:
     """A layer that happens to be called `x_hp` would be computed in 16 bits."""
-    assert mapper_name(name, "Conv") == made
-    assert re.fullmatch(r"[A-Za-z0-9_.-]+", made)
+    assert mapper_name(name, "Conv") == safe
+    assert re.fullmatch(r"[A-Za-z0-9_.-]+", safe)
 
 
 def test_a_short_name_fits_the_board_and_stays_apart() -> None:

@@ -33,24 +33,27 @@ def test_a_grown_kernel_multiplies_the_same_elements(
     """The zeros that were added take no part, and every other weight meets what it met before."""
     for length, before, after in product(range(1, 12), range(-2, 4), range(-2, 4)):
         wanted = onnx_taps(length, kernel, stride, dilation, before, after)
-        found = padded_kernel(Window(length, kernel, stride, before, after, dilation))
+        grown_kernel = padded_kernel(Window(length, kernel, stride, before, after, dilation))
         if not wanted:
             continue
-        if found is None:
+        if grown_kernel is None:
             assert dilation > 1
             continue
-        grown = kernel + found.front + found.back
-        seen = onnx_taps(length, grown, stride, dilation, found.pad, found.pad)
-        own = [[(k - found.front, e) for k, e in w if 0 <= k - found.front < kernel] for w in seen]  # type: ignore[attr-defined]
+        grown = kernel + grown_kernel.front + grown_kernel.back
+        caffe_taps = onnx_taps(length, grown, stride, dilation, grown_kernel.pad, grown_kernel.pad)
+        own = [
+            [(k - grown_kernel.front, e) for k, e in w if 0 <= k - grown_kernel.front < kernel]
+            for w in caffe_taps
+        ]  # type: ignore[attr-defined]
         assert own == wanted
 
 
 def test_pads_that_agree_need_no_zeros() -> None:
     """The ordinary convolution stays as it is."""
-    found = padded_kernel(Window(32, 3, 1, 1, 1))
-    assert found == padded_kernel(Window(224, 3, 2, 1, 1))
-    assert found is not None
-    assert (found.pad, found.front, found.back) == (1, 0, 0)
+    grown_kernel = padded_kernel(Window(32, 3, 1, 1, 1))
+    assert grown_kernel == padded_kernel(Window(224, 3, 2, 1, 1))
+    assert grown_kernel is not None
+    assert (grown_kernel.pad, grown_kernel.front, grown_kernel.back) == (1, 0, 0)
 
 
 @pytest.mark.parametrize("dilation", [1, 2])
@@ -60,12 +63,12 @@ def test_a_deconvolution_crops_both_sides_as_asked(dilation: int) -> None:
     full = stride * (length - 1) + dilation * (kernel - 1) + 1
     places = {(i, k): i * stride + k * dilation for i in range(length) for k in range(kernel)}
     for before, after in product(range(-1, 3), repeat=2):
-        found = cropping_kernel(dilation, before, after)
-        if found is None:
+        grown_kernel = cropping_kernel(dilation, before, after)
+        if grown_kernel is None:
             assert (before - after) % dilation
             continue
-        end = full + (found.front + found.back) * dilation - 2 * found.pad
-        seen = {p: n + found.front * dilation - found.pad for p, n in places.items()}
+        end = full + (grown_kernel.front + grown_kernel.back) * dilation - 2 * grown_kernel.pad
+        seen = {p: n + grown_kernel.front * dilation - grown_kernel.pad for p, n in places.items()}
         assert seen == {p: n - before for p, n in places.items()}
         assert end == full - before - after
 

@@ -415,8 +415,8 @@ def fed(name: str) -> NDArray[np.float32]:
 @cache
 def wanted(name: str) -> NDArray[np.float32]:
     session = onnxruntime.InferenceSession(proto_of(name).SerializeToString())
-    made: NDArray[np.float32] = session.run(None, {"x": fed(name)})[0]
-    return made.reshape(-1)
+    outputs: NDArray[np.float32] = session.run(None, {"x": fed(name)})[0]
+    return outputs.reshape(-1)
 
 
 @cache

@@ -377,9 +377,9 @@ def test_an_input_without_a_size_is_named() -> None:
     """Nothing about the layers behind it can be said then, so nothing is."""
     held = {"w": np.ones((2, 3, 3, 3), np.float32)}
     text = "g (float[N,3,H,W] x) => (float[N,2,A,B] y) { [c] y = Conv(x, w) }"
-    found = refusals(Graph(ir.from_proto(model(text, held)), "net", "net.onnx"))
+    findings = refusals(Graph(ir.from_proto(model(text, held)), "net", "net.onnx"))
 
-    assert [str(f) for f in found] == [
+    assert [str(f) for f in findings] == [
         (
             "nnie-2 error, input 'x': saw tensor 'x' of a shape that is not fixed, wanted fixed "
             "lengths. Give every input a size, or export the model with fixed shapes."
@@ -401,7 +401,7 @@ def test_convert_raises_the_first_and_counts_the_others() -> None:
 
 def test_every_node_is_looked_at_and_findings_are_about_layers() -> None:
     body = "[a] a = Erf(x) [b] b = Relu(a) [c] y = Sin(b)"
-    found = refusals(graph(body, IMAGE, {}))
+    findings = refusals(graph(body, IMAGE, {}))
 
-    assert [f.layer for f in found] == ["a", "c"]
-    assert {f.severity for f in found} == {"error"}
+    assert [f.layer for f in findings] == ["a", "c"]
+    assert {f.severity for f in findings} == {"error"}

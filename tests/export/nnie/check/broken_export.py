@@ -54,13 +54,13 @@ def weigh(folder: Path, change: Callable[..., None]) -> None:
 
 def broken(folder: Path, rule: int, severity: str = "error") -> Finding:
     """Return the one finding of this rule and severity."""
-    found = [f for f in check_export(folder, NOTHING) if f.rule == f"nnie-{rule}"]
-    (one,) = [f for f in found if f.severity == severity]
+    findings = [f for f in check_export(folder, NOTHING) if f.rule == f"nnie-{rule}"]
+    (one,) = [f for f in findings if f.severity == severity]
     assert one.mend.endswith(".")
     return one
 
 
 def says(folder: Path, rule: int, severity: str, place: str, saw: str) -> None:
-    one = broken(folder, rule, severity)
+    finding = broken(folder, rule, severity)
 
-    assert (one.place, one.saw) == (place, saw)
+    assert (finding.place, finding.saw) == (place, saw)

@@ -64,8 +64,8 @@ def test_rule_25_a_key_without_a_value_or_twice(export: Path) -> None:
 def test_rule_25_a_file_that_does_not_exist(export: Path) -> None:
     (export / "net.caffemodel").rename(export / "other.caffemodel")
 
-    found = [f for f in check_export(export, NOTHING) if f.rule == "nnie-25"]
-    assert [(f.place, f.saw) for f in found] == [
+    findings = [f for f in check_export(export, NOTHING) if f.rule == "nnie-25"]
+    assert [(f.place, f.saw) for f in findings] == [
         (name, "[caffemodel_file] './net.caffemodel', which is no file")
         for name in ("net.cfg", "net_sim.cfg")
     ]
@@ -74,9 +74,9 @@ def test_rule_25_a_file_that_does_not_exist(export: Path) -> None:
 def test_rule_25_a_key_that_the_mapper_lacks_is_a_warning(export: Path) -> None:
     edit(export, "net.cfg", "[instruction_name]", "[instructions_name]")
 
-    one = broken(export, 25, "warning")
-    assert (one.place, one.saw) == ("net.cfg:9", "the key [instructions_name]")
-    assert one.mend == "Write [instruction_name]."
+    finding = broken(export, 25, "warning")
+    assert (finding.place, finding.saw) == ("net.cfg:9", "the key [instructions_name]")
+    assert finding.mend == "Write [instruction_name]."
 
 
 def test_rule_25_a_comment_is_a_warning(export: Path) -> None:
@@ -103,9 +103,9 @@ def test_rule_25_a_comment_is_a_warning(export: Path) -> None:
 def test_rule_27_numbers_and_words_are_legal(export: Path, old: str, new: str, saw: str) -> None:
     edit(export, "net.cfg", old, new)
 
-    one = broken(export, 27)
-    assert one.place.startswith("net.cfg:")
-    assert one.saw == saw
+    finding = broken(export, 27)
+    assert finding.place.startswith("net.cfg:")
+    assert finding.saw == saw
 
 
 def test_rule_27_a_coordinate_file_for_each_roi_layer(export: Path) -> None:
@@ -131,5 +131,5 @@ def test_rule_29_net_type_says_what_is_in_it(
     if layer:
         add(export, f'layer {{ name: "x" bottom: "add" top: "x" {layer} }}')
 
-    one = broken(export, 29, "warning")
-    assert (one.place, one.saw, one.wanted) == ("net.cfg", f"net_type {told}", wanted)
+    finding = broken(export, 29, "warning")
+    assert (finding.place, finding.saw, finding.wanted) == ("net.cfg", f"net_type {told}", wanted)

@@ -17,9 +17,9 @@ def test_rule_1_a_type_that_nnie_does_not_compute(export: Path) -> None:
 def test_rule_1_layers_of_before_caffe_1(export: Path) -> None:
     edit(export, "net.prototxt", 'layer {\n  name: "relu1"', 'layers {\n  name: "relu1"')
 
-    one = broken(export, 1)
-    assert one.place.startswith("net.prototxt:")
-    assert one.saw == "'layers', the form before Caffe 1.0"
+    finding = broken(export, 1)
+    assert finding.place.startswith("net.prototxt:")
+    assert finding.saw == "'layers', the form before Caffe 1.0"
 
 
 def test_rule_2_an_input_of_two_pictures(export: Path) -> None:
@@ -86,8 +86,8 @@ def test_rule_6_ceil_mode(export: Path) -> None:
 def test_rule_6_every_unknown_field_and_the_other_rules_go_on(export: Path) -> None:
     edit(export, "net.prototxt", 'type: "ReLU"', 'type: "Swish" swish_param { beta: 1 } x: 2')
 
-    found = check_export(export, NOTHING)
-    assert [f.saw for f in found if f.rule == "nnie-6"] == [
+    findings = check_export(export, NOTHING)
+    assert [f.saw for f in findings if f.rule == "nnie-6"] == [
         "'swish_param' in LayerParameter",
         "'x' in LayerParameter",
     ]

@@ -20,9 +20,9 @@ from tests.export.nnie.check.broken_export import NOTHING, add, edit, says
 def test_rule_9_windows_have_limits(export: Path, old: str, new: str, saw: str) -> None:
     edit(export, "net.prototxt", f"num_output: 16\n    {old}", f"num_output: 16 {new}")
 
-    found = [f for f in check_export(export, NOTHING) if f.rule == "nnie-9"]
-    assert {(f.severity, f.saw) for f in found} == {("error", saw)}
-    assert [f.place for f in found] == ["layer 'conv1_hp'", "layer 'conv2'"]
+    findings = [f for f in check_export(export, NOTHING) if f.rule == "nnie-9"]
+    assert {(f.severity, f.saw) for f in findings} == {("error", saw)}
+    assert [f.place for f in findings] == ["layer 'conv1_hp'", "layer 'conv2'"]
 
 
 def test_rule_10_more_than_4096_channels(export: Path) -> None:

@@ -41,8 +41,8 @@ def test_rule_28_too_few(export: Path, count: int, severity: str, wanted: str) -
     rows = (export / "image_list.txt").read_text(encoding="utf-8").splitlines()[:count]
     (export / "image_list.txt").write_text("\n".join(rows), encoding="utf-8")
 
-    one = broken(export, 28, severity)
-    assert (one.saw, one.wanted) == (f"{count} samples", wanted)
+    finding = broken(export, 28, severity)
+    assert (finding.saw, finding.wanted) == (f"{count} samples", wanted)
 
 
 def test_rule_28_tensors_have_every_number(export: Path) -> None:

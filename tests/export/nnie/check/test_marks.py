@@ -72,8 +72,8 @@ def test_rule_21_the_cpu_behind_an_input_or_a_custom_layer(export: Path) -> None
         """layer { name: "k" type: "Custom" bottom: "add" top: "k" }
         layer { name: "y_cpu" type: "Odd" bottom: "k" top: "y" }""",
     )
-    found = [f for f in check_export(export, NOTHING) if f.rule == "nnie-21"]
-    assert found[1].saw == "layer 'k' before a layer that ends in '_cpu'"
+    findings = [f for f in check_export(export, NOTHING) if f.rule == "nnie-21"]
+    assert findings[1].saw == "layer 'k' before a layer that ends in '_cpu'"
 
 
 def test_rule_22_nine_segments(export: Path) -> None:
@@ -107,5 +107,5 @@ def test_rule_22_five_roi_layers(export: Path) -> None:
             f'layer {{ name: "r{i}" type: "ROIPooling" bottom: "add" bottom: "fc" top: "r{i}" }}',
         )
 
-    found = [f.saw for f in check_export(export, NOTHING) if f.rule == "nnie-22"]
-    assert found == ["5 ROI layers: 'r0', 'r1', 'r2', 'r3', 'r4'", "5 ROI layers"]
+    findings = [f.saw for f in check_export(export, NOTHING) if f.rule == "nnie-22"]
+    assert findings == ["5 ROI layers: 'r0', 'r1', 'r2', 'r3', 'r4'", "5 ROI layers"]

@@ -20,8 +20,8 @@ from tests.models import conv_relu_net, depthwise_net, model, weights
 SIZED = Preprocess(size=(16, 16))
 
 
-def deployed(preprocess: Preprocess = SIZED, **told: Any) -> Deployment:
-    return Deployment(preprocess=preprocess, samples=pictures(preprocess), **told)
+def deployed(preprocess: Preprocess = SIZED, **options: Any) -> Deployment:
+    return Deployment(preprocess=preprocess, samples=pictures(preprocess), **options)
 
 
 def erf_net(tail: str = "output") -> onnx.ModelProto:
@@ -38,10 +38,10 @@ def erf_net(tail: str = "output") -> onnx.ModelProto:
 
 
 def test_a_good_model_is_only_told_what_is_slow() -> None:
-    found = check_model(prepared(conv_relu_net()), deployed())
+    findings = check_model(prepared(conv_relu_net()), deployed())
 
-    assert errors(found) == []
-    assert [(f.rule, f.place) for f in found] == [("nnie-30", "the model")] * 2
+    assert errors(findings) == []
+    assert [(f.rule, f.place) for f in findings] == [("nnie-30", "the model")] * 2
 
 
 def test_a_layer_that_caffe_lacks_is_an_error_at_its_node() -> None:
@@ -76,24 +76,26 @@ def test_with_fallback_it_is_a_warning_that_says_who_computes_it() -> None:
         ("output", "It is cut off: the CPU computes it from tail.onnx."),
         ("mid", "It becomes a Custom layer: the CPU computes it between two runs of NNIE."),
     ):
-        found = check_model(prepared(erf_net(tail)), deployed(allow_fallback=True))
+        findings = check_model(prepared(erf_net(tail)), deployed(allow_fallback=True))
 
-        assert errors(found) == []
-        assert [(f.layer, f.mend) for f in found if f.rule == "nnie-1"] == [("odd", mend)]
+        assert errors(findings) == []
+        assert [(f.layer, f.mend) for f in findings if f.rule == "nnie-1"] == [("odd", mend)]
 
 
 def test_depthwise_is_told_by_its_node() -> None:
-    found = [f for f in check_model(prepared(depthwise_net()), deployed()) if f.rule == "nnie-11"]
+    findings = [
+        f for f in check_model(prepared(depthwise_net()), deployed()) if f.rule == "nnie-11"
+    ]
 
-    assert [(f.severity, f.layer, f.saw) for f in found] == [
+    assert [(f.severity, f.layer, f.saw) for f in findings] == [
         ("warning", "depthwise", "a depthwise convolution of 12 channels in 8 bit")
     ]
 
 
 def test_without_samples_it_says_that_the_mapper_needs_them() -> None:
-    found = check_model(prepared(conv_relu_net()), Deployment())
+    findings = check_model(prepared(conv_relu_net()), Deployment())
 
-    assert [(f.severity, f.saw) for f in found if f.rule == "nnie-28"] == [
+    assert [(f.severity, f.saw) for f in findings if f.rule == "nnie-28"] == [
         ("warning", "no calibration samples")
     ]
 
@@ -118,17 +120,17 @@ def test_an_input_that_takes_no_pictures_is_a_warning(
     dims: str, preprocess: Preprocess, saw: str
 ) -> None:
     """It can go in as tensors, but the board's camera gives pictures."""
-    found = check_model(prepared(sized(dims)), Deployment(preprocess=preprocess))
+    findings = check_model(prepared(sized(dims)), Deployment(preprocess=preprocess))
 
-    assert [(f.severity, f.place, f.saw) for f in found if f.rule == "nnie-3"] == [
+    assert [(f.severity, f.place, f.saw) for f in findings if f.rule == "nnie-3"] == [
         ("warning", "input 'input'", saw)
     ]
 
 
 def test_sizes_are_not_judged_where_nobody_knows_them() -> None:
-    found = check_model(prepared(sized("3,H,W")), Deployment(preprocess=Preprocess()))
+    findings = check_model(prepared(sized("3,H,W")), Deployment(preprocess=Preprocess()))
 
-    assert "nnie-3" not in {f.rule for f in found}
+    assert "nnie-3" not in {f.rule for f in findings}
 
 
 def test_channels_last_need_a_transpose_right_behind_the_input() -> None:
@@ -137,8 +139,8 @@ def test_channels_last_need_a_transpose_right_behind_the_input() -> None:
         output = MatMul(input, w)
     }"""
     graph = prepared(model(text, weights(0, w=(3, 4))))
-    found = [f for f in check_model(graph, deployed(last)) if f.rule == "nnie-3"]
-    assert [(f.severity, f.saw) for f in found] == [("error", "layout NHWC")]
+    findings = [f for f in check_model(graph, deployed(last)) if f.rule == "nnie-3"]
+    assert [(f.severity, f.saw) for f in findings] == [("error", "layout NHWC")]
 
     text = """g (float[N,16,16,3] input) => (float[N,4,14,14] output) {
         a = Transpose<perm=[0,3,1,2]>(input)

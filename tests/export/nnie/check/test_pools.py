@@ -11,17 +11,17 @@ def test_rule_7_a_pool_of_another_shape_than_the_source(export: Path) -> None:
     edit(export, "net.prototxt", "pool: MAX", "pool: MAX pad: 1")
 
     says(export, 7, "error", "layer 'pool1'", "1x16x9x9")
-    one = broken(export, 7)
-    assert one.wanted == "1x16x8x8, as in the source model"
-    assert one.layer == "pool1"
+    finding = broken(export, 7)
+    assert finding.wanted == "1x16x8x8, as in the source model"
+    assert finding.layer == "pool1"
 
 
 def test_rule_7_without_the_record_a_pool_that_rounds_up_is_a_warning(export: Path) -> None:
     (export / "tensors.csv").unlink()
     edit(export, "net.prototxt", "kernel_size: 2\n    stride: 2", "kernel_size: 3 stride: 2")
 
-    found = [f for f in check_export(export, NOTHING) if f.rule == "nnie-7"]
-    assert [(f.severity, f.saw) for f in found] == [
+    findings = [f for f in check_export(export, NOTHING) if f.rule == "nnie-7"]
+    assert [(f.severity, f.saw) for f in findings] == [
         ("warning", "8x8 by rounding up, 7x7 by rounding down"),
         ("warning", "4x4 by rounding up, 3x3 by rounding down"),
     ]

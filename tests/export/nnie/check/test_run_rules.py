@@ -14,10 +14,10 @@ from tests.export.nnie.check.broken_export import NOTHING, edit
 
 def test_the_good_export_breaks_no_rule(good: Path) -> None:
     """Only the rule about speed has a finding."""
-    found = check_export(good, NOTHING)
+    findings = check_export(good, NOTHING)
 
-    assert errors(found) == []
-    assert {f.rule for f in found} == {"nnie-30"}
+    assert errors(findings) == []
+    assert {f.rule for f in findings} == {"nnie-30"}
 
 
 def test_there_are_thirty_rules() -> None:
@@ -137,7 +137,7 @@ layer {
 def test_what_others_got_a_wk_from_breaks_no_rule(tmp_path: Path) -> None:
     """The idioms of two published networks that run on boards: RetinaFace (nniefacelib), ENet."""
     (tmp_path / "face.prototxt").write_text(FOREIGN, encoding="utf-8")
-    found = check_export(tmp_path / "face.prototxt", NOTHING)
+    findings = check_export(tmp_path / "face.prototxt", NOTHING)
 
-    assert errors(found) == []
-    assert {f.rule for f in found} == {"nnie-11", "nnie-30"}
+    assert errors(findings) == []
+    assert {f.rule for f in findings} == {"nnie-11", "nnie-30"}

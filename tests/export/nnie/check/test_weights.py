@@ -23,9 +23,9 @@ def test_rule_10_a_weight_of_more_than_4096(export: Path) -> None:
     text = text[:start] + text[start:].replace("num_output: 16", "num_output: 5000", 1)
     (export / "net.prototxt").write_text(text, encoding="utf-8")
 
-    found = [f for f in check_export(export, NOTHING) if f.rule == "nnie-10"]
+    findings = [f for f in check_export(export, NOTHING) if f.rule == "nnie-10"]
     assert ("layer 'conv2', blob 0", "weights of [5000, 16, 3, 3]") in [
-        (f.place, f.saw) for f in found
+        (f.place, f.saw) for f in findings
     ]
 
 
@@ -38,12 +38,12 @@ def test_rule_23_a_layer_without_weights(export: Path) -> None:
 def test_rule_23_weights_of_another_shape(export: Path) -> None:
     edit(export, "net.prototxt", "num_output: 10", "num_output: 11")
 
-    found = [(f.place, f.saw, f.wanted) for f in check_export(export, NOTHING)]
+    findings = [(f.place, f.saw, f.wanted) for f in check_export(export, NOTHING)]
     assert (
         "layer 'fc', blob 0",
         "shape [10, 256]",
         "[11, 256], as the prototxt says",
-    ) in found
+    ) in findings
 
 
 def test_rule_23_weights_that_are_not_finite(export: Path) -> None:
@@ -80,6 +80,6 @@ def test_rule_23_the_scale_factor_of_batchnorm(export: Path) -> None:
 def test_rule_23_a_file_that_is_no_caffemodel(export: Path) -> None:
     (export / "net.caffemodel").write_bytes(b"\xff\xff")
 
-    one = broken(export, 23)
-    assert one.place == "net.caffemodel"
-    assert one.saw.startswith("a caffemodel must be a binary NetParameter")
+    finding = broken(export, 23)
+    assert finding.place == "net.caffemodel"
+    assert finding.saw.startswith("a caffemodel must be a binary NetParameter")

@@ -77,23 +77,23 @@ EVERY = np.arange(256, dtype=np.uint8).reshape(16, 16)
 def test_every_pixel_value_comes_back(mean: list[float], std: list[float], channels: str) -> None:
     """All of 0..255 in every channel, under odd means and stds."""
     picture = np.stack([EVERY, EVERY[::-1], EVERY.T], axis=2)
-    told = Preprocess(mean=tuple(mean), std=tuple(std), channels=channels)
-    found = recover_pixels(told.apply(Image.fromarray(picture)), mean, std)
+    preprocess = Preprocess(mean=tuple(mean), std=tuple(std), channels=channels)
+    pixels = recover_pixels(preprocess.apply(Image.fromarray(picture)), mean, std)
 
-    assert found is not None
-    assert found.dtype == np.uint8
+    assert pixels is not None
+    assert pixels.dtype == np.uint8
     planes = picture.transpose(2, 0, 1)
-    assert np.array_equal(found, planes if channels == "RGB" else planes[::-1])
+    assert np.array_equal(pixels, planes if channels == "RGB" else planes[::-1])
 
 
 def test_pixels_that_others_normalized_in_float32_are_pixels() -> None:
     """Torchvision divides by 255 first; the same numbers but for the last bits."""
     mean, std = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
     tensor = (np.stack([EVERY] * 3) / np.float32(255) - mean[:, None, None]) / std[:, None, None]
-    found = recover_pixels(tensor, (255 * mean).tolist(), (255 * std).tolist())
+    pixels = recover_pixels(tensor, (255 * mean).tolist(), (255 * std).tolist())
 
-    assert found is not None
-    assert np.array_equal(found, np.stack([EVERY] * 3))
+    assert pixels is not None
+    assert np.array_equal(pixels, np.stack([EVERY] * 3))
 
 
 @pytest.mark.parametrize("value", [0.5, 0.002, -1.0, 256.0, np.nan, np.inf, 1e30])

@@ -46,11 +46,11 @@ def net(body: str, opset: int = 17, **numbers: Any) -> onnx.ModelProto:
     extra = ', "com.microsoft" : 1, "mine" : 1'
     text = f"""<opset_import: ["" : {opset}{extra}]>
         g (float[1,8,12,12] x) => (float[a,b,c,d] y) {{ {body} }}"""
-    made = model(text, held, ir_version=8 if opset < 19 else 10)
-    used = {name for node in made.graph.node for name in node.input}
-    for tensor in [t for t in made.graph.initializer if t.name not in used]:
-        made.graph.initializer.remove(tensor)
-    return made
+    ir_model = model(text, held, ir_version=8 if opset < 19 else 10)
+    used = {name for node in ir_model.graph.node for name in node.input}
+    for tensor in [t for t in ir_model.graph.initializer if t.name not in used]:
+        ir_model.graph.initializer.remove(tensor)
+    return ir_model
 
 
 TWO = """

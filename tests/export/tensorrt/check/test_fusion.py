@@ -28,10 +28,10 @@ def test_rule_15_a_residual_whose_convolution_is_quantized_too() -> None:
 def test_rule_15_is_not_about_sums_without_a_convolution() -> None:
     graph = good()
     operands = [pair_of(graph, "b")[1].outputs[0], pair_of(graph, "h")[1].outputs[0]]
-    made = ir.node("Add", operands, name="plain_sum")
-    made.outputs[0].name = "plain_sum_out"
-    graph.graph.append(made)
-    graph.graph.outputs.append(made.outputs[0])
+    new_node = ir.node("Add", operands, name="plain_sum")
+    new_node.outputs[0].name = "plain_sum_out"
+    graph.graph.append(new_node)
+    graph.graph.outputs.append(new_node.outputs[0])
 
     assert only(check(graph), 15) == []
 

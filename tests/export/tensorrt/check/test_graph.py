@@ -47,9 +47,11 @@ def test_rule_11_an_opset_too_low_or_too_high(
 ) -> None:
     graph = good(version)
     graph.graph.opset_imports[""] = opset
-    found = [f for f in check(graph, version) if f.rule == "tensorrt-11"]
+    findings = [f for f in check(graph, version) if f.rule == "tensorrt-11"]
 
-    assert [(f.severity, f.place, f.wanted) for f in found] == [(severity, "opset_import", wanted)]
+    assert [(f.severity, f.place, f.wanted) for f in findings] == [
+        (severity, "opset_import", wanted)
+    ]
 
 
 def test_rule_13_a_scale_and_operands_of_other_types() -> None:
@@ -115,10 +117,10 @@ def test_rule_28_a_zero_point_that_passes_through_an_identity() -> None:
     graph = good()
     node = pair_of(graph, "input")[0]
     zero = node.inputs[2]
-    made = ir.node("Identity", [zero], name="same")
-    made.outputs[0].name = "same_out"
-    graph.graph.insert_before(graph.graph[0], [made])
-    node.replace_input_with(2, made.outputs[0])
+    new_node = ir.node("Identity", [zero], name="same")
+    new_node.outputs[0].name = "same_out"
+    graph.graph.insert_before(graph.graph[0], [new_node])
+    node.replace_input_with(2, new_node.outputs[0])
 
     assert only(check(graph), 28) == [
         (

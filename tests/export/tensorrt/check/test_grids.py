@@ -51,10 +51,10 @@ def test_rule_3_a_zero_point_that_is_not_zero() -> None:
 def test_rule_3_zero_points_fewer_than_scales_or_computed() -> None:
     graph = good()
     pair_of(graph, "w1")[0].replace_input_with(2, constant_of(graph, "z", np.int8(0)))
-    made = ir.node("Cast", [node_of(graph, "relu1").outputs[0]], {"to": 3}, name="cast")
-    made.outputs[0].name = "cast_out"
-    graph.graph.insert_before(node_of(graph, "conv1"), [made])
-    pair_of(graph, "d")[0].replace_input_with(2, made.outputs[0])
+    new_node = ir.node("Cast", [node_of(graph, "relu1").outputs[0]], {"to": 3}, name="cast")
+    new_node.outputs[0].name = "cast_out"
+    graph.graph.insert_before(node_of(graph, "conv1"), [new_node])
+    pair_of(graph, "d")[0].replace_input_with(2, new_node.outputs[0])
 
     assert only(check(graph), 3) == [
         ("error", "node 'w1_DequantizeLinear'", "1 zero points for 16 scales"),
@@ -104,12 +104,12 @@ def test_rule_5_an_activation_with_a_scale_per_channel() -> None:
         for index, value in enumerate(grid, 1):
             node.replace_input_with(index, value)
         node.attributes.add(ir.AttrInt64("axis", 1))
-    found = check(graph)
+    findings = check(graph)
 
-    assert only(found, 5) == [
+    assert only(findings, 5) == [
         ("error", f"node 'b_{op}'", "16 scales for an activation") for op in (Q, DQ)
     ]
-    assert only(found, 6) == []
+    assert only(findings, 6) == []
 
 
 def test_rule_6_a_missing_axis_and_one_of_another_length() -> None:
@@ -129,9 +129,9 @@ def test_rule_8_a_pair_that_disagrees_and_integers_that_others_read() -> None:
     quantize = pair_of(graph, "d")[0]
     node_of(graph, "pool").replace_input_with(0, quantize.outputs[0])
     graph.graph.outputs.append(pair_of(graph, "input")[0].outputs[0])
-    found = only(check(graph), 8)
+    findings = only(check(graph), 8)
 
-    assert found == [
+    assert findings == [
         ("error", "node 'input_QuantizeLinear'", "integers as an output"),
         (
             "error",

@@ -59,9 +59,9 @@ def test_rule_22_knows_the_shapes_that_have_a_kernel(
         }}""",
         weights(0, w=shape),
     )
-    found = only(check_model(prepared(proto), Deployment()), 22)
+    findings = only(check_model(prepared(proto), Deployment()), 22)
 
-    assert (found == []) == fast
+    assert (findings == []) == fast
 
 
 def test_rule_23_a_matrix_that_is_too_thin(tmp_path: Path) -> None:
@@ -84,11 +84,11 @@ def test_rule_24_fp8_at_the_network_s_ends() -> None:
         zero = constant_of(graph, f"{tensor}_z8", zeros)
         for node in pair_of(graph, tensor):
             node.replace_input_with(2, zero)
-    found = check(graph)
+    findings = check(graph)
 
-    assert only(found, 24) == [
+    assert only(findings, 24) == [
         ("warning", "node 'stem'", "FP8 in the first layer, 3 input channels")
     ]
-    assert only(found, 22) == [
+    assert only(findings, 22) == [
         ("warning", "node 'stem'", "16 output and 3 input channels, filter area 9, in FP8")
     ]

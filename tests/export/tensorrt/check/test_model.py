@@ -21,9 +21,9 @@ def test_the_look_before_export_warns_of_what_would_be_quantized() -> None:
         weights(0, w1=(6, 3, 1, 1), w2=(6, 4, 1, 1), w3=(5, 256)),
     )
     proto.graph.node[1].name = "up:1"
-    found = check_model(prepared(proto), Deployment(versions={"tensorrt": "8"}))
+    findings = check_model(prepared(proto), Deployment(versions={"tensorrt": "8"}))
 
-    assert [(f.rule, f.severity, f.place, f.saw) for f in found] == [
+    assert [(f.rule, f.severity, f.place, f.saw) for f in findings] == [
         (
             "tensorrt-7",
             "warning",
@@ -52,8 +52,8 @@ def test_the_look_before_export_finds_operators_that_are_not_imported() -> None:
         weights(0, w1=(16, 3, 1, 1)),
     )
     proto.graph.output.append(onnx.helper.make_tensor_value_info("a", 1, None))
-    found = check_model(prepared(proto), Deployment())
+    findings = check_model(prepared(proto), Deployment())
 
-    assert [(f.rule, f.severity, f.place) for f in found] == [
+    assert [(f.rule, f.severity, f.place) for f in findings] == [
         ("tensorrt-10", "error", "node 'odd'")
     ]

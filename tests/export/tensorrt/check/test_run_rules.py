@@ -31,10 +31,10 @@ def test_there_are_thirty_rules_with_a_line_each() -> None:
 def test_a_finding_reads_as_one_sentence_and_names_the_layer() -> None:
     graph = good()
     pair_of(graph, "input")[0].resize_inputs(2)
-    found = next(f for f in check(graph) if f.rule == "tensorrt-1")
+    finding = next(f for f in check(graph) if f.rule == "tensorrt-1")
 
-    assert found.layer == "stem"
-    assert str(found) == (
+    assert finding.layer == "stem"
+    assert str(finding) == (
         "tensorrt-1 error, node 'input_QuantizeLinear': saw 2 inputs, wanted a zero point. Write an "
         "int8 zero point of 0: ONNX takes a missing one for uint8."
     )

@@ -58,9 +58,9 @@ def test_rule_20_a_pool_with_integers_in_and_floats_out() -> None:
 @pytest.mark.parametrize("op", ["Softmax", "Sigmoid", "Exp", "Erf"])
 def test_rule_21_a_float_operator_behind_a_quantizer(op: str) -> None:
     graph = good()
-    made = ir.node(op, [pair_of(graph, "h")[1].outputs[0]], name="float")
-    made.outputs[0].name = "float_out"
-    graph.graph.append(made)
-    graph.graph.outputs.append(made.outputs[0])
+    new_node = ir.node(op, [pair_of(graph, "h")[1].outputs[0]], name="float")
+    new_node.outputs[0].name = "float_out"
+    graph.graph.append(new_node)
+    graph.graph.outputs.append(new_node.outputs[0])
 
     assert only(check(graph), 21) == [("warning", "node 'float'", "a dequantized input")]

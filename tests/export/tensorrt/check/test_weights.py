@@ -32,10 +32,10 @@ def test_rule_7_scales_along_the_input_channels() -> None:
 def test_rule_7_follows_a_transpose_between_weight_and_layer() -> None:
     graph = good()
     node, (dequantize,) = node_of(graph, "fc"), pair_of(graph, "w7")
-    made = ir.node("Transpose", [dequantize.outputs[0]], {"perm": [1, 0]}, name="turn")
-    made.outputs[0].name = "turned"
-    graph.graph.insert_before(node, [made])
-    node.replace_input_with(1, made.outputs[0])
+    new_node = ir.node("Transpose", [dequantize.outputs[0]], {"perm": [1, 0]}, name="turn")
+    new_node.outputs[0].name = "turned"
+    graph.graph.insert_before(node, [new_node])
+    node.replace_input_with(1, new_node.outputs[0])
     node.attributes.add(ir.AttrInt64("transB", 0))
 
     assert only(check(graph), 7) == []
@@ -50,14 +50,14 @@ def test_rule_9_a_bias_in_int32_as_other_tools_write_it() -> None:
         constant_of(graph, "bs", np.full(16, 1e-3, np.float32)),
         constant_of(graph, "bz", np.zeros(16, np.int32)),
     ]
-    made = ir.node(DQ, grid, {"axis": 0}, name="bias_DequantizeLinear")
-    made.outputs[0].name = "bias_dq"
-    graph.graph.insert_before(node_of(graph, "stem"), [made])
-    node_of(graph, "stem").replace_input_with(2, made.outputs[0])
-    found = check(graph)
+    new_node = ir.node(DQ, grid, {"axis": 0}, name="bias_DequantizeLinear")
+    new_node.outputs[0].name = "bias_dq"
+    graph.graph.insert_before(node_of(graph, "stem"), [new_node])
+    node_of(graph, "stem").replace_input_with(2, new_node.outputs[0])
+    findings = check(graph)
 
-    assert only(found, 9) == [("error", "node 'stem'", "a quantized bias")]
-    assert ("error", "node 'bias_DequantizeLinear'", "integers of int32") in only(found, 2)
+    assert only(findings, 9) == [("error", "node 'stem'", "a quantized bias")]
+    assert ("error", "node 'bias_DequantizeLinear'", "integers of int32") in only(findings, 2)
 
 
 def test_rule_9_a_bias_of_another_length_or_computed() -> None:
@@ -74,10 +74,10 @@ def test_rule_9_a_bias_of_another_length_or_computed() -> None:
 
 
 def test_rule_12_version_8_wants_float_weights() -> None:
-    found = sorted(only(check(good("10"), "8"), 12))
+    findings = sorted(only(check(good("10"), "8"), 12))
 
-    assert len(found) == 7
-    assert found[0] == ("error", "node 'w1_DequantizeLinear'", "a weight stored as int8")
+    assert len(findings) == 7
+    assert findings[0] == ("error", "node 'w1_DequantizeLinear'", "a weight stored as int8")
     assert only(check(good("8"), "10"), 12) == []  # 10 reads both forms
 
 
@@ -109,10 +109,10 @@ def test_rule_25_int4_scales_block_one_axis() -> None:
         },
         ir_version=10,
     )
-    found = check(ir.from_proto(proto))
+    findings = check(ir.from_proto(proto))
 
-    assert ("error", "node 'dq'", "2 blocked axes") in only(found, 25)
-    assert only(found, 14) == []  # INT4 is for weights alone
+    assert ("error", "node 'dq'", "2 blocked axes") in only(findings, 25)
+    assert only(findings, 14) == []  # INT4 is for weights alone
 
 
 def test_rule_26_weights_beyond_their_grid() -> None:

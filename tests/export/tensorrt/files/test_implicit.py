@@ -25,33 +25,38 @@ def magnitudes(proto: onnx.ModelProto) -> dict[str, float]:
 
 def test_every_float_tensor_has_a_scale_also_outputs_and_what_is_before_a_relu() -> None:
     graph, plan = chosen(conv_relu_net(), "tensorrt")
-    found = tensor_scales(graph, plan, profiled(graph))
-    seen = magnitudes(conv_relu_net())
+    scales = tensor_scales(graph, plan, profiled(graph))
+    largest = magnitudes(conv_relu_net())
 
-    assert list(found) == ["input", "a", "b", "c", "d", "e", "f", "output"]
+    assert list(scales) == ["input", "a", "b", "c", "d", "e", "f", "output"]
     for name in ("input", "b", "d", "f"):  # the plan's own, min-max over the same samples
-        assert found[name].origin == "plan"
-        assert found[name].scale == np.float32(seen[name] / 127)
+        assert scales[name].origin == "plan"
+        assert scales[name].scale == np.float32(largest[name] / 127)
     for name, fused in (("a", "b"), ("c", "d")):
-        assert (found[name].origin, found[name].scale) == ("activation", found[fused].scale)
-        assert seen[name] != seen[fused]
-    assert (found["output"].origin, found["output"].scale) == (
+        assert (scales[name].origin, scales[name].scale) == (
+            "activation",
+            scales[fused].scale,
+        )
+        assert largest[name] != largest[fused]
+    assert (scales["output"].origin, scales["output"].scale) == (
         "profile",
-        np.float32(seen["output"] / 127),
+        np.float32(largest["output"] / 127),
     )
-    assert found["e"] == found["f"]  # a view has its source's numbers, and the plan knows the view
+    assert (
+        scales["e"] == scales["f"]
+    )  # a view has its source's numbers, and the plan knows the view
 
 
 def test_what_the_plan_does_not_quantize_gets_what_was_seen() -> None:
     graph, plan = chosen(wide_net(), "tensorrt")
-    found = tensor_scales(graph, plan, profiled(graph))
-    seen = magnitudes(wide_net())
+    scales = tensor_scales(graph, plan, profiled(graph))
+    largest = magnitudes(wide_net())
 
     for name in ("e", "i", "output"):  # of a residual, in front of a Concat, of the network
-        assert found[name].origin == "profile"
-        assert found[name].scale == np.float32(seen[name] / 127)
-    assert (found["f"].origin, found["f"].scale) == ("activation", found["h"].scale)
-    assert found["m"].scale == found["n"].scale  # MaxPool's two sides
+        assert scales[name].origin == "profile"
+        assert scales[name].scale == np.float32(largest[name] / 127)
+    assert (scales["f"].origin, scales["f"].scale) == ("activation", scales["h"].scale)
+    assert scales["m"].scale == scales["n"].scale  # MaxPool's two sides
 
 
 def test_a_tensor_that_is_always_zero_gets_scale_1() -> None:
@@ -65,7 +70,7 @@ def test_a_tensor_that_is_always_zero_gets_scale_1() -> None:
         {**held, "zero": np.zeros((1, 4, 1, 1), np.float32)},
     )
     graph, plan = chosen(proto, "tensorrt")
-    found = tensor_scales(graph, plan, profiled(graph))
+    scales = tensor_scales(graph, plan, profiled(graph))
 
-    assert (found["z"].origin, found["z"].scale) == ("dead", 1.0)
+    assert (scales["z"].origin, scales["z"].scale) == ("dead", 1.0)
     assert ir.DataType.FLOAT in {v.dtype for v in graph.outputs}

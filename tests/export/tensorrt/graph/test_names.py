@@ -21,19 +21,19 @@ def names(built: ir.Model) -> tuple[list[str | None], list[str | None]]:
 
 def test_what_breaks_lists_becomes_an_underscore_and_stays_unique() -> None:
     built = named(["a,b", "a:b", "a_b", "it's*\n"], ["t: u", "t_u", "v\nw", "x:0"])
-    found = clean_names(built)
+    renames = clean_names(built)
 
     assert names(built) == (["a_b_1", "a_b_2", "a_b", "it_s__"], ["t_u_1", "t_u", "v_w", "x:0"])
-    assert found.nodes == {"a,b": "a_b_1", "a:b": "a_b_2", "it's*\n": "it_s__"}
-    assert found.tensors == {"t: u": "t_u_1", "v\nw": "v_w"}
+    assert renames.nodes == {"a,b": "a_b_1", "a:b": "a_b_2", "it's*\n": "it_s__"}
+    assert renames.tensors == {"t: u": "t_u_1", "v\nw": "v_w"}
 
 
 def test_good_names_stay_and_nothing_is_reported() -> None:
     built = ir.from_proto(conv_relu_net())
     before = ir.to_proto(built).SerializeToString(deterministic=True)
-    found = clean_names(built)
+    renames = clean_names(built)
 
-    assert (found.nodes, found.tensors) == ({}, {})
+    assert (renames.nodes, renames.tensors) == ({}, {})
     assert ir.to_proto(built).SerializeToString(deterministic=True) == before
 
 
@@ -41,17 +41,17 @@ def test_a_twin_gets_the_names_that_were_decided_and_its_own_give_way() -> None:
     """The Q/DQ graph has nodes that the float graph has not, and must not steal their names."""
     first = clean_names(named(["a,b"], ["t: u"]))
     twin = named(["a,b", "a_b"], ["t: u", "t_u"])
-    found = clean_names(twin, first)
+    renames = clean_names(twin, first)
 
     assert names(twin)[0][:2] == ["a_b", "a_b_1"]
     assert names(twin)[1][:2] == ["t_u", "t_u_1"]
-    assert found.nodes == {"a,b": "a_b", "a_b": "a_b_1"}
+    assert renames.nodes == {"a,b": "a_b", "a_b": "a_b_1"}
 
 
 def test_inputs_and_outputs_are_renamed_too() -> None:
     built = ir.from_proto(conv_relu_net())
     built.graph.inputs[0].name, built.graph.outputs[0].name = "in: x", "out\n"
-    found = clean_names(built)
+    renames = clean_names(built)
 
-    assert found.tensors == {"in: x": "in_x", "out\n": "out_"}
+    assert renames.tensors == {"in: x": "in_x", "out\n": "out_"}
     assert [v.name for v in (*built.graph.inputs, *built.graph.outputs)] == ["in_x", "out_"]

@@ -53,25 +53,25 @@ def built(
     return graph, plan, with_types(quantized, plan, graph)
 
 
-def checked(made: ir.Model) -> None:
+def checked(typed_model: ir.Model) -> None:
     """Hold a model against onnx's checker and its strict inference."""
-    proto = ir.to_proto(made)
+    proto = ir.to_proto(typed_model)
     onnx.checker.check_model(proto, full_check=True)
     onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=True)
 
 
-def casts(made: ir.Model) -> list[tuple[str, str]]:
+def casts(typed_model: ir.Model) -> list[tuple[str, str]]:
     return [
         (str(n.inputs[0].name), str(n.outputs[0].name))  # type: ignore[union-attr]
-        for n in made.graph
+        for n in typed_model.graph
         if n.op_type == "Cast"
     ]
 
 
-def kinds(made: ir.Model) -> dict[str, ir.DataType | None]:
+def kinds(typed_model: ir.Model) -> dict[str, ir.DataType | None]:
     """Return the type of each node's first result, quantizers left out."""
     skip = ("QuantizeLinear", "DequantizeLinear", "Cast")
-    return {str(n.name): n.outputs[0].dtype for n in made.graph if n.op_type not in skip}
+    return {str(n.name): n.outputs[0].dtype for n in typed_model.graph if n.op_type not in skip}
 
 
 def three_convs() -> onnx.ModelProto:
@@ -102,7 +102,7 @@ def f16(x: NDArray[np.floating]) -> F:  # type: ignore[type-arg]
 
 def test_a_float16_layer_between_integer_ones_computes_what_numpy_computes_in_float16() -> None:
     """All but a few results agree to the last bit of float16; none is off by more than a step."""
-    graph, plan, made = built(three_convs(), "two")
+    graph, plan, typed_model = built(three_convs(), "two")
     held = {n: graph.array(n) for n in graph.model.graph.initializers}
     scale = {t.tensor: t.params.scale for t in plan.quantized if t.params is not None}
     x = inputs(graph, seed=3)["input"]
@@ -119,11 +119,11 @@ def test_a_float16_layer_between_integer_ones_computes_what_numpy_computes_in_fl
     d = f16(np.maximum(conv(b, f16(held["w2"]), f16(held["b2"])), 0))
     q_d = np.clip(np.rint(d / s_d), -128, 127)
     wanted = conv(q_d * s_d, weight("w3", np.float32), held["b3"])
-    (got,) = run(made, {"input": x})
+    (got,) = run(typed_model, {"input": x})
     step = float(s_d) * np.abs(held["w3"]).sum(axis=1).max()
 
-    assert kinds(made) == {"one": F16, "relu1": F16, "two": F16, "relu2": F16, "three": F32}
-    assert casts(made) == []
+    assert kinds(typed_model) == {"one": F16, "relu1": F16, "two": F16, "relu2": F16, "three": F32}
+    assert casts(typed_model) == []
     assert np.abs(got - wanted).max() <= step
     assert np.mean(np.abs(got - wanted) <= 1e-5) > 0.99
     (untyped,) = run(quantize_graph(graph, plan, TENSORRT, weight_form="integer"), {"input": x})
@@ -148,14 +148,14 @@ def test_every_layer_can_be_float16_and_every_graph_checks_and_runs(
     net: str, names: list[str]
 ) -> None:
     """8 bits give 20 dB or more; types that do not fit would be refused by checker and runtime."""
-    graph, _, made = built(NETS[net][0](), *names)
+    graph, _, typed_model = built(NETS[net][0](), *names)
     feeds = inputs(graph, seed=8)
-    (wanted,), (got,) = run(graph.model, feeds), run(made, feeds)
+    (wanted,), (got,) = run(graph.model, feeds), run(typed_model, feeds)
     noise = ((wanted - got).astype(np.float64) ** 2).sum()
-    types = kinds(made)
+    types = kinds(typed_model)
 
-    checked(made)
-    assert errors(check(made, "11")) == []
+    checked(typed_model)
+    assert errors(check(typed_model, "11")) == []
     assert all(types[n] == F16 for n in names)
     assert got.dtype == np.float32
     assert 10 * np.log10((wanted.astype(np.float64) ** 2).sum() / noise) > 20
@@ -163,12 +163,12 @@ def test_every_layer_can_be_float16_and_every_graph_checks_and_runs(
 
 def test_all_float16_needs_a_cast_at_each_end_and_no_other() -> None:
     names = ["one", "two", "three"]
-    _, _, made = built(three_convs(), *names)
+    _, _, typed_model = built(three_convs(), *names)
 
-    assert set(kinds(made).values()) == {F16}
-    assert casts(made) == [("input", "input_float16"), ("output_float16", "output")]
-    assert [v.name for v in made.graph.outputs] == ["output"]
-    assert made.graph.outputs[0].dtype == made.graph.inputs[0].dtype == F32
+    assert set(kinds(typed_model).values()) == {F16}
+    assert casts(typed_model) == [("input", "input_float16"), ("output_float16", "output")]
+    assert [v.name for v in typed_model.graph.outputs] == ["output"]
+    assert typed_model.graph.outputs[0].dtype == typed_model.graph.inputs[0].dtype == F32
 
 
 def test_one_cast_serves_all_readers() -> None:
@@ -187,21 +187,25 @@ def test_one_cast_serves_all_readers() -> None:
     proto.graph.output.append(onnx.helper.make_tensor_value_info("last", 1, None))
     graph, plan = chosen(proto, "tensorrt")
     plan = edited(graph, plan, "left", "right", "sum")
-    made = with_types(quantize_graph(graph, plan, TENSORRT, weight_form="integer"), plan, graph)
+    typed_model = with_types(
+        quantize_graph(graph, plan, TENSORRT, weight_form="integer"), plan, graph
+    )
 
-    checked(made)
-    assert casts(made) == [("input", "input_float16"), ("output_float16", "output")]
+    checked(typed_model)
+    assert casts(typed_model) == [("input", "input_float16"), ("output_float16", "output")]
 
 
 def test_a_float32_layer_between_float16_ones_is_cast_to_and_from() -> None:
     graph, plan, _ = built(three_convs(), "one", "two", "three")
     layers = {**plan.layers, "two": replace(plan.layers["two"], precision="float32")}
     plan = replace(plan, layers=layers)
-    made = with_types(quantize_graph(graph, plan, TENSORRT, weight_form="integer"), plan, graph)
+    typed_model = with_types(
+        quantize_graph(graph, plan, TENSORRT, weight_form="integer"), plan, graph
+    )
 
-    checked(made)
-    assert kinds(made)["two"] == F32
-    assert casts(made) == [
+    checked(typed_model)
+    assert kinds(typed_model)["two"] == F32
+    assert casts(typed_model) == [
         ("input", "input_float16"),
         ("b", "b_float32"),
         ("d", "d_float16"),
@@ -211,26 +215,26 @@ def test_a_float32_layer_between_float16_ones_is_cast_to_and_from() -> None:
 
 def test_a_view_keeps_the_type_of_what_it_moves() -> None:
     """Flatten is float32 in the plan, and to cast before and behind it would change no number."""
-    _, plan, made = built(gemm_net(), "fc1", "fc2", "fc3")
+    _, plan, typed_model = built(gemm_net(), "fc1", "fc2", "fc3")
 
     assert plan.layers["flat"].precision == "float32"
-    assert kinds(made)["flat"] == F32  # it moves the network's input
-    assert casts(made) == [("a", "a_float16"), ("output_float16", "output")]
+    assert kinds(typed_model)["flat"] == F32  # it moves the network's input
+    assert casts(typed_model) == [("a", "a_float16"), ("output_float16", "output")]
 
 
 def test_without_float16_layers_nothing_changes() -> None:
-    graph, plan, made = built(residual_net())
+    graph, plan, typed_model = built(residual_net())
     before = quantize_graph(graph, plan, TENSORRT, weight_form="integer")
 
-    assert ir.to_proto(made).SerializeToString(deterministic=True) == ir.to_proto(
+    assert ir.to_proto(typed_model).SerializeToString(deterministic=True) == ir.to_proto(
         before
     ).SerializeToString(deterministic=True)
 
 
-def scales(made: ir.Model, tensor: str) -> set[tuple[str, float]]:
+def scales(typed_model: ir.Model, tensor: str) -> set[tuple[str, float]]:
     """Return type and value of every scale of a tensor's quantizers."""
     found = set()
-    for node in made.graph:
+    for node in typed_model.graph:
         if node.name is not None and node.name.startswith(f"{tensor}_") and len(node.inputs) > 1:
             array = node.inputs[1].const_value.numpy()  # type: ignore[union-attr]
             found.add((str(array.dtype), float(array)))
@@ -239,9 +243,9 @@ def scales(made: ir.Model, tensor: str) -> set[tuple[str, float]]:
 
 def test_joined_tensors_and_the_two_of_a_pair_keep_equal_scales_in_both_types() -> None:
     """Rounded to float16 wherever they stand: equality is what fuses MaxPool, Concat and Add."""
-    _, plan, made = built(wide_net(), "left")
+    _, plan, typed_model = built(wide_net(), "left")
     exact = {n: float(plan.tensors[n].params.scale) for n in ("h", "k")}  # type: ignore[union-attr]
-    seen = {n: {value for _, value in scales(made, n)} for n in ("h", "k")}
+    seen = {n: {value for _, value in scales(typed_model, n)} for n in ("h", "k")}
 
     assert exact["h"] == exact["k"]
     assert seen["h"] == seen["k"] == {float(np.float16(exact["h"]))}
@@ -253,13 +257,13 @@ def test_weights_that_stay_float_keep_equal_scales_in_their_pair() -> None:
     graph, plan = chosen(wide_net(), "tensorrt")
     plan = edited(graph, plan, "left", "conv2")
     quantized = quantize_graph(graph, plan, TENSORRT, weight_form="float")
-    made = with_types(quantized, plan, graph)
-    ops = {str(n.name): n for n in made.graph}
+    typed_model = with_types(quantized, plan, graph)
+    ops = {str(n.name): n for n in typed_model.graph}
     pair = [ops["w2_QuantizeLinear"], ops["w2_DequantizeLinear_float16"]]
     arrays = [n.inputs[1].const_value.numpy() for n in pair]  # type: ignore[union-attr]
 
-    checked(made)
-    assert errors(check(made, "11")) == []
+    checked(typed_model)
+    assert errors(check(typed_model, "11")) == []
     assert [a.dtype for a in arrays] == [np.float32, np.float16]
     np.testing.assert_array_equal(arrays[0], arrays[1].astype(np.float32))
 
@@ -274,22 +278,22 @@ def test_a_pool_between_a_float32_and_a_float16_side_keeps_one_scale() -> None:
         }""",
         weights(6, w1=(8, 3, 1, 1), w2=(8, 8, 1, 1), w3=(8, 8, 1, 1)),
     )
-    _, plan, made = built(proto, "three")
+    _, plan, typed_model = built(proto, "three")
     exact = float(plan.tensors["a"].params.scale)  # type: ignore[union-attr]
     rounded = float(np.float16(exact))
 
-    assert kinds(made) == {"one": F32, "pool": F32, "two": F16, "three": F16}
-    assert scales(made, "a") == {("float32", rounded)}
-    assert scales(made, "b") == {("float32", rounded), ("float16", rounded)}
+    assert kinds(typed_model) == {"one": F32, "pool": F32, "two": F16, "three": F16}
+    assert scales(typed_model, "a") == {("float32", rounded)}
+    assert scales(typed_model, "b") == {("float32", rounded), ("float16", rounded)}
     assert rounded != exact
 
 
 def test_an_integer_sum_takes_the_type_of_the_float_branch_that_it_reads() -> None:
     """The convolution's operand of a residual Add has no quantizer that could change its type."""
-    _, _, made = built(wide_net(), "conv2")
+    _, _, typed_model = built(wide_net(), "conv2")
 
-    assert kinds(made)["add"] == kinds(made)["relu3"] == F16
-    assert casts(made) == []
+    assert kinds(typed_model)["add"] == kinds(typed_model)["relu3"] == F16
+    assert casts(typed_model) == []
 
 
 def test_a_network_output_counts_as_a_float32_reader() -> None:
@@ -300,10 +304,10 @@ def test_a_network_output_counts_as_a_float32_reader() -> None:
         }""",
         weights(6, w1=(8, 3, 1, 1), w2=(8, 8, 1, 1)),
     )
-    _, _, made = built(proto, "two")
+    _, _, typed_model = built(proto, "two")
 
-    assert kinds(made) == {"one": F32, "two": F16}
-    assert casts(made) == [("a", "a_float16"), ("output_float16", "output")]
+    assert kinds(typed_model) == {"one": F32, "two": F16}
+    assert casts(typed_model) == [("a", "a_float16"), ("output_float16", "output")]
 
 
 def test_a_scale_that_float16_cannot_hold_keeps_its_layer_in_float32() -> None:
@@ -318,10 +322,10 @@ def test_a_scale_that_float16_cannot_hold_keeps_its_layer_in_float32() -> None:
         }""",
         held,
     )
-    _, _, made = built(proto, "two")
+    _, _, typed_model = built(proto, "two")
 
-    assert kinds(made) == {"one": F32, "relu1": F32, "two": F16}
-    assert casts(made) == [("b", "b_float16"), ("output_float16", "output")]
+    assert kinds(typed_model) == {"one": F32, "relu1": F32, "two": F16}
+    assert casts(typed_model) == [("b", "b_float16"), ("output_float16", "output")]
 
 
 def test_a_weight_beyond_float16_is_refused() -> None:
@@ -361,13 +365,15 @@ def test_resize_scales_stay_float32_in_a_float16_layer() -> None:
     graph, plan = chosen(proto, "tensorrt")
     layers = {**plan.layers, "up": replace(plan.layers["up"], precision="float16")}
     plan = replace(plan, layers=layers)
-    made = with_types(quantize_graph(graph, plan, TENSORRT, weight_form="integer"), plan, graph)
+    typed_model = with_types(
+        quantize_graph(graph, plan, TENSORRT, weight_form="integer"), plan, graph
+    )
 
-    checked(made)
-    assert kinds(made)["up"] == F16
-    resize = next(n for n in made.graph if n.op_type == "Resize")
+    checked(typed_model)
+    assert kinds(typed_model)["up"] == F16
+    resize = next(n for n in typed_model.graph if n.op_type == "Resize")
     assert resize.inputs[2].dtype == F32  # type: ignore[union-attr]
-    assert run(made, inputs(graph))[0].shape == (8, 8, 8, 8)
+    assert run(typed_model, inputs(graph))[0].shape == (8, 8, 8, 8)
 
 
 def test_an_operator_without_float16_form_is_refused() -> None:
@@ -413,11 +419,13 @@ def test_what_the_converter_brings_has_names_and_no_constant_nodes() -> None:
     graph, plan = chosen(proto, "tensorrt")
     names = [n for n, x in plan.layers.items() if x.quantized][:1]
     plan = edited(graph, plan, *names)
-    made = with_types(quantize_graph(graph, plan, TENSORRT, weight_form="integer"), plan, graph)
-    checked(made)
+    typed_model = with_types(
+        quantize_graph(graph, plan, TENSORRT, weight_form="integer"), plan, graph
+    )
+    checked(typed_model)
 
-    assert all(node.name for node in made.graph)
-    assert not [n for n in made.graph if n.op_type == "Constant"]
+    assert all(node.name for node in typed_model.graph)
+    assert not [n for n in typed_model.graph if n.op_type == "Constant"]
 
 
 def test_a_subgraph_goes_on_reading_float32() -> None:
@@ -437,8 +445,8 @@ def test_a_subgraph_goes_on_reading_float32() -> None:
         1, onnx.helper.make_node("ReduceSum", ["input"], ["sum"], "sum", keepdims=0)
     )
     proto.graph.output.append(onnx.helper.make_tensor_value_info("c", 1, None))
-    _, _, made = built(proto, "one")
+    _, _, typed_model = built(proto, "one")
 
-    checked(made)
-    assert ("a", "a_float32") in casts(made)
-    assert weight_of(next(n for n in made.graph if n.name == "one")) is not None
+    checked(typed_model)
+    assert ("a", "a_float32") in casts(typed_model)
+    assert weight_of(next(n for n in typed_model.graph if n.name == "one")) is not None
