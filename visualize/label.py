@@ -1,4 +1,4 @@
-"""Labels: names out of strangers' models, made fit for one line on a page or a terminal."""
+"""Names from models as text that is safe to print: escaped, shortened, and measured in cells."""
 
 __all__ = ["cells", "escaped", "shortened"]
 
@@ -6,25 +6,25 @@ import unicodedata
 from collections.abc import Container
 
 
-def escaped(text: str, known: Container[int] | None = None) -> str:
-    r"""Return `text` with every character that does not print as its Python escape.
+def escaped(text: str, drawable: Container[int] | None = None) -> str:
+    r"""Return `text` with a Python escape for every character that does not print.
 
-    Line breaks, terminal codes, and marks that turn the direction of writing are such characters.
+    Such characters are line breaks, terminal codes and marks that change the writing direction.
 
     Args:
         text: Any name.
-        known: Code points that can be drawn; None for all.
+        drawable: Code points that can be drawn; None for all.
 
     >>> escaped("conv\n1")
     'conv\\n1'
     """
-    good = [c.isprintable() and (known is None or ord(c) in known) for c in text]
-    pairs = zip(text, good, strict=True)
+    prints = [c.isprintable() and (drawable is None or ord(c) in drawable) for c in text]
+    pairs = zip(text, prints, strict=True)
     return "".join(c if ok else c.encode("unicode_escape").decode() for c, ok in pairs)
 
 
 def shortened(text: str, most: int) -> str:
-    """Return `text` in at most `most` cells (at least 3), with its middle left out.
+    """Return `text` in at most `most` cells (at least 3), with the middle replaced by "…".
 
     >>> shortened("/features/denseblock4/conv2/Conv", 16)
     '/featur…nv2/Conv'
@@ -36,7 +36,7 @@ def shortened(text: str, most: int) -> str:
 
 
 def cells(text: str) -> int:
-    """Return how many cells a text takes on a terminal: wide ones two, combining marks none."""
+    """Return the width of a text in terminal cells: wide characters two, combining marks none."""
     return sum(_cells(c) for c in text)
 
 
@@ -47,11 +47,11 @@ def _cells(character: str) -> int:
 
 
 def _fit(text: str, room: int) -> str:
-    """Return the longest beginning that fits."""
-    kept = ""
+    """Return the longest beginning of a text that fits into `room` cells."""
+    beginning = ""
     for character in text:
         room -= _cells(character)
         if room < 0:
             break
-        kept += character
-    return kept
+        beginning += character
+    return beginning

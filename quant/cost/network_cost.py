@@ -155,25 +155,25 @@ class NetworkCost:
         return self.latency.times if self.latency is not None else {}
 
 
-def network_cost_csv(roof: NetworkCost) -> str:
+def network_cost_csv(cost: NetworkCost) -> str:
     """Return every layer of every network as CSV; nan where a time was not measured."""
     rows: list[list[object]] = [list(COLUMNS)]
-    for network in roof.networks:
-        for row in roof.rows(network):
+    for network in cost.networks:
+        for row in cost.rows(network):
             rows.append([network, *_cells(row).values()])
     return csv_lines(rows)
 
 
-def network_cost_json(roof: NetworkCost) -> dict[str, Any]:
+def network_cost_json(cost: NetworkCost) -> dict[str, Any]:
     """Return all numbers as JSON values (schema 1)."""
     return {
         "schema": 1,
-        "model": roof.graph.name,
-        "fingerprint": roof.graph.fingerprint,
-        "target": roof.table.target,
-        "device": roof.device.name,
-        "batch": roof.batch,
-        "inputs": {name: list(shape) for name, shape in roof.sizes.items()},
+        "model": cost.graph.name,
+        "fingerprint": cost.graph.fingerprint,
+        "target": cost.table.target,
+        "device": cost.device.name,
+        "batch": cost.batch,
+        "inputs": {name: list(shape) for name, shape in cost.sizes.items()},
         "totals": [
             {
                 "precision": t.precision,
@@ -184,10 +184,10 @@ def network_cost_json(roof: NetworkCost) -> dict[str, Any]:
                 "macs": t.macs,
                 "megabytes": t.megabytes,
             }
-            for t in roof.totals()
+            for t in cost.totals()
         ],
-        "networks": {name: [_cells(row) for row in roof.rows(name)] for name in roof.networks},
-        "assumptions": list(roof.assumptions),
+        "networks": {name: [_cells(row) for row in cost.rows(name)] for name in cost.networks},
+        "assumptions": list(cost.assumptions),
     }
 
 

@@ -1,4 +1,4 @@
-"""Selecting: which samples of a pool should calibrate, and whether they are enough."""
+"""Choose the samples of a pool that should calibrate, and judge whether they are enough."""
 
 __all__ = ["Choice", "select_samples"]
 
@@ -26,18 +26,18 @@ from quant.profile.statistics import Profile
 from quant.run.material import Material, open_material
 from quant.run.profile_samples import max_bad_of
 from quant.target.table import TARGETS
-from quant.visualize.figures.selection import selection_figure
+from quant.visualize.figures.selection import PoolPoints, selection_figure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """What `quant select` was asked beside a job.
+    """The options of `quant select` besides a job.
 
     Attributes:
-        count: How many samples to choose.
-        method: A name of `coverage.METHODS`.
+        count: Number of samples to choose.
+        method: Name of a method in `coverage.METHODS`.
         keep_odd: Whether samples that are out of domain may be chosen.
-        out: The list or the array file.
+        out: Path of the list or the array file with the chosen samples.
     """
 
     count: int
@@ -50,15 +50,59 @@ class Choice:
             raise InputError(f"--samples: must be 1 or more, saw {self.count}. Raise it.")
 
 
-def select_samples(job: Job, choice: Choice, progress: Progress | None = None) -> Selection:
-    """Choose samples, and write the list, the table, the figure and the numbers beside it.
+@dataclass(frozen=True, slots=True)
+class _Profiler:
+    """Profiles parts of the pool."""
 
-    The float network runs once over the pool, and once more over what was chosen.
+    job: Job
+    material: Material
+    progress: Progress
+
+    def pool(self, hook: FeatureHook) -> Profile:
+        """Return the profile of all samples; unreadable ones are noted in the material."""
+        material, indices = self.material, self.material.calibrated
+        allowed = max_bad_of(self.job, material, indices)
+        stream = batches(material.data, indices, material.batch, bad=material.bad, max_bad=allowed)
+        return self._profile(stream, len(indices), "pool", hook)
+
+    def part(self, indices: Sequence[int], title: str) -> Profile:
+        """Return the profile of some samples, without the unreadable ones."""
+        material = self.material
+        stream = batches(material.data, indices, material.batch, bad=[], max_bad=1.0)
+        return self._profile(stream, len(indices), title)
+
+    def parts(self, indices: Sequence[int]) -> list[Profile]:
+        """Return the profiles of the first 8, 16, ... samples, and of all of them."""
+        profiles: list[Profile] = []
+        before = 0
+        for end in [*schedule(2 * len(indices) - 1), len(indices)]:
+            part = self.part(indices[before:end], f"first {end}")
+            profiles.append(profiles[-1] + part if profiles else part)
+            before = end
+        return profiles
+
+    def _profile(
+        self, stream: Iterable[Batch], samples: int, title: str, hook: FeatureHook | None = None
+    ) -> Profile:
+        with self.progress.stage("profile"):
+            return profile(
+                self.material.graph,
+                self.progress.bar(stream, -(-samples // self.material.batch), title),
+                preprocess=self.job.preprocess.fingerprint,
+                threads=self.job.threads,
+                witness=hook,
+            )
+
+
+def select_samples(job: Job, choice: Choice, progress: Progress | None = None) -> Selection:
+    """Choose samples, and write the list and beside it the table, the figure and the numbers.
+
+    The float network runs once over the pool, and once more over the chosen samples.
 
     Args:
-        job: Model, data and preprocessing; `samples` is the size of the pool, and the first target
-            and the observer say whose ranges are watched.
-        choice: The rest.
+        job: Model, data and preprocessing; `samples` is the size of the pool, and the ranges are
+            those of the first target and the observer.
+        choice: Number, method and file of the chosen samples.
         progress: Shows the progress.
 
     Raises:
@@ -73,12 +117,13 @@ def select_samples(job: Job, choice: Choice, progress: Progress | None = None) -
     check_suffix(material.data, choice.out)
     _must_not_mix(material.data.name, choice.out)
     graph, index = material.graph, {material.data.key(i): i for i in material.calibrated}
-    watch = FeatureHook(
+    profiler = _Profiler(job, material, progress)
+    hook = FeatureHook(
         [str(v.name) for v in graph.inputs], [str(v.name) for v in graph.model.graph.outputs]
     )
-    full = _profile(job, material, material.calibrated, progress, "pool", watch)
+    full = profiler.pool(hook)
     with progress.stage("choose"):
-        pool = screened(watch.result())
+        pool = screened(hook.result())
         if not len(pool.eligible(choice.keep_odd)):
             raise InputError(
                 f"--data {job.data}: no sample may be chosen: {int(pool.broken.sum())} of "
@@ -90,8 +135,8 @@ def select_samples(job: Job, choice: Choice, progress: Progress | None = None) -
     write_chosen(material.data, listed, choice.out)
     if pool.odd.any() and not choice.keep_odd:
         inside = [rows[i] for i in range(len(pool)) if not pool.odd[i]]
-        full = _profile(job, material, inside, progress, "without odd ones")
-    parts = _parts(job, material, listed, progress)
+        full = profiler.part(inside, "inside the domain")
+    parts = profiler.parts(listed)
     with progress.stage("ranges"):
         planner = Planner(target=target, recipe=recipe, observer=job.observer)
         enough = sufficiency(planner, graph, parts, full)
@@ -108,10 +153,12 @@ def select_samples(job: Job, choice: Choice, progress: Progress | None = None) -
     with progress.stage("write"):
         write_text(choice.out.with_suffix(".csv"), selection_csv(selection))
         selection_figure(
-            pool.points,
-            chosen.tolist(),
-            np.flatnonzero(pool.copy_of >= 0).tolist(),
-            selection.odd,
+            PoolPoints(
+                points=pool.points,
+                chosen=chosen.tolist(),
+                duplicates=np.flatnonzero(pool.copy_of >= 0).tolist(),
+                out_of_domain=selection.odd,
+            ),
             enough,
             choice.out.with_suffix(".png"),
             f"{graph.name}: {len(chosen)} of {len(pool)} samples by {choice.method}",
@@ -126,47 +173,10 @@ def select_samples(job: Job, choice: Choice, progress: Progress | None = None) -
 
 
 def _must_not_mix(data: str, out: Path) -> None:
-    """Refuse to draw the figure among the pictures: it would be one of them from then on."""
+    """Refuse to write the figure among the pictures, where it would become a sample."""
     folder = Path(data).resolve()
     if folder.is_dir() and folder in out.resolve().parents:
         raise InputError(
-            f"--out {out}: it must not lie among the samples, for its figure would be taken for one, "
-            f"and --data is '{data}'. Give another folder."
+            f"--out {out}: it must not lie among the samples, where its figure would become one, saw "
+            f"--data '{data}'. Give another folder."
         )
-
-
-def _profile(
-    job: Job,
-    material: Material,
-    indices: Sequence[int],
-    progress: Progress,
-    what: str,
-    watch: FeatureHook | None = None,
-) -> Profile:
-    """Profile some samples; those that cannot be read are noted in the material."""
-    with progress.stage("profile"):
-        bad = material.bad if watch is not None else []
-        allowed = max_bad_of(job, material, indices) if watch is not None else 1.0
-        stream: Iterable[Batch] = batches(
-            material.data, indices, material.batch, bad=bad, max_bad=allowed
-        )
-        return profile(
-            material.graph,
-            progress.bar(stream, -(-len(indices) // material.batch), what),
-            preprocess=job.preprocess.fingerprint,
-            threads=job.threads,
-            witness=watch,
-        )
-
-
-def _parts(
-    job: Job, material: Material, listed: Sequence[int], progress: Progress
-) -> list[Profile]:
-    """Return the profiles of the first 8, 16, ... of the list, and of all of it."""
-    profiles: list[Profile] = []
-    before = 0
-    for end in [*schedule(2 * len(listed) - 1), len(listed)]:
-        part = _profile(job, material, listed[before:end], progress, f"first {end}")
-        profiles.append(profiles[-1] + part if profiles else part)
-        before = end
-    return profiles

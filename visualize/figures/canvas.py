@@ -1,6 +1,6 @@
-"""How the heatmap is drawn: a page in inches, its colours and texts, and the cells of a target."""
+"""The canvas of the heatmap: coordinates in inches, colours, titles, scales and legend."""
 
-__all__ = ["ALARM", "CELL", "INK", "QUIET", "STRIP", "Page", "colours", "plain"]
+__all__ = ["ALARM", "CELL", "INK", "QUIET", "STRIP", "Canvas", "colours", "drawable"]
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,21 +30,21 @@ CELL, STRIP = 0.68, 0.17
 
 @cache
 def _glyphs() -> frozenset[int]:
-    """Return the code points that the font can draw; another one would be a warning and a box."""
+    """Return the code points that the font can draw; others would give a warning and a box."""
     font = font_manager.get_font(font_manager.findfont("DejaVu Sans"))
     return frozenset(font.get_charmap())
 
 
-def plain(text: str, most: int) -> str:
-    """Return a name that can be drawn, in at most `most` characters."""
-    if len(text) > 4 * most:  # only what can be seen is looked at
+def drawable(text: str, most: int) -> str:
+    """Return a name that the font can draw, in at most `most` characters."""
+    if len(text) > 4 * most:  # the middle is cut anyway
         text = f"{text[: 2 * most]}…{text[-2 * most :]}"
     return shortened(escaped(text, _glyphs()), most)
 
 
 @cache
 def colours(neutral: bool = False) -> LinearSegmentedColormap:
-    """Return a map from 0 (good) to 1 (bad) whose lightness falls evenly: one hue, for any eye."""
+    """Return a colour map from 0 (good) to 1 (bad) of one hue whose lightness falls evenly."""
     steps = ["#f6f7f8", "#c3cad3", "#8b96a5", "#55606f", "#2b333d"]
     if not neutral:
         steps = list(colormaps["OrRd"](np.linspace(0.03, 1.0, 9)))
@@ -52,32 +52,37 @@ def colours(neutral: bool = False) -> LinearSegmentedColormap:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class Canvas:
     """A figure whose coordinates are inches from its lower left corner."""
 
     figure: Figure
     width: float
     height: float
 
-    def text(self, x: float, y: float, text: str, **how: Any) -> None:
-        """Write a line, never read as mathematics."""
-        given: dict[str, Any] = {"va": "center_baseline", "color": INK, "parse_math": False, **how}
-        self.figure.text(x / self.width, y / self.height, text, **given)
+    def text(self, x: float, y: float, text: str, **overrides: Any) -> None:
+        """Write a line of text, which is never parsed as mathematics."""
+        style: dict[str, Any] = {
+            "va": "center_baseline",
+            "color": INK,
+            "parse_math": False,
+            **overrides,
+        }
+        self.figure.text(x / self.width, y / self.height, text, **style)
 
     def line(self, a: tuple[float, float], b: tuple[float, float], colour: str) -> None:
-        """Lead from a name to its row."""
+        """Draw a line from a name to its row."""
         xs, ys = [p[0] / self.width for p in (a, b)], [p[1] / self.height for p in (a, b)]
         self.figure.add_artist(Line2D(xs, ys, color=colour, lw=0.4))
 
     def axes(self, x: float, y: float, width: float, height: float) -> Axes:
-        """Return bare axes."""
+        """Return axes without a frame."""
         place = (x / self.width, y / self.height, width / self.width, height / self.height)
         axes = self.figure.add_axes(place)
         axes.set_axis_off()
         return axes
 
     def head(self, left: float, base: float, target: str, scales: Sequence[Scale]) -> None:
-        """Write a target's name, and each column's title, unit and scale."""
+        """Draw a target's name, and the title, unit and scale of each column."""
         self.text(left, base + 0.92, target, size=11, weight="bold")
         for x, (column, scale) in enumerate(zip(COLUMNS, scales, strict=True)):
             middle = left + CELL * (x + 0.5)
@@ -100,7 +105,7 @@ class Page:
                 self.text(place, base + 0.22, end, size=5.5, color=QUIET, ha=side)
 
     def legend(self, left: float, y: float) -> None:
-        """Say what colours, hatches and the F mean."""
+        """Draw the legend of colours, hatches and the F."""
         bar = self.axes(left, y - 0.05, 0.9, 0.11)
         bar.imshow(colours(False)(np.linspace(0, 1, 64))[None], aspect="auto")
         self.text(left, y - 0.18, "best", size=6.5, color=QUIET)

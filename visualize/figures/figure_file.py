@@ -1,4 +1,4 @@
-"""A figure as PNG and as SVG: the same figure gives the same bytes, whatever the user's settings."""
+"""Writes a figure as PNG and SVG: equal figures give equal bytes, whatever the user's settings."""
 
 __all__ = ["drawing", "save_figure"]
 
@@ -36,13 +36,13 @@ SETTINGS = {
 
 @contextmanager
 def drawing() -> Iterator[None]:
-    """Draw by these settings alone, whatever the user's matplotlibrc says."""
+    """Use these settings only, whatever the user's matplotlibrc says."""
     with style.context("default"), rc_context(SETTINGS):  # type: ignore[arg-type]
         yield
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write `path`, a PNG, and the SVG of the same name beside it, atomically."""
+    """Write the PNG `path`, and beside it an SVG of the same name, atomically."""
     with atomic(path) as scratch:
         figure.savefig(scratch, format="png", dpi=DPI, metadata={"Software": None})
     with atomic(path.with_suffix(".svg")) as scratch:

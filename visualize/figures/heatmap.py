@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from quant.analysis.layer_error import LayerError
-from quant.visualize.figures.canvas import ALARM, CELL, INK, QUIET, STRIP, Page, plain
+from quant.visualize.figures.canvas import ALARM, CELL, INK, QUIET, STRIP, Canvas, drawable
 from quant.visualize.figures.figure_file import drawing, save_figure
 from quant.visualize.figures.heatmap_cells import draw_panel
 from quant.visualize.figures.heatmap_grid import COLUMNS, Grid
@@ -56,28 +56,28 @@ def heatmap(tables: Mapping[str, Sequence[LayerError]], path: Path, title: str) 
 
 @dataclass(frozen=True, slots=True)
 class _Sheet:
-    """Where everything is drawn, measured in inches before it is drawn."""
+    """The layout of the heatmap in inches."""
 
     grid: Grid
     title: str
 
     @property
     def row_height(self) -> float:
-        """Inches of one layer."""
+        """Height of one layer's row in inches."""
         count = max(len(self.grid.names), 1)
-        wanted = 0.235 if count <= WITH_NUMBERS else 0.15 if count <= 150 else SMALLEST
-        return min(wanted, TALLEST / count)
+        height = 0.235 if count <= WITH_NUMBERS else 0.15 if count <= 150 else SMALLEST
+        return min(height, TALLEST / count)
 
     @property
     def points(self) -> float:
-        """The size of the names."""
+        """Font size of the names."""
         return min(8.0, max(5.4, self.row_height * 72 * 0.72))
 
     def drawn(self) -> Figure:
         """Return the figure."""
         size = self.points
-        labels = [plain(name, NAME) for name in self.grid.names]
-        ops = [plain(self.grid.op(name), OP) for name in self.grid.names]
+        labels = [drawable(name, NAME) for name in self.grid.names]
+        ops = [drawable(self.grid.op(name), OP) for name in self.grid.names]
         glyph = size / 72 * GLYPH
         left = RANK + 0.35 + glyph * max([cells(t) for t in labels], default=8)
         left += 0.15 + glyph * max([cells(t) for t in ops], default=4) + 0.1
@@ -90,25 +90,25 @@ class _Sheet:
         height = top + body + bottom
         figure = Figure(figsize=(width, height), facecolor="white")
         FigureCanvasAgg(figure)
-        page = Page(figure, width, height)
+        canvas = Canvas(figure, width, height)
         room = int((width - 0.6) / 0.125)
-        page.text(0.3, height - 0.36, plain(self.title, room), size=13, weight="bold")
-        page.text(0.3, height - 0.60, self._caption(), size=8, color=QUIET)
+        canvas.text(0.3, height - 0.36, drawable(self.title, room), size=13, weight="bold")
+        canvas.text(0.3, height - 0.60, self._caption(), size=8, color=QUIET)
         if not self.grid.names:
-            page.text(0.3, bottom + body / 2, "There is no layer in the table.", size=10)
+            canvas.text(0.3, bottom + body / 2, "There is no layer in the table.", size=10)
             return figure
         scales = [self.grid.scale(x) for x in range(len(COLUMNS))]
         numbered = len(self.grid.names) <= WITH_NUMBERS
         mark = min(6.5, size) if self.row_height >= SMALLEST else None
         for number, target in enumerate(self.grid.rows):
             x = left + number * (panel + BETWEEN)
-            page.head(x + STRIP, bottom + body, plain(target, 44), scales)
-            axes = page.axes(x, bottom, panel, body)
+            canvas.head(x + STRIP, bottom + body, drawable(target, 44), scales)
+            axes = canvas.axes(x, bottom, panel, body)
             draw_panel(axes, self.grid, target, scales, numbered=numbered, mark=mark)
-        page.text(NUMBER, bottom + body + 0.08, "layer", size=6.5, color=QUIET, ha="right")
-        page.text(RANK, bottom + body + 0.08, "rank", size=6.5, color=QUIET)
-        self._labels(page, labels, ops, (left, bottom, body))
-        page.legend(max(0.3, min(left + STRIP, width - 5.0)), 0.36)
+        canvas.text(NUMBER, bottom + body + 0.08, "layer", size=6.5, color=QUIET, ha="right")
+        canvas.text(RANK, bottom + body + 0.08, "rank", size=6.5, color=QUIET)
+        self._labels(canvas, labels, ops, (left, bottom, body))
+        canvas.legend(max(0.3, min(left + STRIP, width - 5.0)), 0.36)
         return figure
 
     def _caption(self) -> str:
@@ -122,12 +122,12 @@ class _Sheet:
 
     def _labels(
         self,
-        page: Page,
+        canvas: Canvas,
         labels: Sequence[str],
         ops: Sequence[str],
         place: tuple[float, float, float],
     ) -> None:
-        """Write number, name and operator of each layer that has room, the worst before others."""
+        """Write number, rank, name and operator of each named layer."""
         left, bottom, body = place
         count, size = len(self.grid.names), self.points
         step = body / count
@@ -137,30 +137,30 @@ class _Sheet:
             rank = self.grid.worst.get(self.grid.names[y])
             weight, colour = ("bold", ALARM) if rank else ("normal", INK)
             height = bottom + body - at
-            page.text(NUMBER, height, f"{y + 1}", size=size, color=QUIET, ha="right")
+            canvas.text(NUMBER, height, f"{y + 1}", size=size, color=QUIET, ha="right")
             if rank:
-                page.text(RANK, height, f"#{rank}", size=size, weight=weight, color=colour)
-            page.text(edge, height, labels[y], size=size, ha="right", weight=weight, color=colour)
-            page.text(edge + 0.15, height, ops[y], size=size, color=QUIET)
+                canvas.text(RANK, height, f"#{rank}", size=size, weight=weight, color=colour)
+            canvas.text(edge, height, labels[y], size=size, ha="right", weight=weight, color=colour)
+            canvas.text(edge + 0.15, height, ops[y], size=size, color=QUIET)
             if step < SMALLEST:
-                page.line((left - 0.1, height), (left, bottom + body - (y + 0.5) * step), colour)
+                canvas.line((left - 0.1, height), (left, bottom + body - (y + 0.5) * step), colour)
 
     def _named(self) -> list[int]:
-        """Return which layers are named: all, or the worst and every n-th not too near to them."""
+        """Return the layers that are named: all, or the worst and every n-th not near to them."""
         count = len(self.grid.names)
         step = self.row_height
         if step >= SMALLEST:
             return list(range(count))
-        every = math.ceil(SMALLEST / step)
+        stride = math.ceil(SMALLEST / step)
         ranked = [y for y, name in enumerate(self.grid.names) if name in self.grid.worst]
         room = [
-            y for y in range(0, count, every) if all(abs(y - r) * step >= SMALLEST for r in ranked)
+            y for y in range(0, count, stride) if all(abs(y - r) * step >= SMALLEST for r in ranked)
         ]
         return sorted({*ranked, *room})
 
 
 def _placed(named: Sequence[int], step: float, body: float) -> list[tuple[int, float]]:
-    """Return (layer, inches from the top), moved apart where two names would overlap."""
+    """Return (layer, inches from the top) of each name, moved apart where names would overlap."""
     least = min(step, SMALLEST) if step >= SMALLEST else SMALLEST
     at = [(y + 0.5) * step for y in named]
     for i in range(1, len(at)):

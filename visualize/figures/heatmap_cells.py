@@ -1,4 +1,4 @@
-"""The cells of a heatmap: a target's layers as coloured squares with their numbers."""
+"""The cells of a heatmap: a target's layers as coloured rectangles with their numbers."""
 
 __all__ = ["draw_panel"]
 
@@ -27,12 +27,12 @@ def draw_panel(
     """Draw the cells of one target; a unit of the axes is an inch across and a row down.
 
     Args:
-        axes: Bare; they are filled.
-        grid: Holds the target.
-        target: Its name.
-        scales: One a column.
-        numbered: Whether each cell has its number printed.
-        mark: Points of the F on a row that stays float32; None where it has no room.
+        axes: Empty axes.
+        grid: The layers of all targets.
+        target: Name of the target.
+        scales: One scale per column.
+        numbered: Whether numbers are printed in the cells.
+        mark: Font size of the F on a row that stays in float; None where there is no room.
     """
     values, count = grid.values[target], len(grid.names)
     axes.set_xlim(0, STRIP + CELL * len(COLUMNS))
@@ -40,16 +40,16 @@ def draw_panel(
     holes, lossless = [], []
     for x, (column, scale) in enumerate(zip(COLUMNS, scales, strict=True)):
         left = STRIP + CELL * x
-        known = values[:, x]
+        column_values = values[:, x]
         with np.errstate(invalid="ignore", divide="ignore"):
-            bad = scale.share(column.badness(known))
+            bad = scale.share(column.badness(column_values))
         shades = colours(column.neutral)(np.nan_to_num(bad)[:, None])
         axes.imshow(
             shades, extent=(left, left + CELL, count, 0), aspect="auto", interpolation="none"
         )
-        holes += _runs(np.isnan(known), left)
-        lossless += _runs(np.isposinf(known), left)
-        for y, value in enumerate(known if numbered else ()):
+        holes += _runs(np.isnan(column_values), left)
+        lossless += _runs(np.isposinf(column_values), left)
+        for y, value in enumerate(column_values if numbered else ()):
             if not math.isnan(value):
                 axes.text(
                     left + CELL / 2,
@@ -74,7 +74,7 @@ def draw_panel(
 
 
 def _precisions(axes: Axes, grid: Grid, target: str, mark: float | None) -> None:
-    """Mark the rows that stay float32: blue, with an F where there is room."""
+    """Mark the rows that stay in float: blue, with an F where there is room."""
     rows = grid.rows[target]
     marks = np.array([n in rows and not rows[n].precision.quantized for n in grid.names])
     for start, stop in _spans(marks):
@@ -107,11 +107,11 @@ def _runs(marks: NDArray[np.bool_], left: float) -> list[Rectangle]:
     return [Rectangle((left, a), CELL, b - a) for a, b in _spans(marks)]
 
 
-def _hatch(axes: Axes, found: list[Rectangle], hatch: str, face: str, line: str) -> None:
-    if found:
+def _hatch(axes: Axes, boxes: list[Rectangle], hatch: str, face: str, line: str) -> None:
+    if boxes:
         axes.add_collection(
             PatchCollection(
-                found, facecolor=face, edgecolor=line, hatch=hatch, linewidth=0, zorder=1.5
+                boxes, facecolor=face, edgecolor=line, hatch=hatch, linewidth=0, zorder=1.5
             ),
             autolim=False,
         )

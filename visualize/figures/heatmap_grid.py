@@ -172,20 +172,20 @@ class Grid:
 
 def _values(names: Sequence[str], rows: Mapping[str, LayerError]) -> F64:
     """Return float64 `[layers, columns]`, nan where there is nothing."""
-    found = np.full((len(names), len(COLUMNS)), np.nan)
+    values = np.full((len(names), len(COLUMNS)), np.nan)
     total = float(sum(row.macs for row in rows.values()))
     for y, name in enumerate(names):
         row = rows.get(name)
         if row is not None:
-            found[y] = [column.value(row, total) for column in COLUMNS]
-    return found
+            values[y] = [column.value(row, total) for column in COLUMNS]
+    return values
 
 
 def _worst(names: Sequence[str], rows: Mapping[str, Mapping[str, LayerError]]) -> dict[str, int]:
     """Return the rank, from 1, of the layers with the least isolated SQNR in any target."""
     least: dict[str, float] = {}
-    for found in rows.values():
-        for name, row in found.items():
+    for table in rows.values():
+        for name, row in table.items():
             value = row.isolated_sqnr_db
             if value < least.get(name, math.inf):  # false for nan, and for lossless
                 least[name] = value

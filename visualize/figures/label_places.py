@@ -1,4 +1,4 @@
-"""Label places: where a label at a point hides nothing, found by trying; the same each time."""
+"""Places labels near their points where they hide least; the same input gives the same places."""
 
 __all__ = ["Placer"]
 
@@ -15,24 +15,24 @@ SIDES = (
     *((1, 0), (1, 1), (1, -1), (0, 1), (0, -1)),
     *((-1, 0), (-1, 1), (-1, -1)),
 )
-"""Directions from the point to its label, the best to read first."""
+"""Directions from the point to its label, the most readable first."""
 
 STEPS = (9.0, 18.0, 30.0, 44.0)
-"""Points of distance."""
+"""Distances of a label from its point, in points."""
 
 EVERY = 4.0
-"""Pixels between what must stay visible on a line."""
+"""Pixels between the spots of a line that must stay visible."""
 
 ALIGN = {-1: "right", 0: "center", 1: "left"}
 STAND = {-1: "top", 0: "center", 1: "bottom"}
 
 
 class Placer:
-    """Sets labels into axes one by one; the first ones have the best places.
+    """Places labels in axes one by one; the first labels get the best places.
 
     Args:
-        axes: Their limits no longer change.
-        lines: Each the corners of a line in data coordinates, or one point, that should stay visible.
+        axes: Axes whose limits no longer change.
+        lines: Lines that should stay visible, each as its corners, or one point, in data coordinates.
     """
 
     def __init__(self, axes: Axes, lines: Sequence[Sequence[tuple[float, float]]]) -> None:
@@ -45,45 +45,45 @@ class Placer:
         self._boxes: list[Bbox] = []
 
     def keep_clear(self, low: tuple[float, float], high: tuple[float, float]) -> None:
-        """Let no label stand between two corners, in data coordinates."""
+        """Keep a rectangle between two corners, in data coordinates, free of labels."""
         self._boxes.append(Bbox(self._axes.transData.transform([low, high])))
 
-    def put(self, x: float, y: float, words: str, **how: Any) -> None:
-        """Write a label near a point, where it hides least; a line leads to it from afar."""
-        made = self._axes.annotate(
+    def put(self, x: float, y: float, words: str, **style: Any) -> None:
+        """Write a label near a point where it hides least; a line connects a distant label."""
+        label = self._axes.annotate(
             words,
             (x, y),
             xytext=(0, 0),
             textcoords="offset points",
             annotation_clip=False,
             zorder=6,
-            **how,
+            **style,
         )
         tried = [(step, side) for step in STEPS for side in SIDES]
-        costs = [self._try(made, step, side) for step, side in tried]
+        costs = [self._try(label, step, side) for step, side in tried]
         step, side = tried[int(np.argmin(costs))]
-        self._boxes.append(self._box(made, step, side))
+        self._boxes.append(self._box(label, step, side))
         if step > STEPS[1]:
             self._axes.annotate(
                 "",
                 (x, y),
-                xytext=made.xyann,
+                xytext=label.xyann,
                 textcoords="offset points",
                 arrowprops={"arrowstyle": "-", "lw": 0.6, "color": "#69707a"},
                 zorder=5,
             )
 
-    def _box(self, made: Any, step: float, side: tuple[int, int]) -> Bbox:
+    def _box(self, label: Any, step: float, side: tuple[int, int]) -> Bbox:
         far = step / (2**0.5 if all(side) else 1)
-        made.xyann = (side[0] * far, side[1] * far)
-        made.set_ha(ALIGN[side[0]])
-        made.set_va(STAND[side[1]])
-        found: Bbox = made.get_window_extent(self._pen).padded(2)
-        return found
+        label.xyann = (side[0] * far, side[1] * far)
+        label.set_ha(ALIGN[side[0]])
+        label.set_va(STAND[side[1]])
+        box: Bbox = label.get_window_extent(self._pen).padded(2)
+        return box
 
-    def _try(self, made: Any, step: float, side: tuple[int, int]) -> float:
-        """Return how bad a place is: over another label, out of the axes, on points, far away."""
-        box = self._box(made, step, side)
+    def _try(self, label: Any, step: float, side: tuple[int, int]) -> float:
+        """Return the cost of a place: over another label, outside the axes, on points, far away."""
+        box = self._box(label, step, side)
         room = self._axes.get_window_extent(self._pen)
         over = sum(1 for other in self._boxes if box.overlaps(other))
         out = sum(

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from quant.analysis.layer_error import LayerError
-from quant.visualize.figures.canvas import QUIET, plain
+from quant.visualize.figures.canvas import QUIET, drawable
 
 LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 """Okabe and Ito 2008, "Color Universal Design": told apart by every eye."""
@@ -58,15 +58,15 @@ def error_lines(tables: Mapping[str, Sequence[LayerError]], title: str) -> Figur
             )
     step = max(1, int(np.ceil(len(names) / (wide * 6.5))))
     axes.set_xticks(range(0, len(names), step))
-    axes.set_xticklabels([plain(n, 26) for n in names[::step]], rotation=90, fontsize=6)
+    axes.set_xticklabels([drawable(n, 26) for n in names[::step]], rotation=90, fontsize=6)
     axes.set_ylabel("SQNR, dB (more is better)")
     axes.set_xlabel("layer, from input to output", color=QUIET)
     axes.grid(True, axis="y")
     axes.margins(x=0.01)
-    axes.set_title(plain(title, int(wide * 10)), pad=10 + 72 * LINE * lines)
+    axes.set_title(drawable(title, int(wide * 10)), pad=10 + 72 * LINE * lines)
     axes.legend(
         keys,
-        [*(plain(target, 16) for target in tables), *STYLES],
+        [*(drawable(target, 16) for target in tables), *STYLES],
         ncols=columns,
         loc="lower left",
         bbox_to_anchor=(-0.01, 1.0),
@@ -115,13 +115,13 @@ def accuracy_bars(scores: Mapping[str, Mapping[str, tuple[float, float]]], title
                 size=7.5,
             )
             ticks.append(x)
-            labels.append(f"{plain(target, 16)}\n{plain(metric, 16)}")
+            labels.append(f"{drawable(target, 16)}\n{drawable(metric, 16)}")
     axes.set_xticks(ticks, labels)
     axes.set_ylim(0, 108)
     axes.set_ylabel("%")
     axes.grid(True, axis="y")
     axes.set_axisbelow(True)
-    axes.set_title(plain(title, 60), pad=22)
+    axes.set_title(drawable(title, 60), pad=22)
     if ticks:
         axes.legend(loc="lower right", ncols=2, bbox_to_anchor=(1, 1.0), borderaxespad=0.2)
     else:

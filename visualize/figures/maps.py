@@ -1,4 +1,4 @@
-"""Heatmaps of layers against something: images, and channels."""
+"""Heatmaps of SQNR with one row per layer, against images or channels."""
 
 __all__ = ["layer_map"]
 
@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from quant.visualize.figures.canvas import QUIET, colours, plain
+from quant.visualize.figures.canvas import QUIET, colours, drawable
 
 NAME = 40
 BEST, WORST = 50.0, 10.0
@@ -33,8 +33,8 @@ def layer_map(
         values: float64 `[layers, columns]` in dB; nan is hatched, infinity is best.
         layers: Names, from top to bottom.
         columns: Names under the columns; as many as fit are written.
-        title: Above it.
-        below: What the columns are.
+        title: Title of the figure.
+        below: Label of the columns' axis.
     """
     count = max(len(layers), 1)
     row = min(0.2 if count <= 60 else 0.13, TALLEST / count)
@@ -49,25 +49,25 @@ def layer_map(
     axes.set_facecolor("#e3e7ec")
     axes.patch.set_hatch("////")
     axes.patch.set_edgecolor("#b9bfc7")
-    shown = np.clip(np.where(np.isposinf(values), BEST, values), WORST, BEST)
+    clipped = np.clip(np.where(np.isposinf(values), BEST, values), WORST, BEST)
     image = axes.imshow(
-        np.ma.masked_invalid(shown),
+        np.ma.masked_invalid(clipped),
         aspect="auto",
         interpolation="nearest",
         cmap=colours().reversed(),
         vmin=WORST,
         vmax=BEST,
     )
-    every = max(1, int(np.ceil(READABLE / row)))
-    axes.set_yticks(range(0, len(layers), every))
-    axes.set_yticklabels([plain(n, NAME) for n in layers[::every]], fontsize=points)
+    step_down = max(1, int(np.ceil(READABLE / row)))
+    axes.set_yticks(range(0, len(layers), step_down))
+    axes.set_yticklabels([drawable(n, NAME) for n in layers[::step_down]], fontsize=points)
     step = max(1, int(np.ceil(len(columns) * 0.13 / wide)))
     axes.set_xticks(range(0, len(columns), step))
-    axes.set_xticklabels([plain(c, 16) for c in columns[::step]], rotation=90, fontsize=6.5)
+    axes.set_xticklabels([drawable(c, 16) for c in columns[::step]], rotation=90, fontsize=6.5)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set_xlabel(below, color=QUIET)
-    figure.text(0.15 / width, 1 - 0.3 / height, plain(title, int(width / 0.105)), weight="bold")
+    figure.text(0.15 / width, 1 - 0.3 / height, drawable(title, int(width / 0.105)), weight="bold")
     bar = figure.add_axes(((left + wide + 0.2) / width, bottom / height, 0.14 / width, 2 / height))
     figure.colorbar(image, cax=bar, label="SQNR, dB")
     return figure

@@ -1,4 +1,4 @@
-"""Axes of a front: cost against SQNR, and against what the metric lost, with limits and labels."""
+"""The axes of a Pareto front: cost against SQNR and against the metric's drop, with limits."""
 
 __all__ = ["ELSE", "MARK", "ONE", "RING", "SPOT", "draw_drop", "draw_sqnr", "is_front"]
 
@@ -6,12 +6,12 @@ from matplotlib.axes import Axes
 
 from quant.job.search_goal import AXES
 from quant.results.saved_search import SavedPoint, SavedSearch
-from quant.visualize.figures.canvas import QUIET, plain
+from quant.visualize.figures.canvas import QUIET, drawable
 from quant.visualize.figures.label_places import Placer
 from quant.visualize.search_sentences import LOSSLESS, cost_text, points_text, sqnr_text
 
 FRONT, SEEN, PALE, CHOSEN, UNIFORM = "#4c97d1", "#0b4a86", "#9aa1aa", "#d55e00", "#1b1f24"
-"""Told apart by lightness and by mark too; orange and blue of Okabe and Ito 2008."""
+"""The colours also differ in lightness and mark; orange and blue of Okabe and Ito 2008."""
 WORDS = "#a34700"
 
 TITLES = {
@@ -30,15 +30,15 @@ BUDGET = {"ls": "-.", "lw": 1.2, "color": CHOSEN}
 
 
 def is_front(point: SavedPoint) -> bool:
-    """Tell whether a point is of the front, or one precision for all."""
+    """Return whether a point is on the front or has one precision for all layers."""
     return point.source in ("front", "uniform")
 
 
 def draw_sqnr(axes: Axes, search: SavedSearch) -> None:
-    """Draw cost against SQNR: the predicted front, what was measured, limits and labels."""
-    shown = [v for p in search.points for v in (p.predicted_db, p.measured_db) if v is not None]
-    known = [v for v in shown if v < LOSSLESS]
-    top = max(known, default=0.0) + 3.0
+    """Draw cost against SQNR: the predicted front, measured plans, limits and labels."""
+    values = [v for p in search.points for v in (p.predicted_db, p.measured_db) if v is not None]
+    finite = [v for v in values if v < LOSSLESS]
+    top = max(finite, default=0.0) + 3.0
 
     def at(value: float) -> float:
         return value if value < LOSSLESS else top
@@ -53,7 +53,7 @@ def draw_sqnr(axes: Axes, search: SavedSearch) -> None:
                 axes.vlines(p.cost, min(ends), max(ends), color=FRONT, lw=0.8, zorder=2)
             _measured(axes, p, at(p.measured_db))
             lines.append([(p.cost, at(p.measured_db))])
-    if len(known) < len(shown):
+    if len(finite) < len(values):
         axes.axhline(top, color=QUIET, lw=0.6)
     if search.min_sqnr is not None:
         axes.axhline(search.min_sqnr, zorder=1, **LIMIT)  # type: ignore[arg-type]
@@ -63,7 +63,7 @@ def draw_sqnr(axes: Axes, search: SavedSearch) -> None:
     labels = [(p, *_point_label(search, p)) for p in search.points]
     placer = Placer(axes, [*lines, *_limit_lines(axes, search)])
     _limit_words(axes, placer, search)
-    if len(known) < len(shown):
+    if len(finite) < len(values):
         axes.text(0.01, top, "no error", transform=axes.get_yaxis_transform(), size=7, va="bottom")
     for p, words, colour in sorted(labels, key=lambda row: not row[0].chosen):
         if words:
@@ -75,30 +75,30 @@ def draw_sqnr(axes: Axes, search: SavedSearch) -> None:
 
 
 def _point_label(search: SavedSearch, point: SavedPoint) -> tuple[str, str]:
-    """Return what is written at a point, and its colour; "" for most of them."""
+    """Return the label of a point and its colour; "" for most points."""
     name = search.uniform(point)
-    every = f"all {plain(name, 16)}" if name else ""
+    uniform = f"all {drawable(name, 16)}" if name else ""
     if not point.chosen:
-        return every, UNIFORM
-    kept = "chosen" if search.kept else "best, not enough"
-    head = f"{kept}, {every}" if every else kept
+        return uniform, UNIFORM
+    verdict = "chosen" if search.kept else "best, not enough"
+    head = f"{verdict}, {uniform}" if uniform else verdict
     return f"{head}\n{sqnr_text(point.sqnr_db)}, {cost_text(search, point.cost)}", WORDS
 
 
 def _measured(axes: Axes, point: SavedPoint, y: float) -> None:
-    """Mark a point where it was measured."""
-    how = MARK if is_front(point) or point.chosen else ELSE
-    axes.plot([point.cost], [y], zorder=5 if point.chosen else 4 if is_front(point) else 3, **how)  # type: ignore[arg-type]
+    """Draw the mark of a measured plan."""
+    style = MARK if is_front(point) or point.chosen else ELSE
+    axes.plot([point.cost], [y], zorder=5 if point.chosen else 4 if is_front(point) else 3, **style)  # type: ignore[arg-type]
 
 
 def _limit_lines(axes: Axes, search: SavedSearch) -> list[list[tuple[float, float]]]:
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
-    found = []
+    lines = []
     if search.min_sqnr is not None:
-        found.append([(left, search.min_sqnr), (right, search.min_sqnr)])
+        lines.append([(left, search.min_sqnr), (right, search.min_sqnr)])
     if search.most_cost is not None and left < search.most_cost < right:
-        found.append([(search.most_cost, low), (search.most_cost, high)])
-    return found
+        lines.append([(search.most_cost, low), (search.most_cost, high)])
+    return lines
 
 
 def _limit_words(axes: Axes, placer: Placer, search: SavedSearch) -> None:
@@ -129,7 +129,7 @@ def _frame(axes: Axes, search: SavedSearch) -> None:
     """Draw the budget, the grid and the axis of costs."""
     if search.most_cost is not None and search.points:
         dearest = max(p.cost for p in search.points)
-        if search.most_cost <= 1.5 * dearest:  # else all that was looked at is paid for
+        if search.most_cost <= 1.5 * dearest:  # else the budget pays for every plan
             axes.axvline(search.most_cost, zorder=1, **BUDGET)  # type: ignore[arg-type]
             axes.annotate(
                 f"budget {cost_text(search, search.most_cost)}",
@@ -150,7 +150,7 @@ def _frame(axes: Axes, search: SavedSearch) -> None:
 
 
 def draw_drop(axes: Axes, search: SavedSearch) -> None:
-    """Draw cost against what the metric lost; the search limits it."""
+    """Draw cost against the drop of the metric, which the search limits."""
     assert search.max_drop is not None
     most = 100 * search.max_drop
     for p in search.points:
@@ -165,11 +165,11 @@ def draw_drop(axes: Axes, search: SavedSearch) -> None:
     axes.margins(x=0.06, y=0.16)
     _frame(axes, search)
     _at_right(axes, most, f"at most {points_text(search.max_drop)}", 1)
-    metric = plain(str(search.facts.get("metric") or "metric"), 16)
+    metric = drawable(str(search.facts.get("metric") or "metric"), 16)
     axes.set_ylabel(f"{metric} lost, points")
     samples = search.facts.get("samples")
     if isinstance(samples, int) and samples > 0:
         bars = any(p.margin > 0 for p in search.points)
-        ends = "; bars: standard error, which must keep the limit too" if bars else ""
-        words = f"on {samples} samples; one is {points_text(1 / samples)}{ends}"
+        ends = "; bars: standard error, which must be within the limit too" if bars else ""
+        words = f"on {samples} samples; one sample is {points_text(1 / samples)}{ends}"
         axes.set_title(words, size=7.5, weight="normal", color=QUIET)

@@ -1,4 +1,4 @@
-"""The figures of a run: PNG, SVG and the same numbers as CSV, in `figures/`."""
+"""All figures of a run, in `figures/`: PNG, SVG, and the same numbers as CSV."""
 
 __all__ = ["write_figures"]
 
@@ -24,15 +24,15 @@ from quant.visualize.figures.maps import layer_map
 from quant.visualize.figures.pareto import front_panels, front_rows
 
 WORST = 6
-"""Layers with a panel of their own."""
+"""Layers that have a panel of their own."""
 BUCKETS = 96
-"""Columns of the channel map: neighbours are put together, the worst of each."""
+"""Columns of the channel map; wider layers are put into buckets, the worst channel of each."""
 
 Rows = Sequence[Sequence[object]]
 
 
 def write_figures(run: SavedRun) -> None:
-    """Write all figures: those of the run, and a folder for each target that was measured."""
+    """Write the figures of the run, and a folder of figures for each measured target."""
     folder, name = run.folder / "figures", run.graph.name
     tables = {t.name: t.rows for t in run.targets}
     heatmap(tables, folder / "heatmap.png", f"{name}: error by layer")
@@ -57,19 +57,21 @@ def _save(figure: Figure, path: Path, rows: Rows) -> None:
 def _accuracy(run: SavedRun, path: Path) -> None:
     scores: dict[str, dict[str, tuple[float, float]]] = {}
     for target in run.targets:
-        seen = target.facts.get("simulated") or {}
-        before = seen.get("float_scores") or {}
-        found = {k: (float(v), float(before[k])) for k, v in (seen.get("scores") or {}).items()}
-        if seen.get("agreement") is not None:
-            found["agreement"] = (float(seen["agreement"]), 1.0)
-        scores[target.name] = found
+        simulated = target.facts.get("simulated") or {}
+        before = simulated.get("float_scores") or {}
+        pairs = {
+            k: (float(v), float(before[k])) for k, v in (simulated.get("scores") or {}).items()
+        }
+        if simulated.get("agreement") is not None:
+            pairs["agreement"] = (float(simulated["agreement"]), 1.0)
+        scores[target.name] = pairs
     rows: list[list[object]] = [["target", "metric", "quantized", "float"]]
-    rows += [[t, m, *pair] for t, found in scores.items() for m, pair in found.items()]
+    rows += [[t, m, *pair] for t, pairs in scores.items() for m, pair in pairs.items()]
     _save(accuracy_bars(scores, f"{run.graph.name}: accuracy against float"), path, rows)
 
 
 def _searches(run: SavedRun, path: Path) -> None:
-    """Write the front of each target that was searched."""
+    """Write the Pareto front of each target with a search."""
     searches = {t.name: t.search for t in run.targets if t.search is not None and t.search.points}
     if searches:
         title = f"{run.graph.name}: what accuracy costs in mixed precision"
@@ -77,24 +79,28 @@ def _searches(run: SavedRun, path: Path) -> None:
 
 
 def _of_target(run: SavedRun, target: SavedTarget, folder: Path) -> None:
-    known = target.analysis.layers
-    names, images = list(known), target.analysis.images
+    layers = target.analysis.layers
+    names, images = list(layers), target.analysis.images
     where = f"{run.graph.name} for {target.name}"
-    values = np.array([known[n].isolated_by_image for n in names], np.float64)
+    values = np.array([layers[n].isolated_by_image for n in names], np.float64)
     figure = layer_map(values, names, images, f"{where}: each layer alone, by image", "image")
     _save(figure, folder / "images.png", [["layer", *images], *_labelled(names, values)])
-    values = np.array([_channels(known[n]) for n in names])
+    values = np.array([_channels(layers[n]) for n in names])
     columns = [str(i) for i in range(values.shape[1])]
-    below = f"output channel; wide layers in {BUCKETS} buckets, the worst channel of each"
+    below = f"output channel; wide layers in {BUCKETS} buckets, worst channel of each"
     title = f"{where}: error of each layer, by channel"
     figure = layer_map(values, names, columns, title, below)
     _save(figure, folder / "channels.png", [["layer", *columns], *_labelled(names, values)])
     shares = noise_shares(target.rows)
     order = sorted((n for n in names if n in shares), key=lambda n: -shares[n])
-    worst = [known[n] for n in order]
-    few = [x for x in worst if x.inputs][:WORST]
-    title = f"{where}: what the worst layers read"
-    _save(histogram_panels(target, few, title), folder / "histograms.png", _histograms(target, few))
+    worst = [layers[n] for n in order]
+    worst_inputs = [x for x in worst if x.inputs][:WORST]
+    title = f"{where}: inputs of the worst layers"
+    _save(
+        histogram_panels(target, worst_inputs, title),
+        folder / "histograms.png",
+        _histograms(target, worst_inputs),
+    )
     weighted = [x for x in worst if x.weight is not None][:WORST]
     title = f"{where}: weights of the worst layers"
     _save(weight_panels(weighted, title), folder / "weights.png", _weights(weighted))
@@ -109,31 +115,37 @@ def _channels(layer: LayerAnalysis) -> NDArray[np.float64]:
     pairs = zip(layer.signal.tolist(), layer.noise.tolist(), strict=True)
     values = np.array([SquaredError(s, n).sqnr_db if s > 0 else np.nan for s, n in pairs])
     parts = np.array_split(values, min(BUCKETS, len(values))) if len(values) else []
-    found = np.full(BUCKETS, np.nan)
+    decibels = np.full(BUCKETS, np.nan)
     for number, part in enumerate(parts):
         if not np.isnan(part).all():
-            found[number] = np.nanmin(part)
-    return found
+            decibels[number] = np.nanmin(part)
+    return decibels
 
 
-def _histograms(target: SavedTarget, some: Sequence[LayerAnalysis]) -> list[list[object]]:
-    """Return the bins of the inputs as they are in the profile."""
+def _histograms(target: SavedTarget, layers: Sequence[LayerAnalysis]) -> list[list[object]]:
+    """Return the histogram bins of the inputs from the profile."""
     rows: list[list[object]] = [["layer", "tensor", "grid_low", "grid_high", "value", "elements"]]
-    for layer in some:
-        one = layer.inputs[0]
-        seen = target.profile.tensors.get(one.tensor)
-        if seen is not None:
-            for at in np.flatnonzero(seen.bins):
-                ends = (one.grid_low, one.grid_high)
+    for layer in layers:
+        stats = layer.inputs[0]
+        tensor_profile = target.profile.tensors.get(stats.tensor)
+        if tensor_profile is not None:
+            for at in np.flatnonzero(tensor_profile.bins):
+                ends = (stats.grid_low, stats.grid_high)
                 rows.append(
-                    [layer.layer, one.tensor, *ends, float(seen.centers[at]), int(seen.bins[at])]
+                    [
+                        layer.layer,
+                        stats.tensor,
+                        *ends,
+                        float(tensor_profile.centers[at]),
+                        int(tensor_profile.bins[at]),
+                    ]
                 )
     return rows
 
 
-def _weights(some: Sequence[LayerAnalysis]) -> list[list[object]]:
+def _weights(layers: Sequence[LayerAnalysis]) -> list[list[object]]:
     rows: list[list[object]] = [["layer", "channel", "low", "high"]]
-    for layer in some:
+    for layer in layers:
         if layer.weight is not None:
             pairs = zip(layer.weight.low.tolist(), layer.weight.high.tolist(), strict=True)
             rows += [[layer.layer, i, low, high] for i, (low, high) in enumerate(pairs)]

@@ -1,4 +1,4 @@
-"""Data of the report: a run as the one JSON object that the page draws everything from."""
+"""The data of the report: a run as one JSON object, from which the page draws everything."""
 
 __all__ = ["json_for_html", "report_data"]
 
@@ -52,24 +52,15 @@ def _target(run: SavedRun, target: SavedTarget, names: list[str], many: bool) ->
     only = target.name if many else ""
     shares = noise_shares(target.rows)
     by_name = {
-        row.layer: layer_json(
-            row,
-            shares.get(row.layer),
-            target.causes.get(row.layer) or [],
-            target.analysis.layers.get(row.layer),
-            target.graph,
-            target.profile,
-            only,
-        )
-        for row in target.rows
+        row.layer: layer_json(target, row, shares.get(row.layer), only) for row in target.rows
     }
-    judged = verdict(target.facts)
-    searched = search_json(target, names)
-    return ({} if searched is None else {"search": searched}) | {
+    rating = verdict(target.facts)
+    search = search_json(target, names)
+    return ({} if search is None else {"search": search}) | {
         "name": target.name,
-        "level": judged.level,
-        "label": judged.label,
-        "words": judged.words,
+        "level": rating.level,
+        "label": rating.label,
+        "words": rating.words,
         "facts": _plain(target.facts),
         "actions": [
             {
@@ -88,21 +79,21 @@ def _target(run: SavedRun, target: SavedTarget, names: list[str], many: bool) ->
 
 
 def _plain(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the page prints of a target's facts."""
-    kept = ("layers", "simulated", "integer", "parity", "check", "files", "observers_db")
-    return {key: facts[key] for key in kept if facts.get(key) is not None}
+    """Return the part of a target's facts that the page prints."""
+    keys = ("layers", "simulated", "integer", "parity", "check", "files", "observers_db")
+    return {key: facts[key] for key in keys if facts.get(key) is not None}
 
 
 def _graph(graph: Graph, index: Mapping[str, int]) -> dict[str, Any]:
     """Return nodes `[name, op, x, rank, position in names or -1]` and edges between them."""
-    every = graph.layers
-    found: list[list[Any]] = [[str(v.name), "input"] for v in graph.inputs]
+    all_layers = graph.layers
+    nodes: list[list[Any]] = [[str(v.name), "input"] for v in graph.inputs]
     maker = {id(v): i for i, v in enumerate(graph.inputs)}
     edges: list[tuple[int, int]] = []
-    for layer in every:
-        here = len(found)
+    for layer in all_layers:
+        here = len(nodes)
         op = layer.op + (f" + {layer.activation.op_type}" if layer.activation is not None else "")
-        found.append([layer.name, op])
+        nodes.append([layer.name, op])
         for value in _reads(layer):
             if id(value) in maker:
                 edges.append((maker[id(value)], here))
@@ -110,13 +101,13 @@ def _graph(graph: Graph, index: Mapping[str, int]) -> dict[str, Any]:
             maker.update({id(v): here for v in (node.outputs if node is not None else ())})
     for value in graph.outputs:
         if id(value) in maker:
-            edges.append((maker[id(value)], len(found)))
-            found.append([str(value.name), "output"])
-    drawn = lay_out(len(found), edges)
+            edges.append((maker[id(value)], len(nodes)))
+            nodes.append([str(value.name), "output"])
+    drawn = lay_out(len(nodes), edges)
     return {
         "nodes": [
             [name, op, round(x, 2), rank, index.get(name, -1) if op not in ENDS else -1]
-            for (name, op), x, rank in zip(found, drawn.x, drawn.rank, strict=True)
+            for (name, op), x, rank in zip(nodes, drawn.x, drawn.rank, strict=True)
         ],
         "edges": [[a, b, [[round(x, 2), r] for x, r in way]] for a, b, way in drawn.edges],
     }
@@ -126,18 +117,18 @@ ENDS = ("input", "output")
 
 
 def _reads(layer: Layer) -> list[ir.Value]:
-    """Return what a layer reads, inside its subgraphs too."""
-    found = [v for v in layer.node.inputs if v is not None]
+    """Return the values that a layer reads, including those read in its subgraphs."""
+    values = [v for v in layer.node.inputs if v is not None]
     for attribute in layer.node.attributes.values():
         if attribute.type == ir.AttributeType.GRAPH:
-            found += [
+            values += [
                 v for n in attribute.as_graph().all_nodes() for v in n.inputs if v is not None
             ]
-    return found
+    return values
 
 
 def json_for_html(value: object) -> str:
-    r"""Return JSON that may stand inside a script element, whatever strings are in it.
+    r"""Return JSON that is safe inside a script element, whatever strings it contains.
 
     >>> json_for_html({"a": "</script>"})
     '{"a":"\\u003c/script\\u003e"}'

@@ -1,4 +1,4 @@
-"""Two runs compared as one HTML page."""
+"""The differences between two runs as an HTML page."""
 
 __all__ = ["diff_html"]
 
@@ -9,5 +9,5 @@ from quant.visualize.report.page import decibel, render
 
 
 def diff_html(diff: RunDiff) -> str:
-    """Return a page that holds all it needs and runs no script."""
+    """Return the page, in one file and without a script."""
     return render("diff.html", script="", diff=diff, decibel=decibel, isnan=math.isnan)

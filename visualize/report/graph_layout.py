@@ -1,4 +1,4 @@
-"""Graph layout: a network's layers in ranks from top to bottom, with few crossings.
+"""The layout of a network's graph: layers in ranks from top to bottom, with few crossings.
 
 After Sugiyama, Tagawa and Toda 1981, "Methods for Visual Understanding of Hierarchical System
 Structures": ranks by longest path, a joint in every rank that a long edge crosses, order by
@@ -15,17 +15,17 @@ SWEEPS = 6
 NODE, JOINT = 1.0, 0.22
 """Widths, in units of a node and the gap beside it."""
 MOST_JOINTS = 20_000
-"""Longer edges than this allows for are drawn straight."""
+"""With more joints than this, long edges are drawn straight."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """Where everything stands; x in widths of a node, y in ranks.
+    """The positions of nodes and edges; x in widths of a node, y in ranks.
 
     Attributes:
-        x: Of each node.
-        rank: Of each node, from 0.
-        edges: From, to, and the points `(x, rank)` between.
+        x: Position of each node.
+        rank: Rank of each node, from 0.
+        edges: First node, second node, and the points `(x, rank)` between them.
     """
 
     x: list[float]
@@ -34,7 +34,7 @@ class Drawing:
 
 
 def lay_out(count: int, edges: Sequence[tuple[int, int]]) -> Drawing:
-    """Lay out nodes 0 to count - 1, in topological order, and edges `(from, to)`, from < to."""
+    """Return a layout of nodes 0 to count - 1, in topological order, and edges with from < to."""
     edges = sorted({(a, b) for a, b in edges if a < b})
     rank = _ranks(count, edges)
     chains, wide, ranks = _joints(count, edges, rank)
@@ -45,8 +45,8 @@ def lay_out(count: int, edges: Sequence[tuple[int, int]]) -> Drawing:
         above[b].append(a)
         below[a].append(b)
     rows: list[list[int]] = [[] for _ in range(max(ranks, default=-1) + 1)]
-    for one, number in enumerate(ranks):
-        rows[number].append(one)
+    for node, number in enumerate(ranks):
+        rows[number].append(node)
     x = [0.0] * len(ranks)
     for row in rows:
         _spread(row, x, wide, [float(i) for i in range(len(row))])
@@ -55,8 +55,8 @@ def lay_out(count: int, edges: Sequence[tuple[int, int]]) -> Drawing:
         near = above if down else below
         for row in rows if down else reversed(rows):
             _follow(row, x, wide, near)
-    made = [(c[0], c[-1], [(x[i], ranks[i]) for i in c[1:-1]]) for c in chains]
-    return Drawing(x[:count], rank, made)
+    ways = [(c[0], c[-1], [(x[i], ranks[i]) for i in c[1:-1]]) for c in chains]
+    return Drawing(x[:count], rank, ways)
 
 
 def _ranks(count: int, edges: Sequence[tuple[int, int]]) -> list[int]:
@@ -97,12 +97,12 @@ def _joints(
 
 def _follow(row: list[int], x: list[float], wide: list[float], near: list[list[int]]) -> None:
     """Order a row by the mean of its neighbours in the next one, and put it there."""
-    wanted = {i: sum(x[j] for j in near[i]) / len(near[i]) if near[i] else x[i] for i in row}
-    row.sort(key=lambda i: (wanted[i], x[i], i))
-    _spread(row, x, wide, [wanted[i] for i in row])
+    centre = {i: sum(x[j] for j in near[i]) / len(near[i]) if near[i] else x[i] for i in row}
+    row.sort(key=lambda i: (centre[i], x[i], i))
+    _spread(row, x, wide, [centre[i] for i in row])
 
 
-def _spread(row: Sequence[int], x: list[float], wide: list[float], wanted: Sequence[float]) -> None:
+def _spread(row: Sequence[int], x: list[float], wide: list[float], centre: Sequence[float]) -> None:
     """Place a row as near to where it wants as its widths allow, the order kept.
 
     Neighbours that would overlap become a block around the mean of what they want (pool adjacent
@@ -110,10 +110,10 @@ def _spread(row: Sequence[int], x: list[float], wide: list[float], wanted: Seque
     """
     blocks: list[list[float]] = []  # sum of wishes, members
     offset, at = 0.0, []
-    for number, one in enumerate(row):
-        offset += (wide[row[number - 1]] + wide[one]) / 2 if number else 0.0
+    for number, node in enumerate(row):
+        offset += (wide[row[number - 1]] + wide[node]) / 2 if number else 0.0
         at.append(offset)
-        blocks.append([wanted[number] - offset, 1.0])
+        blocks.append([centre[number] - offset, 1.0])
         while len(blocks) > 1 and blocks[-2][0] / blocks[-2][1] > blocks[-1][0] / blocks[-1][1]:
             total, members = blocks.pop()
             blocks[-1][0] += total

@@ -1,4 +1,4 @@
-"""The report of a run: one HTML page that holds all it needs and asks nothing of the network."""
+"""The report of a run: one HTML page that contains everything and loads nothing."""
 
 __all__ = ["report_html", "write_report"]
 
@@ -15,9 +15,9 @@ from quant.visualize.report.page import render, template_text
 
 SCRIPTS = ("core.js", "chart.js", "table.js", "heat.js", "drawer.js", "graph.js")
 SEARCHED = ("front.js", "plan.js")
-"""Only on the page of a run that searched for mixed precision."""
+"""Scripts that only the page of a search for mixed precision has."""
 WORST = 8
-"""Layers that the first screen names."""
+"""Layers that are listed on the first screen."""
 
 
 def write_report(run: SavedRun, path: Path) -> None:
@@ -28,8 +28,8 @@ def write_report(run: SavedRun, path: Path) -> None:
 def report_html(run: SavedRun) -> str:
     """Return the page.
 
-    Names out of models and files are escaped: the template does it for what it prints, the data
-    are JSON in an inert element, and the scripts make text nodes of them.
+    Names from models and files cannot become markup: the template escapes what it prints, the data
+    are JSON in an inert element, and the scripts only make text nodes.
     """
     data = report_data(run)
     searched = any("search" in target for target in data["targets"])
@@ -52,7 +52,7 @@ def _script(searched: bool) -> str:
 
 
 def _worst(data: dict[str, Any], target: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the layers that make most of the noise, the first of their causes with them."""
+    """Return the layers with the largest shares of the noise."""
     rows = [
         {"index": i, "name": data["names"][i], "op": data["ops"][i], **row}
         for i, row in enumerate(target["rows"])

@@ -1,9 +1,8 @@
-"""Layers of the report: everything the page shows of one layer, as short JSON."""
+"""A layer as JSON for the report: its errors, causes, histograms, channels and weights."""
 
 __all__ = ["LOSSLESS", "layer_json", "number"]
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,20 +10,22 @@ from numpy.typing import NDArray
 
 from quant.analysis.analyse import LayerAnalysis
 from quant.analysis.layer_error import LayerError
-from quant.causes.cause import KINDS, Cause
+from quant.causes.cause import KINDS
 from quant.choose.grid_fit import InputStats
 from quant.graph.layers import source_of
 from quant.graph.prepared_graph import Graph
 from quant.metrics.squared_error import SquaredError
 from quant.profile.statistics import Profile, TensorProfile
+from quant.results.saved_run import SavedTarget
 
 LOSSLESS = 999.0
-"""Stands for an infinite SQNR: JSON has no word for it."""
+"""Stands for an infinite SQNR, which JSON cannot express."""
 BARS = 72
 """Bars of a histogram."""
 CHANNELS = 96
-"""Channels that the page shows one by one; more are put together, the worst of each bucket."""
+"""Channels that the page shows one by one; more channels are put into buckets."""
 WORST = 5
+"""Channels that are listed by number."""
 
 F32 = NDArray[np.float32]
 
@@ -39,26 +40,17 @@ def number(value: float, digits: int = 4) -> float | None:
 
 
 def layer_json(
-    row: LayerError,
-    share: float | None,
-    causes: Sequence[Cause],
-    known: LayerAnalysis | None,
-    graph: Graph,
-    profile: Profile,
-    only: str,
+    target: SavedTarget, row: LayerError, share: float | None, only: str
 ) -> dict[str, Any]:
     """Return a layer's part of the page's data.
 
     Args:
-        row: Of the layer table.
-        share: Its part of the noise at the outputs.
-        causes: The likeliest first.
-        known: Its analysis, or None.
-        graph: The prepared graph.
-        profile: Of it.
-        only: Target that rules are written for; "" for all.
+        target: The target of the run, with its graph, profile, analysis and causes.
+        row: The layer's row of the layer table.
+        share: The layer's share of the noise at the outputs; None where it was not measured.
+        only: Name of the target that rules are restricted to; "" for no restriction.
     """
-    told: dict[str, Any] = {
+    content: dict[str, Any] = {
         "precision": row.precision,
         "iso": number(row.isolated_sqnr_db),
         "cum": number(row.cumulative_sqnr_db),
@@ -75,37 +67,38 @@ def layer_json(
                 "remedy": c.remedy,
                 "recipe": c.recipe(only),
             }
-            for c in causes
+            for c in target.causes.get(row.layer) or []
         ],
     }
-    if known is not None:
-        told |= _measured(known, graph, profile)
-    return told
+    analysis = target.analysis.layers.get(row.layer)
+    if analysis is not None:
+        content |= _measured(analysis, target.graph, target.profile)
+    return content
 
 
-def _measured(known: LayerAnalysis, graph: Graph, profile: Profile) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "loc": number(known.local_sqnr_db),
-        "wdb": number(known.weight_db),
-        "adb": number(known.activation_db),
-        "wshare": number(known.weight_share),
-        "img": [_tenths(x) for x in known.isolated_by_image],
-        "cimg": [_tenths(x) for x in known.cumulative_by_image],
-        "channels": _channels(known),
-        "inputs": [_input(one, graph, profile) for one in known.inputs],
+def _measured(analysis: LayerAnalysis, graph: Graph, profile: Profile) -> dict[str, Any]:
+    content: dict[str, Any] = {
+        "loc": number(analysis.local_sqnr_db),
+        "wdb": number(analysis.weight_db),
+        "adb": number(analysis.activation_db),
+        "wshare": number(analysis.weight_share),
+        "img": [_tenths(x) for x in analysis.isolated_by_image],
+        "cimg": [_tenths(x) for x in analysis.cumulative_by_image],
+        "channels": _channels(analysis),
+        "inputs": [_input(stats, graph, profile) for stats in analysis.inputs],
     }
-    if known.weight is not None:
-        low, high = (_buckets(x, np.max) for x in (-known.weight.low, known.weight.high))
-        found["weight"] = {
-            "n": int(known.weight.low.size),
-            "scales": known.weight.scales,
-            "dead": known.weight.dead,
-            "spread": number(known.weight.spread, 3),
-            "peak": number(known.weight.peak, 3),
+    if analysis.weight is not None:
+        low, high = (_buckets(x, np.max) for x in (-analysis.weight.low, analysis.weight.high))
+        content["weight"] = {
+            "n": int(analysis.weight.low.size),
+            "scales": analysis.weight.scales,
+            "dead": analysis.weight.dead,
+            "spread": number(analysis.weight.spread, 3),
+            "peak": number(analysis.weight.peak, 3),
             "low": [number(-float(x), 3) for x in low],
             "high": [number(float(x), 3) for x in high],
         }
-    return found
+    return content
 
 
 def _tenths(value: float) -> float | None:
@@ -114,20 +107,20 @@ def _tenths(value: float) -> float | None:
     return round(float(value), 1) if math.isfinite(value) else math.copysign(LOSSLESS, value)
 
 
-def _channels(known: LayerAnalysis) -> dict[str, Any]:
+def _channels(analysis: LayerAnalysis) -> dict[str, Any]:
     """Return each channel's SQNR and its share of the layer's noise."""
-    total = float(known.noise.sum())
-    pairs = zip(known.signal.tolist(), known.noise.tolist(), strict=True)
+    total = float(analysis.noise.sum())
+    pairs = zip(analysis.signal.tolist(), analysis.noise.tolist(), strict=True)
     decibels = np.array([SquaredError(s, n).sqnr_db if s > 0 else np.nan for s, n in pairs])
-    shares = known.noise / total if total > 0 else np.zeros_like(known.noise)
+    shares = analysis.noise / total if total > 0 else np.zeros_like(analysis.noise)
     order = np.argsort(-shares, kind="stable")[:WORST]
     worst = [[int(c), number(float(shares[c]), 3), number(float(decibels[c]), 3)] for c in order]
     return {
-        "n": int(known.noise.size),
-        "silent": int(np.count_nonzero(known.signal <= 0)),
+        "n": int(analysis.noise.size),
+        "silent": int(np.count_nonzero(analysis.signal <= 0)),
         "db": [_tenths(x) for x in _buckets(decibels, _least)],
         "share": [number(float(x), 3) for x in _buckets(shares, np.sum)],
-        "worst": worst if known.noise.size > 1 else [],
+        "worst": worst if analysis.noise.size > 1 else [],
     }
 
 
@@ -135,29 +128,29 @@ def _least(values: NDArray[Any]) -> float:
     return float(np.nanmin(values)) if not np.isnan(values).all() else math.nan
 
 
-def _buckets(values: NDArray[Any], how: Any) -> list[float]:
-    """Return at most CHANNELS numbers, neighbours put together."""
+def _buckets(values: NDArray[Any], reduce: Any) -> list[float]:
+    """Return at most CHANNELS numbers, each the reduction of neighbouring values."""
     parts = np.array_split(values, min(len(values), CHANNELS)) if len(values) else []
-    return [float(how(part)) for part in parts]
+    return [float(reduce(part)) for part in parts]
 
 
-def _input(one: InputStats, graph: Graph, profile: Profile) -> dict[str, Any]:
+def _input(stats: InputStats, graph: Graph, profile: Profile) -> dict[str, Any]:
     names = ("low", "high", "grid_low", "grid_high", "step", "saturated", "saturation_noise")
-    found: dict[str, Any] = {"tensor": one.tensor, "maker": one.maker}
-    found |= {k: number(getattr(one, k), 5) for k in (*names, "used", "outlier", "spread")}
-    found |= {"channels": one.channels, "dead": one.dead}
-    source = source_of(graph, one.tensor) if one.tensor in graph.values else one.tensor
-    seen = profile.tensors.get(source)
-    if seen is not None:
-        found["hist"] = _histogram(seen, one)
-    return found
+    content: dict[str, Any] = {"tensor": stats.tensor, "maker": stats.maker}
+    content |= {k: number(getattr(stats, k), 5) for k in (*names, "used", "outlier", "spread")}
+    content |= {"channels": stats.channels, "dead": stats.dead}
+    source = source_of(graph, stats.tensor) if stats.tensor in graph.values else stats.tensor
+    tensor_profile = profile.tensors.get(source)
+    if tensor_profile is not None:
+        content["hist"] = _histogram(tensor_profile, stats)
+    return content
 
 
-def _histogram(seen: TensorProfile, one: InputStats) -> dict[str, Any]:
-    """Return counts of BARS equal bars over all that was seen and the grid."""
-    low, high = min(one.low, one.grid_low), max(one.high, one.grid_high)
-    if not high > low or not seen.bins.size:
+def _histogram(tensor_profile: TensorProfile, stats: InputStats) -> dict[str, Any]:
+    """Return the counts of BARS equal bars over the range of the values and of the grid."""
+    low, high = min(stats.low, stats.grid_low), max(stats.high, stats.grid_high)
+    if not high > low or not tensor_profile.bins.size:
         return {"low": number(low, 6), "high": number(high, 6), "n": []}
-    at = np.clip(((seen.centers - low) / (high - low) * BARS).astype(int), 0, BARS - 1)
-    counts = np.bincount(at, seen.bins, BARS).astype(int)
+    at = np.clip(((tensor_profile.centers - low) / (high - low) * BARS).astype(int), 0, BARS - 1)
+    counts = np.bincount(at, tensor_profile.bins, BARS).astype(int)
     return {"low": number(low, 6), "high": number(high, 6), "n": [int(x) for x in counts]}

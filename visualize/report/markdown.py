@@ -1,4 +1,4 @@
-"""The report as Markdown, short enough for a pull request."""
+"""The report of a run as Markdown, short enough for a pull request."""
 
 __all__ = ["report_markdown"]
 
@@ -23,7 +23,7 @@ WORST = 8
 
 
 def report_markdown(run: SavedRun) -> str:
-    """Return verdicts, what to do, and the worst layers; names cannot become markup."""
+    """Return ratings, the worst layers and recipes; names from models cannot become markup."""
     data = run.facts.get("data") or {}
     where = "held-out ones" if data.get("held_out") else "of the same"
     lines = [
@@ -35,12 +35,12 @@ def report_markdown(run: SavedRun) -> str:
         "|---|---|---|---|",
     ]
     for target in run.targets:
-        judged = verdict(target.facts)
-        seen = (target.facts.get("simulated") or {}).get("sqnr_db")
+        rating = verdict(target.facts)
+        sqnr = (target.facts.get("simulated") or {}).get("sqnr_db")
         counts = target.facts.get("layers") or {}
         lines.append(
-            f"| {_safe(target.name)} | {SIGNS[judged.level]} {_safe(judged.words)} | "
-            f"{'-' if seen is None else f'{seen:.1f} dB'} | "
+            f"| {_safe(target.name)} | {SIGNS[rating.level]} {_safe(rating.words)} | "
+            f"{'-' if sqnr is None else f'{sqnr:.1f} dB'} | "
             f"{counts.get('weighted_integer')} of {counts.get('weighted')} |"
         )
     for target in run.targets:
@@ -55,13 +55,13 @@ def _target(target: SavedTarget, only: str) -> list[str]:
     rows = {r.layer: r for r in target.rows}
     worst = sorted(shares, key=lambda n: -shares[n])[:WORST]
     lines = [f"### {_safe(target.name)}: worst layers", ""]
-    lines += ["| layer | alone | of the noise | likely cause |", "|---|---|---|---|"]
+    lines += ["| layer | quantized alone | share of noise | likely cause |", "|---|---|---|---|"]
     for name in worst:
         causes = target.causes.get(name) or []
         value = rows[name].isolated_sqnr_db
-        shown = f"{value:.1f} dB" if math.isfinite(value) else "lossless"
-        said = _safe(causes[0].words) if causes else ""
-        lines.append(f"| {_safe(name)} | {shown} | {100 * shares[name]:.0f} % | {said} |")
+        sqnr = f"{value:.1f} dB" if math.isfinite(value) else "lossless"
+        cause = _safe(causes[0].words) if causes else ""
+        lines.append(f"| {_safe(name)} | {sqnr} | {100 * shares[name]:.0f} % | {cause} |")
     for action in actions(target, only=only)[:3]:
         if action.recipe and action.share >= 0.01:
             fence = "`" * (2 + max([2, *map(len, re.findall("`+", action.recipe))]))
@@ -73,17 +73,17 @@ def _target(target: SavedTarget, only: str) -> list[str]:
 
 
 def _search(name: str, search: SavedSearch) -> list[str]:
-    """Return the winner, the uniform plans and the limit."""
+    """Return the chosen plan, the uniform plans and the limits of a search."""
     lines = [f"### {_safe(name)}: mixed precision", "", _safe(result_sentence(search)), ""]
     lines += ["| plan | cost | SQNR | lost |", "|---|---|---|---|"]
     plans = [p for p in search.points if p.chosen]
     plans += [p for p in search.points if search.uniform(p) is not None and not p.chosen]
     for plan in plans:
-        one = search.uniform(plan)
-        words = f"all {one}" if one is not None else plan.layers
+        precision = search.uniform(plan)
+        words = f"all {precision}" if precision is not None else plan.layers
         head = f"**{_safe(words)}**" if plan.chosen else _safe(words)
-        seen = plan.measured_db is not None
-        sqnr = f"{sqnr_text(plan.sqnr_db)}{'' if seen else ' predicted'}"
+        is_measured = plan.measured_db is not None
+        sqnr = f"{sqnr_text(plan.sqnr_db)}{'' if is_measured else ' predicted'}"
         drop = "-" if plan.drop is None else points_text(plan.drop)
         lines.append(f"| {head} | {cost_text(search, plan.cost)} | {sqnr} | {drop} |")
     least = "-" if search.min_sqnr is None else f"at least {search.min_sqnr:g} dB"
@@ -98,7 +98,7 @@ def _search(name: str, search: SavedSearch) -> list[str]:
 
 
 def _safe(text: str) -> str:
-    r"""Return a text in which nothing is markup.
+    r"""Return a text with every character of Markdown and HTML escaped.
 
     >>> _safe("a|b <i>*c*</i>")
     'a\\|b &lt;i&gt;\\*c\\*&lt;/i&gt;'

@@ -1,8 +1,8 @@
-"""Overlays: the errors in the viewers that people already use.
+"""Layer errors for two graph viewers, Model Explorer and Netron.
 
-Model Explorer: custom node data of one graph, google-ai-edge/model-explorer,
-`node_data_builder.py`; its ONNX adapter takes the node's name for the id. Netron: it shows a node's
-documentation and metadata in the side panel.
+Model Explorer reads custom node data of a graph (google-ai-edge/model-explorer,
+`node_data_builder.py`); its ONNX adapter uses the node's name as the id. Netron shows the
+documentation and metadata of a node in its side panel.
 """
 
 __all__ = ["model_explorer", "netron"]
@@ -22,18 +22,21 @@ STEPS = (
     (40.0, "#fdbb84"),
     (50.0, "#fee8c8"),
 )
-"""Upper end in dB, and colour; above the last one a node keeps its own."""
+"""Upper end in dB and colour; above the last one a node keeps its own colour."""
 DARK = 20.0
+"""Up to this SQNR in dB the text is white."""
 LOSSLESS = 200.0
-"""In dB, for a layer that loses nothing: a node without a number would look unmeasured."""
+"""SQNR in dB for a lossless layer, because a node without a number would look unmeasured."""
+METADATA = 10
+"""The ONNX IR version that introduced metadata of nodes."""
 
 
 def model_explorer(target: SavedTarget) -> dict[str, Any]:
     """Return node data for Model Explorer: each measured layer's isolated SQNR in dB."""
-    known = {r.layer: r.isolated_sqnr_db for r in target.rows}
+    isolated = {r.layer: r.isolated_sqnr_db for r in target.rows}
     results = {
         name: {"value": round(value, 2) if math.isfinite(value) else LOSSLESS}
-        for name, value in known.items()
+        for name, value in isolated.items()
         if not math.isnan(value) and value > -math.inf
     }
     return {
@@ -54,19 +57,15 @@ def netron(run: SavedRun, target: SavedTarget) -> ir.Model:
         if row is None:
             continue
         causes = target.causes.get(row.layer) or []
-        told = {
+        metadata = {
             "quant.precision": row.precision,
             "quant.isolated_sqnr_db": f"{row.isolated_sqnr_db:.2f}",
             "quant.cumulative_sqnr_db": f"{row.cumulative_sqnr_db:.2f}",
             "quant.because": escaped(row.because),
         }
         if causes:
-            told["quant.cause"] = escaped(causes[0].words)
-        node.metadata_props.update(told)
-        node.doc_string = "\n".join(f"{key[6:]}: {value}" for key, value in told.items())
+            metadata["quant.cause"] = escaped(causes[0].words)
+        node.metadata_props.update(metadata)
+        node.doc_string = "\n".join(f"{key[6:]}: {value}" for key, value in metadata.items())
     model.ir_version = max(model.ir_version, METADATA)
     return model
-
-
-METADATA = 10
-"""The ONNX IR version that gave nodes metadata."""

@@ -1,4 +1,4 @@
-"""A diff of two runs as text for a terminal, and as a page."""
+"""The differences between two runs as text for a terminal."""
 
 __all__ = ["diff_text"]
 
@@ -8,11 +8,11 @@ from quant.results.run_diff import LayerDiff, RunDiff, TargetDiff
 from quant.visualize.label import escaped, shortened
 
 MOST = 30
-"""Layers in the text; all are in JSON and in the page."""
+"""At most this many layers are listed; JSON and the page have all of them."""
 
 
 def diff_text(diff: RunDiff) -> str:
-    """Return a table a target, the worst change first; layers that stayed the same are counted."""
+    """Return one table per target, the worst change first; unchanged layers are only counted."""
     lines = [f"{escaped(diff.before)} -> {escaped(diff.after)}"]
     lines += [f"  {escaped(note)}" for note in diff.notes]
     for target in diff.targets:
@@ -28,16 +28,16 @@ def _target(target: TargetDiff) -> list[str]:
         for change in ("worse", "better", "added", "gone", "same")
     )
     lines.append(f"  SQNR {_pair(target.sqnr_db)} dB; layers: {counts}")
-    shown = [x for x in target.layers if x.change != "same" or x.plan][:MOST]
-    if not shown:
+    listed = [x for x in target.layers if x.change != "same" or x.plan][:MOST]
+    if not listed:
         return [*lines, "  no layer changed"]
     lines.append(f"  {'layer':36}  {'isolated dB':>15}  {'cumulative dB':>15}  change")
-    for x in shown:
+    for x in listed:
         name = shortened(escaped(x.layer), 36)
         lines.append(
             f"  {name:36}  {_pair(x.isolated_db):>15}  {_pair(x.cumulative_db):>15}  {_words(x)}"
         )
-        lines += [f"      {shortened(escaped(said), 200)}" for said in x.plan]
+        lines += [f"      {shortened(escaped(change), 200)}" for change in x.plan]
     return lines
 
 

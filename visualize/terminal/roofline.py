@@ -1,4 +1,4 @@
-"""A roofline as text for a terminal: the layers, the whole network, and what falls short."""
+"""The predicted cost of a network as text for a terminal: layers, totals, and slow layers."""
 
 __all__ = ["roofline_text"]
 
@@ -12,51 +12,55 @@ from quant.visualize.label import cells, escaped, shortened
 LAYER, OP = 30, 13
 """The most columns of a name and of an operator."""
 SHORT = 15
-"""Layers in the list of what falls short; the CSV has all."""
+"""At most this many layers are listed as slower than predicted; the CSV has all of them."""
 
 
-def roofline_text(roof: NetworkCost) -> str:
-    """Return the layers of the first network, the totals, what falls short, and the assumptions.
+def roofline_text(prediction: NetworkCost) -> str:
+    """Return the layers of the first network, the totals, slow layers, and the assumptions.
 
-    Layers that take no time (views) are counted and not listed.
+    Layers that take no time (views) are counted but not listed.
     """
-    name = next(iter(roof.networks))
-    shapes = ", ".join(f"{escaped(n)} {'x'.join(map(str, s))}" for n, s in roof.sizes.items())
+    name = next(iter(prediction.networks))
+    shapes = ", ".join(f"{escaped(n)} {'x'.join(map(str, s))}" for n, s in prediction.sizes.items())
     lines = [
         (
-            f"{escaped(roof.graph.name)} ({shapes}) on {escaped(roof.device.title)} for {roof.title}, "
-            f"batch {roof.batch}; times of one sample"
+            f"{escaped(prediction.graph.name)} ({shapes}) on {escaped(prediction.device.title)} for {prediction.title}, "
+            f"batch {prediction.batch}; times of one sample"
         ),
         "",
-        *_layers(roof, name),
+        *_layers(prediction, name),
         "",
-        *_totals(roof),
+        *_totals(prediction),
     ]
-    if roof.latency is not None:
-        for network in roof.networks:
-            lines += _short(roof, network)
-    lines += ["", "Assumptions", *(f"  - {escaped(said)}" for said in roof.assumptions)]
+    if prediction.latency is not None:
+        for network in prediction.networks:
+            lines += _short(prediction, network)
+    lines += [
+        "",
+        "Assumptions",
+        *(f"  - {escaped(sentence)}" for sentence in prediction.assumptions),
+    ]
     return "\n".join(lines)
 
 
-def _layers(roof: NetworkCost, name: Precision) -> list[str]:
-    rows = roof.rows(name)
-    shown = [
+def _layers(prediction: NetworkCost, name: Precision) -> list[str]:
+    rows = prediction.rows(name)
+    listed = [
         r for r in rows if r.cost.milliseconds or r.cost.bound == "unknown" or r.measured_ms > 0
     ]
-    measured = roof.latency is not None
+    measured = prediction.latency is not None
     total = sum(r.cost.milliseconds for r in rows)
     head = ["layer", "op", "precision", "M op", "kB", "op/B", "bound", "us", "%"]
-    body = [_cells(r, total, measured) for r in shown]
+    body = [_cells(r, total, measured) for r in listed]
     lines = _table([*head, "measured us", "ratio"] if measured else head, body, 3, {6})
-    hidden = len(rows) - len(shown)
+    hidden = len(rows) - len(listed)
     note = f"; {hidden} that only rename bytes are not listed" if hidden else ""
-    return [f"Layers at {name}{note}", "", *lines]
+    return [f"Layers in {name}{note}", "", *lines]
 
 
 def _cells(row: LayerPrediction, total: float, measured: bool) -> list[str]:
     cost = row.cost
-    told = [
+    row_cells = [
         shortened(escaped(cost.layer), LAYER),
         shortened(escaped(cost.op), OP),
         cost.precision,
@@ -67,11 +71,13 @@ def _cells(row: LayerPrediction, total: float, measured: bool) -> list[str]:
         _number(1e3 * cost.milliseconds),
         f"{100 * cost.milliseconds / total:.1f}" if total else "-",
     ]
-    return [*told, _number(1e3 * row.measured_ms), _times(row.ratio)] if measured else told
+    return (
+        [*row_cells, _number(1e3 * row.measured_ms), _times(row.ratio)] if measured else row_cells
+    )
 
 
-def _totals(roof: NetworkCost) -> list[str]:
-    totals = roof.totals()
+def _totals(prediction: NetworkCost) -> list[str]:
+    totals = prediction.totals()
     measured = any(not math.isnan(t.measured_ms) for t in totals)
     head = ["network", "M MAC", "weights MB", "convert ms", "ms", "frames/s"]
     if measured:
@@ -80,7 +86,7 @@ def _totals(roof: NetworkCost) -> list[str]:
 
 
 def _total(total: Total, measured: bool) -> list[str]:
-    told = [
+    row_cells = [
         total.precision,
         _number(total.macs / 1e6),
         _number(total.megabytes),
@@ -88,18 +94,21 @@ def _total(total: Total, measured: bool) -> list[str]:
         _number(total.milliseconds),
     ]
     ratio = total.measured_ms / total.milliseconds if total.milliseconds else math.nan
-    told += [_number(total.measured_ms), _times(ratio)] if measured else []
-    return [*told, _number(total.fps)]
+    row_cells += [_number(total.measured_ms), _times(ratio)] if measured else []
+    return [*row_cells, _number(total.fps)]
 
 
-def _short(roof: NetworkCost, network: Precision) -> list[str]:
-    """Return the layers that take longer than the roof says, the most lost time first."""
-    known = [r for r in roof.rows(network) if not math.isnan(r.measured_ms)]
-    if not known:
+def _short(prediction: NetworkCost, network: Precision) -> list[str]:
+    """Return the layers that are slower than predicted, the most lost time first."""
+    measured = [r for r in prediction.rows(network) if not math.isnan(r.measured_ms)]
+    if not measured:
         return []
-    rows = roof.short(network)
+    rows = prediction.short(network)
     lost = sum(r.lost_ms for r in rows)
-    lines = ["", f"Falls short at {network}: {len(rows)} of {len(known)} measured layers"]
+    lines = [
+        "",
+        f"Slower than predicted in {network}: {len(rows)} of {len(measured)} measured layers",
+    ]
     if not rows:
         return lines
     body = [
@@ -121,7 +130,7 @@ def _short(roof: NetworkCost, network: Precision) -> list[str]:
 def _table(
     head: Sequence[str], body: Sequence[Sequence[str]], left: int, also: set[int]
 ) -> list[str]:
-    """Align cells: the first `left` columns and those of `also` left, the others right."""
+    """Return aligned lines: the first `left` columns and those of `also` left, the others right."""
     rows = [list(head), *map(list, body)]
     wide = [max(cells(row[i]) for row in rows) for i in range(len(head))]
     return [
@@ -139,7 +148,7 @@ def _pad(text: str, wide: int, left: bool) -> str:
 
 
 def _number(value: float) -> str:
-    """Return four digits, or a whole number with its thousands apart; "-" for none."""
+    """Return a number with four digits, or whole with separated thousands; "-" for none."""
     if not math.isfinite(value):
         return "-"
     return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"

@@ -1,4 +1,4 @@
-"""The terminal table of the worst layers: plain text, aligned, and what to do about each."""
+"""The worst layers as an aligned table for the terminal, each with its cause and remedy."""
 
 __all__ = ["worst_layers"]
 
@@ -22,37 +22,37 @@ def worst_layers(
     *,
     full: str | None = None,
 ) -> str:
-    """Return a table of the layers with the least isolated SQNR, the worst first.
+    """Return a table of the layers with the lowest isolated SQNR, the worst first.
 
-    No line is longer than 100 columns; a long cause goes on in the next line. Layers that were not
-    measured (nan) or lose nothing (inf) are left out; where no layer is left, a sentence says
-    which of the two it was. The text does not end in a line break.
+    No line is longer than 100 columns; a long cause continues on the next line. Layers that were
+    not measured (nan) or are lossless (inf) are left out; where no layer remains, a sentence says
+    which of the two is the reason. The text does not end in a line break.
 
     Args:
         rows: The whole layer table.
         causes: The likely cause by layer name; "" where there is none.
-        most: How many layers at most.
-        full: Where the whole table is; None leaves the last line out.
+        most: Greatest number of layers.
+        full: Path of the whole table; None leaves the last line out.
     """
     measured = [r for r in rows if not math.isnan(r.isolated_sqnr_db)]
-    bad = [r for r in measured if r.isolated_sqnr_db < math.inf]
-    bad.sort(key=lambda r: (r.isolated_sqnr_db, r.layer))
-    shown = bad[:most]
-    if shown:
+    lossy = [r for r in measured if r.isolated_sqnr_db < math.inf]
+    lossy.sort(key=lambda r: (r.isolated_sqnr_db, r.layer))
+    listed = lossy[:most]
+    if listed:
         count = len(measured)
-        lines = [f"The {len(shown)} worst of {count} quantized layers, by isolated SQNR", ""]
-        lines += _body(shown, causes)
+        lines = [f"The {len(listed)} worst of {count} quantized layers, by isolated SQNR", ""]
+        lines += _body(listed, causes)
     elif rows and not measured:
         lines = ["No layer could be measured."]
     else:
-        lines = ["No layer loses anything that was measured."]
+        lines = ["No measured layer loses accuracy."]
     if full is not None:
         lines += ["", f"All layers: {escaped(full)}"]
     return "\n".join(lines)
 
 
 def _body(rows: Sequence[LayerError], causes: Mapping[str, str]) -> list[str]:
-    """Return the header and the lines of each row."""
+    """Return the header and the lines of all rows."""
     names = [shortened(escaped(r.layer), LAYER) for r in rows]
     ops = [shortened(escaped(r.op), OP) for r in rows]
     layer = max(cells("layer"), *map(cells, names))

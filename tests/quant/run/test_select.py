@@ -205,8 +205,8 @@ MISTAKES = [
     (
         ["--out", "{place}/pool/c.txt"],
         (
-            "error: --out {place}/pool/c.txt: it must not lie among the samples, for its figure "
-            "would be taken for one, and --data is '{place}/pool'. Give another folder.\n"
+            "error: --out {place}/pool/c.txt: it must not lie among the samples, where its figure "
+            "would become one, saw --data '{place}/pool'. Give another folder.\n"
         ),
     ),
     (

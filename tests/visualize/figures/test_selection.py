@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from quant.calibration.selection.sufficiency import Step, Sufficiency
-from quant.visualize.figures.selection import selection_figure
+from quant.visualize.figures.selection import PoolPoints, selection_figure
 
 
 def enough(count: int) -> Sufficiency:
@@ -37,10 +37,14 @@ def test_equal_selections_are_equal_files(tmp_path: Path, count: int, axes: int)
     where = points(count, axes)
     where[-1] = np.nan
     for name in ("a", "b"):
-        selection_figure(
-            where, [0], [2, 3] if count > 3 else [], [5] if count > 5 else [], enough(count // 20),
-            tmp_path / f"{name}.png", "net$x^{$\n\x1b[31m: of 漢字",
-        )  # fmt: skip
+        pool = PoolPoints(
+            points=where,
+            chosen=[0],
+            duplicates=[2, 3] if count > 3 else [],
+            out_of_domain=[5] if count > 5 else [],
+        )
+        title = "net$x^{$\n\x1b[31m: of 漢字"
+        selection_figure(pool, enough(count // 20), tmp_path / f"{name}.png", title)
 
     for kind in ("png", "svg"):
         assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes()

@@ -54,7 +54,7 @@ def test_nothing_lost_is_said_in_a_sentence() -> None:
     """An empty table looks like a failure."""
     rows = [row("a", math.inf), row("b", math.nan)]
 
-    assert worst_layers(rows, {}) == "No layer loses anything that was measured."
+    assert worst_layers(rows, {}) == "No measured layer loses accuracy."
     assert worst_layers([], {}, full="x").endswith("All layers: x")
 
 
