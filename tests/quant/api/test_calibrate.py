@@ -75,6 +75,8 @@ def test_a_run_of_paths_is_the_command_lines_byte_for_byte(
     told = run.summary().replace(str(tmp_path / "api"), str(tmp_path / "cli"))
     for text in (printed.out, printed.err):
         assert all(line in told for line in text.splitlines())
+    assert told.endswith(printed.out.rstrip())
+    assert len(run.summary(verbose=True)) > len(told)
     verdict = quant.gate(run, min_agreement="50%")  # 8 samples decide nothing, and it is kept
     assert verdict.outcome in ("undecided", "pass")
     assert json.loads((run.folder / "gate.json").read_text())["outcome"] == verdict.outcome

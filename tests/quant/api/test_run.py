@@ -71,15 +71,6 @@ def test_a_folder_opens_with_its_numbers(folder: Path) -> None:
     assert run.breaches == ()
 
 
-def test_the_summary_says_the_warnings_and_ends_with_the_verdict(folder: Path) -> None:
-    how = quant.Preprocess().describe()
-    run = changed(folder, warnings=["look at the labels"], preprocess=how)
-    lines = run.summary().splitlines()
-
-    assert "warning: look at the labels" in lines
-    assert lines[-1] == f"report: {folder / 'report.html'}"
-
-
 def test_a_notebook_sees_verdicts_numbers_and_the_way_to_the_report(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
