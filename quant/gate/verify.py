@@ -1,8 +1,8 @@
-"""Verifying: the simulations of a run against every runtime at hand, and the certificate of it.
+"""The certificate of a run: its simulations compared with every installed runtime, in integers.
 
-A quantizer's own output is asked for, on both sides: int8 numbers, so that two of them are equal, or
-off by one step, or by more, and no tolerance is needed. Asking for a quantizer's output leaves
-ONNX Runtime's integer kernels as they are, for that output is what a fused kernel writes.
+Both models return the outputs of their quantizers. These are integers, so two of them are equal, off
+by one step, or off by more, and no tolerance is needed. Returning a quantizer's output does not change
+ONNX Runtime's integer kernels, because that output is what a fused kernel writes.
 """
 
 __all__ = [
@@ -43,17 +43,20 @@ from quant.target.table import TARGETS
 
 Array = NDArray[Any]
 
+BATCH = 16
+"""Samples in one inference, where the graph takes any number."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerParity:
-    """One layer's output in a runtime against the simulation's.
+    """One layer's output in a runtime compared with that in the simulation.
 
     Attributes:
-        layer: The layer that makes the tensor; the tensor's own name for a graph input.
-        tensor: In the prepared graph.
-        elements: How many were compared.
-        off_by_one: How many differ by one step.
-        off_by_more: How many differ by more.
+        layer: The layer that writes the tensor; the tensor's own name for a graph input.
+        tensor: Name of the tensor in the prepared graph.
+        elements: Number of compared elements.
+        off_by_one: Number of elements that differ by one step.
+        off_by_more: Number of elements that differ by more than one step.
         largest: The greatest difference in steps.
     """
 
@@ -71,31 +74,31 @@ class LayerParity:
 
 
 def quantizer_outputs(model: ir.Model, plan: Plan) -> dict[str, str]:
-    """Return for each activation of the plan the name of its quantizer's output in a model.
+    """Return the name of the quantizer's output in a model for each activation of the plan.
 
-    Tensors that the model's nodes do not quantize are left out: weights, and what was folded.
+    Tensors that no node of the model quantizes are left out: weights, and folded tensors.
     """
     values = named_values(model)
-    found = {}
+    outputs = {}
     for tensor in plan.quantized:
         for name in (tensor.tensor, f"{tensor.tensor}_float"):
             value = values.get(name)
             uses = list(value.uses()) if value is not None and tensor.kind == "activation" else []
-            made = [u.node for u in uses if u.node.op_type == "QuantizeLinear" and u.idx == 0]
-            if len(made) == 1:
-                found[tensor.tensor] = str(made[0].outputs[0].name)
-    return found
+            quantizers = [u.node for u in uses if u.node.op_type == "QuantizeLinear" and u.idx == 0]
+            if len(quantizers) == 1:
+                outputs[tensor.tensor] = str(quantizers[0].outputs[0].name)
+    return outputs
 
 
 def count_steps(a: Array, b: Array) -> tuple[int, int, int]:
     """Return how many integers differ by one, how many by more, and the greatest difference."""
-    away = np.abs(a.astype(np.int64) - b.astype(np.int64))
-    one = int(np.count_nonzero(away == 1))
-    return one, int(np.count_nonzero(away)) - one, int(away.max(initial=0))
+    steps = np.abs(a.astype(np.int64) - b.astype(np.int64))
+    by_one = int(np.count_nonzero(steps == 1))
+    return by_one, int(np.count_nonzero(steps)) - by_one, int(steps.max(initial=0))
 
 
 def parity_csv(rows: Sequence[LayerParity]) -> str:
-    """Return `verify.csv`: a header and a row a layer."""
+    """Return the content of `verify_<runtime>.csv`: a header and one row per layer."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     names = [f.name for f in fields(LayerParity)]
@@ -109,46 +112,45 @@ def _cell(value: object) -> str:
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r", "\n") else text
 
 
-ROWS = 16
-"""Samples in one inference, where the graph takes any number."""
-
-
 def runtimes_of(target: str) -> list[Runtime]:
-    """Return the runtimes at hand that execute a target's main file, its own before others."""
+    """Return the installed runtimes that execute a target's main file, its own first."""
     return [r for r in TARGETS[target].runtimes if r.version is not None]
 
 
 def verify_run(
     folder: Path, *, data: str | None = None, samples: int = 32, threads: int = 0
 ) -> dict[str, Any]:
-    """Compare, and return the certificates by target, which are written into `run.json` too.
+    """Compare simulation and runtimes, and return the certificates by target.
+
+    They are written into `run.json` too, and the layers into `<target>/verify_<runtime>.csv`.
 
     Args:
-        folder: Of the run.
-        data: Where its data is now; None for where it was.
-        samples: How many held-out samples to run.
+        folder: Folder of the run.
+        data: Where the run's data is now; None where it has not moved.
+        samples: Number of held-out samples to run.
         threads: Threads inside one operator; 0 for all cores.
 
     Raises:
-        InputError: It is no run, its files do not belong together, or its data is gone.
+        InputError: The folder holds no run, its files do not belong together, or the data is gone.
     """
     if samples < 1:
         raise InputError(f"--samples: must be 1 or more, saw {samples}. Raise it.")
     run = read_run(folder)
     facts = dict(run.facts)
     graph = Graph(ir.load(folder / "prepared.onnx"), facts["model"]["name"], str(folder))
-    some = _samples(graph, facts, data, samples)
-    made: dict[str, list[dict[str, Any]]] = {}
+    held_out = _samples(graph, facts, data, samples)
+    certificates: dict[str, list[dict[str, Any]]] = {}
     for name in run.targets:
         plan = load_plan(folder / name / "plan.json")
-        made[name] = []
+        certificates[name] = []
         written = facts["targets"][name].get("files")  # none of a plan that is only simulated
         for runtime in runtimes_of(name) if written else ():
-            paths = (folder / name / "simulated.onnx", folder / name / written[0])
-            rows, gap = _compared(graph, plan, paths, runtime, some, threads)
+            simulated, model = folder / name / "simulated.onnx", folder / name / written[0]
+            exported = _Exported(graph=graph, plan=plan, simulated=simulated, model=model)
+            rows, gap = _compared(exported, runtime, held_out, threads)
             write_text(folder / name / f"verify_{runtime.name}.csv", parity_csv(rows))
-            count = sum(batch.count for batch in some)
-            made[name].append(
+            count = sum(batch.count for batch in held_out)
+            certificates[name].append(
                 {
                     "runtime": runtime.name,
                     "version": runtime.version,
@@ -157,78 +159,86 @@ def verify_run(
                     **gap,
                 }
             )
-        facts["targets"][name]["verified"] = made[name]
+        facts["targets"][name]["verified"] = certificates[name]
     write_json(folder / "run.json", facts)
-    return made
+    return certificates
 
 
 def _samples(graph: Graph, facts: Mapping[str, Any], data: str | None, count: int) -> list[Batch]:
     """Return the first of the run's held-out samples, or of those that calibrated."""
     source = data if data is not None else str(facts["data"]["source"])
     specs = input_specs(graph)
-    held = open_data(source, specs, Preprocess(**facts["preprocess"]), None)
-    known = facts["data"]["samples"] + len(facts["data"]["unreadable"])
-    chosen = split(len(held), known, count, facts["settings"]["seed"])[1]
+    samples = open_data(source, specs, Preprocess(**facts["preprocess"]), None)
+    calibrated = facts["data"]["samples"] + len(facts["data"]["unreadable"])
+    chosen = split(len(samples), calibrated, count, facts["settings"]["seed"])[1]
     fixed = [s.shape[0] for s in specs if s.shape and s.shape[0] is not None]
-    return list(batches(held, chosen, fixed[0] if fixed else ROWS, bad=[], max_bad=0.5))
+    return list(batches(samples, chosen, fixed[0] if fixed else BATCH, bad=[], max_bad=0.5))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Exported:
+    """A target's simulation and main file, and the graph and the plan they were made from."""
+
+    graph: Graph
+    plan: Plan
+    simulated: Path
+    model: Path
 
 
 def _compared(
-    graph: Graph,
-    plan: Plan,
-    paths: tuple[Path, Path],
-    runtime: Runtime,
-    some: Sequence[Batch],
-    threads: int,
+    exported: _Exported, runtime: Runtime, samples: Sequence[Batch], threads: int
 ) -> tuple[list[LayerParity], dict[str, float]]:
-    """Return each layer's parity, and what reaches the outputs."""
-    outputs = [str(v.name) for v in graph.outputs]
-    inputs = [str(v.name) for v in graph.inputs]
-    alone = open_candidate(paths[1], inputs, outputs, runtime, threads)
-    if paths[1].suffix != ".onnx":  # only an ONNX graph can be asked for its quantizers' outputs
-        return [], _gap(open_simulation(_loaded(paths[0]), threads), alone, outputs, some)
-    models = [_loaded(path) for path in paths]
-    taps = [quantizer_outputs(model, plan) for model in models]
-    shared = [name for name in taps[0] if name in taps[1]]
-    wanted = [[*outputs, *(tap[n] for n in shared)] for tap in taps]
-    for model, names in zip(models, wanted, strict=True):
-        _add_outputs(model, names)
+    """Return the parity of each layer, and the difference of the outputs."""
+    graph = exported.graph
+    inputs, outputs = ([str(v.name) for v in values] for values in (graph.inputs, graph.outputs))
+    deployed = open_candidate(exported.model, inputs, outputs, runtime, threads)
+    if exported.model.suffix != ".onnx":  # only an ONNX graph can return its quantizers' outputs
+        session = open_simulation(_loaded(exported.simulated), threads)
+        return [], _difference(session, deployed, outputs, samples)
+    models = [_loaded(path) for path in (exported.simulated, exported.model)]
+    quantizers = [quantizer_outputs(model, exported.plan) for model in models]
+    shared = [name for name in quantizers[0] if name in quantizers[1]]
+    names = [[*outputs, *(of[n] for n in shared)] for of in quantizers]
+    for model, returned in zip(models, names, strict=True):
+        _add_outputs(model, returned)
     session = open_simulation(models[0], threads)
     # a runtime reads a file; nothing of it stays
-    with atomic(paths[1].with_name(".verified.onnx")) as scratch:
+    with atomic(exported.model.with_name(".verified.onnx")) as scratch:
         ir.save(models[1], scratch)
-        rival = open_candidate(scratch, inputs, wanted[1], runtime, threads)
+        candidate = open_candidate(scratch, inputs, names[1], runtime, threads)
         scratch.unlink()
     total = np.zeros((len(shared), 4), np.int64)
-    for batch in some:
+    for batch in samples:
         ours, theirs = (
-            s.run(w, batch.feeds) for s, w in zip((session, rival), wanted, strict=True)
+            [batch.samples(x) for x in s.run(n, batch.feeds)]
+            for s, n in zip((session, candidate), names, strict=True)
         )
-        ours, theirs = ([batch.samples(x) for x in outputs_] for outputs_ in (ours, theirs))
         for i, (a, b) in enumerate(list(zip(ours, theirs, strict=True))[len(outputs) :]):
-            one, more, most = count_steps(a, b)
-            total[i] += (a.size, one, more, 0)
-            total[i, 3] = max(int(total[i, 3]), most)
-    named = {str(v.name): layer.name for layer in graph.layers for v in layer.outputs}
+            by_one, by_more, largest = count_steps(a, b)
+            total[i] += (a.size, by_one, by_more, 0)
+            total[i, 3] = max(int(total[i, 3]), largest)
+    layer_of = {str(v.name): layer.name for layer in graph.layers for v in layer.outputs}
     rows = [
         LayerParity(
-            layer=named.get(name, name),
+            layer=layer_of.get(name, name),
             tensor=name,
             elements=int(count),
-            off_by_one=int(one),
-            off_by_more=int(more),
-            largest=int(most),
+            off_by_one=int(by_one),
+            off_by_more=int(by_more),
+            largest=int(largest),
         )
-        for name, (count, one, more, most) in zip(shared, total, strict=True)
+        for name, (count, by_one, by_more, largest) in zip(shared, total, strict=True)
     ]
-    return rows, _gap(session, alone, outputs, some)
+    return rows, _difference(session, deployed, outputs, samples)
 
 
-def _gap(session: Any, rival: Any, names: Sequence[str], some: Sequence[Batch]) -> dict[str, float]:
-    """Return how far the outputs of the graph as it is deployed, without taps, are away."""
+def _difference(
+    session: Any, deployed: Any, names: Sequence[str], samples: Sequence[Batch]
+) -> dict[str, float]:
+    """Return the difference between the simulation's outputs and those of the deployed model."""
     error = SquaredError()
-    for batch in some:
-        pairs = zip(session.run(names, batch.feeds), rival.run(names, batch.feeds), strict=True)
+    for batch in samples:
+        pairs = zip(session.run(names, batch.feeds), deployed.run(names, batch.feeds), strict=True)
         for a, b in pairs:
             error += SquaredError.of(batch.samples(a), batch.samples(b))
     return {"sqnr_db": error.sqnr_db, "largest": error.largest}
@@ -243,14 +253,14 @@ def _loaded(path: Path) -> ir.Model:
 
 def _add_outputs(model: ir.Model, names: Sequence[str]) -> None:
     values = named_values(model)
-    known = {str(v.name) for v in model.graph.outputs}
+    present = {str(v.name) for v in model.graph.outputs}
     for name in dict.fromkeys(names):
-        if name not in known:
+        if name not in present:
             model.graph.outputs.append(values[name])
 
 
 def _sum(rows: Sequence[LayerParity]) -> dict[str, Any]:
-    """Return what a certificate says of all layers together, and of the worst."""
+    """Return the numbers of a certificate over all layers, and the worst layer."""
     elements = max(sum(row.elements for row in rows), 1)
     worst = max(
         rows, key=lambda row: (row.off_by_more / max(row.elements, 1), row.share), default=None
@@ -265,23 +275,37 @@ def _sum(rows: Sequence[LayerParity]) -> dict[str, Any]:
     }
 
 
-def certificate_text(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """Return a few lines for each target and runtime."""
+def certificate_text(certificates: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """Return a few lines for each target and runtime, the verdict in the first of them."""
     lines = []
-    for target, certificates in found.items():
-        if not certificates:
-            lines.append(f"{target}: no runtime of it is at hand; its simulation is not verified")
-        for one in certificates:
+    for target, of_target in certificates.items():
+        if not of_target:
             lines.append(
-                f"{target} in {one['runtime']} {one['version']}, {one['samples']} samples: "
-                f"{one['exact_layers']} of {one['layers']} layers equal in every bit"
+                f"{target}: not verified, because no runtime for its files is installed here"
+            )
+        for row in of_target:
+            lines.append(
+                f"{target} in {row['runtime']} {row['version']}, {row['samples']} samples: "
+                f"{_verdict(row)}"
             )
             lines.append(
-                f"  integers off by one step: {100 * one['off_by_one']:.4f} %, by more: "
-                f"{100 * one['off_by_more']:.4f} %, at most {one['largest_steps']} steps; outputs "
-                f"{one['sqnr_db']:.1f} dB, largest difference {one['largest']:.3g}"
+                f"  integers off by one step: {100 * row['off_by_one']:.4f} %, by more: "
+                f"{100 * row['off_by_more']:.4f} %, at most {row['largest_steps']} steps; outputs "
+                f"{row['sqnr_db']:.1f} dB, largest difference {row['largest']:.3g}"
             )
-            if one["worst_layer"] is not None:
-                csv = f"{target}/verify_{one['runtime']}.csv"
-                lines.append(f"  worst layer '{one['worst_layer']}'; all of them: {csv}")
+            if row["worst_layer"] is not None:
+                path = f"{target}/verify_{row['runtime']}.csv"
+                lines.append(f"  worst layer '{row['worst_layer']}'; all layers: {path}")
     return "\n".join(lines)
+
+
+def _verdict(row: Mapping[str, Any]) -> str:
+    """Return the verdict of a certificate: exact, equal up to rounding, or different."""
+    exact, layers = row["exact_layers"], row["layers"]
+    if not layers:
+        return "only the outputs could be compared"
+    if exact == layers:
+        return f"exact, all {layers} layers are equal in every bit"
+    if not row["off_by_more"]:
+        return f"equal up to rounding by one step, {exact} of {layers} layers in every bit"
+    return f"different in some integers, {exact} of {layers} layers are equal in every bit"

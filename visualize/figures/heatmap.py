@@ -104,7 +104,7 @@ class _Sheet:
             x = left + number * (panel + BETWEEN)
             canvas.head(x + STRIP, bottom + body, drawable(target, 44), scales)
             axes = canvas.axes(x, bottom, panel, body)
-            draw_panel(axes, self.grid, target, scales, numbered=numbered, mark=mark)
+            draw_panel(axes, self.grid, target, numbered=numbered, mark=mark)
         canvas.text(NUMBER, bottom + body + 0.08, "layer", size=6.5, color=QUIET, ha="right")
         canvas.text(RANK, bottom + body + 0.08, "rank", size=6.5, color=QUIET)
         self._labels(canvas, labels, ops, (left, bottom, body))

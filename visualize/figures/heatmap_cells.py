@@ -3,7 +3,6 @@
 __all__ = ["draw_panel"]
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,25 +11,16 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from quant.visualize.figures.canvas import CELL, FLOAT, HOLE, INK, STRIP, colours
-from quant.visualize.figures.heatmap_grid import COLUMNS, Grid, Scale
+from quant.visualize.figures.heatmap_grid import COLUMNS, Grid
 
 
-def draw_panel(
-    axes: Axes,
-    grid: Grid,
-    target: str,
-    scales: Sequence[Scale],
-    *,
-    numbered: bool,
-    mark: float | None,
-) -> None:
+def draw_panel(axes: Axes, grid: Grid, target: str, *, numbered: bool, mark: float | None) -> None:
     """Draw the cells of one target; a unit of the axes is an inch across and a row down.
 
     Args:
         axes: Empty axes.
         grid: The layers of all targets.
         target: Name of the target.
-        scales: One scale per column.
         numbered: Whether numbers are printed in the cells.
         mark: Font size of the F on a row that stays in float; None where there is no room.
     """
@@ -38,7 +28,8 @@ def draw_panel(
     axes.set_xlim(0, STRIP + CELL * len(COLUMNS))
     axes.set_ylim(count, 0)
     holes, lossless = [], []
-    for x, (column, scale) in enumerate(zip(COLUMNS, scales, strict=True)):
+    for x, column in enumerate(COLUMNS):
+        scale = grid.scale(x)
         left = STRIP + CELL * x
         column_values = values[:, x]
         with np.errstate(invalid="ignore", divide="ignore"):

@@ -210,8 +210,8 @@ def test_measured_times_say_what_falls_short_the_most_lost_first(net: Path, tmp_
     assert rows["conv2"].attained == pytest.approx(rows["conv2"].cost.milliseconds / 0.002)
     assert rows["conv2"].ratio == pytest.approx(0.002 / rows["conv2"].cost.milliseconds)
     text = roofline_text(roof)
-    assert "Falls short at int8: 2 of 3 measured layers" in text
-    assert "Falls short at float32" not in text
+    assert "Slower than predicted in int8: 2 of 3 measured layers" in text
+    assert "Slower than predicted in float32" not in text
     (total,) = [t for t in roof.totals() if t.precision == "int8"]
     assert total.fps == pytest.approx(1e3 / total.measured_ms)
     assert total.measured_ms > 0.003
