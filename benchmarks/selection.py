@@ -80,7 +80,7 @@ class Ground:
         watch = FeatureHook([str(v.name) for v in graph.inputs], outputs)
         subject = replace(self.subject, data=data)
         stream = subject.stream(range(len(data)), subject.batch)
-        seen = profile(graph, stream, threads=self.threads, witness=watch)
+        seen = profile(graph, stream, threads=self.threads, hook=watch)
         return screened(watch.result()), seen
 
     def sqnr_db(self, seen: Profile) -> float:

@@ -1,4 +1,4 @@
-"""Look: turn what the taps of a run give into TensorProfiles, exactly."""
+"""Add up the outputs of profiling runs into the statistics of every tensor, exactly."""
 
 __all__ = ["Accumulator", "binned", "exact"]
 
@@ -21,61 +21,61 @@ from quant.profile.statistics import (
 F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]
 
-HELD = 1 << 21
-"""Sampled elements that are held back before they are binned: calls cost more than elements."""
-HELD_RUNS = 64
-"""Runs that are held back at the most."""
+MAX_PENDING = 1 << 21
+"""Sampled elements that are collected before they are binned: calls cost more than elements."""
+MAX_PENDING_RUNS = 64
+"""Runs that are collected at the most."""
 EXACT_ROWS = 1024
-"""Rows of one `exact_sum`."""
+"""Rows that are summed by one call of `exact_sum`."""
 
 
 _NONE = np.empty(0, np.float32)
 
 
 class Accumulator:
-    """Accumulates the taps' outputs; memory does not grow with the number of samples."""
+    """Accumulates the outputs of runs; memory does not grow with the number of samples."""
 
-    def __init__(self, taps: Sequence[TensorStatistics]) -> None:
-        columns = sum(t.channels for t in taps)
-        self._taps = tuple(taps)
+    def __init__(self, tensors: Sequence[TensorStatistics]) -> None:
+        columns = sum(t.channels for t in tensors)
+        self._tensors = tuple(tensors)
         self._low = np.full(columns, np.inf, np.float32)
         self._high = np.full(columns, -np.inf, np.float32)
         self._means = np.zeros((2, columns), np.int64)
-        self._counts = np.zeros(len(taps), np.int64)
-        self._zeros = np.zeros(len(taps), np.int64)
-        self._sampled = np.zeros(len(taps), np.int64)
-        self._exponents = [SMALLEST_EXPONENT] * len(taps)
-        self._bins: list[I64] = [np.zeros(2 * HALF, np.int64) for _ in taps]
-        self._held: list[list[F32]] = [[] for _ in taps]
-        self._held_elements = 0
+        self._counts = np.zeros(len(tensors), np.int64)
+        self._zeros = np.zeros(len(tensors), np.int64)
+        self._sampled = np.zeros(len(tensors), np.int64)
+        self._exponents = [SMALLEST_EXPONENT] * len(tensors)
+        self._bins: list[I64] = [np.zeros(2 * HALF, np.int64) for _ in tensors]
+        self._pending: list[list[F32]] = [[] for _ in tensors]
+        self._pending_elements = 0
         self._rows: list[tuple[F32, F32, F32]] = []
 
-    def see(
+    def add(
         self, low: F32, high: F32, mean: F32, samples: Sequence[F32], sizes: Sequence[int]
     ) -> None:
-        """Take one run's outputs, padding rows removed.
+        """Add one run's outputs, padding rows removed.
 
         Args:
-            low: float32 `[samples, columns]`, the reductions of all taps side by side.
+            low: float32 `[samples, columns]`, the reductions of all tensors side by side.
             high: The same shape.
             mean: The same shape.
-            samples: For each tap float32 `[samples, k]`, finite.
-            sizes: For each tap the number of elements of the whole tensor.
+            samples: For each tensor float32 `[samples, k]`, finite.
+            sizes: For each tensor the number of elements of the whole tensor.
         """
         self._rows.append((low, high, mean))
         self._counts += np.asarray(sizes, np.int64)
-        for held, sample in zip(self._held, samples, strict=True):
-            held.append(sample)
-            self._held_elements += sample.size
-        if self._held_elements > HELD or len(self._rows) >= HELD_RUNS:
-            self._settle()
+        for pending, sample in zip(self._pending, samples, strict=True):
+            pending.append(sample)
+            self._pending_elements += sample.size
+        if self._pending_elements > MAX_PENDING or len(self._rows) >= MAX_PENDING_RUNS:
+            self._flush()
 
-    def _extremes(self, tap: TensorStatistics) -> tuple[float, float]:
-        part = slice(tap.start, tap.start + tap.channels)
+    def _extremes(self, tensor: TensorStatistics) -> tuple[float, float]:
+        part = slice(tensor.start, tensor.start + tensor.channels)
         return float(self._low[part].min()), float(self._high[part].max())
 
-    def _settle(self) -> None:
-        """Take what was held back into the extremes, the means and the histograms."""
+    def _flush(self) -> None:
+        """Add what was collected to the extremes, the means and the histograms."""
         if self._rows:
             low, high, mean = (np.concatenate(part) for part in zip(*self._rows, strict=True))
             np.minimum(self._low, low.min(axis=0), out=self._low)
@@ -84,11 +84,11 @@ class Accumulator:
                 rows = exact_sum(mean[first : first + EXACT_ROWS])
                 self._means = carried(self._means + rows)
             self._rows.clear()
-        for number, tap in enumerate(self._taps):
-            parts = [sample.reshape(-1) for sample in self._held[number]]
+        for number, tensor in enumerate(self._tensors):
+            parts = [sample.reshape(-1) for sample in self._pending[number]]
             x = np.concatenate(parts) if parts else _NONE
-            self._held[number].clear()
-            exponent = max(self._exponents[number], exponent_of(*self._extremes(tap)))
+            self._pending[number].clear()
+            exponent = max(self._exponents[number], exponent_of(*self._extremes(tensor)))
             shift = exponent - self._exponents[number]
             if shift:
                 self._bins[number] = _coarse(self._bins[number], shift)
@@ -96,23 +96,23 @@ class Accumulator:
             self._bins[number] += binned(x, exponent)
             self._sampled[number] += x.size
             self._zeros[number] += x.size - np.count_nonzero(x)
-        self._held_elements = 0
+        self._pending_elements = 0
 
     def result(self) -> dict[str, TensorProfile]:
-        """Return what was seen so far."""
-        self._settle()
-        found = {}
-        for number, tap in enumerate(self._taps):
-            part = slice(tap.start, tap.start + tap.channels)
-            low, high = self._extremes(tap)
+        """Return the statistics so far, by tensor."""
+        self._flush()
+        profiles = {}
+        for number, tensor in enumerate(self._tensors):
+            part = slice(tensor.start, tensor.start + tensor.channels)
+            low, high = self._extremes(tensor)
             start, bins = _trimmed(self._bins[number])
-            found[tap.tensor] = TensorProfile(
+            profiles[tensor.tensor] = TensorProfile(
                 count=int(self._counts[number]),
                 low=low + 0.0,  # -0.0 becomes 0.0, else the order would show
                 high=high + 0.0,
-                channel_low=self._low[part] + np.float32(0) if tap.per_channel else _NONE,
-                channel_high=self._high[part] + np.float32(0) if tap.per_channel else _NONE,
-                means=carried(self._means[:, part if tap.per_channel else slice(0)]),
+                channel_low=self._low[part] + np.float32(0) if tensor.per_channel else _NONE,
+                channel_high=self._high[part] + np.float32(0) if tensor.per_channel else _NONE,
+                means=carried(self._means[:, part if tensor.per_channel else slice(0)]),
                 sampled=int(self._sampled[number]),
                 zeros=int(self._zeros[number]),
                 nonfinite=0,
@@ -121,7 +121,7 @@ class Accumulator:
                 start=start,
                 bins=bins,
             )
-        return found
+        return profiles
 
 
 def binned(x: F32, exponent: int) -> I64:
@@ -152,40 +152,40 @@ def _trimmed(bins: I64) -> tuple[int, I64]:
     return int(used[0]) - HALF, bins[used[0] : used[-1] + 1].copy()
 
 
-def exact(tap: TensorStatistics, x: NDArray[Any], sample: str) -> TensorProfile:
-    """Look at one whole tensor of one sample that may hold NaN or infinities.
+def exact(statistics: TensorStatistics, x: NDArray[Any], sample: str) -> TensorProfile:
+    """Return the statistics of one whole tensor of one sample, which may hold NaN or infinities.
 
     Args:
-        tap: Says how the tensor is reduced and strided.
+        statistics: How the tensor is reduced and strided.
         x: float32, the tensor of one sample, with its batch axis of length 1.
         sample: The sample's key, kept when an element is not finite.
     """
     good = np.isfinite(x)
-    axes = tap.reduce if tap.reduce is not None else tuple(range(x.ndim))
+    axes = statistics.reduce if statistics.reduce is not None else tuple(range(x.ndim))
     far = np.float32(np.inf)  # also of a tensor without elements
     low = np.where(good, x, far).min(axis=axes, initial=far).reshape(-1)
     high = np.where(good, x, -far).max(axis=axes, initial=-far).reshape(-1)
     part = [slice(None)] * x.ndim
-    for axis, first, step in tap.steps:
+    for axis, first, step in statistics.steps:
         part[axis] = slice(first, None, step)
-    seen = x[tuple(part)].reshape(-1)
+    strided = x[tuple(part)].reshape(-1)
     clean = np.where(good, x, np.float32(0))
     count = np.maximum(good.sum(axis=axes).reshape(-1), 1)
     mean = (clean.sum(axis=axes, dtype=np.float64).reshape(-1) / count).astype(np.float32)
-    seen = seen[np.isfinite(seen)]
+    strided = strided[np.isfinite(strided)]
     exponent = exponent_of(float(low.min()), float(high.max()))
-    start, bins = _trimmed(binned(seen, exponent))
+    start, bins = _trimmed(binned(strided, exponent))
     broken = int(x.size - np.count_nonzero(good))
     zero = np.float32(0)
     return TensorProfile(
         count=int(x.size),
         low=float(low.min()) + 0.0,
         high=float(high.max()) + 0.0,
-        channel_low=low + zero if tap.per_channel else _NONE,
-        channel_high=high + zero if tap.per_channel else _NONE,
-        means=exact_sum(mean[None]) if tap.per_channel else np.empty((2, 0), np.int64),
-        sampled=int(seen.size),
-        zeros=int(seen.size - np.count_nonzero(seen)),
+        channel_low=low + zero if statistics.per_channel else _NONE,
+        channel_high=high + zero if statistics.per_channel else _NONE,
+        means=exact_sum(mean[None]) if statistics.per_channel else np.empty((2, 0), np.int64),
+        sampled=int(strided.size),
+        zeros=int(strided.size - np.count_nonzero(strided)),
         nonfinite=broken,
         nonfinite_sample=sample if broken else "",
         exponent=exponent,

@@ -1,4 +1,4 @@
-"""Batches: samples read ahead in threads, stacked in order; broken ones skipped and counted."""
+"""Samples as batches: read ahead in threads, stacked in order, broken ones skipped and counted."""
 
 __all__ = ["batches"]
 
@@ -42,14 +42,14 @@ def batches(
     if size < 1:
         raise ValueError(f"size must be at least 1, saw {size}.")
     before, first, pending = len(bad), None, list[Sample]()
-    for one in read_ahead(data, indices, size + 2 * workers, workers):
-        if isinstance(one, Broken):
-            bad.append((one.key, one.reason))
+    for sample in read_ahead(data, indices, size + 2 * workers, workers):
+        if isinstance(sample, Broken):
+            bad.append((sample.key, sample.reason))
         elif len(bad) - before <= max_bad * len(indices):
-            first = first or one
+            first = first or sample
             if size > 1:
-                _must_match(one, first)
-            pending.append(one)
+                _must_match(sample, first)
+            pending.append(sample)
         if len(pending) == size:
             yield _batch(pending, size)
             pending = []
@@ -82,15 +82,15 @@ def _must_match(sample: Sample, first: Sample) -> None:
 def _batch(samples: Sequence[Sample], size: int) -> Batch:
     rows = [*samples, *[samples[-1]] * (size - len(samples))]
     return Batch(
-        keys=tuple(one.key for one in samples),
-        feeds={name: np.stack([one.feeds[name] for one in rows]) for name in rows[0].feeds},
-        labels=tuple(one.label for one in samples),
-        digests=tuple(one.digest for one in samples),
+        keys=tuple(sample.key for sample in samples),
+        feeds={name: np.stack([sample.feeds[name] for sample in rows]) for name in rows[0].feeds},
+        labels=tuple(sample.label for sample in samples),
+        digests=tuple(sample.digest for sample in samples),
         count=len(samples),
     )
 
 
-def _reasons(broken: Sequence[tuple[str, str]], most: int = 3) -> str:
-    listed = [f"'{printable(key)}' ({printable(reason)})" for key, reason in broken[:most]]
-    rest = f" and {len(broken) - most} more" if len(broken) > most else ""
-    return ", ".join(listed) + rest
+def _reasons(broken: Sequence[tuple[str, str]], listed_count: int = 3) -> str:
+    listed = [f"'{printable(key)}' ({printable(reason)})" for key, reason in broken[:listed_count]]
+    more = f" and {len(broken) - listed_count} more" if len(broken) > listed_count else ""
+    return ", ".join(listed) + more

@@ -1,4 +1,4 @@
-"""Reading ahead: samples decoded in threads, handed on in order, whatever the timing."""
+"""Decode samples ahead in threads and hand them on in order, whatever the timing."""
 
 __all__ = ["Broken", "Sample", "digest", "read_ahead"]
 
@@ -32,7 +32,7 @@ class Broken:
 def read_ahead(
     data: Data, indices: Sequence[int], ahead: int, workers: int
 ) -> Iterator[Sample | Broken]:
-    """Yield what is at `indices`, in that order, with at most `ahead` samples waiting.
+    """Yield the samples at `indices`, in that order, with at most `ahead` samples waiting.
 
     Closing the iterator stops the threads; an error of the data comes where its sample would.
     """
@@ -60,9 +60,9 @@ def _read(data: Data, i: int) -> Sample | Broken:
 
 def digest(feeds: dict[str, Array]) -> int:
     """Return SHA-256 over the names, dtypes, shapes and bytes, as an integer; sorted by name."""
-    made = hashlib.sha256()
+    sha = hashlib.sha256()
     for name in sorted(feeds):
         array = feeds[name]
-        made.update(f"{name}\x1f{array.dtype.str}\x1f{array.shape}\x1e".encode())
-        made.update(array.tobytes())
-    return int.from_bytes(made.digest(), "big")
+        sha.update(f"{name}\x1f{array.dtype.str}\x1f{array.shape}\x1e".encode())
+        sha.update(array.tobytes())
+    return int.from_bytes(sha.digest(), "big")

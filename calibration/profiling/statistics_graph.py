@@ -1,4 +1,4 @@
-"""Tap: the prepared graph with small extra outputs that say what every activation did.
+"""The prepared graph with small extra outputs: the statistics of every activation.
 
 Reductions run inside the graph, so that a tensor of a million elements leaves ONNX Runtime as its
 channels' extremes and a strided sample, and the arena goes on reusing memory. The extremes of all
@@ -6,7 +6,7 @@ tensors are concatenated into one output each, because an output costs microseco
 """
 
 __all__ = [
-    "TAP_VERSION",
+    "STATISTICS_VERSION",
     "StatisticsGraph",
     "TensorStatistics",
     "channel_axis",
@@ -49,18 +49,18 @@ def channel_axis(value: ir.Value) -> int:
 
 
 def _of_tokens(node: ir.Node, value: ir.Value) -> bool:
-    """Tell whether a node treats the last axis of a map as its channels."""
+    """Return whether a node treats the last axis of a map as its channels."""
     if node.op_type == "LayerNormalization":
         return node.attributes.get_int("axis", -1) in (-1, len(value.shape or ()) - 1)
     if node.op_type == "MatMul":
         return weight_of(node) is not None
     if node.op_type not in ("Add", "Mul") or value.shape is None:
         return False
-    known = [v.const_value for v in node.inputs if v is not None and v.const_value is not None]
-    return any(k.size > 1 and list(k.shape) == [value.shape[-1]] for k in known)
+    constants = [v.const_value for v in node.inputs if v is not None and v.const_value is not None]
+    return any(k.size > 1 and list(k.shape) == [value.shape[-1]] for k in constants)
 
 
-TAP_VERSION = "2"
+STATISTICS_VERSION = "2"
 
 
 SAMPLE_SHARE, SAMPLE_LEAST, SAMPLE_MOST = 16, 512, 2048
@@ -77,7 +77,7 @@ UNNAMED = str(ir.SymbolicDim(None))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorStatistics:
-    """Where one tensor's numbers lie in the outputs.
+    """How one tensor is reduced and sampled, and where its numbers lie in the outputs.
 
     Attributes:
         tensor: Its name.
@@ -100,38 +100,38 @@ class TensorStatistics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatisticsGraph:
-    """The tapped model and how to read its outputs.
+    """A model with statistics as outputs, and how to read them.
 
     Outputs: least, greatest and mean `[batch, columns, 1, 1]`; int64 `[n]`, the sizes of the n
-    tensors that have none statically (absent when n is 0); then each tap's sample.
+    tensors that have none statically (absent when n is 0); then each tensor's sample.
     """
 
     model: ir.Model
-    taps: tuple[TensorStatistics, ...]
+    tensors: tuple[TensorStatistics, ...]
     batch: int
     outputs: tuple[str, ...]
 
 
 def profiled_tensors(graph: Graph) -> list[str]:
-    """Return the activations worth watching: all, but views and what an activation absorbs.
+    """Return the activations to profile: all but views and what an activation absorbs.
 
     A view (Reshape, Transpose, ...) has the numbers of its input. The input of a Relu or Clip that
-    is its only reader never reaches memory on any chip, and watching it would break the fusion.
+    is its only reader never reaches memory on any chip, and an output there would break the fusion.
     """
-    kept = []
+    names = []
     for name in graph.activations:
         value = graph.values[name]
         maker = value.producer()
         if (maker is None or maker.op_type not in VIEWS) and absorbed(value) is None:
-            kept.append(name)
-    return kept
+            names.append(name)
+    return names
 
 
 def micro_batch(graph: Graph, tensors: Sequence[str]) -> int:
     """Return how many samples one run takes; a function of the graph alone.
 
-    A fixed batch axis decides. With a dynamic one, as many as keep the watched activations near
-    8 million elements, 16 at most, if every watched tensor has the batch on its first axis.
+    A fixed batch axis decides. With a dynamic one, as many as keep the profiled activations near
+    8 million elements, 16 at most, if every profiled tensor has the batch on its first axis.
     """
     shapes = [graph.values[n].shape for n in [str(v.name) for v in graph.inputs]]
     if any(shape is None or not len(shape) for shape in shapes):
@@ -156,7 +156,7 @@ def micro_batch(graph: Graph, tensors: Sequence[str]) -> int:
 
 
 def _plan(graph: Graph, name: str, start: int, batch: int) -> TensorStatistics:
-    """Choose how to reduce and stride one tensor, by its static shape."""
+    """Return how to reduce and stride one tensor, by its static shape."""
     shape = graph.values[name].shape
     sizes = [d if isinstance(d, int) else None for d in shape] if shape is not None else []
     rank = len(sizes)
@@ -164,13 +164,13 @@ def _plan(graph: Graph, name: str, start: int, batch: int) -> TensorStatistics:
     first = () if rank and _is_batch(graph, shape, batch) else (0,)
     width = sizes[channel] if rank >= 2 else None
     if width is None or width < 1:
-        every = None if shape is None else tuple(a for a in range(rank) if a or first)
+        axes = None if shape is None else tuple(a for a in range(rank) if a or first)
         return TensorStatistics(
             tensor=name,
             channels=1,
             per_channel=False,
             start=start,
-            reduce=every,
+            reduce=axes,
             steps=(),
             size=_size(sizes if first else sizes[1:]),
         )
@@ -187,14 +187,14 @@ def _plan(graph: Graph, name: str, start: int, batch: int) -> TensorStatistics:
 
 
 def _size(sizes: list[int | None]) -> int | None:
-    """Multiply the lengths, or None where one is not known."""
+    """Return the product of the lengths, or None where one is not known."""
     return (
         None if any(s is None for s in sizes) else int(np.prod([s for s in sizes if s], initial=1))
     )
 
 
 def _is_batch(graph: Graph, shape: ir.Shape | None, batch: int) -> bool:
-    """Tell whether the first axis has one entry for each sample of a run."""
+    """Return whether the first axis has one entry for each sample of a run."""
     inputs = [v.shape for v in graph.inputs]
     symbols = {str(s[0]) for s in inputs if s is not None and len(s)} - {UNNAMED}
     return shape is not None and (shape[0] == batch or {str(shape[0])} == symbols)
@@ -203,15 +203,15 @@ def _is_batch(graph: Graph, shape: ir.Shape | None, batch: int) -> bool:
 def _steps(
     sizes: list[int | None], axes: tuple[int, ...], channels: int
 ) -> tuple[tuple[int, int, int], ...]:
-    """Spread the stride evenly over the inner axes, so that about the wanted share is left."""
+    """Return strides over the inner axes, spread evenly, that leave about the intended share."""
     if any(s is None for s in sizes):
         return tuple((a, 0, BLIND_STRIDE) for a in axes)
-    known = [int(s) for s in sizes if s is not None]
-    size = channels * float(np.prod(known))
+    lengths = [int(s) for s in sizes if s is not None]
+    size = channels * float(np.prod(lengths))
     factor = size / min(max(size / SAMPLE_SHARE, SAMPLE_LEAST), SAMPLE_MOST)
-    if factor < 2 or not known:
+    if factor < 2 or not lengths:
         return ()
-    strides = [max(1, min(round(factor ** (1 / len(known))), s)) for s in known]
+    strides = [max(1, min(round(factor ** (1 / len(lengths))), s)) for s in lengths]
     return tuple((a, 0, s) for a, s in zip(axes, strides, strict=True) if s > 1)
 
 
@@ -237,28 +237,28 @@ def with_statistics(graph: Graph, tensors: Sequence[str] | None = None) -> Stati
     for node in model.graph:
         values.update({str(v.name): v for v in node.outputs})
     _refuse_mixed_batch(graph, names, batch)
-    taps: list[TensorStatistics] = []
+    plans: list[TensorStatistics] = []
     rows: dict[str, list[ir.Value]] = {"Min": [], "Max": [], "Mean": []}
     samples = []
     start = 0
     for name in names:
-        one = _plan(graph, name, start, batch)
-        start += one.channels
-        taps.append(one)
-        for kind, found in rows.items():
-            found.append(edit.reduce(kind, values[name], one.reduce, batch))
-        samples.append(edit.stride(values[name], one.steps))
-    outputs = [edit.node("Concat", found, {"axis": 1}) for found in rows.values()]
-    asked = [edit.size(values[one.tensor]) for one in taps if one.size is None]
-    outputs += [edit.node("Concat", asked, {"axis": 0})] if asked else []
+        plan = _plan(graph, name, start, batch)
+        start += plan.channels
+        plans.append(plan)
+        for kind, parts in rows.items():
+            parts.append(edit.reduce(kind, values[name], plan.reduce, batch))
+        samples.append(edit.stride(values[name], plan.steps))
+    outputs = [edit.node("Concat", parts, {"axis": 1}) for parts in rows.values()]
+    unknown_sizes = [edit.size(values[plan.tensor]) for plan in plans if plan.size is None]
+    outputs += [edit.node("Concat", unknown_sizes, {"axis": 0})] if unknown_sizes else []
     outputs += samples
     for number, value in enumerate(outputs):
         value.name = value.name or f"quant.tap.{number}"
-        value.dtype = ir.DataType.INT64 if asked and number == 3 else ir.DataType.FLOAT
+        value.dtype = ir.DataType.INT64 if unknown_sizes and number == 3 else ir.DataType.FLOAT
     model.graph.outputs.clear()
     model.graph.outputs.extend(outputs)
     return StatisticsGraph(
-        model=model, taps=tuple(taps), batch=batch, outputs=tuple(str(v.name) for v in outputs)
+        model=model, tensors=tuple(plans), batch=batch, outputs=tuple(str(v.name) for v in outputs)
     )
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from quant.calibration import batches
 from quant.calibration.profiling.run_profile import (
     Checkpoint,
-    Snapshot,
+    ProfilingOptions,
     profile,
+    profile_with,
     settings_fingerprint,
 )
 from quant.calibration.selection.split import shuffled
@@ -65,43 +66,41 @@ def profile_samples(
         data=0,
         samples=0,
     )
-    finished, _ = Checkpoint(path).resume(expected)
+    saved = Checkpoint(path).resume(expected)
+    finished = saved.profile if saved is not None else None
     if finished is not None and _is_of_samples(finished, job, material, material.calibrated):
         progress.line(f"profile: {path} is of these samples already, {finished.provenance.samples}")
         _warn_of(finished, graph, progress)
         half = _half_again(job, material, progress) if halve else None
         return SampleProfiles(whole=finished, half=half)
     checkpoint = Checkpoint(path.with_name(f"{path.stem}.unfinished.safetensors"))
-    before, done = checkpoint.resume(expected)
-    done_keys = set(done)
+    unfinished = checkpoint.resume(expected)
+    done_keys = set(unfinished.keys) if unfinished is not None else set()
     left = [i for i in material.calibrated if data.key(i) not in done_keys]
     profiled = [i for i in material.calibrated if data.key(i) in done_keys]
     same = len(profiled) == len(done_keys)
-    if before is not None and same and _is_of_samples(before, job, material, profiled):
-        progress.line(
-            f"profile: resumed, {len(done)} of {len(material.calibrated)} samples were done"
-        )
+    if unfinished and same and _is_of_samples(unfinished.profile, job, material, profiled):
+        count = len(unfinished.keys)
+        progress.line(f"profile: resumed, {count} of {len(material.calibrated)} samples were done")
     else:
-        before, done, left = None, [], shuffled(material.calibrated, job.seed)
+        unfinished, left = None, shuffled(material.calibrated, job.seed)
     half_count = _half_of(material) if halve else 0
-    snapshot = Snapshot(half_count) if half_count and before is None else None
+    options = ProfilingOptions(
+        preprocess=job.preprocess.fingerprint,
+        threads=job.threads,
+        checkpoint=checkpoint,
+        unfinished=unfinished,
+        snapshot=half_count if unfinished is None else 0,
+    )
     with progress.stage("profile"):
         max_bad = max_bad_of(job, material, left)
         stream = batches(data, left, material.batch, bad=material.bad, max_bad=max_bad)
         total = -(-len(left) // material.batch)
-        whole = profile(
-            graph,
-            progress.bar(stream if left else [], total, "profile"),
-            preprocess=job.preprocess.fingerprint,
-            threads=job.threads,
-            checkpoint=checkpoint,
-            before=before,
-            done=done,
-            mark=snapshot,
-        )
-    half = None
-    if half_count:
-        half = snapshot.first if snapshot is not None else _half_again(job, material, progress)
+        bar = progress.bar(stream if left else [], total, "profile")
+        profiles = profile_with(options, graph, bar)
+    whole, half = profiles.whole, profiles.first
+    if half_count and unfinished is not None:
+        half = _half_again(job, material, progress)
     save_profile(whole, path)
     checkpoint.path.unlink(missing_ok=True)
     _warn_of(whole, graph, progress)

@@ -90,7 +90,7 @@ class _Profiler:
                 self.progress.bar(stream, -(-samples // self.material.batch), title),
                 preprocess=self.job.preprocess.fingerprint,
                 threads=self.job.threads,
-                witness=hook,
+                hook=hook,
             )
 
 

@@ -88,20 +88,20 @@ def content(seen: TensorProfile) -> Content:
 
 def looked(samples: Sequence[F32], one: TensorStatistics) -> TensorProfile:
     """Look at finite samples, one run each, as the tapped graph would hand them over."""
-    looker = Accumulator([one])
+    accumulator = Accumulator([one])
     for x in samples:
         axes = one.reduce
         part = x[:, :, :: one.steps[0][2]] if one.steps else x
         # ONNX Runtime's mean is float32 and may overflow; here it may be any function of the sample
         mean = (x.astype(np.float64).mean(axis=axes)).astype(np.float32)
-        looker.see(
+        accumulator.add(
             x.min(axis=axes).reshape(1, -1),
             x.max(axis=axes).reshape(1, -1),
             mean.reshape(1, -1),
             [part],
             [x.size],
         )
-    return looker.result()["t"]
+    return accumulator.result()["t"]
 
 
 def summed(
@@ -257,31 +257,31 @@ def test_thousands_of_runs_do_not_overflow_the_means() -> None:
     one, runs = tap(), 5000
     value = np.float32(np.nextafter(np.float32(1), np.float32(0)) * 2.0**-8)
     row = np.full((1, 2), value, np.float32)
-    looker = Accumulator([one])
+    accumulator = Accumulator([one])
     for _ in range(runs):
-        looker.see(row, row, row, [row], [2])
+        accumulator.add(row, row, row, [row], [2])
 
-    seen = looker.result()["t"]
+    seen = accumulator.result()["t"]
     assert total(seen.means) == runs * Fraction(float(value))
     assert seen.count == 2 * runs
     assert seen.sampled == 2 * runs
 
 
 def test_memory_does_not_grow_with_the_number_of_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("quant.calibration.profiling.accumulate.HELD", 1000)
-    looker = Accumulator([tap(per_channel=False)])
+    monkeypatch.setattr("quant.calibration.profiling.accumulate.MAX_PENDING", 1000)
+    accumulator = Accumulator([tap(per_channel=False)])
     x = np.random.default_rng(0).normal(size=(1, 400)).astype(np.float32)
     extremes = [x.min(keepdims=True), x.max(keepdims=True), x.mean(keepdims=True)]
 
     sizes = []
     for _ in range(60):
-        looker.see(*extremes, [x.copy()], [x.size])
-        sizes.append(state(looker))
+        accumulator.add(*extremes, [x.copy()], [x.size])
+        sizes.append(state(accumulator))
     assert max(sizes[3:]) == max(sizes[:3])
-    assert looker.result()["t"].count == 60 * 400
+    assert accumulator.result()["t"].count == 60 * 400
 
 
-def state(looker: Accumulator) -> int:
+def state(accumulator: Accumulator) -> int:
     """Return the elements of all arrays that a Accumulator holds."""
 
     def elements(x: object) -> int:
@@ -289,7 +289,7 @@ def state(looker: Accumulator) -> int:
             return int(x.base.size if x.base is not None else x.size)
         return sum(map(elements, x)) if isinstance(x, list | tuple) else 0
 
-    return sum(elements(x) for x in vars(looker).values())
+    return sum(elements(x) for x in vars(accumulator).values())
 
 
 @given(samples=tensors(finite), more=st.integers(0, 70), again=st.integers(0, 70))

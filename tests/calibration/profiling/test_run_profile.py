@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from quant.calibration.profiling.run_profile import (
     Checkpoint,
+    ProfilingOptions,
     profile,
+    profile_with,
     settings_fingerprint,
 )
 from quant.calibration.profiling.statistics_graph import (
@@ -471,6 +473,11 @@ def test_what_a_relu_absorbs_is_not_watched(tmp_path: Path) -> None:
     assert made.tensors["b"].low == 0.0
 
 
+def options(checkpoint: Checkpoint) -> ProfilingOptions:
+    """Return the options of a run that saves its unfinished profile."""
+    return ProfilingOptions(preprocess="pp", threads=1, checkpoint=checkpoint)
+
+
 def run_in_two(graph: Graph, samples: Sequence[Sample], path: Path, stop: int) -> Profile:
     """Profile, die after `stop` batches, and go on from the checkpoint."""
     size = with_statistics(graph).batch
@@ -483,21 +490,14 @@ def run_in_two(graph: Graph, samples: Sequence[Sample], path: Path, stop: int) -
 
     checkpoint = Checkpoint(path, seconds=0.0)
     with pytest.raises(KeyboardInterrupt):
-        profile(graph, until_killed(), preprocess="pp", threads=1, checkpoint=checkpoint)
+        profile_with(options(checkpoint), graph, until_killed())
     origin = profiled(graph, samples[:1]).provenance
-    before, done = checkpoint.resume(origin)
-    assert before is not None
-    assert before.provenance.samples == len(done)
-    left = [one for one in samples if one[0] not in done]
-    return profile(
-        graph,
-        packed(left, size, name),
-        preprocess="pp",
-        threads=1,
-        checkpoint=checkpoint,
-        before=before,
-        done=done,
-    )
+    unfinished = checkpoint.resume(origin)
+    assert unfinished is not None
+    assert unfinished.profile.provenance.samples == len(unfinished.keys)
+    left = [one for one in samples if one[0] not in unfinished.keys]
+    resumed = replace(options(checkpoint), unfinished=unfinished)
+    return profile_with(resumed, graph, packed(left, size, name)).whole
 
 
 @pytest.mark.parametrize("stop", [1, 3])
@@ -526,7 +526,7 @@ def test_a_checkpoint_keeps_all_samples_up_to_now(tmp_path: Path) -> None:
                 kept.append(load_done(checkpoint.path))
             yield one
 
-    profile(graph, watched(), preprocess="pp", threads=1, checkpoint=checkpoint)
+    profile_with(options(checkpoint), graph, watched())
     keys = [key for key, _ in samples]
     assert kept == [keys[:4], keys[:8]]
 
@@ -535,7 +535,7 @@ def test_a_checkpoint_is_written_no_more_often_than_asked(tmp_path: Path) -> Non
     graph = prepared(conv("4"), tmp_path)
     checkpoint = Checkpoint(tmp_path / "c", seconds=3600.0)
 
-    profile(graph, packed(images(10), 4, "input"), threads=1, checkpoint=checkpoint)
+    profile_with(options(checkpoint), graph, packed(images(10), 4, "input"))
     assert not checkpoint.path.exists()
 
 
@@ -543,18 +543,17 @@ def test_a_checkpoint_of_another_run_or_cut_short_is_begun_again(tmp_path: Path)
     graph = prepared(conv("4"), tmp_path)
     made = profiled(graph, images(3))
     checkpoint = Checkpoint(tmp_path / "c")
-    nothing: tuple[Profile | None, list[str]] = (None, [])
 
-    assert checkpoint.resume(made.provenance) == nothing
-    checkpoint.keep(made, ["b", "a"])
-    found, done = checkpoint.resume(made.provenance)
-    assert found is not None
-    assert file_bytes(found, tmp_path) == file_bytes(made, tmp_path)
-    assert done == ["a", "b"]
+    assert checkpoint.resume(made.provenance) is None
+    checkpoint.save(made, ["b", "a"])
+    unfinished = checkpoint.resume(made.provenance)
+    assert unfinished is not None
+    assert file_bytes(unfinished.profile, tmp_path) == file_bytes(made, tmp_path)
+    assert unfinished.keys == ("a", "b")
     for field in ("graph", "preprocess", "settings"):
-        assert checkpoint.resume(replace(made.provenance, **{field: "else"})) == nothing
+        assert checkpoint.resume(replace(made.provenance, **{field: "else"})) is None
     checkpoint.path.write_bytes(checkpoint.path.read_bytes()[:-5])
-    assert checkpoint.resume(made.provenance) == nothing
+    assert checkpoint.resume(made.provenance) is None
 
 
 def test_profiles_of_unlike_networks_do_not_add(tmp_path: Path) -> None:

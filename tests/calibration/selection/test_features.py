@@ -10,9 +10,9 @@ from quant.calibration.profiling.run_profile import profile
 from quant.calibration.profiling.statistics_graph import with_statistics
 from quant.calibration.selection.features import (
     DEPTHS,
-    ELEMENTS,
-    LEAST,
-    SIDE,
+    FLAT_ELEMENTS,
+    MIN_CHANNELS,
+    THUMBNAIL_SIDE,
     FeatureHook,
     Features,
     thumbnails,
@@ -29,7 +29,7 @@ def watched(graph: Graph, samples: list) -> Features:
         [str(v.name) for v in graph.inputs], [str(v.name) for v in graph.model.graph.outputs]
     )
     name = str(graph.inputs[0].name)
-    profile(graph, packed(samples, with_statistics(graph).batch, name), threads=1, witness=watch)
+    profile(graph, packed(samples, with_statistics(graph).batch, name), threads=1, hook=watch)
     return watch.result()
 
 
@@ -69,7 +69,7 @@ def test_features_are_means_and_extremes_of_the_raw_activations(
     depths = [n.removeprefix("depth ") for n in found.groups if n.startswith("depth ")]
     assert 1 <= len(depths) <= len(DEPTHS)
     assert not set(depths) & (inputs | outputs)
-    assert all(whole[n][0].shape[1] >= LEAST for n in depths)
+    assert all(whole[n][0].shape[1] >= MIN_CHANNELS for n in depths)
 
 
 def test_a_sample_with_nan_is_told_from_the_others(tmp_path: Path) -> None:
@@ -104,9 +104,9 @@ def test_a_thumbnail_is_the_mean_of_what_falls_into_each_pixel() -> None:
     """By hand, for a side that 16 divides and one that it does not; both layouts."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(2, 3, 32, 40)).astype(np.float32)
-    edges = [int(i * 40 / SIDE) for i in range(SIDE + 1)]
+    edges = [int(i * 40 / THUMBNAIL_SIDE) for i in range(THUMBNAIL_SIDE + 1)]
     want = np.stack([x[:, :, :, a:b].mean(axis=3) for a, b in pairwise(edges)], axis=3)
-    want = want.reshape(2, 3, SIDE, 2, SIDE).mean(axis=3)
+    want = want.reshape(2, 3, THUMBNAIL_SIDE, 2, THUMBNAIL_SIDE).mean(axis=3)
 
     found = thumbnails({"x": x})
     np.testing.assert_allclose(found, want.reshape(2, -1), rtol=1e-4, atol=1e-6)
@@ -128,4 +128,4 @@ def test_thumbnails_have_one_width_whatever_the_sizes() -> None:
         assert len(widths) == 1
         rows, width = widths.pop()
         assert rows == 2
-        assert ELEMENTS < width <= ELEMENTS + 4 * SIDE**2
+        assert FLAT_ELEMENTS < width <= FLAT_ELEMENTS + 4 * THUMBNAIL_SIDE**2

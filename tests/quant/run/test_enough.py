@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 from quant.calibration import batches, open_data
-from quant.calibration.profiling.run_profile import Snapshot, profile
+from quant.calibration.profiling.run_profile import ProfilingOptions, profile, profile_with
 from quant.calibration.selection.split import shuffled
 from quant.calibration.sources.data import input_specs
 from quant.common.progress import Progress
@@ -92,7 +92,7 @@ def test_few_samples_are_not_judged(place: Path) -> None:
     assert not [w for w in progress.warnings if "settled" in w]
 
 
-def test_the_mark_is_the_profile_of_the_first_samples_bit_for_bit(place: Path) -> None:
+def test_a_snapshot_is_the_profile_of_the_first_samples_bit_for_bit(place: Path) -> None:
     """At the end of the batch in which the number is reached, and not before."""
     graph = open_graph(str(place / "net.onnx"))[1]
     data = open_data(str(place / "calm.npy"), input_specs(graph), Preprocess())
@@ -101,19 +101,18 @@ def test_the_mark_is_the_profile_of_the_first_samples_bit_for_bit(place: Path) -
     def stream(rows: list[int]):  # type: ignore[no-untyped-def]
         return batches(data, rows, 16, bad=[], max_bad=0.0)
 
-    mark, late = Snapshot(20), Snapshot(81)
-    profile(graph, stream(order), mark=mark)
-    profile(graph, stream(order), mark=late)
+    first = profile_with(ProfilingOptions(snapshot=20), graph, stream(order)).first
+    late = profile_with(ProfilingOptions(snapshot=81), graph, stream(order)).first
     want = profile(graph, stream(order[:32]))
 
-    assert mark.first is not None
-    assert mark.first.provenance == want.provenance
+    assert first is not None
+    assert first.provenance == want.provenance
     for name, seen in want.tensors.items():
-        other = mark.first.tensors[name]
+        other = first.tensors[name]
         assert (seen.low, seen.high, seen.count) == (other.low, other.high, other.count)
         np.testing.assert_array_equal(seen.bins, other.bins)
         np.testing.assert_array_equal(seen.means, other.means)
-    assert late.first is None
+    assert late is None
 
 
 def test_the_lot_is_the_words_of_pcg64() -> None:

@@ -157,7 +157,7 @@ def test_an_unfinished_profile_of_other_images_is_not_taken_up(tmp_path: Path) -
     other.mkdir()
     twin = replace(job_of(other, small(), images(seed=1)), model=job.model)
     keys = [found_key(job, i) for i in range(8)]
-    Checkpoint(twin.out / "profile.unfinished.safetensors").keep(clean, keys)
+    Checkpoint(twin.out / "profile.unfinished.safetensors").save(clean, keys)
     fresh = calibrate(twin, Progress(quiet=True)).profile
 
     assert fresh.provenance.samples == 16
