@@ -25,6 +25,7 @@ from quant.plan.file import save_plan
 from quant.plan.planned_graph import PlannedGraph
 from quant.plan.recipe import NOTHING, Recipe
 from quant.plan.tensor_plans import Plan
+from quant.preprocess.image_to_tensor import Preprocess
 from quant.profile.file import save_profile
 from quant.profile.statistics import Profile
 from quant.simulate.simulated_graph import quantize_graph
@@ -98,7 +99,13 @@ def make_run(
         save_analysis(analysis, folder / name / "analysis.safetensors")
         worst = float(np.nanmin([r.cumulative_sqnr_db for r in rows]))
         told[name] = {
-            "layers": {"integer": len(rows), "weighted": 3, "weighted_integer": 3, "all": 5},
+            "layers": {
+                "integer": len(rows),
+                "weighted": 3,
+                "weighted_integer": 3,
+                "all": 5,
+                "by_precision": {"int8": 3},
+            },
             "simulated": {
                 "samples": 8,
                 "sqnr_db": worst,
@@ -108,6 +115,8 @@ def make_run(
                 "outputs": [],
             },
             "check": {"error": 0, "warning": 1, "info": 0},
+            "observers_db": {},
+            "effort": [],
         }
     write_json(
         folder / "run.json",
@@ -121,8 +130,15 @@ def make_run(
                 "notes": [],
                 "parity": 0.0,
             },
-            "data": {"source": "d", "samples": 8, "measured": 8, "held_out": True, "digest": "0"},
-            "preprocess": {"size": None},
+            "data": {
+                "source": "d",
+                "samples": 8,
+                "measured": 8,
+                "held_out": True,
+                "digest": "0",
+                "unreadable": [],
+            },
+            "preprocess": Preprocess().describe(),
             "settings": {"seed": 0, "recipe": None},
             "targets": told,
             "warnings": [],

@@ -58,13 +58,7 @@ def _verdict_lines(
     if "search" in facts:
         for text in search_text(facts["search"]):
             yield "search", text
-    before, after = weight_megabytes(target.graph, target.plan)
-    layers = facts["layers"]
-    counts = ", ".join(f"{n} in {precision}" for precision, n in layers["by_precision"].items())
-    yield (
-        "weights",
-        f"{size_text(before)} -> {size_text(after)}; of {layers['weighted']} layers with weights {counts}",
-    )
+    yield "weights", _weights(target)
     speed = (timing.get("milliseconds_per_sample") or {}).get(target.name)
     if speed:
         times = speed["speedup"]
@@ -237,6 +231,18 @@ def _settled(enough: Mapping[str, Any] | None) -> str:
         f"enough: {enough['settled']} of the {enough['samples']} give almost the same ranges, no "
         f"tensor has over {enough['steps'][-1]['noise_db']:.1f} dB more noise"
     )
+
+
+def _weights(target: SavedTarget) -> str:
+    """Return the size of the weights before and after, and the precisions of their layers."""
+    before, after = weight_megabytes(target.graph, target.plan)
+    layers = target.facts["layers"]
+    counts = [f"{n} in {precision}" for precision, n in layers["by_precision"].items()]
+    if len(counts) == 1:
+        where = f"all {counts[0]}"
+    else:
+        where = f"{', '.join(counts)} of {layers['weighted']}" if counts else "none"
+    return f"{size_text(before)} -> {size_text(after)}; layers with weights: {where}"
 
 
 def _check(facts: Mapping[str, Any]) -> str:
