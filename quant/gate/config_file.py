@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from quant.common.errors import InputError, reason_of
+from quant.common.parse import share
 from quant.gate.limits import Limit
 from quant.gate.measures import MEASURES
 
@@ -126,6 +127,7 @@ def limit_of(row: Mapping[str, Any], place: str, slices: Collection[str]) -> Lim
             could ever show that it holds.
     """
     check_keys(row, LIMIT_KEYS, place, "a limit")
+    row = _shares_as_numbers(row, place)
     check_values(row, place)
     name = str(row.get("measure", "none"))
     if name not in MEASURES:
@@ -152,6 +154,19 @@ def limit_of(row: Mapping[str, Any], place: str, slices: Collection[str]) -> Lim
         )
     optional = {k: row[k] for k in LIMIT_KEYS[3:] if k in row and k != "slice"}
     return Limit(measure=name, bound=bound, part=part, place=place, **optional)
+
+
+def _shares_as_numbers(row: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """Return a limit's table with bounds that are written "2%" as 0.02, where shares are meant."""
+    kind = MEASURES.get(str(row.get("measure")))
+    if kind is None or kind.unit not in ("points", "%"):
+        return dict(row)
+    return {
+        key: share(value, f"{place}: {key}")
+        if key in ("max", "min") and isinstance(value, str)
+        else value
+        for key, value in row.items()
+    }
 
 
 def _possible(name: str, bound: float, place: str) -> None:

@@ -28,7 +28,7 @@ BASELINE_BOUNDS: Mapping[str, float] = {
 """The limits of a comparison with a baseline where the gate's file has none of them."""
 
 
-def limits_of_flags(options: Mapping[str, float | None]) -> tuple[Limit, ...]:
+def limits_of_flags(options: Mapping[str, float | str | None]) -> tuple[Limit, ...]:
     """Return the limits of the flags max_drop, min_agreement and min_sqnr.
 
     Raises:

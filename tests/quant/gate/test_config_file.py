@@ -108,6 +108,11 @@ MISTAKES = {
     LIMIT + "'accuracy_drop'\nmax = 1.5\n": (
         ":1: accuracy_drop is a share below 1, saw 1.5. Write 0.01 for 1 point."
     ),
+    LIMIT + "'accuracy_drop'\nmax = 'x'\n": (
+        ":1: max: a share is written 1% or 0.01, from 0% to 100%, saw 'x'. Write for example 0.5% "
+        "for half a percent."
+    ),
+    LIMIT + "'sqnr_db'\nmin = '30%'\n": ":1: min is a number, saw '30%'. Write one.",
     LIMIT + "'sqnr_db'\nmin = nan\n": ":1: min is a number, saw 'nan'. Write one.",
     LIMIT + "'sqnr_db'\nmin = 'high'\n": ":1: min is a number, saw 'high'. Write one.",
     LIMIT + "'agreement'\nmin = 0.9\nby = 'size'\n": (
@@ -137,6 +142,14 @@ MISTAKES = {
         "Mend the path."
     ),
 }
+
+
+def test_a_share_may_be_written_in_percent(tmp_path: Path) -> None:
+    """As on the command line."""
+    text = LIMIT + "'accuracy_drop'\nmax = '2%'\n" + LIMIT + "'agreement'\nmin = '97.5%'\n"
+    limits = load_gate(written(tmp_path, text)).limits
+
+    assert [limit.bound for limit in limits] == [0.02, 0.975]
 
 
 @pytest.mark.parametrize("text", MISTAKES)
