@@ -65,7 +65,7 @@ class CaffeOptions:
         report: Inner tensors to report as well; outputs that a layer reads always are.
         factors: By input float64 `[C]` in the model's channel order: the board's input is the
             model's divided by it. It goes into the weights of the first layers, exactly.
-        swapped: Inputs whose channels arrive in reverse order: BGR for a model that wants RGB.
+        swapped: Inputs whose channels arrive in reverse order: BGR for a model trained on RGB.
         shifts: By node float32 `[K]`, added to the layer's bias.
         custom: Nodes to write as Custom layers, which the host computes.
     """

@@ -10,6 +10,7 @@ __all__ = [
     "is_constant",
     "is_integer",
     "is_one_of",
+    "output_axis",
     "weight_shape",
     "weight_source",
 ]
@@ -103,6 +104,17 @@ def channels(node: ir.Node) -> tuple[int, int]:
     if node.op_type == "Gemm" and node.attributes.get_int("transB", 0) == 1:
         return shape[0], shape[1]
     return shape[-1], shape[-2]
+
+
+def output_axis(node: ir.Node) -> int:
+    """Return the axis of a weighted node's weight that is the output channel."""
+    if node.op_type == "Conv":
+        return 0
+    if node.op_type == "ConvTranspose":
+        return 1
+    if node.op_type == "Gemm":
+        return 0 if node.attributes.get_int("transB", 0) else 1
+    return len(weight_shape(node)) - 1
 
 
 def is_one_of(node: ir.Node | None, types: Collection[str]) -> bool:

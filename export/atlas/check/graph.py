@@ -126,11 +126,11 @@ def _names(view: View) -> Findings:
         )
     twice = sorted(name for name, count in names.items() if name and count > 1)
     if twice:
-        saw = f"node names that stand there twice: {few(twice)}"
+        saw = f"duplicate node names: {few(twice)}"
         yield finding(21, "error", view.file, saw=saw, wanted="one node a name", mend=AGAIN)
     if view.repeated:
-        saw = f"tensors that are made twice: {few(view.repeated)}"
-        yield finding(21, "error", view.file, saw=saw, wanted="one maker", mend=AGAIN)
+        saw = f"tensors with two producers: {few(view.repeated)}"
+        yield finding(21, "error", view.file, saw=saw, wanted="one producer", mend=AGAIN)
 
 
 def _order(view: View) -> Findings:
@@ -138,7 +138,7 @@ def _order(view: View) -> Findings:
     for node in view.nodes:
         missing = [name for name in node.input if name not in available]
         if missing:
-            saw = f"input {few(missing)} before anything makes it"
+            saw = f"input {few(missing)} that no earlier node computes"
             yield finding(
                 25, "error", node, saw=saw, wanted="nodes in topological order", mend=AGAIN
             )
@@ -150,10 +150,13 @@ def _outputs(view: View) -> Findings:
         producer = view.producers.get(name)
         place = f"tensor '{name}'"
         if producer is None:
-            saw = "a graph output that no node makes"
-            yield finding(25, "error", place, saw=saw, wanted="a node that makes it", mend=AGAIN)
+            saw = "a graph output that no node computes"
+            yield finding(25, "error", place, saw=saw, wanted="a node that computes it", mend=AGAIN)
         elif producer in view.integer or producer.op_type == "AscendQuant":
-            saw, wanted = f"a graph output of integers, of '{producer.name}'", "an AscendDequant's"
+            saw, wanted = (
+                f"a graph output of integers, from '{producer.name}'",
+                "an AscendDequant's",
+            )
             yield finding(25, "error", place, saw=saw, wanted=wanted, mend=AGAIN)
     for node in view.of_type("AscendQuant"):
         if not any(view.readers.get(name) for name in node.output):
@@ -162,7 +165,7 @@ def _outputs(view: View) -> Findings:
                 25,
                 "error",
                 node,
-                saw="an AscendQuant that nobody reads",
+                saw="an AscendQuant without a reader",
                 wanted="a reader",
                 mend=mend,
             )

@@ -1,8 +1,9 @@
 """Exact integer convolutions and products in numpy, as a cube of int8 with int32 sums."""
 
-__all__ = ["convolve", "integer_sum", "multiply", "transpose_convolve"]
+__all__ = ["ConvGeometry", "convolve", "integer_sum", "multiply", "transpose_convolve"]
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -18,15 +19,27 @@ I64 = NDArray[np.int64]
 Array = NDArray[Any]
 
 
-def convolve(
-    x: Array,
-    weight: Array,
-    *,
-    strides: Sequence[int],
-    pads: Sequence[int],
-    dilations: Sequence[int],
-    group: int,
-) -> I64:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConvGeometry:
+    """The attributes of a convolution; every sequence but `pads` has one number for each size.
+
+    Attributes:
+        strides: Elements from one window to the next.
+        pads: Elements before each of the sizes, and then behind each of them: zeros that are added
+            to the input, or elements that a transposed convolution cuts off its result.
+        dilations: Distance of the kernel's elements; a transposed convolution has none.
+        group: Groups of channels.
+        output_padding: Zeros that a transposed convolution adds behind its result.
+    """
+
+    strides: Sequence[int]
+    pads: Sequence[int]
+    dilations: Sequence[int] = ()
+    group: int = 1
+    output_padding: Sequence[int] = ()
+
+
+def convolve(x: Array, weight: Array, geometry: ConvGeometry) -> I64:
     """Return the convolution of integers, exactly.
 
     ``y[n, o, p] = sum over c, k of x[n, c, p * stride + k * dilation - pad] * weight[o, c, k]``
@@ -34,13 +47,12 @@ def convolve(
     Args:
         x: Integers `[N, C, *sizes]`.
         weight: Integers `[O, C / group, *kernel]`.
-        strides: One stride for each of the sizes.
-        pads: Zeros before each of the sizes, and then behind each of them.
-        dilations: The distance of the kernel's elements, for each of the sizes.
-        group: Groups of channels.
+        geometry: Strides, pads, dilations and group.
 
     Sums are computed by float64 products, which are exact below 2**53.
     """
+    strides, pads, dilations = geometry.strides, geometry.pads, geometry.dilations
+    group = geometry.group
     count, rank = len(x), x.ndim - 2
     sides = list(zip(pads[:rank], pads[rank:], strict=True))
     padded = np.pad(x.astype(np.float64), [(0, 0), (0, 0), *sides])
@@ -61,15 +73,7 @@ def convolve(
     return total.reshape(count, -1, *sizes).astype(np.int64)
 
 
-def transpose_convolve(
-    x: Array,
-    weight: Array,
-    *,
-    strides: Sequence[int],
-    pads: Sequence[int],
-    group: int,
-    output_padding: Sequence[int],
-) -> I64:
+def transpose_convolve(x: Array, weight: Array, geometry: ConvGeometry) -> I64:
     """Return the transposed convolution of integers, exactly.
 
     ``y[n, o, p * stride + k - pad] += x[n, c, p] * weight[c, o, k]``, dilation 1.
@@ -77,11 +81,10 @@ def transpose_convolve(
     Args:
         x: Integers `[N, C, *sizes]`.
         weight: Integers `[C, O / group, *kernel]`.
-        strides: One stride for each of the sizes.
-        pads: Elements that are cut off before each of the sizes, and then behind each of them.
-        group: Groups of channels.
-        output_padding: Zeros that are added behind the result, for each of the sizes.
+        geometry: Strides, pads, group and output padding.
     """
+    strides, pads, group = geometry.strides, geometry.pads, geometry.group
+    output_padding = geometry.output_padding
     count, rank = len(x), x.ndim - 2
     kernel = weight.shape[2:]
     sizes = x.shape[2:]
@@ -158,14 +161,13 @@ def _conv(attributes: Mapping[str, Any], x: Array, weight: Array) -> Array:
         max((-(-n // s) - 1) * s + span - n, 0)
         for n, s, span in zip(x.shape[2:], strides, spans, strict=True)
     ]
-    return convolve(
-        x,
-        weight,
+    geometry = ConvGeometry(
         strides=strides,
         pads=_pads(attributes, totals),
         dilations=dilations,
         group=attributes.get("group", 1),
     )
+    return convolve(x, weight, geometry)
 
 
 def _conv_transpose(attributes: Mapping[str, Any], x: Array, weight: Array) -> Array:
@@ -181,18 +183,15 @@ def _conv_transpose(attributes: Mapping[str, Any], x: Array, weight: Array) -> A
     )
     totals = [max(f - w, 0) for f, w in zip(full, sizes[-rank:], strict=True)]
     if "output_shape" in attributes and attributes.get("auto_pad", b"NOTSET") == b"NOTSET":
-        attributes = {
-            **attributes,
-            "auto_pad": b"SAME_LOWER",
-        }  # ONNX: the odd element is cut off in front
-    return transpose_convolve(
-        x,
-        weight,
+        # ONNX: the odd element is cut off in front
+        attributes = {**attributes, "auto_pad": b"SAME_LOWER"}
+    geometry = ConvGeometry(
         strides=strides,
         pads=_pads(attributes, totals),
         group=attributes.get("group", 1),
         output_padding=output_padding,
     )
+    return transpose_convolve(x, weight, geometry)
 
 
 def _pads(attributes: Mapping[str, Any], totals: Sequence[int]) -> list[int]:

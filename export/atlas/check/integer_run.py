@@ -59,7 +59,7 @@ def run_findings(
     """
     count = _macs(view)
     if count > MAX_MACS:
-        saw = f"{count / 1e9:.1f} GMAC, which the interpreter would take minutes for"
+        saw = f"{count / 1e9:.1f} GMAC, for which the interpreter would take minutes"
         mend = "Run the export's simulated.onnx on samples of yours."
         yield finding(
             28, "info", view.file, saw=saw, wanted=f"{MAX_MACS / 1e9:g} GMAC or less", mend=mend
@@ -155,7 +155,7 @@ def _float_findings(view: View, floats: onnx.ModelProto, samples: SampleReader) 
         ratio = sqnr(np.concatenate(parts), np.concatenate(deployed[name]))
         if not ratio >= LIMIT_DB:
             saw = f"{ratio:.1f} dB against float_model.onnx on {len(parts)} samples"
-            mend = "The table of layers says which of them lose it."
+            mend = "See the layer table of the report for the layers that lose it."
             yield finding(
                 28,
                 "warning",

@@ -44,7 +44,7 @@ def _schema(view: View, op: str) -> onnx.defs.OpSchema | None:
         version = min(max(versions, default=11), onnx.defs.onnx_opset_version())
         return onnx.defs.get_schema(op, version)
     except onnx.defs.SchemaError:
-        return None  # rule 2 speaks of it
+        return None  # rule 2 reports it
 
 
 def _counts(view: View, node: onnx.NodeProto) -> Findings:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 
 from quant.export.atlas.check.integrity import shapes_of
 from quant.export.atlas.check.view import Findings, View, finding
+from quant.export.atlas.graph.integer_layer import weight_rows
 from quant.export.atlas.graph.limits import NARROW_CHANNELS
 
 AGAIN = "Export the model again."
@@ -127,20 +127,6 @@ def _scales(view: View, node: onnx.NodeProto) -> Findings:
         yield finding(12, "error", node, saw=f"{stored.size} deq_scales", wanted=wanted, mend=AGAIN)
 
 
-def _rows(
-    node: onnx.NodeProto, attributes: dict[str, Any], weight: NDArray[Any]
-) -> NDArray[np.int64]:
-    """Return a weight as `[output channels, elements]`."""
-    integers = weight.astype(np.int64)
-    if node.op_type == "Conv":
-        return integers.reshape(len(integers), -1)
-    if node.op_type == "ConvTranspose":
-        group = attributes.get("group", 1)
-        parts = integers.reshape(group, len(integers) // group, integers.shape[1], -1)
-        return parts.transpose(0, 2, 1, 3).reshape(group * integers.shape[1], -1)
-    return integers.T
-
-
 def _sums(view: View, node: onnx.NodeProto) -> Findings:
     weight, quantizer = view.array(node, 1), view.quantizer(node)
     offset = view.attributes_of(quantizer).get("offset") if quantizer is not None else None
@@ -149,10 +135,11 @@ def _sums(view: View, node: onnx.NodeProto) -> Findings:
     last = view.last_node(node)
     index = 2 if last is node else 1 if last.input[0] == node.output[0] else 0
     bias = view.array(last, index)
-    rows = _rows(node, view.attributes_of(node), weight)
+    group = view.attributes_of(node).get("group", 1)
+    rows = weight_rows(node.op_type, weight.astype(np.int64), group)
     shift = np.zeros(1) if bias is None else bias.reshape(-1).astype(np.float64)
     if shift.size not in (1, len(rows)):
-        return  # rule 15 speaks of it
+        return  # rule 15 reports it
     worst = np.abs(rows).sum(1) * 255.0 + np.abs(shift - offset * rows.sum(1))
     if worst.max() >= 2**31:
         saw = f"sums of up to {worst.max():.6g}"

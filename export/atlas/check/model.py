@@ -45,7 +45,7 @@ def _findings(graph: Graph, deployment: Deployment) -> Findings:
 
 def _opset(graph: Graph, deployment: Deployment) -> Findings:
     if any(node.domain not in ("", "ai.onnx") for node in graph.nodes):
-        return  # rule 2 speaks of it
+        return  # rule 2 reports it
     try:
         version, above = lowest_opset(graph.model, graph.source or graph.name)
     except UnsupportedError as error:

@@ -137,7 +137,7 @@ def _neighbours(view: View, node: onnx.NodeProto) -> Findings:
             8,
             "error",
             node,
-            saw="data that no AscendQuant makes",
+            saw="data without an AscendQuant",
             wanted="an AscendQuant",
             mend=AGAIN,
         )
@@ -165,7 +165,7 @@ def _dequantizer(view: View, node: onnx.NodeProto) -> Findings:
         yield finding(10, "error", node, saw=f"{len(node.input)} inputs", wanted=wanted, mend=AGAIN)
         return
     if not any(view.dequantizer(layer) == node for layer in view.integer):
-        saw = "an input that no int8 layer makes for it alone"
+        saw = "an input that is not from an int8 layer of its own"
         yield finding(10, "error", node, saw=saw, wanted=wanted, mend=AGAIN)
     tensor = view.constant(node, 1)
     if tensor is None or tensor.data_type != onnx.TensorProto.UINT64 or len(tensor.dims) != 1:
@@ -190,7 +190,7 @@ def _mirrored(view: View, node: onnx.NodeProto) -> Findings:
             18,
             "error",
             node,
-            saw="data that no AscendQuant makes",
+            saw="data without an AscendQuant",
             wanted="an AscendQuant",
             mend=AGAIN,
         )

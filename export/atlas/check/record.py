@@ -43,7 +43,7 @@ def _keys(view: View, records: list[Record]) -> Findings:
     for names, saw in (
         (unknown, "keys that are no int8 layer"),
         (missing, "no record of layers"),
-        (repeated, "keys that stand there twice"),
+        (repeated, "duplicate keys"),
     ):
         if names:
             text = f"{saw}: {few(names)}"
@@ -88,7 +88,7 @@ def _models(view: View, by_layer: Mapping[str, Record]) -> Findings:
             continue
         attributes = view.attributes_of(quantizer)
         if not isinstance(attributes.get("scale"), float):
-            continue  # rule 4 speaks of it
+            continue  # rule 4 reports it
         product = np.float32(attributes["scale"]) * np.float32(record.scale_d)
         if abs(float(product) - 1) > 2 * float(np.finfo(np.float32).eps):
             saw = f"scale {attributes.get('scale', 0.0):.9g} with scale_d {record.scale_d:.9g} in record.txt"

@@ -61,7 +61,7 @@ def _external(path: Path) -> bool:
         return False
     try:
         proto = onnx.load(path, load_external_data=False)
-    except DecodeError:  # read_proto says it in words
+    except DecodeError:  # read_proto reports it as a sentence
         return False
     kinds = {tensor.data_location for tensor in proto.graph.initializer}
     return onnx.TensorProto.EXTERNAL in kinds

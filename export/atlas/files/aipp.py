@@ -52,7 +52,7 @@ def aipp_of(graph: Graph, preprocess: Preprocess | None) -> Aipp | str:
     count = 1 if preprocess.channels == "GRAY" else 3
     shape: list[Any] = list(graph.inputs[0].shape or ())
     if preprocess.layout != "NCHW" or len(shape) != 4:
-        return "AIPP gives NCHW, and the network wants another layout"
+        return "AIPP gives NCHW, and the network has another layout"
     if shape[1] != count:
         return f"the preprocessing makes {count} channels, and the input has {shape[1]}"
     width, height = preprocess.size or (None, None)

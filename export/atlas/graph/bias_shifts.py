@@ -1,4 +1,4 @@
-"""The graph with the plan's bias shifts in its biases, which both of Atlas's graphs start from."""
+"""Add the plan's bias shifts to the biases of a graph, for the deploy model and its simulation."""
 
 __all__ = ["with_bias_shifts"]
 
@@ -30,15 +30,15 @@ def with_bias_shifts(graph: Graph, plan: Plan) -> ir.Model:
             _shift_input(edit, add, 1 - next(iter(node.outputs[0].uses())).idx, shift)
         else:
             bias = edit.constant(f"{node.name}.bias", np.asarray(shift, np.float32))
-            made = edit.node(
+            new_add = edit.node(
                 "Add", [node.outputs[0], bias], {}, (f"{node.name}.bias_add", f"{node.name}.sum")
             )
-            edit.behind(node, made)
+            edit.behind(node, new_add)
     edit.finish()
     return edit.model
 
 
 def _shift_input(edit: GraphEditor, node: ir.Node, index: int, shift: NDArray[np.float32]) -> None:
     old = node.inputs[index] if len(node.inputs) > index else None
-    held = old.const_value.numpy() if old is not None and old.const_value is not None else 0.0
-    edit.replace(node, index, np.asarray(held + shift, np.float32))
+    bias = old.const_value.numpy() if old is not None and old.const_value is not None else 0.0
+    edit.replace(node, index, np.asarray(bias + shift, np.float32))

@@ -73,7 +73,7 @@ class IntegerLayer:
         if self.weight is None:
             kernel = self.node.attributes.get_ints("kernel_shape", [1])
             return self.largest_input * int(np.prod(kernel, dtype=np.int64))
-        rows = np.abs(weight_rows(self.node, self.weight).astype(np.int64)).sum(1)
+        rows = np.abs(self._rows(self.weight)).sum(1)
         return int((rows * self.largest_input + np.abs(self._bias)).max())
 
     @property
@@ -81,21 +81,24 @@ class IntegerLayer:
         """The bound of |sum| as ATC splits it: q * weight, and -offset * weight in the bias."""
         if self.weight is None:
             return self.sum_bound
-        rows = weight_rows(self.node, self.weight).astype(np.int64)
+        rows = self._rows(self.weight)
         folded = np.abs(self._bias - self.offset * rows.sum(1))
         return int((np.abs(rows).sum(1) * 128 + folded).max())
+
+    def _rows(self, weight: I8) -> NDArray[np.int64]:
+        group = self.node.attributes.get_int("group", 1)
+        return weight_rows(self.node.op_type, weight, group).astype(np.int64)
 
     @property
     def _bias(self) -> NDArray[np.int64]:
         return np.zeros(1, np.int64) if self.bias is None else self.bias.astype(np.int64)
 
 
-def weight_rows(node: ir.Node, weight: NDArray[Any]) -> NDArray[Any]:
+def weight_rows(op: str, weight: NDArray[Any], group: int = 1) -> NDArray[Any]:
     """Return a weight as `[output channels, elements that are summed]`; a Gemm's is `[K, N]`."""
-    if node.op_type == "Conv":
+    if op == "Conv":
         return weight.reshape(weight.shape[0], -1)
-    if node.op_type == "ConvTranspose":
-        group = node.attributes.get_int("group", 1)
+    if op == "ConvTranspose":
         parts = weight.reshape(group, weight.shape[0] // group, weight.shape[1], -1)
         return np.ascontiguousarray(parts.transpose(0, 2, 1, 3)).reshape(
             group * weight.shape[1], -1

@@ -119,7 +119,8 @@ def _weighted(node: ir.Node, plan: Plan, source: _InputGrid) -> IntegerLayer:
         weight = np.ascontiguousarray(weight.T)
     if node.op_type == "ConvTranspose" and scale.size > 1:
         scale = np.tile(scale, node.attributes.get_int("group", 1))
-    channels = len(weight_rows(node, weight))
+    group = node.attributes.get_int("group", 1)
+    channels = len(weight_rows(node.op_type, weight, group))
     if scale.size not in (1, channels):
         raise _refused(place, f"{scale.size} weight scales, wanted 1 or {channels}")
     if scale.max() > MAX_SCALE:

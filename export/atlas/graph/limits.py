@@ -20,7 +20,7 @@ import onnx_ir as ir
 from quant.graph.prepared_graph import WEIGHTED, weight_of
 
 INTEGER_OPS = frozenset({*WEIGHTED, "AveragePool"})
-"""Operators that stand between AscendQuant and AscendDequant."""
+"""Operators with an INT8 form, which have an AscendQuant before and an AscendDequant behind."""
 
 
 ONNX_QUANTIZERS = (

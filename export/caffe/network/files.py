@@ -119,7 +119,7 @@ def blob_array(blob: Any, place: str) -> NDArray[np.float32]:
     """Return a blob's numbers, float32 in its shape.
 
     Raises:
-        InputError: There are more or fewer numbers than the shape says.
+        InputError: The number of elements is not that of the shape.
     """
     numbers = np.array(blob.data if blob.data else blob.double_data, np.float32)
     shape = blob_shape(blob)

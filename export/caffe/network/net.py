@@ -149,10 +149,10 @@ class NetWriter:
         """Give a layer several tops, `<name>_0` and on, in place of its one top."""
         stem = layer.top[0]
         del layer.top[:], self.shapes[stem]
-        found = [Blob(self._names.take(f"{stem}_{i}"), shape) for i, shape in enumerate(shapes)]
-        layer.top.extend(b.name for b in found)
-        self.shapes.update({b.name: b.shape for b in found})
-        return found
+        tops = [Blob(self._names.take(f"{stem}_{i}"), shape) for i, shape in enumerate(shapes)]
+        layer.top.extend(top.name for top in tops)
+        self.shapes.update({top.name: top.shape for top in tops})
+        return tops
 
     def remove(self, layer: Any, successor: Any) -> None:
         """Remove a layer that was merged into `successor`, and its blob."""

@@ -1,6 +1,6 @@
 """Infer the shapes of a Caffe network's blobs, as Caffe 1.0 does."""
 
-__all__ = ["Shape", "height_and_width", "pooled_length", "tops_of"]
+__all__ = ["Shape", "height_and_width", "pooled_length", "shape_text", "tops_of"]
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -16,6 +16,11 @@ _SAME = (
 )
 SAME = frozenset(_SAME.split())
 """Types whose top has the shape of the first bottom."""
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    """Return a shape as text: 1x3x224x224."""
+    return "x".join(map(str, shape))
 
 
 def tops_of(layer: Any, bottoms: Sequence[Shape | None]) -> list[Shape | None]:

@@ -30,7 +30,7 @@ TRAINING_TYPES = frozenset(_TRAINING.split())
 """Caffe 1.0's layers that inference drops."""
 
 INSTEAD = {
-    "ReLU6": "Export a ReLU, or let it stand and add _cpu to the name.",
+    "ReLU6": "Export a ReLU, or keep it and add _cpu to its name.",
 }
 
 NAME_BYTES = 31
@@ -116,7 +116,7 @@ def _inputs(place: str, net: MapperNet) -> Iterator[Finding]:
     if net.proto.input_dim:
         mend = "Write input_shape { dim: ... } in its place."
         yield finding(
-            2, "error", place, saw="the old 'input_dim'", wanted="'input_shape'", mend=mend
+            2, "error", place, saw="the deprecated 'input_dim'", wanted="'input_shape'", mend=mend
         )
     if not net.inputs:
         yield finding(
@@ -159,15 +159,15 @@ def _names(place: str, net: MapperNet) -> Iterator[Finding]:
     for layer in net.layers:
         for name, producer in zip(layer.proto.bottom, layer.producers, strict=True):
             if producer is None:
-                saw = f"the bottom '{name}', which no layer before it makes"
+                saw = f"the bottom '{name}', which no earlier layer writes"
                 mend = "Mend the bottom's name, or move the layer."
-                wanted = "a blob that is made before"
+                wanted = "a blob of an earlier layer"
                 yield finding(
                     4, "error", layer.place, saw=saw, wanted=wanted, mend=mend, layer=layer.name
                 )
     for network_input in net.inputs:
         if not network_input.readers:
-            saw, mend = "no layer that reads it", "Remove the input."
+            saw, mend = "no reader", "Remove the input."
             yield finding(
                 4, "error", f"input '{network_input.name}'", saw=saw, wanted="a reader", mend=mend
             )
@@ -226,7 +226,7 @@ def _dimensions(net: MapperNet) -> Iterator[Finding]:
         for top, shape in zip(layer.proto.top, layer.tops, strict=True):
             if shape is not None and len(shape) > 4:
                 saw = f"the top '{top}' of {len(shape)} dims"
-                mend = "Cut the network before it, and go on with the CPU."
+                mend = "Cut the network before it, and compute the rest on the CPU."
                 yield finding(
                     24,
                     "error",

@@ -212,7 +212,7 @@ def _upsample(layer: MapperLayer) -> Iterator[Finding]:
 
 def _interp(layer: MapperLayer) -> Iterator[Finding]:
     mend = "Use Upsample, or a Deconvolution of kernel 2 and stride 2."
-    saw = "an Interp, which mappers often refuse"
+    saw = "an Interp, which many mappers refuse"
     yield finding(
         18, "warning", layer.place, saw=saw, wanted="nearest, doubled", mend=mend, layer=layer.name
     )

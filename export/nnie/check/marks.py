@@ -99,7 +99,7 @@ def _reports(layer: MapperLayer) -> Iterator[Finding]:
             "warning",
             layer.place,
             saw=saw,
-            wanted="no '_report': it is ignored",
+            wanted="no '_report', which is ignored here",
             mend=mend,
             layer=layer.name,
         )
@@ -158,7 +158,7 @@ def _counts(net: MapperNet) -> Iterator[Finding]:
         if not layer.cpu:
             segments[level].append(layer)
     rois = [layer.name for layer in net.of_type(*ROI_TYPES)]
-    mend = "Let the CPU do the rest of the network in one piece at the end."
+    mend = "Compute the rest of the network on the CPU, in one piece at the end."
     if len(segments) > SEGMENTS:
         saw = f"{len(segments)} segments of NNIE"
         yield finding(22, "error", "the network", saw=saw, wanted=f"{SEGMENTS} at most", mend=mend)

@@ -58,7 +58,7 @@ def _head_findings(split: Split, sizes: Mapping[str, tuple[int, ...]]) -> list[F
             split.head, CaffeOptions(sizes=sizes if split.tail is None else {}, custom=split.custom)
         )
     except UnsupportedError as error:
-        saw = "a rest, beside what falls back, that does not convert"
+        saw = "a remaining part, beside the nodes that fall back, that cannot be converted"
         return [
             finding(
                 10, "error", "the model", saw=saw, wanted="a form in NNIE's Caffe", mend=str(error)

@@ -4,7 +4,7 @@ __all__ = ["check_pools"]
 
 from collections.abc import Iterator, Mapping
 
-from quant.export.caffe.network.shapes import Shape, height_and_width
+from quant.export.caffe.network.shapes import Shape, height_and_width, shape_text
 from quant.export.nnie.check.rules import finding
 from quant.export.nnie.files.record import LayerRow
 from quant.export.nnie.graph.mapper_net import MapperLayer, MapperNet
@@ -42,7 +42,7 @@ def _shapes(net: MapperNet, record: Mapping[str, LayerRow]) -> Iterator[Finding]
         changed.add(layer)
         if not any(producer in changed for producer in layer.producers):
             mend = "Undo the edit, or export the model again."
-            saw, wanted = _size(top), f"{_size(row.shape)}, as in the source model"
+            saw, wanted = shape_text(top), f"{shape_text(row.shape)}, as in the source model"
             yield finding(
                 7, "error", layer.place, saw=saw, wanted=wanted, mend=mend, layer=row.node or None
             )
@@ -82,7 +82,3 @@ def _floor(layer: MapperLayer, bottom: Shape) -> Shape:
         (size + 2 * p - k) // max(s, 1) + 1
         for size, k, s, p in zip(bottom[2:], kernel, stride, pad, strict=True)
     )
-
-
-def _size(shape: Shape) -> str:
-    return "x".join(map(str, shape))

@@ -1,4 +1,4 @@
-"""Run the rules of NNIE's mapper on an export, whoever made it."""
+"""Run the rules of NNIE's mapper on an export of any tool."""
 
 __all__ = ["check_export"]
 
@@ -56,7 +56,7 @@ def _files(path: Path) -> list[Path]:
     saw = "a folder without either" if path.is_dir() else "none of these"
     raise InputError(
         f"{path}: NNIE's export is a .cfg or a .prototxt, or a folder with one, saw {saw}. "
-        "Give what quant export wrote."
+        "Give the folder that quant export wrote."
     )
 
 

@@ -6,7 +6,6 @@ __all__ = [
     "DeployFacts",
     "code",
     "deploy_facts",
-    "dims",
     "listed",
     "run_facts",
 ]
@@ -98,11 +97,6 @@ def code(text: str) -> str:
     ticks = "`" * (1 + max((len(list(g)) for c, g in groupby(printable) if c == "`"), default=0))
     pad = " " if printable[:1] in ("`", "") or printable[-1:] == "`" else ""
     return f"{ticks}{pad}{printable}{pad}{ticks}"
-
-
-def dims(lengths: Sequence[int]) -> str:
-    """Return a shape as text: 1x3x224x224."""
-    return "x".join(map(str, lengths))
 
 
 def listed(names: Sequence[str], most: int = 8) -> str:

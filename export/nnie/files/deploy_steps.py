@@ -4,7 +4,8 @@ __all__ = ["steps_text"]
 
 import shlex
 
-from quant.export.nnie.files.deploy_facts import DeployFacts, code, dims, listed
+from quant.export.caffe.network.shapes import shape_text
+from quant.export.nnie.files.deploy_facts import DeployFacts, code, listed
 from quant.export.nnie.version import CHIPS, MAPPERS, NNIE_VERSION
 from quant.target.deployment import Deployment
 
@@ -51,15 +52,15 @@ def _input_step(facts: DeployFacts) -> str:
             kind = "S32, value * 4096"
         else:
             kind = "U8, planar, B then G then R" if shape[1] == 3 else "U8, gray"
-        lines.append(f"- {code(feed.input)}: blob `{name}`, {dims(shape)}, {kind}.")
+        lines.append(f"- {code(feed.input)}: blob `{name}`, {shape_text(shape)}, {kind}.")
     return "\n".join(lines)
 
 
 def _output_step(facts: DeployFacts) -> str:
     lines = ["Read the outputs: int32 = value * 4096, and a stride (`u32Stride`) from row to row."]
     for tensor, blob, shape, own in facts.outputs:
-        as_tensor = f", the tensor's {dims(own)} in the same order" if own != shape else ""
-        lines.append(f"- {code(tensor)}: blob `{blob}`, {dims(shape)}{as_tensor}.")
+        as_tensor = f", the tensor's {shape_text(own)} in the same order" if own != shape else ""
+        lines.append(f"- {code(tensor)}: blob `{blob}`, {shape_text(shape)}{as_tensor}.")
     if facts.unread:
         lines.append(
             f"- Ignore {listed(facts.unread)}: the board returns them, and the model has no such output."
@@ -78,7 +79,7 @@ def _tail_step(facts: DeployFacts) -> str:
     """Return the step that runs the tail, with its inputs by name and in their own shapes."""
     given = {tensor for tensor, _, _, _ in facts.outputs}
     rows = [
-        f"    {tensor!a}: ...,  # {dims(own)}"
+        f"    {tensor!a}: ...,  # {shape_text(own)}"
         f"{'' if tensor in given else ', an input of the model, preprocessed'}"
         for tensor, own in facts.tail_inputs
     ]

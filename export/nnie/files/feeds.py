@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quant.common.errors import InputError
+from quant.export.caffe.network.shapes import shape_text
 from quant.export.nnie.files.mapper_cfg import SCALE_ABOVE
 from quant.graph.prepared_graph import Graph
 from quant.target.deployment import Deployment
@@ -187,7 +188,7 @@ def _shapes_and_pictures(
             if shapes.setdefault(name, array.shape) != array.shape:
                 raise InputError(
                     f"{graph.source or graph.name}, sample '{key}': the mapper takes one size, saw "
-                    f"{_dims(array.shape)} after {_dims(shapes[name])} at input '{name}'. Give "
+                    f"{shape_text(array.shape)} after {shape_text(shapes[name])} at input '{name}'. Give "
                     "--size WIDTHxHEIGHT."
                 )
             if name in pictures and pixels_of(array, deployment) is None:
@@ -214,7 +215,3 @@ def pixels_of(array: NDArray[Any], deployment: Deployment) -> NDArray[np.uint8] 
     if not all(MIN_SIDE <= d <= MAX_SIDE for d in planes.shape[1:]):
         return None
     return recover_pixels(planes, pixels[0].tolist(), pixels[1].tolist())
-
-
-def _dims(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape))

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 
 from quant.export.caffe.convert import CaffeNet
 from quant.export.caffe.network.files import parse_prototxt
-from quant.export.caffe.network.shapes import Shape, height_and_width
+from quant.export.caffe.network.shapes import Shape, height_and_width, shape_text
 from quant.export.nnie.graph.mapper_net import net_of
 from quant.graph.prepared_graph import Graph
 
@@ -46,7 +46,7 @@ def record_text(rows: Iterable[LayerRow]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([field.name for field in fields(LayerRow)])
     for row in rows:
-        writer.writerow((asdict(row) | {"shape": "x".join(map(str, row.shape))}).values())
+        writer.writerow((asdict(row) | {"shape": shape_text(row.shape)}).values())
     return out.getvalue()
 
 

@@ -84,7 +84,7 @@ def _integer_operators(model: ir.Model) -> Iterator[Finding]:
         elif is_standard(node) and node.op_type == "QLinearConv":
             scale = constant_array(input_of(node, 4))
             if scale is None or scale.size > 1:
-                saw = "QLinearConv with a scale per channel, which it refuses or takes for input channels"
+                saw = "QLinearConv with a scale per channel, which it refuses, or applies to the input channels"
                 yield finding(2, "error", node, saw=saw, wanted=wanted, mend=mend)
         elif (is_standard(node) or microsoft) and node.op_type in DYNAMIC_OPERATORS:
             saw = f"{node.op_type}, which it computes in float"

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from quant.export.openvino.check.graph import Rule, finding
 from quant.export.qdq.nodes import input_of, is_quantizer, is_standard, producer_of
 from quant.export.qdq.quantize_once import PASSING
-from quant.export.qdq.walk import constant_array, is_constant, weight_source
+from quant.export.qdq.walk import constant_array, is_constant, output_axis, weight_source
 from quant.graph.layer import ABSORBED
 from quant.graph.prepared_graph import WEIGHTED
 from quant.target.finding import Finding
@@ -108,8 +108,8 @@ def _weights(model: ir.Model) -> Iterator[Finding]:
                 8, "warning", node, saw=saw, wanted="0: others are computed in float", mend=mend
             )
         axis = _dequantizer_axis(weight)
-        if scale is not None and scale.size > 1 and axis is not None and axis != _output_axis(node):
-            saw, wanted = f"weight scales along axis {axis}", f"axis {_output_axis(node)}"
+        if scale is not None and scale.size > 1 and axis is not None and axis != output_axis(node):
+            saw, wanted = f"weight scales along axis {axis}", f"axis {output_axis(node)}"
             mend = "Give one scale for each output channel."
             yield finding(9, "warning", node, saw=saw, wanted=wanted, mend=mend)
 
@@ -190,17 +190,6 @@ def _dequantizer_axis(node: ir.Node) -> int | None:
     rank = len(value.shape) if value is not None and value.shape is not None else None
     axis = node.attributes.get_int("axis", 1)
     return axis if axis >= 0 else axis + rank if rank is not None else None
-
-
-def _output_axis(node: ir.Node) -> int:
-    """Return the axis of a weighted node's weight that is the output channel."""
-    if node.op_type == "Conv":
-        return 0
-    if node.op_type == "Gemm":
-        return 0 if node.attributes.get_int("transB", 0) else 1
-    value = input_of(node, 1)
-    rank = len(value.shape) if value is not None and value.shape is not None else 2
-    return 1 if node.op_type == "ConvTranspose" else rank - 1
 
 
 KERNELS: tuple[Rule, ...] = (

@@ -104,7 +104,7 @@ def _notes() -> list[str]:
         ),
         (
             "- On CPUs without VNNI, AVX-VNNI or AMX the products of two bytes are added in 16 bits and can "
-            "saturate: `openvino-13` in `check.json` says how many layers could. Compare the accuracy "
+            "saturate: `openvino-13` in `check.json` counts such layers. Compare the accuracy "
             "there."
         ),
         (

@@ -17,6 +17,7 @@ from quant.export.qdq.walk import (
     constant_array,
     dequantizer,
     is_constant,
+    output_axis,
     weight_shape,
     weight_source,
 )
@@ -43,21 +44,11 @@ def _axes(net: Network) -> Iterator[Finding]:
             continue
         axis, rank = dequantize.attributes.get_int("axis", 1), len(weight_shape(node))
         axis = _past_transposes(axis + rank if axis < 0 else axis, dequantize.outputs[0], node)
-        wanted = _output_axis(node, rank)
+        wanted = output_axis(node)
         if axis != wanted:
             mend = "Give one scale for each output channel, or one for the whole weight."
             saw = f"weight scales along axis {axis} of {node.op_type}"
             yield finding(7, "error", node, saw=saw, wanted=f"axis {wanted}", mend=mend)
-
-
-def _output_axis(node: ir.Node, rank: int) -> int:
-    if node.op_type == "Conv":
-        return 0
-    if node.op_type == "ConvTranspose":
-        return 1
-    if node.op_type == "Gemm":
-        return 0 if node.attributes.get_int("transB", 0) else 1
-    return rank - 1
 
 
 def _past_transposes(axis: int, value: ir.Value, node: ir.Node) -> int:

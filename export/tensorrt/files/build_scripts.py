@@ -90,7 +90,7 @@ def _shape_lines(shapes: Shapes) -> list[str]:
 
 
 def _quoted_input(name: str) -> str:
-    """Return an input's name for trtexec's shapes: a name with a colon stands in single quotes."""
+    """Return an input's name for trtexec's shapes: a name with a colon is put in single quotes."""
     return f"'{name}'" if ":" in name else name
 
 

@@ -238,7 +238,7 @@ def _in_opset_19(model: ir.Model) -> ir.Model:
         reason = " ".join(str(error).split()).replace("'", '"').rstrip(".")[:120]
         raise UnsupportedError(
             f"graph '{model.graph.name}': float16 layers need opset {TYPED_OPSET}, and onnx's version "
-            f"converter said '{reason}'. Export the model with opset {TYPED_OPSET}, or give the layers "
+            f"converter reported '{reason}'. Export the model with opset {TYPED_OPSET}, or give the layers "
             "float32."
         ) from error
     LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(raised)

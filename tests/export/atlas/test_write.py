@@ -380,7 +380,7 @@ def test_aipp_computes_the_preprocessing(channels: str, tmp_path: Path) -> None:
     ("rule", "why"),
     [
         (None, "None: the inputs are no images."),
-        (replace(RGB, layout="NHWC"), "AIPP gives NCHW, and the network wants another layout"),
+        (replace(RGB, layout="NHWC"), "AIPP gives NCHW, and the network has another layout"),
         (
             Preprocess(size=(16, 16), channels="GRAY"),
             "the preprocessing makes 1 channels, and the input has 3",

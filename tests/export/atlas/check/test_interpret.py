@@ -8,7 +8,12 @@ import pytest
 from numpy.typing import NDArray
 
 from quant.common.errors import InputError, UnsupportedError
-from quant.export.atlas.check.integer_operators import convolve, multiply, transpose_convolve
+from quant.export.atlas.check.integer_operators import (
+    ConvGeometry,
+    convolve,
+    multiply,
+    transpose_convolve,
+)
 from quant.export.atlas.check.interpret import interpret
 from tests.models import model
 
@@ -166,7 +171,7 @@ def test_integers_of_every_size_are_summed_exactly() -> None:
         ]
         for o in range(2)
     ]
-    outputs = convolve(x, weight, strides=[1], pads=[0, 0], dilations=[1], group=1)
+    outputs = convolve(x, weight, ConvGeometry(strides=[1], pads=[0, 0], dilations=[1]))
 
     assert outputs.dtype == np.int64
     assert outputs[0].tolist() == wanted
@@ -179,7 +184,7 @@ def test_a_transposed_convolution_scatters_each_element() -> None:
     x = np.arange(1, 5).reshape(1, 1, 2, 2)
     weight = np.array([[[[1, 2], [3, 4]]]])
     outputs = transpose_convolve(
-        x, weight, strides=[2, 1], pads=[0, 1, 0, 0], group=1, output_padding=[1, 0]
+        x, weight, ConvGeometry(strides=[2, 1], pads=[0, 1, 0, 0], group=1, output_padding=[1, 0])
     )
 
     wanted = np.zeros((5, 3), np.int64)

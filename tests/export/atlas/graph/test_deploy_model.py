@@ -110,7 +110,7 @@ def test_a_network_too_large_to_interpret_is_said_to_be(
 
     assert (told.severity, told.saw) == (
         "info",
-        f"{count / 1e9:.1f} GMAC, which the interpreter would take minutes for",
+        f"{count / 1e9:.1f} GMAC, for which the interpreter would take minutes",
     )
     monkeypatch.setattr(check_run, "MAX_MACS", count)
     assert "atlas-28" not in {f.rule for f in check_export(tmp_path, Deployment())}

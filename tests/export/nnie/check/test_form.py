@@ -34,7 +34,7 @@ def test_rule_2_the_old_input_dim(export: Path) -> None:
     old = 'input: "input" input_dim: 1 input_dim: 3 input_dim: 16 input_dim: 16\n'
     (export / "net.prototxt").write_text(text[:start] + old + text[end:], encoding="utf-8")
 
-    says(export, 2, "error", "net.prototxt", "the old 'input_dim'")
+    says(export, 2, "error", "net.prototxt", "the deprecated 'input_dim'")
 
 
 def test_rule_4_a_name_twice(export: Path) -> None:
@@ -46,14 +46,14 @@ def test_rule_4_a_name_twice(export: Path) -> None:
 def test_rule_4_a_bottom_that_nobody_makes(export: Path) -> None:
     edit(export, "net.prototxt", 'bottom: "add"', 'bottom: "gone"')
 
-    saw = "the bottom 'gone', which no layer before it makes"
+    saw = "the bottom 'gone', which no earlier layer writes"
     says(export, 4, "error", "layer 'pool2'", saw)
 
 
 def test_rule_4_an_input_that_nobody_reads(export: Path) -> None:
     edit(export, "net.prototxt", 'name: "net"', 'name: "net" input: "x" input_shape { dim: 1 }')
 
-    says(export, 4, "error", "input 'x'", "no layer that reads it")
+    says(export, 4, "error", "input 'x'", "no reader")
 
 
 def test_rule_4_a_top_twice(export: Path) -> None:

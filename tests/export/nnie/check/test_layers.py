@@ -162,4 +162,4 @@ def test_rule_18_an_upsample_behind_the_cpu(export: Path) -> None:
 def test_rule_18_an_interp_is_a_warning(export: Path) -> None:
     add(export, 'layer { name: "i" type: "Interp" bottom: "add" top: "i" }')
 
-    says(export, 18, "warning", "layer 'i'", "an Interp, which mappers often refuse")
+    says(export, 18, "warning", "layer 'i'", "an Interp, which many mappers refuse")

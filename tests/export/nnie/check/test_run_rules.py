@@ -63,7 +63,7 @@ def test_what_is_no_export_is_refused(tmp_path: Path) -> None:
 
         assert str(caught.value) == (
             f"{path}: NNIE's export is a .cfg or a .prototxt, or a folder with one, saw {seen}. "
-            "Give what quant export wrote."
+            "Give the folder that quant export wrote."
         )
 
 

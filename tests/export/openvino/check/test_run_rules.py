@@ -89,7 +89,7 @@ FAULTS: dict[str, tuple[onnx.ModelProto, str]] = {
         net(DATA.split("\n")[0] + LINEAR, w=BYTES[:4], ws=USUAL["ws"][:4], wz=USUAL["wz"][:4]),
         (
             "openvino-2 error, node without a name that makes 'yq': saw QLinearConv with a scale per "
-            "channel, which it refuses or takes for input channels, wanted QuantizeLinear and DequantizeLinear. Export it as Q/DQ "
+            "channel, which it refuses, or applies to the input channels, wanted QuantizeLinear and DequantizeLinear. Export it as Q/DQ "
             "(QuantFormat.QDQ)."
         ),
     ),

@@ -408,7 +408,7 @@ def test_a_model_that_cannot_be_raised_is_refused(monkeypatch: pytest.MonkeyPatc
         with_types(quantized, plan, graph)
 
     assert str(caught.value) == (
-        "graph 'g': float16 layers need opset 19, and onnx's version converter said 'No Adapter "
+        "graph 'g': float16 layers need opset 19, and onnx's version converter reported 'No Adapter "
         'From Version 18 for "Odd"\'. Export the model with opset 19, or give the layers float32.'
     )
 
