@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from quant.analysis.layer_error import LayerError
 from quant.visualize.label import cells, escaped, shortened
 
-WIDTH = 100
-"""Columns of a line; it fits two windows side by side on a common screen."""
-LAYER, OP, NUMBER = 30, 13, 10
+WIDTH = 80
+"""Columns of a line: those of a terminal that nobody has widened."""
+LAYER, OP, NUMBER = 36, 14, 10
 """The most columns of a name and an operator, and the columns of a number in dB."""
-GAP = "  "
+GAP, INDENT = "  ", "    "
+"""What stands between columns, and before a cause."""
 
 
 def worst_layers(
@@ -24,8 +25,8 @@ def worst_layers(
 ) -> str:
     """Return a table of the layers with the lowest isolated SQNR, the worst first.
 
-    No line is longer than 100 columns; a long cause continues on the next line. Layers that were
-    not measured (nan) or are lossless (inf) are left out; where no layer remains, a sentence says
+    No line is longer than 80 columns; the cause stands below its layer. Layers that were not measured
+    (nan) or are lossless (inf) are left out; where no layer remains, a sentence says
     which of the two is the reason. The text does not end in a line break.
 
     Args:
@@ -57,23 +58,21 @@ def _body(rows: Sequence[LayerError], causes: Mapping[str, str]) -> list[str]:
     ops = [shortened(escaped(r.op), OP) for r in rows]
     layer = max(cells("layer"), *map(cells, names))
     op = max(cells("op"), *map(cells, ops))
-    room = WIDTH - layer - op - 2 * NUMBER - 4 * len(GAP)
-    numbers = ["isolated", "cumulative"]
-    lines = [_line(["layer", "op", *numbers, "likely cause"], layer, op)]
-    lines.append(_line(["", "", "dB", "dB", ""], layer, op))
+    lines = [_line(["layer", "op", "isolated", "cumulative"], layer, op)]
+    lines.append(_line(["", "", "dB", "dB"], layer, op))
     for name, kind, row in zip(names, ops, rows, strict=True):
-        cause = _wrapped(escaped(causes.get(row.layer, "")), room)
         values = [_decibel(row.isolated_sqnr_db), _decibel(row.cumulative_sqnr_db)]
-        lines.append(_line([name, kind, *values, cause[0]], layer, op))
-        lines += [_line(["", "", "", "", more], layer, op) for more in cause[1:]]
+        lines.append(_line([name, kind, *values], layer, op))
+        cause = escaped(causes.get(row.layer, ""))
+        lines += [INDENT + line for line in _wrapped(cause, WIDTH - len(INDENT)) if line]
     return lines
 
 
 def _line(parts: Sequence[str], layer: int, op: int) -> str:
-    """Align a name, an operator, two numbers and a text."""
-    name, kind, first, second, text = parts
+    """Align a name, an operator and two numbers."""
+    name, kind, first, second = parts
     left = name + " " * (layer - cells(name)), kind + " " * (op - cells(kind))
-    return GAP.join([*left, first.rjust(NUMBER), second.rjust(NUMBER), text]).rstrip()
+    return GAP.join([*left, first.rjust(NUMBER), second.rjust(NUMBER)]).rstrip()
 
 
 def _wrapped(text: str, room: int) -> list[str]:
