@@ -79,9 +79,8 @@ def _cells(row: LayerPrediction, total: float, measured: bool) -> list[str]:
 def _totals(prediction: NetworkCost) -> list[str]:
     totals = prediction.totals()
     measured = any(not math.isnan(t.measured_ms) for t in totals)
-    head = ["network", "M MAC", "weights MB", "convert ms", "ms", "frames/s"]
-    if measured:
-        head = [*head[:-1], "measured ms", "ratio", "frames/s"]
+    head = ["network", "M MAC", "weights MB", "convert ms", "ms, at least"]
+    head += ["measured ms", "ratio", "frames/s"] if measured else ["frames/s, at most"]
     return _table(head, [_total(t, measured) for t in totals], 1, set())
 
 
