@@ -12,9 +12,12 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Iterator
 from difflib import get_close_matches
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from quant.common.errors import InputError
+from quant.common.errors import InputError, QuantError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -37,7 +40,8 @@ class Registry(Generic[T]):
             every part is a module.
 
     Raises:
-        InputError: A name is asked for that nobody registered, or registered twice.
+        InputError: A name is asked for that nobody registered, or registered twice; or the package
+            of a third party does not import.
     """
 
     def __init__(self, kind: str, package: str, group: str = "", member: str = "") -> None:
@@ -110,6 +114,19 @@ class Registry(Generic[T]):
             if any(inner.name == self._member for inner in pkgutil.iter_modules(path)):
                 importlib.import_module(f"{full}.{self._member}")
 
+    def _load_point(self, point: "EntryPoint") -> None:
+        """Import a third party's part; raises InputError where its package does not import."""
+        try:
+            point.load()
+        except QuantError:  # our own sentence, as of a name that two packages register
+            raise
+        except Exception as error:  # whatever a package of somebody else's raises
+            raise InputError(
+                f"entry point '{point.name}' of the group '{self._group}': '{point.value}' must "
+                f"import, and said '{type(error).__name__}: {error}'. Update its package, or "
+                "uninstall it."
+            ) from error
+
     def _load(self) -> None:
         if self._complete:
             return
@@ -120,7 +137,7 @@ class Registry(Generic[T]):
             for module in self._parts():
                 self._import(module)
             for point in entry_points(group=self._group):
-                point.load()
+                self._load_point(point)
         except BaseException:
             self._complete = False
             raise

@@ -70,6 +70,25 @@ def test_third_parties_are_found_by_the_entry_point_group(
     assert loaded == ["math:pi"]
 
 
+def test_a_third_party_that_does_not_import_is_named(
+    package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One broken package would else look like a bug of ours, whatever the command."""
+    point = EntryPoint(name="theirs", value="no_such_module_", group=package)
+    monkeypatch.setattr(
+        "importlib.metadata.entry_points", lambda group: [point] if group == package else []
+    )
+    table: Registry[str] = Registry("thing", package)
+    with pytest.raises(InputError) as caught:
+        list(table)
+
+    assert str(caught.value) == (
+        f"entry point 'theirs' of the group '{package}': 'no_such_module_' must import, and said "
+        "'ModuleNotFoundError: No module named 'no_such_module_''. Update its package, or "
+        "uninstall it."
+    )
+
+
 def test_a_near_miss_is_told_what_was_meant(package: str) -> None:
     """The message carries everything needed to go on."""
     with pytest.raises(InputError) as caught:
