@@ -1,1 +1,1 @@
-"""Where a graph goes: one file a target, and the writers they share."""
+"""The targets, one folder each, and what several of them share: Q/DQ graphs and Caffe."""

@@ -1,1 +1,1 @@
-"""Huawei Atlas (Ascend): its table, and the writer of its folder."""
+"""Huawei Atlas (Ascend): its table, its writer, its files and its rules."""

@@ -46,7 +46,7 @@ def _check_export(path: Path, deployment: "Deployment") -> list[Finding]:
 
 
 def _settled(graph: "Graph", plan: "Plan") -> "Plan":
-    from quant.export.atlas.graph.prepared import finalized_plan
+    from quant.export.atlas.graph.fallback import finalized_plan
 
     return finalized_plan(graph, plan)
 

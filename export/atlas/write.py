@@ -19,9 +19,10 @@ from quant.export.atlas.files.deploy_page import Page, page_text
 from quant.export.atlas.files.record import record_text
 from quant.export.atlas.graph.bias_shifts import with_bias_shifts
 from quant.export.atlas.graph.deploy_model import deploy_model
+from quant.export.atlas.graph.fallback import without_refused
+from quant.export.atlas.graph.fixed_sizes import fixed_graph, fixed_plan
 from quant.export.atlas.graph.integer_layers import integer_layers
 from quant.export.atlas.graph.lower_opset import in_lowest_opset, lowest_opset
-from quant.export.atlas.graph.prepared import fixed_graph, fixed_plan, without_refused
 from quant.export.atlas.version import SOC_VERSION
 from quant.export.qdq.save import save_checked
 from quant.graph.prepared_graph import PROTO_LIMIT, Graph, model_bytes

@@ -1,1 +1,1 @@
-"""HiSilicon NNIE: its table, and the writer of its folder."""
+"""HiSilicon NNIE: its table, its writer, its files and its rules."""

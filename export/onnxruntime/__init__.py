@@ -1,1 +1,1 @@
-"""ONNX Runtime: its table, and the writer of its folder."""
+"""ONNX Runtime: its table and its writer."""

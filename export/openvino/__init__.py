@@ -1,1 +1,1 @@
-"""Intel OpenVINO: its table, and the writer of its folder."""
+"""Intel OpenVINO: its table, its writer, its files and its rules."""

@@ -1,4 +1,4 @@
-"""OpenVINO: Q/DQ ONNX, uint8 activations and int8 weights, quantized once where integers are read."""
+"""OpenVINO: Q/DQ ONNX, uint8 activations and int8 weights, quantized where integers are read."""
 
 __all__ = ["OPENVINO"]
 

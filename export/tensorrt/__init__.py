@@ -1,1 +1,1 @@
-"""NVIDIA TensorRT: its table, and the writer of its folder."""
+"""NVIDIA TensorRT: its table, its writer, its files and its rules."""

@@ -1,1 +1,1 @@
-"""The rules that say what Huawei Atlas (Ascend) will not take."""
+"""The rules of `quant check` for Huawei Atlas (Ascend)."""

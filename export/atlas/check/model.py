@@ -8,6 +8,7 @@ import onnx_ir as ir
 
 from quant.common.errors import UnsupportedError
 from quant.export.atlas.check.view import Findings, finding
+from quant.export.atlas.graph.fixed_sizes import fixed_graph
 from quant.export.atlas.graph.limits import (
     ARITHMETIC,
     INDEX_OUTPUTS,
@@ -16,7 +17,6 @@ from quant.export.atlas.graph.limits import (
     refusal,
 )
 from quant.export.atlas.graph.lower_opset import MAX_OPSET, MIN_OPSET, lowest_opset
-from quant.export.atlas.graph.prepared import fixed_graph
 from quant.export.atlas.version import OLD_CHIP, SOC_VERSION
 from quant.graph.prepared_graph import PROTO_LIMIT, Graph, model_bytes, weight_of
 from quant.target.deployment import Deployment

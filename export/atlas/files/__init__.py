@@ -1,1 +1,1 @@
-"""The files that lie beside the graph for Huawei Atlas (Ascend)."""
+"""The files beside the graph for Huawei Atlas (Ascend)."""

@@ -1,1 +1,1 @@
-"""What is done to the graph for Huawei Atlas (Ascend)."""
+"""The graphs of Huawei Atlas (Ascend): the deploy model, its simulation, lower opsets."""

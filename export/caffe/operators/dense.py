@@ -1,4 +1,4 @@
-"""Convert Gemm, MatMul and BatchNormalization: InnerProduct where the network ends, else Convolution."""
+"""Convert Gemm and MatMul to InnerProduct at the network's end, else to Convolution; BatchNorm."""
 
 __all__ = ["DENSE"]
 

@@ -1,1 +1,1 @@
-"""The rules that say what HiSilicon NNIE will not take."""
+"""The rules of `quant check` for HiSilicon NNIE."""

@@ -1,4 +1,4 @@
-"""The rules of what NNIE's mapper takes, and the finding that breaks one."""
+"""The rules of NNIE's mapper, with their findings."""
 
 __all__ = ["RULES", "finding"]
 

@@ -1,1 +1,1 @@
-"""The files that lie beside the graph for HiSilicon NNIE."""
+"""The files beside the graph for HiSilicon NNIE."""

@@ -1,1 +1,1 @@
-"""What is done to the graph for HiSilicon NNIE."""
+"""The graph for HiSilicon NNIE: its split, its precisions, and the Caffe network's layers."""

@@ -1,1 +1,1 @@
-"""The files that lie beside the graph for Intel OpenVINO."""
+"""The files beside the graph for Intel OpenVINO."""

@@ -1,1 +1,1 @@
-"""The rules that say what NVIDIA TensorRT will not take."""
+"""The rules of `quant check` for NVIDIA TensorRT."""

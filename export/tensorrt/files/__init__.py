@@ -1,1 +1,1 @@
-"""The files that lie beside the graph for NVIDIA TensorRT."""
+"""The files beside the graph for NVIDIA TensorRT."""

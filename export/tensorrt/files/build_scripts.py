@@ -1,4 +1,4 @@
-"""The build scripts beside a TensorRT export: `build.sh` for trtexec, `build.py` for the Python API.
+"""The build scripts of a TensorRT export: `build.sh` for trtexec, `build.py` for the Python API.
 
 Source: trtexec 8.6, 10.16 and 11 `sampleOptions.cpp`; TensorRT Python API of the same versions.
 """

@@ -1,1 +1,1 @@
-"""What is done to the graph for NVIDIA TensorRT."""
+"""The graph for NVIDIA TensorRT: types, layer precisions and names."""

@@ -1,4 +1,4 @@
-"""AMCT's own deploy model: our interpreter computes it, our writer writes it, our rules take it."""
+"""AMCT's own deploy model: our interpreter computes it, our writer writes it, our rules accept it."""
 
 import re
 from functools import cache

@@ -1,4 +1,4 @@
-"""The folder of an Atlas export: every file is right, repeats, and survives hostile names."""
+"""The folder of an Atlas export: every file is right, is repeatable, and survives hostile names."""
 
 import os
 import re
@@ -21,8 +21,8 @@ from quant.export.atlas import write as atlas_write
 from quant.export.atlas.check.interpret import interpret
 from quant.export.atlas.check.run_rules import check_export
 from quant.export.atlas.files.record import parse_record
+from quant.export.atlas.graph.fallback import without_refused
 from quant.export.atlas.graph.lower_opset import in_lowest_opset
-from quant.export.atlas.graph.prepared import without_refused
 from quant.export.atlas.graph.simulate import simulated
 from quant.export.atlas.target import ATLAS
 from quant.export.atlas.write import write

@@ -1,4 +1,4 @@
-"""Run Caffe networks in two programs that know nothing of ours: OpenCV and MNN.
+"""Run Caffe networks in two independent programs: OpenCV and MNN.
 
 OpenCV runs here. MNN's converter prints, and crashes where it should complain, so it runs in a
 process of its own, one for many networks, each of which gets a fork. Its command `mnnconvert` is

@@ -1,4 +1,4 @@
-"""What `convert` is asked for is in the files: marks, folded preprocessing, shifts, CPU layers."""
+"""Each option of a conversion is in its files: suffixes, preprocessing, shifts, CPU layers."""
 
 from typing import Any
 

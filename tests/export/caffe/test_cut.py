@@ -1,4 +1,4 @@
-"""Head and tail behind each other are the whole network, bit for bit."""
+"""Head and tail, one after the other, compute the whole network, bit for bit."""
 
 from collections.abc import Mapping
 from typing import Any

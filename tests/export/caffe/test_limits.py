@@ -1,4 +1,4 @@
-"""On each limit of the mapper no rule speaks; one step over it one does."""
+"""At each limit of the mapper no rule has a finding; one step beyond it, one has."""
 
 from typing import Any
 

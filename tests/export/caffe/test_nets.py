@@ -1,4 +1,4 @@
-"""Whole networks, prepared as a user's are, compute in OpenCV and in MNN what they did in ONNX."""
+"""Whole networks, prepared as for a user, compute the same in OpenCV, MNN and ONNX Runtime."""
 
 from collections.abc import Callable, Mapping
 from functools import cache

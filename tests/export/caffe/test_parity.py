@@ -1,4 +1,4 @@
-"""The benchmark of converted networks runs, on a good network and on one that must be cut."""
+"""The benchmark of converted networks runs on a good network and on one that must be cut."""
 
 import runpy
 import subprocess

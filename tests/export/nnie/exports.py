@@ -1,4 +1,4 @@
-"""What the tests of NNIE's export share: plans, samples of pictures, and a mapper's front by hand."""
+"""Plans, samples of pictures, and the mapper's input stage by hand, for the tests of NNIE."""
 
 __all__ = ["fed", "pictures", "plan_of", "read_export", "written"]
 

@@ -1,4 +1,4 @@
-"""From the picture to the output the export says what the model says, in OpenCV's Caffe reader."""
+"""From the picture to the output, OpenCV's Caffe reader computes the model's numbers."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What write leaves: every file, for hostile names and odd inputs, whole or not at all."""
+"""The files of an export: for hostile names and unusual inputs, all of them or none."""
 
 import csv
 import json

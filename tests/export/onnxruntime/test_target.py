@@ -1,4 +1,4 @@
-"""ONNX Runtime executes the exported convolutions in integers, and says what the simulation says."""
+"""ONNX Runtime runs the exported convolutions in integers, with the simulation's numbers."""
 
 from pathlib import Path
 

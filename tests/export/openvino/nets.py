@@ -1,4 +1,4 @@
-"""What the tests of OpenVINO share: a network of every operator the table names, and what runs."""
+"""A network with every operator of OpenVINO's table, and the kernels that OpenVINO executes."""
 
 __all__ = ["SETTINGS", "every_net", "executed"]
 

@@ -1,4 +1,4 @@
-"""What OpenVINO wants of a Q/DQ graph, and what its own runtime makes of ours where it is installed.
+"""The form of OpenVINO's Q/DQ graph, and its numbers in OpenVINO itself where installed.
 
 Source: "Low Precision Transformations"; runtime models of OpenVINO 2026.4.1, `tests/golden/openvino`.
 """

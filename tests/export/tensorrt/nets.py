@@ -1,4 +1,4 @@
-"""What the tests of the TensorRT target share: a network that breaks no rule, and its exports."""
+"""A network that breaks no rule, its exports, and ways to break it, for the tests of TensorRT."""
 
 from functools import cache
 from pathlib import Path

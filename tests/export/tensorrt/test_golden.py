@@ -1,4 +1,4 @@
-"""What other tools write for TensorRT, and what the rules say of it; where ModelOpt quantizes."""
+"""Findings on what other tools write for TensorRT, and ModelOpt's placement of quantizers."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The rules by which TensorRT's parser takes a Q/DQ graph and its builder fuses it, one a test.
+"""TensorRT's rules of placement, one for each test, hold in the exported Q/DQ graph.
 
 Source: onnx-tensorrt 10.1 `QuantDequantLinearHelper`; NVIDIA, 'Explicit Quantization'.
 """

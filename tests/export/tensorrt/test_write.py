@@ -1,4 +1,4 @@
-"""A whole export, and its build scripts run against stand-ins for trtexec and for tensorrt."""
+"""A whole export, and its build scripts run with stand-ins for trtexec and for tensorrt."""
 
 import ast
 import json

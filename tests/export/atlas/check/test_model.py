@@ -1,4 +1,4 @@
-"""What is said of a network before it is exported to Atlas."""
+"""Findings on a network before it is exported to Atlas."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Every rule of an Atlas export: a good one has no error, and each way to break it is seen."""
+"""Every rule of an Atlas export: a good export has no error, and each fault has its finding."""
 
 import shutil
 from collections.abc import Callable, Iterator

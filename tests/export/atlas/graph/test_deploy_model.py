@@ -1,4 +1,4 @@
-"""Deploy models of odd graphs: names that are taken, outputs that others read, weights outside."""
+"""Deploy models of unusual graphs: taken names, outputs with readers, external weights."""
 
 from pathlib import Path
 

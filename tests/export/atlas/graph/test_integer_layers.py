@@ -1,4 +1,4 @@
-"""The integers of a layer, by arithmetic of its own, and every reason to refuse one."""
+"""The integers of a layer, computed independently, and every reason to refuse a layer."""
 
 from dataclasses import replace
 from typing import Any

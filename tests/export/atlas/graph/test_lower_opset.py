@@ -1,4 +1,4 @@
-"""Lowering an opset: the same numbers in the least opset that can say them."""
+"""A graph computes the same numbers in its lowest opset."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Prototxt and caffemodel are read and written as Caffe 1.0 does; wire bytes worked out by hand."""
+"""Prototxt and caffemodel are read and written as Caffe 1.0 does, against wire bytes by hand."""
 
 import struct
 

@@ -1,4 +1,4 @@
-"""Names are what the mapper and the board can hold, each once."""
+"""Names are unique and fit the mapper and the board."""
 
 import re
 

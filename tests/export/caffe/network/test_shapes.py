@@ -1,4 +1,4 @@
-"""Shapes of blobs and weights are those that OpenCV's Caffe importer works out and runs with."""
+"""Inferred shapes of blobs and weights are those that OpenCV's Caffe importer runs with."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Caffe's windows, laid out element by element, are ONNX's for every small size and padding."""
+"""Caffe's windows are ONNX's, element by element, for every small size and padding."""
 
 from itertools import product
 

@@ -1,4 +1,4 @@
-"""Every operator that converts computes, in OpenCV and in MNN, what ONNX Runtime computes.
+"""Every converted operator computes, in OpenCV and in MNN, the numbers of ONNX Runtime.
 
 OpenCV runs them all. `mnn=` says why MNN cannot judge a case.
 """

@@ -1,4 +1,4 @@
-"""What NNIE's Caffe cannot say is refused node by node, with rule, place and the nearest mend."""
+"""A node without a form in NNIE's Caffe is refused, with rule, place and the nearest fix."""
 
 from collections.abc import Mapping
 from typing import Any

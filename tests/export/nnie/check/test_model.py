@@ -1,4 +1,4 @@
-"""What a model is told before anything is written."""
+"""Findings on a model before anything is written."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A prototxt from anywhere is read as far as it goes, and all that is unknown in it is named."""
+"""A prototxt of any exporter is read as far as possible, and every unknown field is named."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A good export has no finding, and whatever lies in the folder, the check answers."""
+"""A good export has no finding, and no file, whatever it holds, stops the check."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The mapper's configuration, held against the samples that people got a .wk from."""
+"""The mapper's configuration, compared with samples from which others got a .wk."""
 
 import pytest
 

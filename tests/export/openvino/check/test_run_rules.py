@@ -1,4 +1,4 @@
-"""Each rule of OpenVINO on a graph that has just that fault, held against OpenVINO where it is there."""
+"""Each rule of OpenVINO on a graph with that one fault, and OpenVINO itself where installed."""
 
 import importlib.util
 from collections.abc import Mapping

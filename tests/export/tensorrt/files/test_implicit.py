@@ -1,4 +1,4 @@
-"""One scale for every float tensor, held against numpy's extremes over the same samples."""
+"""Every float tensor has one scale, compared with numpy's extremes over the same samples."""
 
 import numpy as np
 import onnx

@@ -1,4 +1,4 @@
-"""Names that TensorRT's lists and caches cannot hold are replaced, the same way everywhere."""
+"""Names that break TensorRT's lists and caches are replaced, the same way in every file."""
 
 import onnx_ir as ir
 

@@ -1,4 +1,4 @@
-"""Typed graphs: float16 where the plan says so, held against float16 arithmetic in numpy."""
+"""Typed graphs are float16 where the plan says so, and compute what numpy does in float16."""
 
 from collections.abc import Mapping
 from dataclasses import replace
