@@ -170,13 +170,13 @@ def flags(ground: Ground, pictures: Pictures) -> dict[str, Any]:
     kinds = [key.split("/")[0] for key in made]
     found = {
         "duplicate": Counter(k for k, at in zip(kinds, pool.copy_of[n:], strict=True) if at >= 0),
-        "odd": Counter(k for k, odd in zip(kinds, pool.odd[n:], strict=True) if odd),
+        "odd": Counter(k for k, odd in zip(kinds, pool.out_of_domain[n:], strict=True) if odd),
     }
     return {
         "samples": n,
         "false": {
             "duplicate": [int((p.copy_of[:n] >= 0).sum()) for p in (clean, pool)],
-            "odd": [int(p.odd[:n].sum()) for p in (clean, pool)],
+            "odd": [int(p.out_of_domain[:n].sum()) for p in (clean, pool)],
         },
         "kinds": {
             k: {"planted": kinds.count(k), **{f: c[k] for f, c in found.items()}}

@@ -1,4 +1,4 @@
-"""Where the data comes from, and the run that looks at every activation once."""
+"""Where samples come from, which of them calibrate, and the statistics of every activation."""
 
 __all__ = [
     "SOURCES",

@@ -1,6 +1,6 @@
-"""Chosen file: a choice of samples, written so that --data reads it back."""
+"""Write a choice of samples as a file that --data reads back."""
 
-__all__ = ["FORMS", "check_suffix", "write_chosen"]
+__all__ = ["SUFFIXES", "check_suffix", "write_chosen"]
 
 import os
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from quant.calibration.sources.image_files import ImageFiles
 from quant.common.errors import InputError
 from quant.common.files import atomic
 
-FORMS = (".txt", ".npz")
+SUFFIXES = (".txt", ".npz")
 
 
 def check_suffix(data: Data, out: Path) -> None:
@@ -23,7 +23,7 @@ def check_suffix(data: Data, out: Path) -> None:
     Raises:
         InputError: `out` is called neither .txt nor .npz, or is a list and the data no image files.
     """
-    if out.suffix.lower() not in FORMS:
+    if out.suffix.lower() not in SUFFIXES:
         raise InputError(
             f"--out {out}: a choice is a .txt list of image files or an .npz of arrays, saw "
             f"'{out.suffix}'. Call it {out.name.removesuffix(out.suffix)}"
@@ -48,11 +48,10 @@ def write_chosen(data: Data, indices: Sequence[int], out: Path) -> None:
             differ in shape; or a sample cannot be read any more.
     """
     check_suffix(data, out)
-    found = [data.label(i) for i in indices]
-    labels = [label for label in found if label is not None]
-    labels = labels if len(labels) == len(found) else []
-    if out.suffix.lower() == ".txt":
-        assert isinstance(data, ImageFiles)
+    given_labels = [data.label(i) for i in indices]
+    labels = [label for label in given_labels if label is not None]
+    labels = labels if len(labels) == len(given_labels) else []
+    if isinstance(data, ImageFiles) and out.suffix.lower() == ".txt":
         with atomic(out) as scratch:  # which makes the folder that paths are relative to
             lines = [_line(data.paths[i], out.parent) for i in indices]
             tails = [f"\t{label}" for label in labels] or [""] * len(lines)
@@ -86,11 +85,11 @@ def _arrays(data: Data, indices: Sequence[int]) -> dict[str, Array]:
         return {name: np.asarray(array[rows]) for name, (array, _) in data.rows.items()}
     feeds = [data.read(i) for i in indices]
     shapes = {name: {x[name].shape for x in feeds} for name in feeds[0]}
-    for name, seen in shapes.items():
-        if len(seen) > 1:
-            two = ["x".join(map(str, s)) for s in sorted(seen)[:2]]
+    for name, sizes in shapes.items():
+        if len(sizes) > 1:
+            examples = ["x".join(map(str, s)) for s in sorted(sizes)[:2]]
             raise InputError(
-                f"--data {data.name}: an .npz holds samples of one shape, saw {two[0]} and {two[1]} "
+                f"--data {data.name}: an .npz holds samples of one shape, saw {examples[0]} and {examples[1]} "
                 f"for input '{name}'. Give --size WIDTHxHEIGHT."
             )
     return {name: np.stack([x[name] for x in feeds]) for name in feeds[0]}

@@ -1,4 +1,4 @@
-"""Selection: what was chosen out of a pool and how far it reaches, as CSV, JSON and text."""
+"""The samples that were chosen from a pool and what they cover, as CSV, JSON and text."""
 
 __all__ = ["Selection", "selection_csv", "selection_json", "selection_text"]
 
@@ -16,32 +16,32 @@ from quant.common.csv_text import csv_lines
 from quant.common.version import VERSION
 
 SCHEMA = 1
-NAMED = 5
-"""Odd samples that the text names."""
+MAX_NAMED = 5
+"""Samples out of domain that the text names at most."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Selection:
-    """What `quant select` found.
+    """The result of `quant select`.
 
     Attributes:
-        data: What the user gave.
+        data: The user's --data.
         method: How it was chosen.
-        seed: Of the pool, and of methods that take one.
-        wanted: How many samples were asked for.
+        seed: Seed of the pool, and of methods that take one.
+        requested: Number of samples that were asked for.
         pool: The samples.
         chosen: int64, positions in the pool, those to keep longest first.
-        enough: How far the first of them are from the ranges of the pool.
+        sufficiency: How far the ranges of the first of them are from those of the pool.
         unreadable: Sample and reason of those that could not be read.
     """
 
     data: str
     method: str
     seed: int
-    wanted: int
+    requested: int
     pool: Pool
     chosen: NDArray[np.int64]
-    enough: Sufficiency
+    sufficiency: Sufficiency
     unreadable: tuple[tuple[str, str], ...] = ()
 
     @cached_property
@@ -52,14 +52,14 @@ class Selection:
     @property
     def reach(self) -> tuple[float, float]:
         """Median and greatest distance of samples of the domain to the nearest chosen one."""
-        far = self.stands_for[1][~self.pool.odd & ~self.pool.broken]
+        far = self.stands_for[1][~self.pool.out_of_domain & ~self.pool.broken]
         return (float(np.median(far)), float(far.max())) if far.size else (0.0, 0.0)
 
     @property
-    def odd(self) -> list[int]:
+    def out_of_domain(self) -> list[int]:
         """Positions of the samples out of domain, the farthest first."""
-        found = np.flatnonzero(self.pool.odd)
-        return [int(i) for i in found[np.argsort(-self.pool.score[found], kind="stable")]]
+        positions = np.flatnonzero(self.pool.out_of_domain)
+        return [int(i) for i in positions[np.argsort(-self.pool.score[positions], kind="stable")]]
 
 
 def selection_csv(selection: Selection) -> str:
@@ -70,7 +70,7 @@ def selection_csv(selection: Selection) -> str:
     name, `duplicate` exact or near; `axis1` and `axis2` its place in the figure.
     """
     pool = selection.pool
-    place = {int(at): number for number, at in enumerate(selection.chosen, 1)}
+    place = {int(position): number for number, position in enumerate(selection.chosen, 1)}
     nearest, apart = selection.stands_for
     keys = pool.features.keys
     head = ["sample", "chosen", "cluster", "distance", "duplicate_of", "duplicate"]
@@ -83,7 +83,12 @@ def selection_csv(selection: Selection) -> str:
         rows.append(
             [
                 *(key, place.get(i, ""), place.get(int(nearest[i]), ""), float(apart[i])),
-                *(*copied, float(pool.score[i]), int(pool.odd[i]), int(not pool.broken[i])),
+                *(
+                    *copied,
+                    float(pool.score[i]),
+                    int(pool.out_of_domain[i]),
+                    int(not pool.broken[i]),
+                ),
                 *(float(x) for x in _two(pool.points[i])),
             ]
         )
@@ -96,7 +101,7 @@ def _two(point: NDArray[np.float64]) -> tuple[float, float]:
 
 def selection_json(selection: Selection) -> dict[str, Any]:
     """Return the numbers of the text, the list, and every step of the ranges; see docs/files.md."""
-    pool, enough = selection.pool, selection.enough
+    pool, sufficiency = selection.pool, selection.sufficiency
     keys = pool.features.keys
     copies = pool.copy_of >= 0
     median, farthest = selection.reach
@@ -107,32 +112,32 @@ def selection_json(selection: Selection) -> dict[str, Any]:
         "method": selection.method,
         "seed": selection.seed,
         "pool": len(pool),
-        "wanted": selection.wanted,
+        "wanted": selection.requested,
         "chosen": [keys[i] for i in selection.chosen.tolist()],
         "duplicates": {
             "exact": int((copies & pool.exact).sum()),
             "near": int((copies & ~pool.exact).sum()),
         },
         "out_of_domain": [
-            {"sample": keys[i], "score": float(pool.score[i])} for i in selection.odd
+            {"sample": keys[i], "score": float(pool.score[i])} for i in selection.out_of_domain
         ],
         "not_finite": [keys[i] for i in np.flatnonzero(pool.broken)],
         "unreadable": [{"sample": k, "reason": r} for k, r in selection.unreadable],
         "distance": {"median": median, "largest": farthest},
-        "sufficiency": enough.facts(),
+        "sufficiency": sufficiency.facts(),
     }
 
 
 def selection_text(selection: Selection) -> str:
     """Return the lines for the terminal."""
-    pool, enough = selection.pool, selection.enough
+    pool, sufficiency = selection.pool, selection.sufficiency
     copies = pool.copy_of >= 0
     exact, near = int((copies & pool.exact).sum()), int((copies & ~pool.exact).sum())
     median, farthest = selection.reach
     lines = [
         f"{len(selection.chosen)} of {len(pool)} samples by {selection.method}",
         f"  duplicates     {exact} exact, {near} near; none is chosen",
-        f"  out of domain  {_odd(selection)}",
+        f"  out of domain  {_out_of_domain_text(selection)}",
     ]
     if pool.broken.any():
         names = [pool.features.keys[i] for i in np.flatnonzero(pool.broken)]
@@ -141,21 +146,21 @@ def selection_text(selection: Selection) -> str:
         f"  coverage       samples lie {median:.1f} (median) and at most {farthest:.1f} "
         "neighbour distances from a chosen one"
     )
-    lines.append(f"  ranges         {settled_text(enough, of='the list')}")
-    lines += [f"    {_step(step)}" for step in enough.steps]
+    lines.append(f"  ranges         {settled_text(sufficiency, of='the list')}")
+    lines += [f"    {_step(step)}" for step in sufficiency.steps]
     return "\n".join(lines)
 
 
-def _odd(selection: Selection) -> str:
-    pool, odd = selection.pool, selection.odd
-    if not odd:
+def _out_of_domain_text(selection: Selection) -> str:
+    pool, outside = selection.pool, selection.out_of_domain
+    if not outside:
         return "0"
     named = ", ".join(
-        f"'{printable(pool.features.keys[i])}' ({pool.score[i]:.1f})" for i in odd[:NAMED]
+        f"'{printable(pool.features.keys[i])}' ({pool.score[i]:.1f})" for i in outside[:MAX_NAMED]
     )
-    more = f" and {len(odd) - NAMED} more" if len(odd) > NAMED else ""
-    kept = len(set(odd) & set(selection.chosen.tolist()))
-    return f"{len(odd)}, {kept} of them chosen: {named}{more}"
+    more = f" and {len(outside) - MAX_NAMED} more" if len(outside) > MAX_NAMED else ""
+    chosen_count = len(set(outside) & set(selection.chosen.tolist()))
+    return f"{len(outside)}, {chosen_count} of them chosen: {named}{more}"
 
 
 def _step(step: Step) -> str:

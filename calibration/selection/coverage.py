@@ -1,4 +1,4 @@
-"""Coverage: which samples stand for a pool, by their places in an embedding."""
+"""Choose samples that cover a pool, by their places in an embedding."""
 
 __all__ = [
     "METHODS",
@@ -28,9 +28,9 @@ Method = Callable[[F64, int, int], I64]
 order in which a shorter list should be cut off."""
 
 
-def _squares(points: F64, one: F64) -> F64:
+def _squares(points: F64, point: F64) -> F64:
     """Return the squared distance of every point to one."""
-    return np.asarray(((points - one) ** 2).sum(axis=1), np.float64)
+    return np.asarray(((points - point) ** 2).sum(axis=1), np.float64)
 
 
 def kcentre(points: F64, count: int, seed: int) -> I64:
@@ -40,22 +40,22 @@ def kcentre(points: F64, count: int, seed: int) -> I64:
     The seed decides nothing. Ties go to the first.
     """
     chosen = [int(np.argmin(_squares(points, points.mean(axis=0))))]
-    apart = _squares(points, points[chosen[0]])
+    distance = _squares(points, points[chosen[0]])
     while len(chosen) < count:
-        apart[chosen] = -1.0
-        chosen.append(int(np.argmax(apart)))
-        apart = np.minimum(apart, _squares(points, points[chosen[-1]]))
+        distance[chosen] = -1.0
+        chosen.append(int(np.argmax(distance)))
+        distance = np.minimum(distance, _squares(points, points[chosen[-1]]))
     return np.array(chosen, np.int64)
 
 
 def kmeans(points: F64, count: int, seed: int) -> I64:
     """Return the points nearest to the centres of k-means, those of the largest clusters first."""
     model = KMeans(count, n_init=1, random_state=seed).fit(points)
-    apart = ((points - model.cluster_centers_[model.labels_]) ** 2).sum(axis=1)
+    distance = ((points - model.cluster_centers_[model.labels_]) ** 2).sum(axis=1)
     sizes = np.bincount(model.labels_, minlength=count)
     order = np.argsort(-sizes, kind="stable")
     members = [np.flatnonzero(model.labels_ == c) for c in order]
-    return np.array([m[np.argmin(apart[m])] for m in members if len(m)], np.int64)
+    return np.array([m[np.argmin(distance[m])] for m in members if len(m)], np.int64)
 
 
 def random(points: F64, count: int, seed: int) -> I64:
@@ -66,12 +66,12 @@ def random(points: F64, count: int, seed: int) -> I64:
 def nearest_chosen(points: F64, chosen: I64) -> tuple[I64, F64]:
     """Return for each point the position in `chosen` of the nearest one, and the distance to it."""
     nearest = np.zeros(len(points), np.int64)
-    apart = np.full(len(points), np.inf)
-    for position, at in enumerate(chosen.tolist()):
-        squares = _squares(points, points[at])
-        closer = squares < apart
-        nearest[closer], apart[closer] = position, squares[closer]
-    return nearest, np.sqrt(apart)
+    distance = np.full(len(points), np.inf)
+    for position, index in enumerate(chosen.tolist()):
+        squares = _squares(points, points[index])
+        closer = squares < distance
+        nearest[closer], distance[closer] = position, squares[closer]
+    return nearest, np.sqrt(distance)
 
 
 def neighbour_distances(points: F64) -> F64:

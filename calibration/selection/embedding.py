@@ -1,4 +1,4 @@
-"""Embedding: features as a point for each sample, in which distances can be compared."""
+"""The embedding of samples: their features as points whose distances can be compared."""
 
 __all__ = ["Embedding"]
 
@@ -15,10 +15,10 @@ F64 = NDArray[np.float64]
 
 COMPONENTS = 16
 """Axes of the embedding; with 32 and 64 what is out of domain stands out less (docs/selection.md)."""
-CLIP = 4.0
-"""Standard deviations beyond which a feature tells nothing more: activations have heavy tails, and
+MAX_DEVIATIONS = 4.0
+"""Standard deviations at which a feature is clipped: activations have heavy tails, and
 one noise image would else turn every axis towards itself."""
-FLAT = 1e-6
+CONSTANT_SHARE = 1e-6
 """A column whose deviation is this share of its magnitude, or less, is constant up to rounding."""
 
 
@@ -43,27 +43,28 @@ class Embedding:
         for name in sorted(groups):
             x = groups[name].astype(np.float64)
             deviation = x.std(axis=0)
-            live = deviation > FLAT * np.abs(x).max(axis=0, initial=0)
-            if live.any():
-                columns[name] = (live, x[:, live].mean(axis=0), deviation[live])
-        made = cls(columns, None)
-        z = made._standard(groups)
+            varying = deviation > CONSTANT_SHARE * np.abs(x).max(axis=0, initial=0)
+            if varying.any():
+                columns[name] = (varying, x[:, varying].mean(axis=0), deviation[varying])
+        unrotated = cls(columns, None)
+        z = unrotated.standardized(groups)
         count = min(COMPONENTS, *z.shape)
         if count < 1 or len(z) < 2:
-            return made
+            return unrotated
         return cls(columns, PCA(count, svd_solver="randomized", random_state=0).fit(z))
 
     def place(self, groups: Mapping[str, F32]) -> F64:
         """Return float64 `[samples, axes]`; one column of zeros where all fitted samples are equal."""
-        z = self._standard(groups)
+        z = self.standardized(groups)
         if self._axes is None:
             return np.zeros((len(z), 1))
         return np.asarray(self._axes.transform(z), np.float64)
 
-    def _standard(self, groups: Mapping[str, F32]) -> F64:
+    def standardized(self, groups: Mapping[str, F32]) -> F64:
+        """Return float64 `[samples, columns]`, the standardized features, without the PCA."""
         parts = []
-        for name, (live, mean, deviation) in self._columns.items():
-            z = (groups[name][:, live].astype(np.float64) - mean) / deviation
-            parts.append(np.clip(z, -CLIP, CLIP) / np.sqrt(z.shape[1]))
+        for name, (varying, mean, deviation) in self._columns.items():
+            z = (groups[name][:, varying].astype(np.float64) - mean) / deviation
+            parts.append(np.clip(z, -MAX_DEVIATIONS, MAX_DEVIATIONS) / np.sqrt(z.shape[1]))
         rows = len(next(iter(groups.values())))
         return np.concatenate(parts, axis=1) if parts else np.zeros((rows, 0))

@@ -1,6 +1,6 @@
-"""Domain: how far outside of the other samples one lies, and which ones are too far to be of them."""
+"""How far each sample lies outside of the others, and which ones are out of domain."""
 
-__all__ = ["LEAST", "ODD", "domain_scores", "out_of_domain"]
+__all__ = ["MIN_SAMPLES", "MIN_SCORE", "domain_scores", "out_of_domain"]
 
 from collections.abc import Callable
 
@@ -12,15 +12,15 @@ F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 
 NEIGHBOURS = 20
-"""Of the local outlier factor, as Breunig et al. 2000 advise: a group of fewer samples far from all
-others is seen, a larger one is a part of the domain."""
-ODD = 6.0
+"""Neighbours of the local outlier factor, as Breunig et al. 2000 advise: a group of fewer samples far
+from all others is out of domain, a larger one is a part of it."""
+MIN_SCORE = 6.0
 """The score from which a sample is out of domain (docs/selection.md has the false alarms)."""
-RATIO = 1.4
-"""And its density is this many times thinner than that of its neighbours, at the least."""
-LEAST = 30
-"""Samples below which nothing can be said."""
-FEW = 0.05
+MIN_FACTOR = 1.4
+"""The least local outlier factor of such a sample: its density is that many times thinner."""
+MIN_SAMPLES = 30
+"""With fewer samples no statement is possible."""
+MAX_SHARE = 0.05
 """The largest share of a domain that may lie outside of it; more are a domain of their own."""
 
 
@@ -34,7 +34,7 @@ def domain_scores(points: F64) -> tuple[F64, F64]:
     Zeros and ones below LEAST samples, or where all points are equal.
     """
     n = len(points)
-    if n < LEAST or not np.ptp(points, axis=0).any():
+    if n < MIN_SAMPLES or not np.ptp(points, axis=0).any():
         return np.zeros(n), np.ones(n)
     model = LocalOutlierFactor(n_neighbors=NEIGHBOURS if n > 4 * NEIGHBOURS else n // 4)
     factor = -np.asarray(model.fit(points).negative_outlier_factor_, np.float64)
@@ -57,14 +57,14 @@ def out_of_domain(
         among: Samples to judge; copies of others would make a domain of their own, and are left out.
         samples: How many there are.
     """
-    score, odd = np.zeros(samples), np.zeros(samples, np.bool_)
-    while len(among) >= LEAST:
-        seen, factor = domain_scores(embed(among))
-        far = (seen >= ODD) & (factor >= RATIO)
-        score[among], odd[among] = seen, far
-        if far.mean() <= FEW or far.all():
+    score, outside = np.zeros(samples), np.zeros(samples, np.bool_)
+    while len(among) >= MIN_SAMPLES:
+        scores, factor = domain_scores(embed(among))
+        far = (scores >= MIN_SCORE) & (factor >= MIN_FACTOR)
+        score[among], outside[among] = scores, far
+        if far.mean() <= MAX_SHARE or far.all():
             break
-        odd[among] = False
+        outside[among] = False
         among = among[far]
         score[among] = 0.0
-    return score, odd
+    return score, outside

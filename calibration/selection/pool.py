@@ -1,4 +1,4 @@
-"""Pool: the samples of which some are chosen; who is a copy, who does not belong, who stands for whom."""
+"""The pool that samples are chosen from: its copies, what is out of domain, and its coverage."""
 
 __all__ = ["Pool", "screened"]
 
@@ -21,17 +21,17 @@ I64 = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Pool:
-    """What was found of each sample, in the order of its features.
+    """What is known of each sample, in the order of its features.
 
     Attributes:
         features: The samples.
         points: float64 `[samples, axes]`, their places in the embedding of those that may be
             chosen; nan where a feature is not finite.
         copy_of: int64 `[samples]`: the sample that one is a copy of, or -1.
-        exact: bool `[samples]`: whether the copy is one of every byte.
-        score: float64 `[samples]`: how far out of domain, see `domain.domain_scores`; a copy has
+        exact: bool `[samples]`: whether the copy equals it in every byte.
+        score: float64 `[samples]`: how far out of domain, see `out_of_domain.domain_scores`; a copy has
             its original's, nan where a feature is not finite.
-        odd: bool `[samples]`: whether that is too far.
+        out_of_domain: bool `[samples]`: whether that score is too high.
     """
 
     features: Features
@@ -39,7 +39,7 @@ class Pool:
     copy_of: I64
     exact: Bools
     score: F64
-    odd: Bools
+    out_of_domain: Bools
 
     def __len__(self) -> int:
         return len(self.features)
@@ -49,24 +49,28 @@ class Pool:
         """Whether some activation is NaN or infinite, bool `[samples]`."""
         return ~self.features.finite
 
-    def eligible(self, keep_odd: bool = False) -> I64:
+    def eligible(self, keep_out_of_domain: bool = False) -> I64:
         """Return the samples that may be chosen: finite, of the domain, and no copies.
 
         Args:
-            keep_odd: Let those in that are out of domain.
+            keep_out_of_domain: Whether samples out of domain are eligible too.
         """
-        return np.flatnonzero(~self.broken & (keep_odd | ~self.odd) & (self.copy_of < 0))
+        return np.flatnonzero(
+            ~self.broken & (keep_out_of_domain | ~self.out_of_domain) & (self.copy_of < 0)
+        )
 
-    def choose(self, method: str, count: int, seed: int = 0, keep_odd: bool = False) -> I64:
+    def choose(
+        self, method: str, count: int, seed: int = 0, keep_out_of_domain: bool = False
+    ) -> I64:
         """Return at most `count` of the eligible samples, those to keep longest first.
 
         Args:
             method: A name of `coverage.METHODS`.
             count: From 1; all eligible ones where there are fewer.
-            seed: Of "kmeans" and "random".
-            keep_odd: See `eligible`.
+            seed: Seed of "kmeans" and "random".
+            keep_out_of_domain: See `eligible`.
         """
-        among = self.eligible(keep_odd)
+        among = self.eligible(keep_out_of_domain)
         distinct = len(np.unique(self.points[among], axis=0)) if method == "kmeans" else len(among)
         picked = METHODS[method](self.points[among], min(count, distinct), seed)
         return np.asarray(among[picked], np.int64)
@@ -78,18 +82,18 @@ class Pool:
         the eligible samples. A sample with features that are not finite has -1 and nan.
         """
         nearest, apart = nearest_chosen(np.nan_to_num(self.points), chosen)
-        found = np.where(self.broken, -1, chosen[nearest])
-        return found, np.where(self.broken, np.nan, apart / self.spacing)
+        representatives = np.where(self.broken, -1, chosen[nearest])
+        return representatives, np.where(self.broken, np.nan, apart / self.spacing)
 
     @property
     def spacing(self) -> float:
         """The median distance of an eligible sample to its nearest neighbour; 1 where it is 0."""
-        found = neighbour_distances(self.points[self.eligible()])
-        return float(np.median(found)) or 1.0 if len(found) else 1.0
+        distances = neighbour_distances(self.points[self.eligible()])
+        return float(np.median(distances)) or 1.0 if len(distances) else 1.0
 
 
 def screened(features: Features) -> Pool:
-    """Find the copies and what is out of domain.
+    """Return the pool of samples, with its copies and what is out of domain.
 
     Exact copies are left out first, then what is out of domain is found, then the near copies, by
     thumbnails and by the embedding.
@@ -105,13 +109,13 @@ def screened(features: Features) -> Pool:
     originals = single[alike[single] < 0]
 
     def embed(rows: I64) -> F64:
-        some = _rows(groups, rows)
-        return Embedding.fit(some).place(some)
+        own = _rows(groups, rows)
+        return Embedding.fit(own).place(own)
 
-    score, odd = out_of_domain(embed, originals, len(features))
-    looks = np.where(alike >= 0, alike, np.arange(len(features)))
-    score, odd = score[looks], odd[looks]
-    inside = originals[~odd[originals]]
+    score, outside = out_of_domain(embed, originals, len(features))
+    originals_of = np.where(alike >= 0, alike, np.arange(len(features)))
+    score, outside = score[originals_of], outside[originals_of]
+    inside = originals[~outside[originals]]
     points = np.full((len(features), 1), np.nan)
     if len(inside):
         embedding = Embedding.fit(_rows(groups, inside))
@@ -132,7 +136,7 @@ def screened(features: Features) -> Pool:
         copy_of=root,
         exact=exact >= 0,
         score=score,
-        odd=odd[source] & finite,
+        out_of_domain=outside[source] & finite,
     )
 
 

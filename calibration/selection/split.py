@@ -1,4 +1,4 @@
-"""Draw samples at random: which calibrate, which measure, and in what order they are read."""
+"""Draw samples at random: which ones calibrate, which ones measure, and the order of reading."""
 
 __all__ = ["random_order", "shuffled", "split"]
 
@@ -37,8 +37,8 @@ def split(n: int, samples: int, holdout: int, seed: int) -> tuple[list[int], lis
             raise InputError(f"--{flag}: at least {least} is needed, saw '{value}'. Raise it.")
     order = random_order(n, seed)
     chosen = order[:samples]
-    rest = order[samples:] or chosen
-    return sorted(chosen), sorted(rest[:holdout])
+    others = order[samples:] or chosen
+    return sorted(chosen), sorted(others[:holdout])
 
 
 def random_order(n: int, seed: int | Sequence[int]) -> list[int]:

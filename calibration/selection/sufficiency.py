@@ -1,4 +1,4 @@
-"""Sufficiency: from how many samples on the ranges settle, so that more samples change nothing."""
+"""How many samples are enough: the number from which on more samples change no range."""
 
 __all__ = ["SETTLED_DB", "Step", "Sufficiency", "schedule", "settled_text", "sufficiency"]
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quant.choose.activation_grids import activation_grids
-from quant.choose.grid_fit import grid_noise
+from quant.choose.grid_fit import format_of, grid_noise
 from quant.choose.grid_inputs import GridInputs
 from quant.choose.placement import place
 from quant.choose.planner import Planner, usable_tensors
@@ -28,14 +28,14 @@ class Step:
     """The ranges from the first `samples` against those from all.
 
     Attributes:
-        samples: How many.
+        samples: Number of the first samples.
         largest: Greatest change of a tensor's range, over the width of its range from all samples.
-        tensor: The one with it; "" where nothing moved.
+        tensor: The tensor with that change; "" where nothing moved.
         median: Median change over the tensors.
         noise_db: Greatest rise of a tensor's quantization noise over all samples, in dB.
-        noisiest: The tensor with it; "" where none rises.
+        noisiest: The tensor with that rise; "" where none rises.
         saturated: Greatest share of the later samples' elements beyond a range from the first.
-        clipped: The tensor with it; "" where none is.
+        clipped: The tensor with that share; "" where none is.
     """
 
     samples: int
@@ -53,9 +53,9 @@ class Sufficiency:
     """How the ranges move as samples are added.
 
     Attributes:
-        samples: Of the profile that the others are held against.
-        observer: That chose the ranges.
-        target: Whose tensors they are.
+        samples: Number of samples of the profile that the others are compared with.
+        observer: The observer that chose the ranges.
+        target: The target whose tensors are compared.
         steps: Ascending in samples, without the full profile's own.
     """
 
@@ -70,12 +70,12 @@ class Sufficiency:
 
         None where the last step still is.
         """
-        found = None
+        settled = None
         for step in reversed(self.steps):
             if step.noise_db > SETTLED_DB:
                 break
-            found = step.samples
-        return found
+            settled = step.samples
+        return settled
 
     def facts(self) -> dict[str, Any]:
         """Return it as JSON values, `settled` included."""
@@ -91,16 +91,16 @@ class Sufficiency:
 def schedule(samples: int, least: int = 8) -> list[int]:
     """Return the sample counts that are looked at: powers of two from `least` to half of `samples`.
 
-    What is said of one then rests on as many samples that it has not seen.
+    The statement on each then rests on as many other samples.
 
     >>> schedule(100)
     [8, 16, 32]
     """
-    found, n = [], least
-    while 2 * n <= samples:
-        found.append(n)
-        n *= 2
-    return found
+    counts, count = [], least
+    while 2 * count <= samples:
+        counts.append(count)
+        count *= 2
+    return counts
 
 
 def sufficiency(
@@ -109,7 +109,7 @@ def sufficiency(
     """Compare the ranges that the first samples give with those of all.
 
     Args:
-        planner: Of the target, which decides what tensors have grids, and by which observer.
+        planner: The planner of the target: it decides which tensors have grids, and by which observer.
         graph: The prepared graph.
         parts: Profiles of the first samples, each within the next.
         full: Profile of all.
@@ -134,40 +134,40 @@ def sufficiency(
     )
 
 
-def settled_text(found: Sufficiency, of: str = "the samples") -> str:
+def settled_text(result: Sufficiency, of: str = "the samples") -> str:
     """Return one sentence: from where on more samples change nothing, or what they still change.
 
     Args:
-        found: At least one step, else nothing can be said.
+        result: At least one step, else nothing can be said.
         of: What the steps are the first of.
     """
-    if not found.steps:
-        return f"nothing can be said of {found.samples} samples; give 16 or more"
-    last = found.steps[-1]
-    if found.settled is None:
+    if not result.steps:
+        return f"nothing can be said of {result.samples} samples; give 16 or more"
+    last = result.steps[-1]
+    if result.settled is None:
         return (
             f"not settled: with the first {last.samples} of {of}, tensor {last.noisiest!r} has "
-            f"{last.noise_db:.1f} dB more noise than with all {found.samples}; give more"
+            f"{last.noise_db:.1f} dB more noise than with all {result.samples}; give more"
         )
     return (
-        f"settled at {found.settled}: with the first {found.settled} of {of}, no tensor has over "
-        f"{SETTLED_DB:g} dB more noise than with all {found.samples} ({found.observer}, "
-        f"{found.target})"
+        f"settled at {result.settled}: with the first {result.settled} of {of}, no tensor has over "
+        f"{SETTLED_DB:g} dB more noise than with all {result.samples} ({result.observer}, "
+        f"{result.target})"
     )
 
 
 def _step(
     graph: Graph,
-    want: Mapping[str, TensorPlan],
-    have: Mapping[str, TensorPlan],
+    of_all: Mapping[str, TensorPlan],
+    of_part: Mapping[str, TensorPlan],
     part: Profile,
     full: Profile,
 ) -> Step:
     moved, noise, beyond = {}, {}, {}
-    for key in want.keys() & have.keys():
-        before, after = have[key], want[key]
+    for key in of_all.keys() & of_part.keys():
+        before, after = of_part[key], of_all[key]
         source = source_of(graph, after.tensor)
-        moved[key] = _moved(before, after)
+        moved[key] = _move(before, after)
         noise[key], beyond[key] = _costs(before, after, part, full, source)
     top, noisy, cut = _greatest(moved), _greatest(noise), _greatest(beyond)
     return Step(
@@ -182,22 +182,21 @@ def _step(
     )
 
 
-def _greatest(found: Mapping[str, float]) -> tuple[str, float]:
+def _greatest(values: Mapping[str, float]) -> tuple[str, float]:
     """Return name and value of the greatest above 0, the first by name where two are equal."""
     best, value = "", 0.0
-    for name in sorted(found):
-        if found[name] > value:
-            best, value = name, found[name]
+    for name in sorted(values):
+        if values[name] > value:
+            best, value = name, values[name]
     return best, value
 
 
 def _ends(tensor: TensorPlan) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    assert tensor.format is not None
-    low, high = tensor.format.grid_range(tensor.params)
+    low, high = format_of(tensor).grid_range(tensor.params)
     return np.asarray(low, np.float64), np.asarray(high, np.float64)
 
 
-def _moved(before: TensorPlan, after: TensorPlan) -> float:
+def _move(before: TensorPlan, after: TensorPlan) -> float:
     """Return the greater move of the two ends over the width; the greatest of all channels."""
     (a, b), (c, d) = _ends(before), _ends(after)
     width = np.maximum(d - c, np.finfo(np.float64).tiny)
@@ -208,12 +207,12 @@ def _costs(
     before: TensorPlan, after: TensorPlan, part: Profile, full: Profile, source: str
 ) -> tuple[float, float]:
     """Return the rise of the noise over all samples in dB, and the share beyond of the rest."""
-    seen, first = full.tensors[source], part.tensors[source]
-    total, beyond, noise, _ = grid_noise(before, seen)
-    least = grid_noise(after, seen)[2]
-    some, cut = grid_noise(before, first)[:2]
-    rest = total - some
-    share = max(beyond - cut, 0.0) / rest if rest > 0 else 0.0
+    whole, first = full.tensors[source], part.tensors[source]
+    total, beyond, noise, _ = grid_noise(before, whole)
+    least = grid_noise(after, whole)[2]
+    first_total, first_beyond = grid_noise(before, first)[:2]
+    others = total - first_total
+    share = max(beyond - first_beyond, 0.0) / others if others > 0 else 0.0
     if not (noise > 0 and least > 0):
         return 0.0, share
     return max(10 * float(np.log10(noise / least)), 0.0), share

@@ -26,10 +26,10 @@ class Rows:
     """Arrays of equally many rows, one for each input of the model.
 
     Attributes:
-        name: What the user gave.
+        name: The user's --data.
         stem: The file's name, the first part of every key.
         place: What messages call the rows: the path of the file.
-        rows: An array and its intake for each input's name.
+        rows: An array and its converter by the input's name.
         labels: A class for each row, or None.
     """
 
@@ -49,8 +49,8 @@ class Rows:
     def read(self, i: int) -> dict[str, Array]:
         """Return row `i` of each array."""
         return {
-            name: intake.array(np.asarray(array[i]), f"{self.place}[{i}]")
-            for name, (array, intake) in self.rows.items()
+            name: converter.array(np.asarray(array[i]), f"{self.place}[{i}]")
+            for name, (array, converter) in self.rows.items()
         }
 
     def label(self, i: int) -> int | None:
@@ -100,21 +100,21 @@ def open_rows(
         place: The path of their file, or what stands for it.
         arrays: By the input's name; the only one may have any name where the model has one input.
         classes: A whole number from 0 for each row; None where there are none.
-        inputs: Of the model.
-        preprocess: Image to tensor.
+        inputs: The inputs of the model.
+        preprocess: How an image becomes a tensor.
 
     Raises:
         InputError: The arrays do not fit the inputs or one another.
     """
-    chosen = _chosen(arrays, [one.name for one in inputs], place)
+    chosen = _chosen(arrays, [spec.name for spec in inputs], place)
     counted = chosen if classes is None else chosen | {"labels": classes}
     if any(array.ndim == 0 for array in counted.values()):
         raise InputError(f"{place}: a single number has no rows. Save one row for each sample.")
     lengths = {name: len(array) for name, array in counted.items()}
     if len(set(lengths.values())) != 1:
-        seen = ", ".join(f"'{name}' {n}" for name, n in sorted(lengths.items()))
+        counts = ", ".join(f"'{name}' {n}" for name, n in sorted(lengths.items()))
         raise InputError(
-            f"{place}: every array needs the same number of rows, saw {seen}. "
+            f"{place}: every array needs the same number of rows, saw {counts}. "
             f"Save one row for each sample."
         )
     if 0 in lengths.values():
@@ -123,11 +123,13 @@ def open_rows(
         name=place,
         stem=Path(place).name,
         place=place,
-        rows={one.name: (chosen[one.name], InputConverter(one, preprocess)) for one in inputs},
+        rows={spec.name: (chosen[spec.name], InputConverter(spec, preprocess)) for spec in inputs},
         labels=_classes(classes, place) if classes is not None else None,
     )
     first = rows.read(0)
-    images = any(intake.sees_image(np.asarray(array[0])) for array, intake in rows.rows.values())
+    images = any(
+        converter.sees_image(np.asarray(array[0])) for array, converter in rows.rows.values()
+    )
     refuse_unused(preprocess, first, images, rows.key(0))
     return rows
 
@@ -150,19 +152,21 @@ def _load(spec: str) -> dict[str, Array]:
         ) from error
 
 
-def _chosen(arrays: Mapping[str, Array], wanted: Sequence[str], spec: str) -> dict[str, Array]:
+def _chosen(
+    arrays: Mapping[str, Array], names_of_inputs: Sequence[str], spec: str
+) -> dict[str, Array]:
     """Return an array for each input: by name, or the only one for the only input."""
-    missing = [name for name in wanted if name not in arrays]
-    if len(wanted) == len(arrays) == 1 and missing:
-        return {wanted[0]: next(iter(arrays.values()))}
+    missing = [name for name in names_of_inputs if name not in arrays]
+    if len(names_of_inputs) == len(arrays) == 1 and missing:
+        return {names_of_inputs[0]: next(iter(arrays.values()))}
     if missing:
         names = [name for name in arrays if name]
         raise InputError(
             f"{spec}: every input of the model needs an array of its name, saw "
             f"{few(names) or 'one without a name'} and none for {few(missing)}. "
-            f"Save them with numpy.savez(file, **{{'{wanted[0]}': ...}})."
+            f"Save them with numpy.savez(file, **{{'{names_of_inputs[0]}': ...}})."
         )
-    return {name: arrays[name] for name in wanted}
+    return {name: arrays[name] for name in names_of_inputs}
 
 
 def _classes(labels: Array, spec: str) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Data: numbered samples of a model's inputs, and the table of sources that can open them."""
+"""Numbered samples of a model's inputs, and the table of sources that can open them."""
 
 __all__ = [
     "SOURCES",
@@ -56,7 +56,7 @@ class InputSpec:
 
     Attributes:
         name: Its name in the graph.
-        dtype: Its numbers.
+        dtype: The type of its numbers.
         shape: With the batch axis first; None where a length is free: ``(None, 3, 224, 224)``.
     """
 
@@ -70,12 +70,12 @@ class Data(Protocol):
 
     @property
     def name(self) -> str:
-        """What the user gave as --data."""
+        """The user's --data."""
 
     def __len__(self) -> int: ...
 
     def key(self, i: int) -> str:
-        """Return who sample `i` is: "cats/1.jpg" below a folder, or "file.npz[12]"."""
+        """Return the key of sample `i`: "cats/1.jpg" below a folder, or "file.npz[12]"."""
 
     def read(self, i: int) -> dict[str, Array]:
         """Return an array for each of the model's inputs, WITHOUT batch axis; from any thread.
@@ -95,7 +95,7 @@ class Source(Protocol):
     def accepts(self, spec: str) -> bool:
         """Return whether `spec`, what the user gave as --data, is for this source.
 
-        It is asked of every text, so it looks at the name and at what kind of file it is, reads
+        Every source is asked about every text. So this looks at the name and the kind of file, reads
         nothing, and does not raise.
         """
 
@@ -128,19 +128,19 @@ def open_data(
     if not isinstance(spec, str):
         data: Data = spec.open(inputs, preprocess, labels)
         return data
-    takers = [name for name in SOURCES if SOURCES[name].accepts(spec)]
-    if len(takers) > 1:
+    accepting = [name for name in SOURCES if SOURCES[name].accepts(spec)]
+    if len(accepting) > 1:
         raise InputError(
-            f"--data {spec}: only one source may take it, saw {', '.join(takers)}. "
+            f"--data {spec}: only one source may take it, saw {', '.join(accepting)}. "
             f"Rename the data, or remove one source."
         )
-    if not takers:
-        seen = "is of no known kind" if os.path.exists(spec) else "does not exist"
+    if not accepting:
+        state = "is of no known kind" if os.path.exists(spec) else "does not exist"
         raise InputError(
-            f"--data {spec}: {seen}. Give a folder of images, a .txt list, a .npy or .npz file, "
+            f"--data {spec}: {state}. Give a folder of images, a .txt list, a .npy or .npz file, "
             f"or module:function."
         )
-    return SOURCES[takers[0]].open(spec, inputs, preprocess, labels)
+    return SOURCES[accepting[0]].open(spec, inputs, preprocess, labels)
 
 
 def key_of(path: str) -> str:
@@ -151,14 +151,14 @@ def key_of(path: str) -> str:
 def printable(text: str) -> str:
     """Return text for a message of one line: control characters as Python spells them.
 
-    >>> print(shown("two" + chr(10) + "lines.jpg").replace(chr(92), "/"))
+    >>> print(printable("two" + chr(10) + "lines.jpg").replace(chr(92), "/"))
     two/nlines.jpg
     """
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def input_specs(graph: "Graph") -> list[InputSpec]:
-    """Return what the data sources need to know of the graph's inputs."""
+    """Return the inputs of a graph as the data sources need them."""
     specs = []
     for value in graph.inputs:
         shape = value.shape if value.shape is not None else ()

@@ -1,4 +1,4 @@
-"""Decoding: from an image file, whatever its kind, to 8-bit RGB or grey, or a reason why not."""
+"""Decode an image file of any kind to 8-bit RGB or grey, or raise with the reason."""
 
 __all__ = ["MAX_PIXELS", "eight_bit", "extensions", "open_image"]
 

@@ -1,4 +1,4 @@
-"""Image folder: every image below a folder, sorted by path."""
+"""The images below a folder as samples, sorted by path."""
 
 __all__ = ["Folder", "image_files"]
 
@@ -29,20 +29,20 @@ class Folder:
         spec: str, inputs: Sequence[InputSpec], preprocess: Preprocess, labels: Labels
     ) -> ImageFiles:
         """Return the images below the folder; raises InputError if there is none."""
-        intake = image_converter(inputs, preprocess, f"--data {spec}")
-        found = image_files(Path(spec))
-        if not found:
+        converter = image_converter(inputs, preprocess, f"--data {spec}")
+        files = image_files(Path(spec))
+        if not files:
             raise InputError(
                 f"--data {spec}: no image lies in this folder or below it. "
                 f"Give a folder of files that Pillow reads, such as .jpg or .png."
             )
-        classes = read_labels(labels, list(found), spec)
+        classes = read_labels(labels, list(files), spec)
         return ImageFiles(
             name=spec,
-            keys=tuple(found),
-            paths=tuple(found.values()),
+            keys=tuple(files),
+            paths=tuple(files.values()),
             labels=classes,
-            intake=intake,
+            converter=converter,
         )
 
 
@@ -55,11 +55,11 @@ def image_files(folder: Path) -> dict[str, Path]:
     Raises:
         InputError: A folder cannot be listed.
     """
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     visited: set[str] = set()
-    todo, links = [folder], list[Path]()
-    while todo or links:
-        here = todo.pop() if todo else links.pop(0)
+    folders, links = [folder], list[Path]()
+    while folders or links:
+        here = folders.pop() if folders else links.pop(0)
         real = os.path.realpath(here)
         if real in visited:
             continue
@@ -75,7 +75,7 @@ def image_files(folder: Path) -> dict[str, Path]:
             if entry.name.startswith("."):
                 continue
             if entry.is_dir():
-                (links if entry.is_symlink() else todo).append(entry)
+                (links if entry.is_symlink() else folders).append(entry)
             elif entry.suffix.lower() in extensions() and entry.is_file():
-                found[key_of(str(entry.relative_to(folder)))] = entry
-    return dict(sorted(found.items()))
+                files[key_of(str(entry.relative_to(folder)))] = entry
+    return dict(sorted(files.items()))

@@ -1,4 +1,4 @@
-"""Function: samples that the user's own Python makes."""
+"""The samples that a user's own Python function gives."""
 
 __all__ = ["Function"]
 
@@ -35,24 +35,25 @@ class Function:
     def open(
         spec: str, inputs: Sequence[InputSpec], preprocess: Preprocess, labels: Labels
     ) -> Items:
-        """Return what the function makes; raises InputError, with its name, if it fails."""
-        return open_items(spec, _made(spec), inputs, preprocess, labels)
+        """Return the samples of the function; raises InputError, with its name, if it fails."""
+        return open_items(spec, _called(spec), inputs, preprocess, labels)
 
 
-def _made(spec: str) -> Any:
+def _called(spec: str) -> Any:
     """Import the module, call the function, and return what it returned."""
     function = named_object(spec, spec)
     if not callable(function):
         raise InputError(f"{spec}: a function is wanted, saw '{function!r}'. Name a function.")
     try:
-        made = function()
+        samples = function()
     except Exception as error:
         raise failed(spec, error) from error
-    if isinstance(made, str | bytes | dict) or not (
-        isinstance(made, Iterable) or (hasattr(made, "__getitem__") and hasattr(made, "__len__"))
+    if isinstance(samples, str | bytes | dict) or not (
+        isinstance(samples, Iterable)
+        or (hasattr(samples, "__getitem__") and hasattr(samples, "__len__"))
     ):
         raise InputError(
             f"{spec}: the function returns a sequence or an iterable of samples, saw "
-            f"'{type(made).__name__}'. Return a list, or yield the samples."
+            f"'{type(samples).__name__}'. Return a list, or yield the samples."
         )
-    return made
+    return samples

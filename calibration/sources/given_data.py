@@ -53,7 +53,7 @@ class GivenData:
                 "labels: 'folders' needs a folder of images, saw data in memory. Give the classes."
             )
         value = self.value() if _is_function(self.value) else self.value
-        arrays, classes = _whole_arrays(value, [one.name for one in inputs])
+        arrays, classes = _whole_arrays(value, [spec.name for spec in inputs])
         if self.classes is not None:
             classes = _classes(self.classes)
         if arrays is not None:
@@ -82,8 +82,8 @@ def _is_function(value: object) -> bool:
 
 def _reader(value: object) -> Callable[[], Any] | None:
     """Return the method of an ONNX Runtime CalibrationDataReader that gives the next feeds."""
-    found: Callable[[], Any] | None = getattr(value, "get_next", None)
-    return found
+    method: Callable[[], Any] | None = getattr(value, "get_next", None)
+    return method
 
 
 def _stream(value: Any) -> Iterable[Any]:
@@ -107,7 +107,7 @@ def _whole_arrays(
         return None, None
     if not isinstance(value, Mapping):
         return {"": array_of(value)}, classes
-    named = {str(name): array_of(one) for name, one in value.items()}
+    named = {str(name): array_of(array) for name, array in value.items()}
     if "labels" in named and "labels" not in inputs:
         classes = named.pop("labels")
     return named, classes
@@ -116,22 +116,22 @@ def _whole_arrays(
 def _is_whole(value: Any) -> bool:
     """Return whether a value is an array or tensor, or a dict of such."""
     if isinstance(value, Mapping):
-        return bool(value) and all(_is_whole(one) for one in value.values())
+        return bool(value) and all(_is_whole(part) for part in value.values())
     return hasattr(value, "shape") and hasattr(value, "dtype")
 
 
 def _row_of_classes(value: Any) -> Array | None:
-    found = class_numbers(list(value) if isinstance(value, tuple) else value)
-    return found if found is not None and found.ndim == 1 else None
+    classes = class_numbers(list(value) if isinstance(value, tuple) else value)
+    return classes if classes is not None and classes.ndim == 1 else None
 
 
-def _classes(given: Any) -> Array:
+def _classes(labels: Any) -> Array:
     """Return the classes that stand in `labels`."""
-    row = _row_of_classes(given)
+    row = _row_of_classes(labels)
     if row is None:
         raise InputError(
             f"labels: for data in memory they are one whole number for each sample, or a CSV file, "
-            f"saw '{type(given).__name__}'. Give a list or an array of classes."
+            f"saw '{type(labels).__name__}'. Give a list or an array of classes."
         )
     return row
 

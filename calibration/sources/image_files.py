@@ -1,4 +1,4 @@
-"""Images: a sequence of image files as Data; the folder and the list file both make one."""
+"""Image files as samples: what a folder and a list file open."""
 
 __all__ = ["ImageFiles"]
 
@@ -15,18 +15,18 @@ class ImageFiles:
     """Image files that feed the model's only input; each is decoded when it is read.
 
     Attributes:
-        name: What the user gave.
+        name: The user's --data.
         keys: Paths relative to the folder, with POSIX slashes.
         paths: Where the files are, one for each key.
         labels: A class for each key, or None.
-        intake: The model's input.
+        converter: The converter of the model's only input.
     """
 
     name: str
     keys: tuple[str, ...]
     paths: tuple[Path, ...]
     labels: tuple[int, ...] | None
-    intake: InputConverter
+    converter: InputConverter
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -37,8 +37,8 @@ class ImageFiles:
 
     def read(self, i: int) -> dict[str, Array]:
         """Decode and preprocess one file; raises BadSample if it is broken."""
-        tensor = self.intake.image(open_image(self.paths[i]), self.keys[i])
-        return {self.intake.spec.name: tensor}
+        tensor = self.converter.image(open_image(self.paths[i]), self.keys[i])
+        return {self.converter.spec.name: tensor}
 
     def label(self, i: int) -> int | None:
         """Return the class, or None if there are no labels."""

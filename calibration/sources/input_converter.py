@@ -1,4 +1,4 @@
-"""Intake: what one input of a model takes, and how an image or an array becomes it."""
+"""Convert images and arrays into the tensor that one input of a model takes."""
 
 __all__ = ["InputConverter", "image_converter", "refuse_unused"]
 
@@ -18,7 +18,7 @@ Shape = tuple[int | None, ...]
 
 @dataclass(frozen=True, slots=True)
 class InputConverter:
-    """One input, and the preprocessing of images for it."""
+    """The converter of one input, with the preprocessing of images for it."""
 
     spec: InputSpec
     preprocess: Preprocess
@@ -52,27 +52,27 @@ class InputConverter:
         if self.sees_image(row):
             picture = row[:, :, 0] if row.ndim == 3 and row.shape[2] == 1 else row
             return self.image(eight_bit(Image.fromarray(picture)), place)
-        wanted = self.spec.dtype
-        if row.dtype == np.uint8 != wanted and len(self.spec.shape) == 4:
+        dtype = self.spec.dtype
+        if row.dtype == np.uint8 != dtype and len(self.spec.shape) == 4:
             raise InputError(
                 f"{printable(place)}: uint8 images are HxW or HxWxC, saw {_by(row.shape)}. "
-                f"Move the channels last, or save the model's own input as {wanted}."
+                f"Move the channels last, or save the model's own input as {dtype}."
             )
-        if not np.can_cast(row.dtype, wanted, "same_kind") or row.dtype.kind not in "biuf":
+        if not np.can_cast(row.dtype, dtype, "same_kind") or row.dtype.kind not in "biuf":
             raise InputError(
-                f"{printable(place)}: input '{self.spec.name}' takes {wanted}, saw {row.dtype}. "
-                f"Save the array as {wanted}."
+                f"{printable(place)}: input '{self.spec.name}' takes {dtype}, saw {row.dtype}. "
+                f"Save the array as {dtype}."
             )
         fitting = self.spec.shape[1:]
         if not _fits(row.shape, fitting):
-            mend = "Save rows of that shape."
+            advice = "Save rows of that shape."
             if row.ndim == 3 and _fits((row.shape[2], *row.shape[:2]), fitting):
-                mend = "Move the channels first, or give uint8 images, which are preprocessed."
+                advice = "Move the channels first, or give uint8 images, which are preprocessed."
             raise InputError(
                 f"{printable(place)}: input '{self.spec.name}' takes {_by(fitting)} without the "
-                f"batch axis, saw {_by(row.shape)}. {mend}"
+                f"batch axis, saw {_by(row.shape)}. {advice}"
             )
-        return np.array(row, dtype=wanted, order="C")
+        return np.array(row, dtype=dtype, order="C")
 
     def must_fit(self, shape: Shape, place: str) -> None:
         """Refuse a tensor of preprocessing whose known lengths are not those of the input.
@@ -80,37 +80,37 @@ class InputConverter:
         Raises:
             InputError: The message names the flag that mends it.
         """
-        wanted = self.spec.shape[1:]
-        if _fits(shape, wanted):
+        expected = self.spec.shape[1:]
+        if _fits(shape, expected):
             return
         layout = self.preprocess.layout
         axis = 0 if layout == "NCHW" else 2
         other = (2, 0, 1) if layout == "NHWC" else (1, 2, 0)
-        if _fits(tuple(shape[i] for i in other), wanted):
-            mend = f"Give --layout {'NHWC' if layout == 'NCHW' else 'NCHW'}"
-        elif not _fits(shape[axis : axis + 1], wanted[axis : axis + 1]):
-            gray = wanted[axis] == 1
-            mend = f"Give --channels {'GRAY' if gray else 'RGB'}, or the tensors as a .npy file"
+        if _fits(tuple(shape[i] for i in other), expected):
+            advice = f"Give --layout {'NHWC' if layout == 'NCHW' else 'NCHW'}"
+        elif not _fits(shape[axis : axis + 1], expected[axis : axis + 1]):
+            gray = expected[axis] == 1
+            advice = f"Give --channels {'GRAY' if gray else 'RGB'}, or the tensors as a .npy file"
         else:
-            height, width = [n for i, n in enumerate(wanted) if i != axis]
-            mend = f"Give --size {width or 'WIDTH'}x{height or 'HEIGHT'}"
+            height, width = [n for i, n in enumerate(expected) if i != axis]
+            advice = f"Give --size {width or 'WIDTH'}x{height or 'HEIGHT'}"
         raise InputError(
             f"{printable(place)} makes {_by(shape)}, and input '{self.spec.name}' takes "
-            f"{_by(wanted)}. {mend}."
+            f"{_by(expected)}. {advice}."
         )
 
 
 def image_converter(
     inputs: Sequence[InputSpec], preprocess: Preprocess, place: str
 ) -> InputConverter:
-    """Return the intake of the model's only input, after a check that images can feed it.
+    """Return the converter of the model's only input, after a check that images can feed it.
 
     Raises:
         InputError: The model has several inputs, or its input is no image, or preprocessing
             makes a shape or numbers that it does not take.
     """
     if len(inputs) != 1:
-        names = ", ".join(f"'{one.name}'" for one in inputs)
+        names = ", ".join(f"'{other.name}'" for other in inputs)
         raise InputError(
             f"{place}: images can feed a model with one input, saw {len(inputs)}: {names}. "
             f"Give a .npz file with an array of each of these names."
@@ -121,15 +121,15 @@ def image_converter(
             f"{place}: images make 4 axes, and input '{spec.name}' has {len(spec.shape)}: "
             f"{_by(spec.shape)}. Give the model's own input as a .npy file."
         )
-    intake = InputConverter(spec, preprocess)
+    converter = InputConverter(spec, preprocess)
     if spec.dtype.kind != "f" and (set(preprocess.mean), set(preprocess.std)) != ({0.0}, {1.0}):
         raise InputError(
             f"{place}: input '{spec.name}' takes {spec.dtype}, which cannot hold what --mean and "
             f"--std make. Remove both."
         )
     if preprocess.size is not None:
-        intake.must_fit(preprocess.tensor_shape, f"{place}: preprocessing")
-    return intake
+        converter.must_fit(preprocess.tensor_shape, f"{place}: preprocessing")
+    return converter
 
 
 def refuse_unused(
@@ -160,10 +160,10 @@ def _is_picture(shape: Shape) -> bool:
     return len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4))
 
 
-def _fits(shape: Shape, wanted: Shape) -> bool:
+def _fits(shape: Shape, expected: Shape) -> bool:
     """Return whether the shapes agree wherever both are known."""
-    pairs = zip(shape, wanted, strict=False)
-    return len(shape) == len(wanted) and all(None in (a, b) or a == b for a, b in pairs)
+    pairs = zip(shape, expected, strict=False)
+    return len(shape) == len(expected) and all(None in (a, b) or a == b for a, b in pairs)
 
 
 def _by(shape: Shape) -> str:

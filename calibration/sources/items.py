@@ -1,4 +1,4 @@
-"""Items: what a user's Python hands over, one sample or a batch of them, as samples.
+"""The items that a user's Python hands over, each one sample or a batch of them, as samples.
 
 An item is an array, a Pillow image, the path of an image file, or a dict of such by input name; or
 a pair of one of these and a class. An array with as many axes as the model's input is a batch, and
@@ -37,7 +37,7 @@ Convert: TypeAlias = Callable[[Any, str], Sample]
 
 
 class Indexed(Protocol):
-    """All that is asked of a user's sequence."""
+    """What a user's sequence must have."""
 
     def __len__(self) -> int: ...
     def __getitem__(self, i: int, /) -> Any: ...
@@ -47,9 +47,9 @@ class Items:
     """A user's sequence as Data; an error inside it is reported with its name.
 
     Args:
-        name: What the user gave: "module:function".
+        name: The user's --data: "module:function".
         items: The sequence.
-        convert: From an item and its key to a sample.
+        convert: The function from an item and its key to a sample.
         stem: First part of every key; None for the name.
     """
 
@@ -69,7 +69,7 @@ class Items:
         return f"{self._stem}[{i}]"
 
     def read(self, i: int) -> dict[str, Array]:
-        """Ask for item `i`, and remember its label."""
+        """Return item `i` as a sample, and remember its label."""
         try:
             item = self._items[i]
         except BadSample:
@@ -109,12 +109,12 @@ def class_numbers(value: Any) -> Array | None:
     """Return a class (0 axes) or a row of classes (1 axis) as whole numbers; None if it is neither."""
     if isinstance(value, Integral) and not isinstance(value, bool):
         return np.asarray(int(value))
-    if isinstance(value, list) and value and all(isinstance(one, Integral) for one in value):
-        return np.array([int(one) for one in value], np.int64)
+    if isinstance(value, list) and value and all(isinstance(number, Integral) for number in value):
+        return np.array([int(number) for number in value], np.int64)
     if not hasattr(value, "shape"):
         return None
-    found = array_of(value)
-    return found if found.dtype.kind in "iu" and found.ndim <= 1 else None
+    array = array_of(value)
+    return array if array.dtype.kind in "iu" and array.ndim <= 1 else None
 
 
 def _pair(item: Any, key: str) -> tuple[Any, Array | None]:
@@ -140,7 +140,7 @@ def batch_rows(inputs: Sequence[InputSpec]) -> Callable[[Any, str], list[Any] | 
     Raises:
         InputError: Arrays of one item differ in their number of samples.
     """
-    axes = {one.name: len(one.shape) for one in inputs}
+    axes = {spec.name: len(spec.shape) for spec in inputs}
 
     def is_batch(name: str, value: Any) -> bool:
         shape = getattr(value, "shape", None)
@@ -156,9 +156,9 @@ def batch_rows(inputs: Sequence[InputSpec]) -> Callable[[Any, str], list[Any] | 
         if classes is not None:
             sizes["its classes"] = len(classes) if classes.ndim else 1
         if len(set(sizes.values())) != 1:
-            seen = ", ".join(f"{name} {n}" for name, n in sizes.items())
+            counts = ", ".join(f"{name} {n}" for name, n in sizes.items())
             raise InputError(
-                f"{key}: every array of a batch has the same number of samples, saw {seen}. "
+                f"{key}: every array of a batch has the same number of samples, saw {counts}. "
                 "Mend the batch."
             )
         parts: list[Any] = []
@@ -176,18 +176,18 @@ def batch_rows(inputs: Sequence[InputSpec]) -> Callable[[Any, str], list[Any] | 
 
 def converter(inputs: Sequence[InputSpec], preprocess: Preprocess) -> Convert:
     """Return the function from a user's item and its key to a sample of these inputs."""
-    converters = {one.name: InputConverter(one, preprocess) for one in inputs}
+    converters = {spec.name: InputConverter(spec, preprocess) for spec in inputs}
 
-    def value(one: Any, name: str, key: str) -> tuple[Array, bool]:
+    def value(item_value: Any, name: str, key: str) -> tuple[Array, bool]:
         """Return the tensor, and whether it was an image."""
-        if isinstance(one, str | os.PathLike):
-            one = open_image(Path(one))
-        if isinstance(one, Image.Image):
-            image = eight_bit(one)
+        if isinstance(item_value, str | os.PathLike):
+            item_value = open_image(Path(item_value))
+        if isinstance(item_value, Image.Image):
+            image = eight_bit(item_value)
             fitting = image_converter([converters[name].spec], preprocess, key)
             return fitting.image(image, key), True
         try:
-            array = array_of(one)
+            array = array_of(item_value)
         except Exception as error:
             raise failed(key, error) from error
         return converters[name].array(array, key), converters[name].sees_image(array)
@@ -197,9 +197,9 @@ def converter(inputs: Sequence[InputSpec], preprocess: Preprocess) -> Convert:
         if not isinstance(item, Mapping) and len(converters) == 1:
             item = {next(iter(converters)): item}
         if not isinstance(item, Mapping) or set(item) != set(converters):
-            seen = few(map(str, item)) if isinstance(item, Mapping) else f"'{type(item).__name__}'"
+            kinds = few(map(str, item)) if isinstance(item, Mapping) else f"'{type(item).__name__}'"
             raise InputError(
-                f"{key}: an item is a dict with a key for each input, saw {seen} and wanted "
+                f"{key}: an item is a dict with a key for each input, saw {kinds} and wanted "
                 f"{few(converters)}. Mend the names."
             )
         if classes is not None and classes.size != 1:

@@ -1,4 +1,4 @@
-"""Labels: the class of each sample, from a CSV file or from one folder a class."""
+"""The class of each sample, from a CSV file or from one folder for each class."""
 
 __all__ = ["read_labels"]
 
@@ -17,12 +17,13 @@ def read_labels(labels: Labels, keys: Sequence[str], data: str) -> tuple[int, ..
 
     A CSV file has the columns `file` and `label`, and any others, in a header. A file is matched by
     its key (the path below the data folder), else by its base name where only one row and only one
-    key bear it. "folders" numbers the first folders in which the ways to the images differ, in sorted order.
+    key have it. "folders" numbers, in sorted order, the folders of the first level at which the paths
+    of the images differ.
 
     Args:
         labels: A CSV file, "folders", or None.
         keys: The samples' keys.
-        data: What the user gave as --data, for messages.
+        data: The user's --data, for messages.
 
     Raises:
         InputError: The file cannot be read, lacks a column, has a label that is no whole number, or
@@ -33,8 +34,8 @@ def read_labels(labels: Labels, keys: Sequence[str], data: str) -> tuple[int, ..
     if labels == "folders":
         return _folder_classes(keys, data)
     rows = _read_csv(Path(labels))
-    found = _matched(rows, keys)
-    missing = [key for key in keys if key not in found]
+    label_of = _matched(rows, keys)
+    missing = [key for key in keys if key not in label_of]
     if len(missing) == len(keys):
         raise InputError(
             f"{labels}: none of its {len(rows)} files is in {data}, for example "
@@ -46,7 +47,7 @@ def read_labels(labels: Labels, keys: Sequence[str], data: str) -> tuple[int, ..
             f"{labels}: every sample needs a label, saw none for {len(missing)} of {len(keys)}: "
             f"{few(map(printable, missing))}. Add rows for them, or move them away."
         )
-    return tuple(found[key] for key in keys)
+    return tuple(label_of[key] for key in keys)
 
 
 def _folder_classes(keys: Sequence[str], data: str) -> tuple[int, ...]:
@@ -59,8 +60,8 @@ def _folder_classes(keys: Sequence[str], data: str) -> tuple[int, ...]:
     folders = [PurePosixPath(key).parent.parts for key in keys]
     depth = min(map(len, folders))  # a list may name its images by a longer way
     differ = (i for i in range(depth) if len({parts[i] for parts in folders}) > 1)
-    at = next(differ, depth - 1)
-    tops = [parts[at] for parts in folders]
+    level = next(differ, depth - 1)
+    tops = [parts[level] for parts in folders]
     numbers = {name: i for i, name in enumerate(sorted(set(tops)))}
     return tuple(numbers[top] for top in tops)
 
@@ -104,12 +105,12 @@ def _read_csv(path: Path) -> dict[str, int]:
 
 def _matched(rows: Mapping[str, int], keys: Sequence[str]) -> dict[str, int]:
     """Return the label of each key that a row is about."""
-    owners = Counter(PurePosixPath(name).name for name in rows)
-    bearers = Counter(PurePosixPath(key).name for key in keys)
+    row_counts = Counter(PurePosixPath(name).name for name in rows)
+    key_counts = Counter(PurePosixPath(key).name for key in keys)
     by_base = {PurePosixPath(name).name: label for name, label in rows.items()}
-    found = {key: rows[key] for key in keys if key in rows}
+    label_of = {key: rows[key] for key in keys if key in rows}
     for key in keys:
         base = PurePosixPath(key).name
-        if key not in found and owners[base] == 1 == bearers[base]:
-            found[key] = by_base[base]
-    return found
+        if key not in label_of and row_counts[base] == 1 == key_counts[base]:
+            label_of[key] = by_base[base]
+    return label_of

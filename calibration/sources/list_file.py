@@ -1,4 +1,4 @@
-"""List file: a .txt file with the path of an image on every line."""
+"""The images that a .txt file lists, one path a line, as samples."""
 
 __all__ = ["ListFile"]
 
@@ -34,7 +34,7 @@ class ListFile:
         spec: str, inputs: Sequence[InputSpec], preprocess: Preprocess, labels: Labels
     ) -> ImageFiles:
         """Return the images of the list; raises InputError if it is empty or contradicts itself."""
-        intake = image_converter(inputs, preprocess, f"--data {spec}")
+        converter = image_converter(inputs, preprocess, f"--data {spec}")
         folder = Path(spec).parent
         rows: dict[str, tuple[Path, int | None]] = {}
         lines = _lines(spec)
@@ -61,12 +61,12 @@ class ListFile:
             keys=tuple(rows),
             paths=tuple(path for path, _ in rows.values()),
             labels=read_labels(labels, list(rows), spec) if labels is not None else own,
-            intake=intake,
+            converter=converter,
         )
 
 
 def _lines(spec: str) -> list[tuple[int, str]]:
-    """Return the lines that say something, with their numbers from 1."""
+    """Return the lines that are neither empty nor comments, with their numbers from 1."""
     try:
         text = Path(spec).read_text(encoding="utf-8-sig", errors="surrogateescape")
     except OSError as error:
@@ -79,7 +79,7 @@ def _lines(spec: str) -> list[tuple[int, str]]:
 
 def _columns(line: str, folder: Path) -> tuple[str, int | None]:
     """Return the path and the label; a line that names a file as it stands has no label."""
-    found = re.fullmatch(r"(.*?)(?:\s*[\t,]\s*|\s+)([0-9]{1,9})", line, re.ASCII)
-    if found is None or (folder / line).is_file():
+    match = re.fullmatch(r"(.*?)(?:\s*[\t,]\s*|\s+)([0-9]{1,9})", line, re.ASCII)
+    if match is None or (folder / line).is_file():
         return line, None
-    return found[1], int(found[2])
+    return match[1], int(match[2])

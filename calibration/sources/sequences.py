@@ -1,4 +1,4 @@
-"""Sequences and iterables: samples of a user's Python as Data, opened in one way for every caller."""
+"""Sequences and iterables of a user's Python as samples, opened in one way for every caller."""
 
 __all__ = ["is_sequence", "open_items"]
 
@@ -36,8 +36,8 @@ def open_items(
     Args:
         name: What messages and keys call it.
         value: The sequence or the iterable.
-        inputs: Of the model.
-        preprocess: Image to tensor.
+        inputs: The inputs of the model.
+        preprocess: How an image becomes a tensor.
         labels: CSV file with the keys of the samples, or None for the classes that come with them.
         most: Samples to take of an iterable; None for all.
 

@@ -1,4 +1,4 @@
-"""Spilled samples: what an iterable yields once, kept in a temporary folder to be read again."""
+"""Samples that an iterable yields only once, kept in a temporary folder to be read again."""
 
 __all__ = ["SPILL_LIMIT", "BatchRows", "Spilled"]
 
@@ -28,8 +28,8 @@ class Spilled:
     Args:
         name: What messages call the iterable.
         items: The iterable; batches of it are taken apart.
-        rows: From an item to the samples of a batch, or None.
-        convert: From one item to a sample.
+        rows: The function from an item to the samples of a batch, or None.
+        convert: The function from one item to a sample.
         most: Samples after which the rest is left unread; None to read to the end.
 
     Raises:

@@ -133,8 +133,8 @@ def select_samples(job: Job, choice: Choice, progress: Progress | None = None) -
     rows = [index[key] for key in pool.features.keys]
     listed = [rows[i] for i in chosen.tolist()]
     write_chosen(material.data, listed, choice.out)
-    if pool.odd.any() and not choice.keep_odd:
-        inside = [rows[i] for i in range(len(pool)) if not pool.odd[i]]
+    if pool.out_of_domain.any() and not choice.keep_odd:
+        inside = [rows[i] for i in range(len(pool)) if not pool.out_of_domain[i]]
         full = profiler.part(inside, "inside the domain")
     parts = profiler.parts(listed)
     with progress.stage("ranges"):
@@ -144,10 +144,10 @@ def select_samples(job: Job, choice: Choice, progress: Progress | None = None) -
         data=material.data.name,
         method=choice.method,
         seed=job.seed,
-        wanted=choice.count,
+        requested=choice.count,
         pool=pool,
         chosen=chosen,
-        enough=enough,
+        sufficiency=enough,
         unreadable=tuple(sorted(dict(material.bad).items())),
     )
     with progress.stage("write"):
@@ -157,7 +157,7 @@ def select_samples(job: Job, choice: Choice, progress: Progress | None = None) -
                 points=pool.points,
                 chosen=chosen.tolist(),
                 duplicates=np.flatnonzero(pool.copy_of >= 0).tolist(),
-                out_of_domain=selection.odd,
+                out_of_domain=selection.out_of_domain,
             ),
             enough,
             choice.out.with_suffix(".png"),

@@ -3,7 +3,7 @@
 import numpy as np
 
 from quant.calibration.selection.duplicates import (
-    ALIKE,
+    MAX_DIFFERENCE,
     duplicates_of,
     exact_copies,
     near_copies,
@@ -28,7 +28,7 @@ def test_a_near_copy_is_one_below_the_limit_of_contrast() -> None:
     x = thumbnails(40)
     rng = np.random.default_rng(1)
     for i in range(20, 40):
-        x[i] = x[i - 20] + rng.normal(0, ALIKE * (i - 19.5) / 10, 64)
+        x[i] = x[i - 20] + rng.normal(0, MAX_DIFFERENCE * (i - 19.5) / 10, 64)
     found = near_copies(x, everyone(x))
     wide = x.astype(np.float64)
     contrast = wide.std(axis=1)
@@ -36,7 +36,7 @@ def test_a_near_copy_is_one_below_the_limit_of_contrast() -> None:
         assert found[i] == -1
         j = i + 20
         apart = np.sqrt(np.mean((wide[i] - wide[j]) ** 2))
-        assert (found[j] == i) == (apart < ALIKE * min(contrast[i], contrast[j]))
+        assert (found[j] == i) == (apart < MAX_DIFFERENCE * min(contrast[i], contrast[j]))
     assert {-1} < set(found.tolist())
 
 
@@ -52,7 +52,7 @@ def test_a_picture_of_more_contrast_is_no_copy() -> None:
     """It is held against the flatter of the two, whichever comes first."""
     x = np.repeat(thumbnails(1), 2, axis=0)
     x -= x.mean()
-    for gain, alike in ((1.1 * ALIKE, False), (0.9 * ALIKE, True)):
+    for gain, alike in ((1.1 * MAX_DIFFERENCE, False), (0.9 * MAX_DIFFERENCE, True)):
         both = x * np.array([[1], [1 + gain]], np.float32)
         assert (near_copies(both, everyone(both))[1] == 0) == alike
         assert (near_copies(both[::-1].copy(), everyone(both))[1] == 0) == alike

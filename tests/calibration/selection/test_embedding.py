@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from quant.calibration.selection.embedding import CLIP, COMPONENTS, Embedding
+from quant.calibration.selection.embedding import COMPONENTS, MAX_DEVIATIONS, Embedding
 
 
 def groups(seed: int = 0, rows: int = 60) -> dict[str, np.ndarray]:
@@ -18,7 +18,7 @@ def test_distances_are_those_of_principal_axes_in_float64() -> None:
     parts = []
     for x in made.values():
         wide = x.astype(np.float64)
-        z = np.clip((wide - wide.mean(axis=0)) / wide.std(axis=0), -CLIP, CLIP)
+        z = np.clip((wide - wide.mean(axis=0)) / wide.std(axis=0), -MAX_DEVIATIONS, MAX_DEVIATIONS)
         parts.append(z / np.sqrt(z.shape[1]))
     z = np.concatenate(parts, axis=1)
     z -= z.mean(axis=0)

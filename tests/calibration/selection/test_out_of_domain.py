@@ -3,7 +3,7 @@
 import numpy as np
 
 from quant.calibration.selection.out_of_domain import (
-    LEAST,
+    MIN_SAMPLES,
     NEIGHBOURS,
     domain_scores,
     out_of_domain,
@@ -71,7 +71,7 @@ def test_a_second_population_is_judged_by_itself() -> None:
 
 def test_little_says_nothing() -> None:
     """And equal samples neither, nor samples that were left out."""
-    assert flagged(np.concatenate([cloud(LEAST - 2), [[99.0] * 8]])) == []
+    assert flagged(np.concatenate([cloud(MIN_SAMPLES - 2), [[99.0] * 8]])) == []
     assert flagged(np.ones((50, 4))) == []
     points = cloud(100)
     points[7] = 50

@@ -59,10 +59,10 @@ def test_what_is_out_of_domain_is_chosen_only_if_asked() -> None:
     """Its copy is out of domain too, and has its score."""
     pool = odd_pool()
 
-    assert np.flatnonzero(pool.odd).tolist() == [5, 120]
+    assert np.flatnonzero(pool.out_of_domain).tolist() == [5, 120]
     assert pool.score[5] == pool.score[120] > 6
     assert 5 not in pool.choose("coverage", 120)
-    assert set(pool.choose("coverage", 120, keep_odd=True).tolist()) == set(range(120))
+    assert set(pool.choose("coverage", 120, keep_out_of_domain=True).tolist()) == set(range(120))
 
 
 def test_a_sample_that_is_not_finite_is_nobody() -> None:

@@ -1,4 +1,4 @@
-"""The intake: what a model's input takes, and every sentence about what it does not."""
+"""The converter: what a model's input takes, and every sentence about what it does not."""
 
 from collections.abc import Callable
 
@@ -101,11 +101,11 @@ def test_an_image_comes_in_the_inputs_own_numbers(spec: Spec) -> None:
 
 
 def test_an_image_of_another_size_is_told_at_the_image(spec: Spec) -> None:
-    intake = image_converter([spec((None, 3, 4, 4))], Preprocess(), "d")
+    converter = image_converter([spec((None, 3, 4, 4))], Preprocess(), "d")
     with pytest.raises(InputError) as caught:
-        intake.image(Image.new("RGB", (5, 4)), "a\n.png")
+        converter.image(Image.new("RGB", (5, 4)), "a\n.png")
     with pytest.raises(BadSample, match=r"^the image has no pixels$"):
-        intake.image(Image.new("RGB", (0, 4)), "a.png")
+        converter.image(Image.new("RGB", (0, 4)), "a.png")
 
     assert str(caught.value) == (
         "a\\n.png: preprocessing makes 3x4x5, and input 'x' takes 3x4x4. Give --size 4x4."
@@ -113,16 +113,16 @@ def test_an_image_of_another_size_is_told_at_the_image(spec: Spec) -> None:
 
 
 def test_uint8_images_are_preprocessed_and_floats_are_verbatim(spec: Spec) -> None:
-    intake = InputConverter(spec(), Preprocess(mean=(10,)))
+    converter = InputConverter(spec(), Preprocess(mean=(10,)))
     hwc = np.full((2, 2, 3), 15, np.uint8)
 
-    assert set(intake.array(hwc, "k").ravel().tolist()) == {5.0}
-    assert intake.array(hwc[:, :, 0].copy(), "k").shape == (3, 2, 2)
-    assert intake.array(hwc[:, :, :1].copy(), "k").shape == (3, 2, 2)
+    assert set(converter.array(hwc, "k").ravel().tolist()) == {5.0}
+    assert converter.array(hwc[:, :, 0].copy(), "k").shape == (3, 2, 2)
+    assert converter.array(hwc[:, :, :1].copy(), "k").shape == (3, 2, 2)
     clear = np.dstack([hwc, np.zeros((2, 2), np.uint8)])
-    assert set(intake.array(clear, "k").ravel().tolist()) == {-10.0}
+    assert set(converter.array(clear, "k").ravel().tolist()) == {-10.0}
     chw = np.random.default_rng(0).normal(size=(3, 2, 2))
-    np.testing.assert_array_equal(intake.array(chw, "k"), chw.astype(np.float32))
+    np.testing.assert_array_equal(converter.array(chw, "k"), chw.astype(np.float32))
     raw = InputConverter(spec((None, 3, 2, 2), dtype="uint8"), Preprocess())
     assert raw.array(np.zeros((3, 2, 2), np.uint8), "k").dtype == np.uint8
 
