@@ -14,6 +14,7 @@ import click
 from quant.cli.command import Command, option
 from quant.cli.options import (
     METRIC,
+    RUNTIME,
     json_option,
     preprocess_of,
     preprocess_options,
@@ -82,9 +83,10 @@ ONLY_RUN = ("baseline", "update_baseline")
 @option(
     "--runtime",
     section="Input",
+    type=RUNTIME,
     default="onnxruntime",
     metavar="NAME",
-    help="Runtime of the candidate: onnxruntime or openvino.",
+    help="Without a run: runtime of the candidate: {names}.",
 )
 @option(
     "--config",

@@ -34,6 +34,8 @@ from quant.cli.parts import (
     observer_name,
     observer_names,
     precision_names,
+    runtime_name,
+    runtime_names,
     target_name,
     target_names,
 )
@@ -49,6 +51,7 @@ Decorator = Callable[[Command], Command]
 
 TARGET = FromTable("target", target_name, target_names)
 OBSERVER = FromTable("observer", observer_name, observer_names)
+RUNTIME = FromTable("runtime", runtime_name, runtime_names)
 METRIC = FromTable("metric", metric_name, metric_names)
 SENSITIVITY = FromTable("sensitivity", metric_name, metric_names, more=("nmse", "kl"))
 

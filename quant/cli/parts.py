@@ -13,6 +13,8 @@ __all__ = [
     "observer_names",
     "parts",
     "precision_names",
+    "runtime_name",
+    "runtime_names",
     "target_name",
     "target_names",
 ]
@@ -112,6 +114,20 @@ def device_names(targets: Sequence[str] = ()) -> list[str]:
     """Return the names of the devices of some targets; of all without any."""
     table = _target_table()
     return [device.name for name in targets or table for device in table[name].devices]
+
+
+def runtime_name(text: str) -> str:
+    """Return the name of a runtime, whatever its capitals; raises InputError for none."""
+    from quant.target.table import find_runtime
+
+    return find_runtime(text.lower()).name
+
+
+def runtime_names() -> list[str]:
+    """Return the names of the runtimes that can run a target's files here."""
+    from quant.target.table import every_runtime
+
+    return list(every_runtime())
 
 
 def precision_names() -> list[str]:

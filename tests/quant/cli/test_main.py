@@ -50,6 +50,8 @@ HEAVY = ("onnx", "onnx_ir", "onnxruntime", "sympy", "torch", "matplotlib", "scip
         (["list", "rules"], ("PIL", *HEAVY)),
         (["list", "observers"], ("PIL", *HEAVY)),
         (["list", "metrics"], ("PIL", *HEAVY)),
+        (["list", "devices"], ("PIL", *HEAVY)),
+        (["list", "precisions"], ("PIL", *HEAVY)),
         (["list", "sources"], HEAVY),
     ],
 )
