@@ -1,12 +1,12 @@
 """The settings of `quant calibrate` as one value, checked once."""
 
-__all__ = ["EFFORTS", "Job", "OpensData"]
+__all__ = ["EFFORTS", "Effort", "Job", "OpensData"]
 
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, TypeAlias, get_args
 
 from quant.common.errors import InputError
 from quant.job.search_goal import SearchGoal
@@ -22,7 +22,9 @@ class OpensData(Protocol):
         """Return the samples as `quant.calibration.Data`."""
 
 
-EFFORTS = ("fast", "balanced", "best")
+Effort: TypeAlias = Literal["fast", "balanced", "best"]
+
+EFFORTS: tuple[Effort, ...] = get_args(Effort)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +67,7 @@ class Job:
     metrics: tuple[str, ...] = ("top1",)
     observer: str | None = None
     recipe: Path | Recipe | None = None
-    effort: str = "balanced"
+    effort: Effort = "balanced"
     threads: int = 0
     max_bad: float = 0.05
     versions: Mapping[str, str] = field(default_factory=dict)

@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from quant.common.errors import InputError, UnsupportedError, few
+from quant.graph.layers import data_input, optional_input
 from quant.graph.prepared_graph import WEIGHTED
 
 QUANTIZED = {
@@ -136,7 +137,7 @@ def refuse_layers(model: ir.Model, place: str) -> None:
         InputError: A trained initializer holds NaN or infinity.
     """
     constant = _constants(model.graph)
-    layers = [n for n in model.graph if _is(n, WEIGHTED) and _second(n) in constant]
+    layers = [n for n in model.graph if _is(n, WEIGHTED) and optional_input(n, 1) in constant]
     if not layers:
         raise UnsupportedError(
             f"{place}: A model must have a layer to quantize, and none of its {len(model.graph)} "
@@ -144,8 +145,7 @@ def refuse_layers(model: ir.Model, place: str) -> None:
             "Give a model that has one."
         )
     for node in layers:
-        weight = _second(node)
-        assert weight is not None
+        weight = data_input(node, 1)
         tensor = ir.convenience.get_const_tensor(weight)
         dtype = tensor.dtype if tensor is not None else weight.dtype
         if dtype in OTHER_FLOATS:
@@ -158,10 +158,6 @@ def refuse_layers(model: ir.Model, place: str) -> None:
 
 def _is(node: ir.Node, types: Iterable[str]) -> bool:
     return node.domain in PLAIN and node.op_type in types
-
-
-def _second(node: ir.Node) -> ir.Value | None:
-    return node.inputs[1] if len(node.inputs) > 1 else None
 
 
 def _constants(graph: ir.Graph) -> set[ir.Value | None]:

@@ -50,7 +50,8 @@ def _dynamo(module: torch.nn.Module, example: Inputs) -> ir.Model:
         dynamic_shapes=tuple({0: auto} if x.dim() else None for x in doubled),
         verbose=False,
     )
-    assert program is not None
+    if program is None:
+        raise RuntimeError("torch.onnx.export gave no program")
     return ir.from_proto(program.model_proto)
 
 

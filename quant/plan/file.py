@@ -13,7 +13,7 @@ from quant.common.errors import InputError, reason_of
 from quant.common.files import json_text, write_text
 from quant.formats.number_format import read_format
 from quant.formats.precision import Precision
-from quant.plan.tensor_plans import LayerPlan, Plan, TensorPlan, tensor_key
+from quant.plan.tensor_plans import LayerPlan, Plan, TensorKind, TensorPlan, tensor_key
 
 T = TypeVar("T")
 
@@ -70,12 +70,13 @@ def _tensor_in(row: dict[str, Any]) -> TensorPlan:
     params: Any = None
     if text != "float32":
         number, params = read_format(row)
-    if row["kind"] not in ("activation", "weight"):
+    kinds: dict[str, TensorKind] = {"activation": "activation", "weight": "weight"}
+    if row["kind"] not in kinds:
         raise ValueError(f"kind is activation or weight, saw '{row['kind']}'")
     readers = row.get("readers")
     return TensorPlan(
         tensor=str(row["tensor"]),
-        kind=str(row["kind"]),
+        kind=kinds[row["kind"]],
         format=number,
         params=params,
         readers=None if readers is None else tuple((str(n), int(i)) for n, i in readers),

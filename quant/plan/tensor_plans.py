@@ -3,12 +3,12 @@
 `quant/plan/file.py` writes it as JSON that a person can print, compare, edit and give back.
 """
 
-__all__ = ["LayerPlan", "Plan", "TensorPlan", "tensor_key"]
+__all__ = ["LayerPlan", "Plan", "TensorKind", "TensorPlan", "tensor_key"]
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from quant.formats.number_format import GridParams, NumberFormat
 from quant.formats.precision import Precision
 
 F32 = NDArray[np.float32]
+
+TensorKind: TypeAlias = Literal["activation", "weight"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +35,7 @@ class TensorPlan:
     """
 
     tensor: str
-    kind: str
+    kind: TensorKind
     format: NumberFormat | None
     params: GridParams | None
     readers: tuple[tuple[str, int], ...] | None = None

@@ -2,14 +2,14 @@
 
 Every grid becomes QuantizeLinear -> DequantizeLinear, or a model-local function where ONNX has no
 operator for it; weights are stored as their integers, and a bias lies on the grid `input scale *
-weight scale` where the target wants that. Run with `FLOAT_KERNELS` the operators compute in float32 between the grids: the simulation. Run as it is,
-ONNX Runtime fuses it to integer kernels.
+weight scale` where the target wants that. Run with `FLOAT_KERNELS` the operators compute in float32
+between the grids: the simulation. Run as it is, ONNX Runtime fuses it to integer kernels.
 """
 
 __all__ = ["bias_grid", "quantize_graph"]
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx_ir as ir
@@ -31,7 +31,7 @@ def quantize_graph(
     plan: Plan,
     target: Target,
     *,
-    weight_form: str | None = None,
+    weight_form: Literal["integer", "float"] | None = None,
     only: frozenset[str] | None = None,
 ) -> ir.Model:
     """Return a copy of the graph with the plan's quantizers.
@@ -89,7 +89,7 @@ class _QuantizerEditor(GraphEditor):
         super().__init__(model, typed=typed)
         self._functions: dict[str, Callable[[int], ir.Function]] = {}
 
-    def quantize(self, tensor: TensorPlan, form: str) -> None:
+    def quantize(self, tensor: TensorPlan, form: Literal["integer", "float"]) -> None:
         """Put the quantizers of one tensor in."""
         number, params = tensor.format, tensor.params
         if number is None or params is None:

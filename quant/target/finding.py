@@ -87,7 +87,8 @@ class Rules(Generic[Node]):
         if rule not in self.lines:
             raise KeyError(rule)
         if not isinstance(place, str):
-            assert self.locate is not None
+            if self.locate is None:
+                raise TypeError(f"rules of {self.target} take a place in words")
             place, node_layer = self.locate(place)
             layer = layer or node_layer
         return Finding(
