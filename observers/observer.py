@@ -2,7 +2,7 @@
 
 To add one: a file in this folder with a function `(profile, format) -> (low, high)` under
 `@OBSERVERS.add("name")`, or `@OBSERVERS.add("name", candidate=True)` where it shall be tried on every
-network for which nobody names an observer. It reads a TensorProfile and never the data; it must hold zero, keep
+network for which the user names no observer. It reads a TensorProfile and never the data; it must hold zero, keep
 within the extremes, and give a range for an empty profile too. `tests/contracts` tries it.
 """
 
@@ -39,7 +39,7 @@ class ObserverTable(Registry[Observer]):
 
         Args:
             name: As on the command line and in recipes.
-            candidate: Whether it is tried as a whole plan where nobody names an observer.
+            candidate: Whether it is tried as a whole plan where the user names no observer.
         """
         if candidate:
             self._candidates.add(name)

@@ -110,7 +110,7 @@ class ProfilingOptions:
     Attributes:
         preprocess: Fingerprint of the preprocessing that made the tensors.
         threads: Threads inside one operator; 0 for all cores.
-        hook: Receives every sample's extremes and means; None for nobody.
+        hook: Receives every sample's extremes and means; None for no hook.
         checkpoint: Where the unfinished profile is saved; None for nowhere.
         unfinished: What an interrupted run had, from `Checkpoint.resume`; its samples come first.
         snapshot: Number of samples after which `Profiles.first` is taken, at the next end of a

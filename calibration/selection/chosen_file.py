@@ -66,7 +66,7 @@ def write_chosen(data: Data, indices: Sequence[int], out: Path) -> None:
 
 
 def _line(path: Path, folder: Path) -> str:
-    """Return a path as a line that the list's reader takes for just this file."""
+    """Return a path as a line that the list's reader reads as exactly this file."""
     if any(c in str(path) for c in "\n\r\0"):
         raise InputError(
             f"{printable(str(path))}: a list has a line for each file, and this name has a line break. "

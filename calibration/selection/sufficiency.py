@@ -89,7 +89,7 @@ class Sufficiency:
 
 
 def schedule(samples: int, least: int = 8) -> list[int]:
-    """Return the sample counts that are looked at: powers of two from `least` to half of `samples`.
+    """Return the sample counts that are compared: powers of two from `least` to half of `samples`.
 
     The statement on each then rests on as many other samples.
 

@@ -55,7 +55,7 @@ COLUMNS = tuple(LayerError.__dataclass_fields__)
 def layer_csv(rows: Sequence[LayerError]) -> str:
     """Return `layers.csv`: a header and a row a layer; numbers with 6 digits, names as they are.
 
-    A cell that a spreadsheet would take for a formula (it begins with = + - @) gets a leading
+    A cell that a spreadsheet would run as a formula (it begins with = + - @) gets a leading
     apostrophe: node names come out of files that strangers made.
     """
     return csv_lines([COLUMNS, *([getattr(row, column) for column in COLUMNS] for row in rows)])

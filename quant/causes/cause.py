@@ -25,7 +25,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "tail": "a softmax or sigmoid tail that rounds to zero",
         "first": "first layer",
         "last": "last layer, or a head",
-        "sensitive": "a layer that the outputs hang on",
+        "sensitive": "a layer that the outputs depend on",
         "rounding": "rounding noise",
     }
 )

@@ -6,7 +6,7 @@
     weight-outlier  a few weights stretch the scale of their channel     weight_observer = "mse"
     outlier         few elements stretch the activation's grid           observer = "percentile"
     saturation      elements beyond the range of the grid                observer = "minmax"
-    wasted-range    the grid is wider than all that was seen             observer = "minmax"
+    wasted-range    the grid is wider than the tensor's range            observer = "minmax"
     channels        one channel of the input fills the grid alone        precision = "float"
     shared-grid     another tensor's range is forced on this one         precision = "float"
                     (Concat, Add, pooling, views)

@@ -56,7 +56,7 @@ class Planner:
 
         Args:
             graph: The prepared graph.
-            profile: Of this graph.
+            profile: The profile of this graph.
             all_float: Accept a recipe that leaves no layer to quantize.
 
         Raises:

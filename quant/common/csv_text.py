@@ -27,7 +27,7 @@ def _cell(value: object) -> str:
 
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""What a spreadsheet takes for the beginning of a formula."""
+"""Characters with which a formula begins in a spreadsheet."""
 
 
 def is_formula(text: str) -> bool:

@@ -26,7 +26,7 @@ REASONS: Mapping[int, str] = MappingProxyType(
         errno.EROFS: "the disk is read-only",
     }
 )
-"""What the operating system's numbers mean for whoever reads or writes a file."""
+"""What the operating system's error numbers mean for a file that is read or written."""
 
 
 class QuantError(Exception):

@@ -52,7 +52,7 @@ def staged(folder: Path, last: Sequence[str] = (), stale: Sequence[str] = ()) ->
 
     Args:
         folder: Made if it does not exist.
-        last: Names of the files without which nobody can use the others.
+        last: Names of the files without which the others are of no use.
         stale: Names that an earlier export may have left; removed.
 
     Raises:

@@ -2,7 +2,7 @@
 
 A part registers itself with ``@TABLE.add("name")`` in a module of the table's package, or in a
 package of its own there. A part that is asked for by name is looked for under that name first, so
-that one target does not cost the import of all; a list, or a name nobody has, imports every part.
+that one target does not cost the import of all; a list, or an unknown name, imports every part.
 Third parties register through an entry-point group, which belongs to no path of ours.
 """
 
@@ -36,7 +36,7 @@ class Registry(Generic[T]):
         kind: What a part is, in the singular; the messages use it ("observer").
         package: The package whose modules register the parts ("quant.observers").
         group: The entry-point group of third parties; without it the name of the package.
-        member: Of a part that is a package itself, the module that registers it ("target"); "" where
+        member: The module that registers a part which is a package itself ("target"); "" where
             every part is a module.
 
     Raises:

@@ -25,9 +25,9 @@ class OutputError:
 
     Attributes:
         output: Its name.
-        sqnr_db: Over all samples together, in dB; higher is better.
-        cosine: Of all samples together; 1 is best.
-        largest: Greatest absolute difference.
+        sqnr_db: SQNR over all samples together, in dB; higher is better.
+        cosine: Cosine over all samples together; 1 is best.
+        largest: The greatest absolute difference.
     """
 
     output: str

@@ -117,7 +117,7 @@ def samples_csv(table: SampleTable) -> str:
     """Return `samples.csv`: a header and a row a sample; numbers as they are read back exactly.
 
     A metric's direction stands in its column, `score:top1 (higher)`. A cell that a spreadsheet
-    would take for a formula gets a leading apostrophe, which reading takes off again.
+    would run as a formula gets a leading apostrophe, which reading takes off again.
     """
     columns: list[tuple[str, Sequence[Any]]] = [
         ("sample", [_guarded(k) for k in table.keys]),

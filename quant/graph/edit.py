@@ -29,7 +29,7 @@ def add_constant(
 
     Args:
         graph: Edited in place.
-        name: Of the initializer.
+        name: The name of the initializer, if it is free.
         array: Its numbers.
         typed: Note its type and shape at the value too; a file then lists it in `value_info`.
     """

@@ -26,7 +26,7 @@ class Metric:
     """One judgement of a network's outputs.
 
     Attributes:
-        name: As on the command line.
+        name: The name on the command line.
         unit: What the mean is in.
         better: Which direction is good.
         score: `(outputs by name, each [samples, ...]; labels int64 [samples])` to float64

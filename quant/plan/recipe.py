@@ -181,7 +181,7 @@ def recipe_of(
     """Return the recipe that a table describes: defaults, and the rules in a list under "rule".
 
     Args:
-        table: As TOML reads a recipe's file.
+        table: A recipe's file as TOML reads it.
         place: The file, or what stands for it.
         starts: The line of each rule; the rules are counted from 1 where it is empty.
         observers: The names that `observer` may have.

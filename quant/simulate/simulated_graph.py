@@ -39,7 +39,7 @@ def quantize_graph(
     Args:
         graph: The prepared graph the plan is about.
         plan: Which tensors, and their numbers.
-        target: Says how weights and biases are stored.
+        target: The table, for how weights and biases are stored.
         weight_form: Overrides the target's: "integer" (int8, DequantizeLinear) or "float" (float
             weight, QuantizeLinear, DequantizeLinear).
         only: Names of tensors to quantize; None for all of the plan.

@@ -49,7 +49,7 @@ def sample_shapes(graph: Graph, deployment: Deployment) -> dict[str, tuple[int, 
     """Return the shape of one sample of each input, without batch axis.
 
     From the first calibration sample; without one, from the graph, and what is open there from
-    the preprocessing; 0 for a length that nobody knows.
+    the preprocessing; 0 for a length that is not known.
     """
     if deployment.samples is not None:
         for _, feeds in deployment.samples(1):

@@ -13,13 +13,13 @@ class Device:
     """One chip or board, each number with its source.
 
     Attributes:
-        name: As on the command line: `--device`.
-        title: As people write it.
+        name: The name that `--device` takes.
+        title: The name for people.
         peak: Operations a second by precision; a multiply-accumulate is two. Dense: without
             structured sparsity.
         bandwidth: Bytes a second to and from memory; None where there is no public figure.
         overhead: Seconds that every layer takes beyond its work: starting a kernel.
-        efficiency: The share of `peak` that layers attain, over 0 to 1; 1 where nobody measured it.
+        efficiency: The share of `peak` that layers attain, over 0 to 1; 1 where it was not measured.
         sources: Where each number is from, by "peak.int8" or "bandwidth".
         fits: Beginnings, in small letters, of the versions (`Target.version`) that name this chip.
     """

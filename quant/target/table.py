@@ -59,9 +59,9 @@ class Target:
     """One runtime as a table.
 
     Attributes:
-        name: As on the command line.
-        title: As people write it.
-        aliases: Other names that the command line takes for it.
+        name: The name on the command line.
+        title: The name for people.
+        aliases: Other names of it on the command line.
         formats: By precision the formats of activations and of weights; the first is the default.
             The axis of weights is set for each operator.
         float_precisions: What a layer without grids computes in, the default first.
@@ -94,8 +94,8 @@ class Target:
         check_model: What the target will not take of a graph, before anything is written.
         check_export: What it will not take of an export: a folder, or one file.
         fallback: Names of the layers that leave the chip where some are refused; None: just those.
-        finalize_plan: With `allow_fallback` the plan without the layers whose numbers the chip cannot
-            hold, which only the plan shows: (graph, plan) -> plan. `write` does the same by itself.
+        finalize_plan: Gives, with `allow_fallback`, the plan without the layers whose numbers the chip
+            cannot hold, which only the plan shows: (graph, plan) -> plan. `write` does the same by itself.
         rules: The rules of the checks: name and one line each.
         version: The flag that names the version or the chip that files are for; None: there is one.
         devices: Chips whose public figures predict times, the default first.

@@ -14,7 +14,7 @@ class VersionFlag:
 
     Attributes:
         target: Name of the target: the key of the value in `Job.versions` and `Deployment.versions`.
-        flag: As on the command line: "--trt-version".
+        flag: The flag on the command line: "--trt-version".
         default: The value where none is given.
         help: One line for the help of the commands that take it.
         metavar: What stands for the value in that help.

@@ -1,4 +1,4 @@
-"""MinMax: exactly what was seen."""
+"""MinMax gives exactly the extremes."""
 
 import math
 

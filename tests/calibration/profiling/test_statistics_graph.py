@@ -1,4 +1,4 @@
-"""The axis of channels: what layers of tokens read has them last, what a convolution reads has not."""
+"""The channel axis: last where layers of tokens read a tensor, second where a convolution does."""
 
 import numpy as np
 import onnx

@@ -1,4 +1,4 @@
-"""Which samples stand for the others, held against every choice there is."""
+"""Samples that stand for the others, against an enumeration of every choice."""
 
 from itertools import combinations
 

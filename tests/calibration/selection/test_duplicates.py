@@ -1,4 +1,4 @@
-"""Copies, byte for byte and as good as; and what only looks like one."""
+"""Copies, exact and near, and pairs that only look like copies."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""The embedding: distances that do not hang on units, on one noise image, or on dead columns."""
+"""The embedding: distances that do not depend on units, on one noise image, or on dead columns."""
 
 import numpy as np
 

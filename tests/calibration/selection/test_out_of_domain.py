@@ -1,4 +1,4 @@
-"""What is out of domain: the factor against its definition, and who is flagged."""
+"""Out of domain: the factor against its definition, and which samples are flagged."""
 
 import numpy as np
 

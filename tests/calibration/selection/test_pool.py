@@ -1,4 +1,4 @@
-"""The pool: who is a copy, who does not belong, and who may be chosen."""
+"""The pool: which samples are copies, which are out of domain, and which may be chosen."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Selection: seeded, disjoint while anything is left, nested, and the same everywhere."""
+"""The split: seeded, disjoint while anything is left, nested, and the same everywhere."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Cures: a planted fault of each kind is found, named, and cured by the rule that the tool writes."""
+"""A planted fault of each kind is found, named, and cured by the rule that the tool writes."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""LayerNorm and GELU in pieces are known by their shape, and nothing like them is taken for one."""
+"""LayerNorm and GELU in pieces are recognized by their shape, and nothing else is."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Choose: the numbers by hand, room for biases, and a reason for every tensor and layer."""
+"""Planner: the numbers by hand, room for biases, and a reason for every tensor and layer."""
 
 import numpy as np
 import onnx

@@ -1,4 +1,4 @@
-"""The logarithmic grid, held against HiSilicon's own library and, in ONNX Runtime, against itself."""
+"""The logarithmic grid against HiSilicon's own library, and in ONNX Runtime against itself."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Goals: what is written on the command line, and what is refused."""
+"""Goals: budgets as they are written on the command line, and what is refused."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Agreement of boxes: worked out by hand on boxes that a person can draw."""
+"""The agreement of boxes, worked out by hand on boxes that a person can draw."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Turns and sensitivities against graphs in which just those tensors are quantized."""
+"""One set at a time, against graphs in which just those tensors are quantized."""
 
 from dataclasses import replace
 

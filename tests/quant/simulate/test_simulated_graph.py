@@ -1,4 +1,4 @@
-"""Simulate: the graph in ONNX Runtime equals the arithmetic by hand, whatever the names are."""
+"""The simulated graph in ONNX Runtime equals the arithmetic by hand, whatever the names are."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Findings: what a person reads of a check, and what a program reads."""
+"""Findings as text for a person and as JSON for a program."""
 
 import pytest
 

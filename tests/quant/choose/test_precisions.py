@@ -1,4 +1,4 @@
-"""Attention on every target: products with a weight in integers, the rest float, until asked."""
+"""Attention on every target: products with a weight in integers, other products float by default."""
 
 from pathlib import Path
 
