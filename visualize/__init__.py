@@ -1,1 +1,1 @@
-"""How a person sees a run: figures and terminal tables."""
+"""The views of a run for people: the report, figures, and tables for the terminal."""

@@ -19,7 +19,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "outlier": "outliers in the activation",
         "saturation": "values beyond the grid",
         "wasted-range": "a grid wider than its values",
-        "channels": "one loud channel in the activation",
+        "channels": "one channel of the activation much wider than the others",
         "shared-grid": "a grid shared with a wider neighbour",
         "mixed-head": "different quantities in one tensor",
         "tail": "a softmax or sigmoid tail that rounds to zero",

@@ -103,8 +103,8 @@ def _others(
             else ""
         )
         sentences.append(
-            f"{device.title} has no peak rate for {', '.join(names)}: its arithmetic is counted as that "
-            f"of {kernel}{bound}, its bytes at its own width."
+            f"{device.title} has no peak rate for {', '.join(names)}: the arithmetic is counted as that "
+            f"of {kernel}{bound}, the bytes at the width of the precision."
         )
     return sentences
 

@@ -3,7 +3,7 @@
 The images are the last 500 of scikit-learn's copy of the test set of "Optical Recognition of
 Handwritten Digits" (E. Alpaydin and C. Kaynak, UCI Machine Learning Repository, 1998,
 doi:10.24432/C50P49), licence CC BY 4.0, stored as PNG of 8 x 8 pixels. The network was trained on
-the other 1297 and never saw them. `python -m quant.demo.train` makes all three files anew.
+the other 1297 and never saw them. `python -m quant.demo.train` makes all three files again.
 """
 
 __all__ = ["DemoFiles", "unpack"]
@@ -18,13 +18,13 @@ from quant.common.files import atomic
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoFiles:
-    """Where the demo's files lie; each is what the shared option of its name takes.
+    """Paths of the demo's files; each is a value of the option of the same name.
 
     Attributes:
         model: ONNX, opset 17; float32 `image` `[N, 3, 32, 32]` to `logits` `[N, 10]`.
-        images: A folder of 500 grey PNG files of 8 x 8 pixels, and `labels.csv`.
+        images: Folder of 500 grey PNG files of 8 x 8 pixels, and `labels.csv`.
         labels: CSV with the columns `file` (relative to `images`) and `label` (0 to 9).
-        preprocess: TOML; how training turned an image into the model's input.
+        preprocess: TOML file; how training turned an image into the model's input.
     """
 
     model: Path
@@ -34,10 +34,10 @@ class DemoFiles:
 
 
 def unpack(folder: Path) -> DemoFiles:
-    """Write the demo's files below `folder` and return where they are.
+    """Write the demo's files below `folder` and return their paths.
 
-    Every file is written whole or not at all, and one that already holds the right bytes is left
-    alone, so that a second call finishes what a killed one began and otherwise changes nothing.
+    Every file is written whole or not at all, and a file that already has the right bytes is left
+    alone, so a second call finishes what an interrupted one began and otherwise changes nothing.
 
     Raises:
         InputError: The folder cannot be made or written to.
@@ -56,7 +56,7 @@ def unpack(folder: Path) -> DemoFiles:
 
 
 def _write(folder: Path, contents: dict[str, bytes]) -> None:
-    """Write those files that do not hold their bytes yet, in one go."""
+    """Write the files that do not have their bytes yet, all at once."""
     stale = [name for name, content in contents.items() if not _holds(folder / name, content)]
     if stale:
         with atomic(folder / stale[-1]) as scratch:
@@ -65,5 +65,5 @@ def _write(folder: Path, contents: dict[str, bytes]) -> None:
 
 
 def _holds(path: Path, content: bytes) -> bool:
-    """Return whether a file is there and has these bytes."""
+    """Return whether a file exists and has these bytes."""
     return path.is_file() and path.read_bytes() == content

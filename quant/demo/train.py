@@ -210,12 +210,12 @@ def pack(scans: list[Scan], path: Path) -> None:
 )
 def main(out: Path) -> None:
     """Train the demo network and write the three files that `quant demo` ships with."""
-    seen, held_out = load_scans()
-    network = train(seen)
+    training, held_out = load_scans()
+    network = train(training)
     save_onnx(network, out / "digits.onnx")
     pack(held_out, out / "digits.zip")
     write_text(out / "preprocess.toml", PREPROCESS)
-    for kind, scans in (("training", seen), ("held-out", held_out)):
+    for kind, scans in (("training", training), ("held-out", held_out)):
         click.echo(f"top-1 on {len(scans)} {kind} images: {accuracy(network, scans):.2%}")
 
 

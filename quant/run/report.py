@@ -1,4 +1,4 @@
-"""Reporting: what a person reads of a run, made from its folder alone."""
+"""Write the report, the figures and other views of a run from its folder alone."""
 
 __all__ = ["FORMATS", "diff_runs", "report_run", "write_overview", "write_verdict"]
 
@@ -25,7 +25,7 @@ def write_overview(folder: Path) -> None:
     """Write `report.html` and `figures/` into a run's folder.
 
     Raises:
-        InputError: It is no run's folder.
+        InputError: The folder holds no run.
     """
     run = load_run(folder)
     write_figures(run)
@@ -43,13 +43,14 @@ def report_run(folder: Path, form: str, out: Path | None) -> list[Path]:
     """Write one of FORMATS and return the files.
 
     Args:
-        folder: Of the run.
-        form: "html": page and figures; "markdown": for a pull request; "model-explorer": node data;
-            "netron": the prepared graph with the errors in it. The last two a file for each target.
-        out: File (html, markdown) or folder (the others); None for the run's own.
+        folder: Folder of the run.
+        form: "html": page and figures; "markdown": text for a pull request; "model-explorer": node
+            data; "netron": the prepared graph with the errors in it. The last two write one file
+            per target.
+        out: File (html, markdown) or folder (the others); None for the run's folder.
 
     Raises:
-        InputError: It is no run's folder, or `out` cannot be written.
+        InputError: The folder holds no run, or `out` cannot be written.
     """
     run = load_run(folder)
     if form == "html":
@@ -74,10 +75,10 @@ def report_run(folder: Path, form: str, out: Path | None) -> list[Path]:
 
 
 def diff_runs(before: Path, after: Path, html: Path | None = None) -> tuple[str, dict[str, Any]]:
-    """Compare two runs; return the text and the JSON, and write the page where one is asked for.
+    """Compare two runs: return the text and the JSON, and write the page if `html` is a path.
 
     Raises:
-        InputError: One is no run's folder, or they share no target or layer.
+        InputError: A folder holds no run, or the runs share no target or layer.
     """
     diff = compare_runs(load_run(before), load_run(after))
     if html is not None:

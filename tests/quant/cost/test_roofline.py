@@ -78,8 +78,8 @@ def test_four_bit_weights_run_on_the_kernels_of_int8() -> None:
     assert found.layers["conv", "w4a8"].weight_bytes == 108
     assert found.layers["conv", "w4a8"].milliseconds == found.layers["conv", "int8"].milliseconds
     assert (
-        "Slow has no peak rate for w4a8, w4a4: its arithmetic is counted as that of int8, its bytes at "
-        "its own width."
+        "Slow has no peak rate for w4a8, w4a4: the arithmetic is counted as that of int8, the bytes at "
+        "the width of the precision."
     ) in found.assumptions
 
 

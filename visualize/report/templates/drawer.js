@@ -35,12 +35,12 @@ const picturesOf = (r) => {
     + `Largest value divided by the 99.9 % range: ${short(input.outlier)}; range of the widest channel divided by the median channel's: ${short(input.spread)}`
     + `${input.dead ? `; ${input.dead} of ${input.channels} channels never change` : ""}.`));
   if (r.weight) found.push(figure("Weight by output channel", ranges(r.weight),
-    `${r.weight.scales} scale${r.weight.scales === 1 ? "" : "s"} for ${r.weight.n} channels. Largest channel divided by the median one: ${short(r.weight.spread)}; largest weight divided by the root mean square of its channel: ${short(r.weight.peak)}${r.weight.dead ? `; ${r.weight.dead} channels are all zero` : ""}.`));
+    `${r.weight.scales} scale${r.weight.scales === 1 ? "" : "s"} for ${r.weight.n} channels. Largest channel divided by the median one: ${short(r.weight.spread)}; largest weight divided by the root mean square of its channel: ${short(r.weight.peak)}${r.weight.dead ? `; channels that are all zero: ${r.weight.dead}` : ""}.`));
   const c = r.channels;
   if (c && c.n > 1) {
     const per = c.n > c.db.length ? `${c.n} channels in ${c.db.length} buckets` : `${c.n} channels`;
     found.push(figure("Error by output channel", bars(c.db, { label: "SQNR of each output channel", unit: "dB", most: 60, bad: METRICS[0].bad, first: "channel 0", last: per, title: (at, v) => `${decibel(v)} dB, ${percent(c.share[at])} % of the noise` }),
-      `Measured on float inputs; long bars are good. Most noise: ${c.worst.map(([at, part, db]) => `channel ${at} ${percent(part)} % (${decibel(db)} dB)`).join(", ")}${c.silent ? `; ${c.silent} silent` : ""}.`));
+      `Measured on float inputs; long bars are good. Most noise: ${c.worst.map(([at, part, db]) => `channel ${at} with ${percent(part)} % (${decibel(db)} dB)`).join(", ")}${c.silent ? `; channels without a signal: ${c.silent}` : ""}.`));
   }
   if (r.img?.length && r.img.some((v) => v !== null)) {
     const least = r.img.reduce((a, v, at) => (v !== null && (a < 0 || v < r.img[a]) ? at : a), -1);
