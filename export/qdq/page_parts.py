@@ -48,7 +48,7 @@ def preprocessing_section(deployment: Deployment) -> list[str]:
 def precision_section(plan: Plan) -> list[str]:
     """Return the section about the precisions of the layers, with the reason for each float one."""
     count = Counter(x.precision for x in plan.layers.values())
-    rows = [f"- {name}: {n} layers" for name, n in sorted(count.items())]
+    rows = [f"- {name}: {n} layer{'' if n == 1 else 's'}" for name, n in sorted(count.items())]
     float_layers = [x for x in plan.layers.values() if not x.precision.quantized]
     lines = [
         f"  - {code_span(x.layer)} ({x.op}, {x.precision}): {single_line(x.because)}"

@@ -1,7 +1,8 @@
 """Convert activations: Caffe's own; Clip, HardSigmoid and HardSwish as ReLU and Power layers."""
 
-__all__ = ["ACTIVATIONS", "write_clip", "write_elementwise", "write_power"]
+__all__ = ["ACTIVATIONS", "Power", "write_clip", "write_elementwise", "write_power"]
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,30 +27,35 @@ def write_elementwise(
     return net.add(kind, [blob], blob.shape, role=role, in_place=in_place)
 
 
-def write_power(
-    net: NetWriter,
-    blob: Blob,
-    *,
-    scale: float = 1.0,
-    shift: float = 0.0,
-    exponent: float = 1.0,
-    role: str = "",
-) -> Blob:
-    """Write ``(shift + scale * x) ** power``.
+@dataclass(frozen=True, slots=True)
+class Power:
+    """The parameters of a Power layer: ``(shift + scale * x) ** exponent``."""
+
+    scale: float = 1.0
+    shift: float = 0.0
+    exponent: float = 1.0
+
+
+def write_power(net: NetWriter, blob: Blob, power: Power, role: str = "") -> Blob:
+    """Write ``(shift + scale * x) ** exponent``.
 
     Raises:
         Refusal: NNIE does not take this exponent.
     """
-    if exponent not in EXPONENTS:
+    if power.exponent not in EXPONENTS:
         raise Refusal(
             17,
-            f"exponent {exponent:g}",
+            f"exponent {power.exponent:g}",
             "-3, -2, -1, -0.5, 0.5, 1, 2 or 3",
             "Use one of these, or cut the network before this node.",
         )
     layer, top = write_elementwise(net, "Power", blob, role)
     param = layer.power_param
-    for name, value, default in (("power", exponent, 1), ("scale", scale, 1), ("shift", shift, 0)):
+    for name, value, default in (
+        ("power", power.exponent, 1),
+        ("scale", power.scale, 1),
+        ("shift", power.shift, 0),
+    ):
         if value != default:
             setattr(param, name, value)
     return top
@@ -64,17 +70,17 @@ def write_clip(net: NetWriter, blob: Blob, low: float, high: float, in_place: bo
     bounded = high < INFINITE
     if low > -INFINITE:
         if low != 0:
-            blob, in_place = write_power(net, blob, shift=-low, role="low"), True
+            blob, in_place = write_power(net, blob, Power(shift=-low), role="low"), True
         role = "low_relu" if bounded or low != 0 else ""
         _, blob = write_elementwise(net, "ReLU", blob, role, in_place)
     else:
         low = 0.0
     if bounded:
-        over = write_power(net, blob, shift=-(high - low), role="high")
+        over = write_power(net, blob, Power(shift=-(high - low)), role="high")
         _, over = write_elementwise(net, "ReLU", over, "high_relu", in_place=True)
         layer, blob = net.add("Eltwise", [blob, over], blob.shape, role="cut" if low != 0 else "")
         layer.eltwise_param.coeff.extend((1.0, -1.0))
-    return write_power(net, blob, shift=low) if low != 0 else blob
+    return write_power(net, blob, Power(shift=low)) if low != 0 else blob
 
 
 def _activation(kind: str, param: str = "", **attributes: tuple[str, float]) -> Any:
@@ -116,11 +122,11 @@ def _hard_sigmoid(net: NetWriter, node: ir.Node) -> None:
     alpha = 1 / 6 if swish else node.attributes.get_float("alpha", 0.2)
     beta = 0.5 if swish else node.attributes.get_float("beta", 0.5)
     source = read_blob(net, node.inputs[0])
-    blob = write_power(net, source, scale=alpha, shift=beta, role="line")
+    blob = write_power(net, source, Power(scale=alpha, shift=beta), role="line")
     _, blob = write_elementwise(net, "ReLU", blob, "line_relu", in_place=True)
-    blob = write_power(net, blob, scale=-1.0, shift=1.0, role="high")
+    blob = write_power(net, blob, Power(scale=-1.0, shift=1.0), role="high")
     _, blob = write_elementwise(net, "ReLU", blob, "high_relu", in_place=True)
-    blob = write_power(net, blob, scale=-1.0, shift=1.0, role="gate" if swish else "")
+    blob = write_power(net, blob, Power(scale=-1.0, shift=1.0), role="gate" if swish else "")
     if swish:
         layer, blob = net.add("Eltwise", [source, blob], source.shape)
         layer.eltwise_param.operation = 0
@@ -165,7 +171,7 @@ def _selu(net: NetWriter, node: ir.Node) -> None:
     )
     layer.elu_param.alpha = node.attributes.get_float("alpha", 1.67326319217681884765625)
     gamma = node.attributes.get_float("gamma", 1.05070102214813232421875)
-    net.bind(node.outputs[0], write_power(net, top, scale=gamma))
+    net.bind(node.outputs[0], write_power(net, top, Power(scale=gamma)))
 
 
 def _powered(scale: float = 1.0, exponent: float = 1.0) -> Any:
@@ -174,7 +180,7 @@ def _powered(scale: float = 1.0, exponent: float = 1.0) -> Any:
     def convert(net: NetWriter, node: ir.Node) -> None:
         net.bind(
             node.outputs[0],
-            write_power(net, read_blob(net, node.inputs[0]), scale=scale, exponent=exponent),
+            write_power(net, read_blob(net, node.inputs[0]), Power(scale=scale, exponent=exponent)),
         )
 
     return convert

@@ -14,7 +14,7 @@ from quant.export.caffe.network.moves import broadcast, reshaped
 from quant.export.caffe.network.net import NetWriter
 from quant.export.caffe.network.read import read_blob, read_with_axis, write_scale
 from quant.export.caffe.network.shapes import Shape
-from quant.export.caffe.operators.activation import write_clip, write_power
+from quant.export.caffe.operators.activation import Power, write_clip, write_power
 
 PROD, SUM, MAX = 0, 1, 2
 
@@ -75,17 +75,17 @@ def _between_tensors(net: NetWriter, node: ir.Node) -> Blob:
         return read_blob(net, values[0])
     blobs = _alike(net, values, shape_of(node.outputs[0]))
     if op == "Mul" and blobs[0] == blobs[1]:
-        return write_power(net, blobs[0], exponent=2.0)
+        return write_power(net, blobs[0], Power(exponent=2.0))
     if op == "Div":
-        inverse = write_power(net, blobs[1], exponent=-1.0, role="inverse")
+        inverse = write_power(net, blobs[1], Power(exponent=-1.0), role="inverse")
         return _eltwise(net, [blobs[0], inverse], PROD)
     if op == "Min":
         negative = [
-            write_power(net, b, scale=-1.0, role=f"negative{i}") for i, b in enumerate(blobs)
+            write_power(net, b, Power(scale=-1.0), role=f"negative{i}") for i, b in enumerate(blobs)
         ]
-        return write_power(net, _eltwise(net, negative, MAX, role="most"), scale=-1.0)
+        return write_power(net, _eltwise(net, negative, MAX, role="most"), Power(scale=-1.0))
     if op == "Mean":
-        return write_power(net, _eltwise(net, blobs, SUM, role="sum"), scale=1 / len(blobs))
+        return write_power(net, _eltwise(net, blobs, SUM, role="sum"), Power(scale=1 / len(blobs)))
     coeff = (1.0, -1.0) if op == "Sub" else ()
     return _eltwise(net, blobs, {"Mul": PROD, "Max": MAX}.get(op, SUM), coeff)
 
@@ -101,7 +101,7 @@ def _with_constant(net: NetWriter, node: ir.Node, number: F64, is_left: bool) ->
     if axis != 1:
         blob = reshaped(net, blob, to_4d(shape))
     if op == "Div" and is_left:
-        inverse = write_power(net, blob, exponent=-1.0, role="inverse")
+        inverse = write_power(net, blob, Power(exponent=-1.0), role="inverse")
         return write_scale(net, inverse, channels, None)
     if op in ("Mul", "Div"):
         return write_scale(net, blob, channels if op == "Mul" else 1 / channels, None)
@@ -115,23 +115,23 @@ def _with_constant(net: NetWriter, node: ir.Node, number: F64, is_left: bool) ->
 def _with_number(net: NetWriter, op: str, blob: Blob, number: float, is_left: bool) -> Blob:
     """Return the result of an operator on a tensor and one number."""
     if op in ("Add", "Sum"):
-        return write_power(net, blob, shift=number)
+        return write_power(net, blob, Power(shift=number))
     if op == "Sub":
         return write_power(
-            net, blob, scale=-1.0 if is_left else 1.0, shift=number if is_left else -number
+            net, blob, Power(scale=-1.0 if is_left else 1.0, shift=number if is_left else -number)
         )
     if op == "Mul":
-        return write_power(net, blob, scale=number)
+        return write_power(net, blob, Power(scale=number))
     if op == "Div" and is_left:
         return (
-            write_power(net, blob, scale=1 / number, exponent=-1.0)
+            write_power(net, blob, Power(scale=1 / number, exponent=-1.0))
             if number
-            else write_power(net, blob, scale=0)
+            else write_power(net, blob, Power(scale=0))
         )
     if op == "Div":
-        return write_power(net, blob, scale=1 / number)
+        return write_power(net, blob, Power(scale=1 / number))
     if op == "Mean":
-        return write_power(net, blob, scale=0.5, shift=number / 2)
+        return write_power(net, blob, Power(scale=0.5, shift=number / 2))
     return write_clip(net, blob, *((number, np.inf) if op == "Max" else (-np.inf, number)))
 
 
@@ -154,7 +154,9 @@ def _raised(net: NetWriter, node: ir.Node) -> None:
     if exponent is None or exponent.size != 1:
         raise Refusal(17, "an exponent that is no number", "a number", "Use one exponent.")
     number = float(exponent.reshape(-1)[0])
-    net.bind(node.outputs[0], write_power(net, read_blob(net, node.inputs[0]), exponent=number))
+    net.bind(
+        node.outputs[0], write_power(net, read_blob(net, node.inputs[0]), Power(exponent=number))
+    )
 
 
 ARITHMETIC: dict[str, Any] = {

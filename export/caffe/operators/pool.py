@@ -1,6 +1,6 @@
 """Convert pools exactly, although Caffe rounds up and pads both sides alike."""
 
-__all__ = ["POOLS", "Axis", "write_pool"]
+__all__ = ["POOLS", "write_pool"]
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -29,15 +29,15 @@ NONNEGATIVE_OPERATORS = ("Relu", "Sigmoid", "Softmax", "HardSigmoid", "Abs")
 
 
 @dataclass(frozen=True, slots=True)
-class Axis:
+class _Axis:
     """A pool along one axis: ONNX's window, and how many results ONNX gives."""
 
     window: Window
     count: int
 
 
-def _matching(axis: Axis, average: bool, counts_padding: bool) -> tuple[int, int] | None:
-    """Return (pad, windows to drop in front) with which Caffe's windows are ONNX's, or None."""
+def _matching(axis: _Axis, average: bool, counts_padding: bool) -> tuple[Window, int] | None:
+    """Return Caffe's window, and the results to drop in front, that give ONNX's pool, or None."""
     window = axis.window
     divisors = pool_divisors(window, _counted(window, counts_padding), axis.count)
     for first in range(window.kernel):
@@ -50,7 +50,7 @@ def _matching(axis: Axis, average: bool, counts_padding: bool) -> tuple[int, int
         caffe = replace(window, before=pad, after=pad)
         caffe_divisors = pool_divisors(caffe, _counted(caffe, True), rows)
         if not average or caffe_divisors[first : first + axis.count] == divisors:
-            return pad, first
+            return caffe, first
     return None
 
 
@@ -59,7 +59,7 @@ def _counted(window: Window, counts_padding: bool) -> tuple[int, int]:
     return (-window.before, window.length + window.after) if counts_padding else (0, window.length)
 
 
-def _axes(node: ir.Node, blob: Blob, out: Shape) -> list[Axis]:
+def _axes(node: ir.Node, blob: Blob, out: Shape) -> list[_Axis]:
     """Return ONNX's pool along height and width; a Pad before it is part of it."""
     kernel = [*node.attributes.get_ints("kernel_shape", []), 1][:2]
     strides, dilations, pads = strides_dilations_pads(node, kernel, blob.shape)
@@ -67,7 +67,7 @@ def _axes(node: ir.Node, blob: Blob, out: Shape) -> list[Axis]:
         raise Refusal(7, f"dilations {dilations}", "dilations 1", "Use a pool without dilation.")
     sums = [a + b for a, b in zip(pads, blob.pads, strict=True)]
     return [
-        Axis(Window(blob.shape[2 + i], kernel[i], strides[i], sums[i], sums[2 + i]), out[2 + i])
+        _Axis(Window(blob.shape[2 + i], kernel[i], strides[i], sums[i], sums[2 + i]), out[2 + i])
         for i in range(2)
     ]
 
@@ -112,8 +112,8 @@ def _pool(net: NetWriter, node: ir.Node) -> None:
             raise _refuse(axes, average)
         net.bind(node.outputs[0], _as_conv(net, source, axes, out))
         return
-    pads, firsts = zip(*(f for f in matches if f is not None), strict=True)
-    top = write_pool(net, source, "AVE" if average else "MAX", axes, pads)
+    windows, firsts = zip(*(f for f in matches if f is not None), strict=True)
+    top = write_pool(net, source, "AVE" if average else "MAX", windows)
     if top.shape != out:
         ranges = [(first, 1, count) for first, count in zip(firsts, out[2:], strict=True)]
         top = pick_elements(net, top, ranges, role="crop")
@@ -121,19 +121,12 @@ def _pool(net: NetWriter, node: ir.Node) -> None:
 
 
 def write_pool(
-    net: NetWriter,
-    blob: Blob,
-    method: str,
-    axes: Sequence[Axis],
-    pads: Sequence[int],
-    role: str = "",
+    net: NetWriter, blob: Blob, method: str, windows: Sequence[Window], role: str = ""
 ) -> Blob:
-    """Write a Pooling layer."""
-    windows = [a.window for a in axes]
+    """Write a Pooling layer; `windows` are Caffe's, whose pads are equal on both sides."""
     kernel, stride = [w.kernel for w in windows], [w.stride for w in windows]
-    sizes = [
-        pooled_length(w.length, w.kernel, w.stride, p) for w, p in zip(windows, pads, strict=True)
-    ]
+    pads = [w.before for w in windows]
+    sizes = [pooled_length(w.length, w.kernel, w.stride, w.before) for w in windows]
     layer, top = net.add("Pooling", [blob], (*blob.shape[:2], *sizes), role=role)
     param = layer.pooling_param
     param.pool = param.DESCRIPTOR.fields_by_name["pool"].enum_type.values_by_name[method].number
@@ -144,13 +137,13 @@ def write_pool(
     return top
 
 
-def _full(axis: Axis) -> bool:
+def _full(axis: _Axis) -> bool:
     """Return whether each window counts all its elements, padding included."""
     divisors = pool_divisors(axis.window, _counted(axis.window, True), axis.count)
     return set(divisors) == {axis.window.kernel}
 
 
-def _as_conv(net: NetWriter, blob: Blob, axes: Sequence[Axis], out: Shape) -> Blob:
+def _as_conv(net: NetWriter, blob: Blob, axes: Sequence[_Axis], out: Shape) -> Blob:
     """Write an average over windows of one size as a depthwise convolution."""
     windows = [axis.window for axis in axes]
     sides = [w.kernel for w in windows]
@@ -167,7 +160,7 @@ def _as_conv(net: NetWriter, blob: Blob, axes: Sequence[Axis], out: Shape) -> Bl
     return write_conv(net, blob, layer, out)
 
 
-def _refuse(axes: Sequence[Axis], average: bool) -> Refusal:
+def _refuse(axes: Sequence[_Axis], average: bool) -> Refusal:
     """Return the reason why a pool cannot be written."""
     rows, columns = (axis.window for axis in axes)
     sides = [rows.before, columns.before, rows.after, columns.after]
@@ -195,8 +188,7 @@ def _global_pool(net: NetWriter, node: ir.Node) -> None:
 
 
 def _global(net: NetWriter, blob: Blob, method: str, role: str = "") -> Blob:
-    axes = [Axis(Window(n, n, 1, 0, 0), 1) for n in blob.shape[2:]]
-    return write_pool(net, blob, method, axes, (0, 0), role)
+    return write_pool(net, blob, method, [Window(n, n, 1, 0, 0) for n in blob.shape[2:]], role)
 
 
 POOLS: dict[str, Any] = {

@@ -14,8 +14,8 @@ from quant.export.caffe.network.moves import mix_channels
 from quant.export.caffe.network.net import NetWriter
 from quant.export.caffe.network.read import read_blob
 from quant.export.caffe.network.windows import Window
-from quant.export.caffe.operators.activation import write_power
-from quant.export.caffe.operators.pool import Axis, write_pool
+from quant.export.caffe.operators.activation import Power, write_power
+from quant.export.caffe.operators.pool import write_pool
 from quant.export.caffe.operators.transpose import write_permute
 
 
@@ -32,12 +32,12 @@ def _reduce(net: NetWriter, node: ir.Node) -> None:
     lifted_axes = {a if shape[0] == 1 else a + 1 for a in axes}
     over = [a for a in (1, 2, 3) if a in lifted_axes and blob.shape[a] > 1]
     if op in ("ReduceL2", "ReduceSumSquare"):
-        blob = write_power(net, blob, exponent=2.0, role="square")
+        blob = write_power(net, blob, Power(exponent=2.0), role="square")
     blob = _reduced(net, op, blob, [a for a in over if a > 1])
     if 1 in over:
         blob = _over_channels(net, op, blob)
     if op == "ReduceL2":
-        blob = write_power(net, blob, exponent=0.5, role="root")
+        blob = write_power(net, blob, Power(exponent=0.5), role="root")
     net.bind(node.outputs[0], blob)
 
 
@@ -48,7 +48,7 @@ def _reduced(net: NetWriter, op: str, blob: Blob, over: Sequence[int]) -> Blob:
     top = _pooled(net, blob, over, "MAX" if op == "ReduceMax" else "AVE", "pool")
     if op in ("ReduceMean", "ReduceMax"):
         return top
-    return write_power(net, top, scale=float(prod(blob.shape[a] for a in over)), role="sum")
+    return write_power(net, top, Power(scale=float(prod(blob.shape[a] for a in over))), role="sum")
 
 
 def _over_channels(net: NetWriter, op: str, blob: Blob) -> Blob:
@@ -76,8 +76,8 @@ def _axes(node: ir.Node, rank: int) -> set[int]:
 def _pooled(net: NetWriter, blob: Blob, over: Sequence[int], method: str, role: str) -> Blob:
     """Pool over the whole height, width or both."""
     kernels = [n if 2 + i in over else 1 for i, n in enumerate(blob.shape[2:])]
-    axes = [Axis(Window(n, k, 1, 0, 0), 1) for n, k in zip(blob.shape[2:], kernels, strict=True)]
-    return write_pool(net, blob, method, axes, (0, 0), role)
+    windows = [Window(n, k, 1, 0, 0) for n, k in zip(blob.shape[2:], kernels, strict=True)]
+    return write_pool(net, blob, method, windows, role)
 
 
 REDUCTIONS: dict[str, Any] = dict.fromkeys(

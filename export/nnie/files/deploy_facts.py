@@ -119,12 +119,15 @@ def deploy_facts(conversion: Conversion, lists: Lists) -> DeployFacts:
         (f"{name}.cfg", "for the chip"),
         (f"{name}_sim.cfg", "for the functional simulator on a PC"),
         *((mean, "the mean of each channel, in the network's order") for mean in mean_files(feeds)),
-        *((listed, f"{kind}, one a line") for listed, kind in zip(lists.names, kinds, strict=True)),
-        (RECORD, "which tensor of the model each Caffe layer is"),
+        *(
+            (listed, f"{kind}, one per line")
+            for listed, kind in zip(lists.names, kinds, strict=True)
+        ),
+        (RECORD, "the model's tensor for each Caffe layer"),
         ("DEPLOY.md", "this page"),
     ]
     if split.tail is not None:
-        files.insert(-1, (TAIL, "what the CPU computes"))
+        files.insert(-1, (TAIL, "the part that the CPU computes"))
     return DeployFacts(
         title=split.head.name,
         name=name,

@@ -57,7 +57,7 @@ def _input_step(facts: DeployFacts) -> str:
 
 
 def _output_step(facts: DeployFacts) -> str:
-    lines = ["Read the outputs: int32 = value * 4096, and a stride (`u32Stride`) from row to row."]
+    lines = ["Read the outputs: int32 = value * 4096, with a stride (`u32Stride`) between rows."]
     for tensor, blob, shape, own in facts.outputs:
         as_tensor = f", the tensor's {shape_text(own)} in the same order" if own != shape else ""
         lines.append(f"- {code(tensor)}: blob `{blob}`, {shape_text(shape)}{as_tensor}.")
@@ -102,5 +102,5 @@ answers = session.run(None, {{name: np.float32(x) for name, x in tensors.items()
 def _compare_step(facts: DeployFacts) -> str:
     return f"""Compare. The mapper keeps the dumps of the last listed sample only, {code(facts.keys[-1])},
 in `mapper_quant/`: `<layer>_output<id>_C_H_W_quant.linear.hex`, one int32 per line, value * 4096.
-`tensors.csv` names the tensor of `simulated.onnx` for each layer. Find the first
-layer whose cosine similarity to it is below 0.99. Where dumps are missing, set `[log_level] 3`."""
+`tensors.csv` names the tensor of `simulated.onnx` for each layer. Find the first layer whose cosine
+similarity to its tensor is below 0.99. Where dumps are missing, set `[log_level] 3`."""

@@ -83,30 +83,30 @@ class _TypeChoice:
         self.model, self.planned = model, planned
         self.version = model.graph.opset_imports.get("", 0)
         self.types: dict[ir.Node, ir.DataType] = {}
-        self.free: set[ir.Node] = set()
+        self.flexible: set[ir.Node] = set()
         self.parent: dict[ir.Node, ir.Node] = {}
 
     def decide(self) -> dict[ir.Node, ir.DataType]:
         nodes = [n for n in self.model.graph if n.op_type not in (Q, DQ)]
         for node in nodes:
-            self._fix(node)
+            self._fix_type(node)
         for node in nodes:
-            if node in self.free:
-                self._join(node)
-        wants = self._wants()
+            if node in self.flexible:
+                self._join_readers(node)
+        neighbours = self._neighbour_types()
         for node in nodes:
-            if node in self.free:
-                self.types[node] = F16 if wants[self._root(node)] == {F16} else F32
+            if node in self.flexible:
+                self.types[node] = F16 if neighbours[self._root(node)] == {F16} else F32
             elif node not in self.types:
-                self.types[node] = self._followed(node)
+                self.types[node] = self._type_of_source(node)
         return self.types
 
-    def _fix(self, node: ir.Node) -> None:
+    def _fix_type(self, node: ir.Node) -> None:
         precision = self.planned.get(str(node.name), Precision.FLOAT32)
         producer = node.inputs[0].producer() if node.inputs and node.inputs[0] is not None else None
         if node.op_type in DATA_MOVERS and not precision.quantized:
             if producer is not None and producer.op_type == DQ:
-                self.free.add(node)  # in fact it moves integers
+                self.flexible.add(node)  # in fact it moves integers
             elif producer is None:
                 self.types[node] = F32
         elif precision is Precision.FLOAT16:
@@ -119,7 +119,7 @@ class _TypeChoice:
         elif precision is Precision.FLOAT32:
             self.types[node] = F32
         else:
-            self.free.add(node)
+            self.flexible.add(node)
         self.parent[node] = node
 
     def _root(self, node: ir.Node) -> ir.Node:
@@ -127,12 +127,12 @@ class _TypeChoice:
             node = self.parent[node]
         return node
 
-    def _followed(self, node: ir.Node) -> ir.DataType:
+    def _type_of_source(self, node: ir.Node) -> ir.DataType:
         """Return the type of the tensor that a data mover reads."""
         producer = node.inputs[0].producer() if node.inputs[0] is not None else None
         return self.types.get(producer, F32) if producer is not None else F32
 
-    def _ends(self, value: ir.Value) -> Iterator[ir.Node | None]:
+    def _float_readers(self, value: ir.Value) -> Iterator[ir.Node | None]:
         """Yield the float readers of a value, past movers; None for an output or a subgraph."""
         if value.is_graph_output():
             yield None
@@ -140,41 +140,45 @@ class _TypeChoice:
             node = use.node
             if node.graph is not self.model.graph:
                 yield None
-            elif node.op_type in DATA_MOVERS and node not in self.free and node not in self.types:
+            elif (
+                node.op_type in DATA_MOVERS and node not in self.flexible and node not in self.types
+            ):
                 for output in node.outputs:
-                    yield from self._ends(output)
+                    yield from self._float_readers(output)
             elif node.op_type != Q:
                 yield node
 
-    def _join(self, node: ir.Node) -> None:
+    def _join_readers(self, node: ir.Node) -> None:
         for output in node.outputs:
-            for end in self._ends(output):
-                if end in self.free and end is not None:
-                    self.parent[self._root(end)] = self._root(node)
+            for reader in self._float_readers(output):
+                if reader in self.flexible and reader is not None:
+                    self.parent[self._root(reader)] = self._root(node)
 
-    def _wants(self) -> dict[ir.Node, set[ir.DataType]]:
+    def _neighbour_types(self) -> dict[ir.Node, set[ir.DataType]]:
         """Return the types of the float neighbours of each set of integer layers."""
-        wants: dict[ir.Node, set[ir.DataType]] = {self._root(n): set() for n in self.free}
-        for node in self.free:
+        neighbours: dict[ir.Node, set[ir.DataType]] = {self._root(n): set() for n in self.flexible}
+        for node in self.flexible:
             root = self._root(node)
             for output in node.outputs:
-                ends = list(self._ends(output))
-                wants[root] |= {
-                    F32 if e is None else self.types[e] for e in ends if e not in self.free
+                readers = list(self._float_readers(output))
+                neighbours[root] |= {
+                    F32 if reader is None else self.types[reader]
+                    for reader in readers
+                    if reader not in self.flexible
                 }
             for value in node.inputs:
-                producer = self._origin(value)
+                producer = self._source(value)
                 if producer is not None and producer.op_type == DQ:
                     scale = ir.convenience.get_const_tensor(producer.inputs[1])  # type: ignore[arg-type]
                     if scale is None or float16_scale(scale.numpy()) is None:
-                        wants[root].add(F32)
+                        neighbours[root].add(F32)
                 elif producer is not None and producer in self.types:
-                    wants[root].add(self.types[producer])
+                    neighbours[root].add(self.types[producer])
                 elif producer is None and value is not None and self._is_wide(value):
-                    wants[root].add(F32)
+                    neighbours[root].add(F32)
             if not any(formal_types(node, self.version)[0]):
-                wants[root].add(F32)
-        return wants
+                neighbours[root].add(F32)
+        return neighbours
 
     def _is_wide(self, value: ir.Value) -> bool:
         """Return whether a value is the network's input, or a constant that float16 cannot hold."""
@@ -183,10 +187,10 @@ class _TypeChoice:
         array = value.const_value.numpy()
         return value.dtype == F32 and bool(array.size) and bool(np.abs(array).max() > FLOAT16_MAX)
 
-    def _origin(self, value: ir.Value | None) -> ir.Node | None:
+    def _source(self, value: ir.Value | None) -> ir.Node | None:
         """Return the node that computes a value, past data movers."""
         node = value.producer() if value is not None else None
-        while node is not None and node.op_type in DATA_MOVERS and node not in self.free:
+        while node is not None and node.op_type in DATA_MOVERS and node not in self.flexible:
             if node in self.types:
                 return node
             node = node.inputs[0].producer() if node.inputs[0] is not None else None
