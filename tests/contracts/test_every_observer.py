@@ -86,7 +86,7 @@ def test_the_four_are_there() -> None:
 @EVERY_OBSERVER
 @given(values=lists, number=st.sampled_from(FORMATS))
 @settings(max_examples=25, deadline=None)
-def test_the_range_holds_zero_is_finite_and_within_what_was_seen(
+def test_the_range_holds_zero_is_finite_and_within_the_extremes(
     name: str, values: list[float], number: Integer
 ) -> None:
     """Zero must be exact after quantization, and beyond the extremes steps are wasted."""

@@ -150,7 +150,7 @@ def test_pictures_of_many_sizes_are_no_array(folder: Path, spec: Callable) -> No
     )
 
 
-def test_the_forms_are_told_before_the_work(folder: Path, spec: Callable) -> None:
+def test_a_wrong_suffix_is_refused_before_the_work(folder: Path, spec: Callable) -> None:
     """A list for arrays, and any other suffix."""
     np.save(folder / "x.npy", np.zeros((2, 3, 4, 4), np.float32))
     arrays, pictures = opened(folder / "x.npy", spec), opened(folder, spec)

@@ -76,7 +76,7 @@ def test_blocks_change_nothing() -> None:
     assert near_copies(x, everyone(x)).tolist() == [-1] * 600 + list(range(600))
 
 
-def test_samples_that_are_not_judged_are_nobodys_copy() -> None:
+def test_samples_that_are_not_judged_are_no_copies() -> None:
     """Nor is anybody theirs."""
     x = np.repeat(thumbnails(1), 4, axis=0)
     x[0] = np.nan

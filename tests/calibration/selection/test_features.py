@@ -72,7 +72,7 @@ def test_features_are_means_and_extremes_of_the_raw_activations(
     assert all(whole[n][0].shape[1] >= MIN_CHANNELS for n in depths)
 
 
-def test_a_sample_with_nan_is_told_from_the_others(tmp_path: Path) -> None:
+def test_a_sample_with_nan_is_distinguished_from_the_others(tmp_path: Path) -> None:
     """It would otherwise turn every distance into NaN."""
     graph = prepared(conv_relu_net(), tmp_path)
     samples = samples_of(graph, 5)

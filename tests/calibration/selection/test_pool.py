@@ -65,7 +65,7 @@ def test_what_is_out_of_domain_is_chosen_only_if_asked() -> None:
     assert set(pool.choose("coverage", 120, keep_out_of_domain=True).tolist()) == set(range(120))
 
 
-def test_a_sample_that_is_not_finite_is_nobody() -> None:
+def test_a_sample_that_is_not_finite_has_no_class() -> None:
     """Neither chosen nor near anything."""
     base = features()
     base.groups["depth a"][7, 2] = np.inf
@@ -92,7 +92,7 @@ def test_distances_are_in_those_of_neighbours() -> None:
     assert nearest.tolist() == chosen[every[:, chosen].argmin(axis=1)].tolist()
 
 
-def test_nobody_fit_to_be_chosen_is_no_crash() -> None:
+def test_a_pool_without_an_eligible_sample_is_no_crash() -> None:
     """The command says so; one sample is a pool as well."""
     base = features(4)
     base.groups["depth a"][:] = np.nan

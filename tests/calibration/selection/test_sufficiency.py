@@ -156,7 +156,7 @@ def test_settled_is_the_first_step_after_which_none_is_loud() -> None:
     assert steps().settled is None
 
 
-def test_it_is_said_in_one_sentence_of_one_line() -> None:
+def test_the_message_is_one_sentence_of_one_line() -> None:
     """Whatever the tensor is called."""
     assert settled_text(steps(4.0, 0.5), of="the list") == (
         "settled at 16: with the first 16 of the list, no tensor has over 2 dB more noise than with "
@@ -169,7 +169,7 @@ def test_it_is_said_in_one_sentence_of_one_line() -> None:
     assert settled_text(steps()) == "nothing can be said of 100 samples; give 16 or more"
 
 
-def test_the_schedule_leaves_as_many_unseen_as_it_looks_at() -> None:
+def test_the_schedule_leaves_out_as_many_samples_as_it_takes() -> None:
     """Else the last step would hold a set against itself."""
     assert schedule(256) == [8, 16, 32, 64, 128]
     assert schedule(255) == [8, 16, 32, 64]

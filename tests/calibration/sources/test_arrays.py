@@ -125,7 +125,9 @@ def test_an_npz_that_does_not_fit_is_refused(
     assert str(caught.value) == f"{path}: {sentence}"
 
 
-def test_a_row_of_another_shape_is_told_when_the_file_is_opened(tmp_path: Path, spec: Spec) -> None:
+def test_a_row_of_another_shape_is_refused_when_the_file_is_opened(
+    tmp_path: Path, spec: Spec
+) -> None:
     path = tmp_path / "a.npy"
     np.save(path, np.zeros((3, 4, 4), np.float32))
     with pytest.raises(InputError) as caught:
@@ -167,7 +169,7 @@ def test_broken_files_are_refused_in_one_sentence(
     )
 
 
-def test_a_missing_file_and_folder_labels_are_told(tmp_path: Path, spec: Spec) -> None:
+def test_a_missing_file_and_folder_labels_are_refused(tmp_path: Path, spec: Spec) -> None:
     path = tmp_path / "a.npy"
     with pytest.raises(InputError) as missing:
         open_data(str(path), [spec()], Preprocess())

@@ -31,7 +31,7 @@ def test_a_folder_is_a_folder_whatever_it_is_called(tmp_path: Path) -> None:
         assert [s for s in SOURCES if SOURCES[s].accepts(str(tmp_path / called))] == ["folder"]
 
 
-def test_what_nobody_takes_is_refused_with_the_list(tmp_path: Path, spec: Spec) -> None:
+def test_data_that_no_source_accepts_is_refused_with_the_list(tmp_path: Path, spec: Spec) -> None:
     (tmp_path / "a.mp4").touch()
     mend = "Give a folder of images, a .txt list, a .npy or .npz file, or module:function."
 

@@ -100,7 +100,7 @@ def test_an_image_comes_in_the_inputs_own_numbers(spec: Spec) -> None:
         assert made[:, 1, 1].tolist() == [1, 2, 255]
 
 
-def test_an_image_of_another_size_is_told_at_the_image(spec: Spec) -> None:
+def test_an_image_of_another_size_is_refused_by_name(spec: Spec) -> None:
     converter = image_converter([spec((None, 3, 4, 4))], Preprocess(), "d")
     with pytest.raises(InputError) as caught:
         converter.image(Image.new("RGB", (5, 4)), "a\n.png")

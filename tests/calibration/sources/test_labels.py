@@ -92,7 +92,7 @@ def test_folders_are_numbered_in_sorted_order() -> None:
     )
 
 
-def test_folders_are_told_apart_where_the_ways_first_differ() -> None:
+def test_folders_are_distinguished_where_the_paths_first_differ() -> None:
     """A list names its images from where it lies, by a longer way than the folder does."""
     keys = ["set/dog/a.png", "set/cat/b.png", "set/dog/more/c.png"]
 

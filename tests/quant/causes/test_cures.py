@@ -292,7 +292,7 @@ def test_the_first_and_the_last_layer(tmp_path: Path) -> None:
         assert case.gain(cause, tmp_path, IMAGES) > 0.2
 
 
-def test_the_strongest_cause_goes_first_and_the_innocent_half_is_left_out() -> None:
+def test_the_strongest_cause_comes_first_and_the_innocent_half_is_left_out() -> None:
     """Evidence without effect sends people the wrong way."""
     rule = Rule(match="conv1", weights="per-tensor")
     case = Case(changed(models.conv_relu_net(), "w1", loud(8, 0, 20)), Recipe(rules=(rule,)))

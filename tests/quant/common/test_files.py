@@ -64,7 +64,7 @@ def test_companions_move_too_and_the_named_file_last(
     assert names(tmp_path) == ["model.onnx", "model.onnx.data", "zoo.txt"]
 
 
-def test_a_folder_that_cannot_be_made_is_one_sentence_with_a_mend(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_one_sentence_with_a_fix(tmp_path: Path) -> None:
     """The commonest cause is a file where the folder should be, or a disk mounted read-only."""
     (tmp_path / "taken").write_text("")
     path = tmp_path / "taken" / "plan.json"

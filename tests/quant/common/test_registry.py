@@ -89,7 +89,7 @@ def test_a_third_party_that_does_not_import_is_named(
     )
 
 
-def test_a_near_miss_is_told_what_was_meant(package: str) -> None:
+def test_a_near_miss_gets_a_suggestion(package: str) -> None:
     """The message carries everything needed to go on."""
     with pytest.raises(InputError) as caught:
         table_of(package)["bred"]
@@ -99,7 +99,7 @@ def test_a_near_miss_is_told_what_was_meant(package: str) -> None:
     )
 
 
-def test_a_far_miss_is_told_what_there_is(package: str) -> None:
+def test_an_unknown_name_is_refused_with_the_known_ones(package: str) -> None:
     """A guess that is no guess would only mislead."""
     with pytest.raises(InputError) as caught:
         table_of(package)["xyzzy"]

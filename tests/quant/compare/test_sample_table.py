@@ -57,7 +57,7 @@ def test_a_table_is_read_back_exactly(tmp_path: Path) -> None:
     assert not any(line.startswith(("=", "-")) for line in samples_csv(table()).splitlines())
 
 
-def test_copies_are_said() -> None:
+def test_copies_are_reported() -> None:
     """Ten images a hundred times over are not a thousand images."""
     whole = table()
     assert whole.copies == ""

@@ -111,7 +111,7 @@ def test_what_a_format_says_of_itself(
     assert (number.qmin, number.qmax, number.name, number.dtype) == (least, greatest, name, dtype)
 
 
-def test_along_changes_nothing_but_the_axis() -> None:
+def test_with_axis_changes_nothing_but_the_axis() -> None:
     assert UINT8.with_axis(1) == Integer(bits=8, signed=False, symmetric=False, axis=1)
     assert INT8.with_axis(0).with_axis(None) == INT8
 

@@ -69,7 +69,7 @@ def test_an_image_without_boxes_is_right_if_none_is_found() -> None:
     assert agreement(outputs(), none).f1.tolist() == [0.0]
 
 
-def test_centre_and_size_are_told_from_corners() -> None:
+def test_centre_and_size_are_distinguished_from_corners() -> None:
     """The same boxes in the other form agree as well; a large shift does not."""
     middle, size = (CORNERS[..., :2] + CORNERS[..., 2:]) / 2, CORNERS[..., 2:] - CORNERS[..., :2]
     centres = np.concatenate([middle, size], axis=2)
@@ -115,7 +115,7 @@ def test_the_shapes_of_common_heads_are_known() -> None:
     assert logits.tolist() == [[[0.5, pytest.approx(0, abs=1e-9)]]]
 
 
-def test_a_network_without_boxes_is_told_so() -> None:
+def test_a_network_without_boxes_is_refused() -> None:
     """By the sentence of the metric, at the first sample."""
     graph = prepared(conv_relu_net())
     session = open_session(graph.model, threads=1)

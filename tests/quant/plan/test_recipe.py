@@ -71,7 +71,7 @@ def test_a_rule_that_matches_nothing_says_what_there_was() -> None:
     )
 
 
-def test_a_type_that_matches_nothing_is_told_the_nearest_type() -> None:
+def test_a_type_that_matches_nothing_gets_the_nearest_type() -> None:
     recipe = Recipe(rules=(Rule(op="Gem", line=7),), path="r.toml")
 
     with pytest.raises(InputError) as caught:

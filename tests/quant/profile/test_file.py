@@ -204,7 +204,7 @@ def refused(path: Path) -> str:
     return str(caught.value)
 
 
-def test_a_missing_file_is_said_to_be_missing(tmp_path: Path) -> None:
+def test_the_message_says_that_a_file_is_missing(tmp_path: Path) -> None:
     path = tmp_path / "p"
 
     assert refused(path) == f"{path}: not a readable profile: no such file. Profile again."

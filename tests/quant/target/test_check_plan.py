@@ -89,7 +89,7 @@ def test_a_mistake_is_one_sentence(plan: Plan, said: str, tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_choose_made_passes() -> None:
+def test_a_chosen_plan_passes() -> None:
     """The check is for edits."""
     check_plan(PLAN, GRAPH, TARGETS["onnxruntime"])
 

@@ -40,7 +40,7 @@ def test_a_targets_own_check_decides_where_there_is_no_list() -> None:
         ({"nnie": "2.0"}, "--nnie-version: must be one of 1.1, 1.2, saw '2.0'."),
     ],
 )
-def test_versions_that_nobody_would_read_are_refused(
+def test_versions_of_targets_that_have_none_are_refused(
     versions: dict[str, str], message: str
 ) -> None:
     """A misspelt name would export for the default version without a word."""
