@@ -529,7 +529,7 @@ def compare(
         labels: CSV file, "folders", or the classes of samples in memory.
         metrics: Judged for both where there are labels.
         samples: How many at most; None for all.
-        runtime: Of the candidate: "onnxruntime" or "openvino".
+        runtime: Of the candidate: "onnxruntime", "openvino", or another that a target names.
         example_inputs: For the export of a torch module.
         seed: Of the choice and the order of samples.
         threads: Threads inside one operator; 0 for all cores.
@@ -606,7 +606,7 @@ def gate(
         samples: How many at most; None for all.
         calibrated: How many of the data calibrated with this seed; they are left out.
         sequential: Stop as soon as the answer is certain.
-        runtime: Of the candidate: "onnxruntime" or "openvino".
+        runtime: Of the candidate: "onnxruntime", "openvino", or another that a target names.
         example_inputs: For the export of a torch module.
         seed: Of the choice and the order of samples.
         threads: Threads inside one operator; 0 for all cores.
