@@ -65,7 +65,7 @@ def limits_phrase(search: SavedSearch) -> str:
 
 def result_sentence(search: SavedSearch) -> str:
     """Return the chosen plan, its cost and its accuracy as one sentence."""
-    best, asked = search.winner, search.facts.get("asked")
+    best, count = search.winner, search.facts.get("asked")
     if best is None:
         return "No plan was measured: no layer can be quantized within the budget."
     limits = limits_phrase(search)
@@ -79,8 +79,8 @@ def result_sentence(search: SavedSearch) -> str:
     drop = _lost(best.drop, search.facts.get("metric"), best.margin)
     return (
         f"{head} {best.layers}: {cost_text(search, best.cost)}, {sqnr_text(best.sqnr_db)} {PLACE}"
-        f"{drop}, measured on {search.facts.get('samples')} calibration samples; {asked} "
-        f"{'plan' if asked == 1 else 'plans'} measured{end}."
+        f"{drop}, measured on {search.facts.get('samples')} calibration samples; {count} "
+        f"{'plan' if count == 1 else 'plans'} measured{end}."
     )
 
 

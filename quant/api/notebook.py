@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from quant.api.target_run import TargetRun
-from quant.results.advice import verdict
+from quant.results.advice import rating_of
 from quant.results.saved_run import SavedRun, SavedTarget
 from quant.results.weight_size import size_text, weight_megabytes
 from quant.visualize.label import escaped
@@ -60,7 +60,7 @@ def run_html(saved: SavedRun, targets: Mapping[str, TargetRun], breaches: Sequen
 
 
 def _row(saved: SavedTarget, target: TargetRun) -> str:
-    rating, layers = verdict(saved.facts), saved.facts["layers"]
+    rating, layers = rating_of(saved.facts), saved.facts["layers"]
     before, after = weight_megabytes(saved.graph, saved.plan)
     cells = (
         f"<b>{_text(target.name)}</b>",

@@ -17,7 +17,7 @@ from quant.graph.prepared_graph import Graph, weight_of
 from quant.latency.numbered_nodes import NodeNumber, first_mark
 from quant.runtimes.kernel import KernelTime
 
-FORMS = frozenset(
+FORM_KERNELS = frozenset(
     {
         *("QuantizeLinear", "DequantizeLinear", "ReorderInput", "ReorderOutput"),
         *("FakeQuantize", "Reorder", "Convert"),
@@ -47,7 +47,7 @@ def place_of(kernel: KernelTime) -> tuple[str, NodeNumber | None]:
     own = first_mark(kernel.names)
     mark = own or first_mark(kernel.tensors)
     wrote = own is not None and own.kind == "layer"
-    if kernel.op in FORMS or (kernel.op == "Transpose" and not wrote):
+    if kernel.op in FORM_KERNELS or (kernel.op == "Transpose" and not wrote):
         return "form", mark
     if mark is None:
         return "unknown", None

@@ -1,6 +1,6 @@
 """Advice: how good a target's measured numbers are, and which remedies to try first."""
 
-__all__ = ["Action", "Rating", "actions", "verdict"]
+__all__ = ["Action", "Rating", "actions", "rating_of"]
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -74,7 +74,7 @@ class Action:
     recipe: str
 
 
-def verdict(facts: Mapping[str, Any]) -> Rating:
+def rating_of(facts: Mapping[str, Any]) -> Rating:
     """Rate a target by what was measured of its simulation: scores, agreement or SQNR."""
     measured = facts.get("simulated") or {}
     scores, before = measured.get("scores") or {}, measured.get("float_scores") or {}
@@ -105,9 +105,9 @@ def verdict(facts: Mapping[str, Any]) -> Rating:
     return Rating(level="unknown", words="nothing was measured")
 
 
-def _level(value: float, good: float, fair: float) -> Level:
+def _level(value: float, good_bound: float, fair_bound: float) -> Level:
     value += 1e-9  # a value on the bound is within it, whatever 0.8 - 0.79 is in float64
-    return "good" if value >= good else "fair" if value >= fair else "bad"
+    return "good" if value >= good_bound else "fair" if value >= fair_bound else "bad"
 
 
 def actions(target: SavedTarget, *, only: str = "") -> list[Action]:

@@ -39,8 +39,8 @@ def layer_causes(
     """
     shares = noise_shares(rows)
     return {
-        row.layer: [_sensitive(c, row.layer, shares.get(row.layer, 0.0)) for c in found]
-        for row, found in zip(rows, causes, strict=True)
+        row.layer: [_sensitive(c, row.layer, shares.get(row.layer, 0.0)) for c in of_layer]
+        for row, of_layer in zip(rows, causes, strict=True)
     }
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from quant.analysis.layer_error import LayerError
 from quant.common.errors import InputError, few
 from quant.graph.prepared_graph import weight_of
-from quant.results.advice import verdict
+from quant.results.advice import rating_of
 from quant.results.saved_run import SavedRun, SavedTarget
 
 NOTICEABLE = 1.0
@@ -160,7 +160,7 @@ def _target(before: _Side, after: _Side) -> TargetDiff:
     rows.sort(key=lambda x: (ORDER[x.change], -abs(x.gain) if not math.isnan(x.gain) else 0.0))
     return TargetDiff(
         target=before.target.name,
-        words=(verdict(before.target.facts).words, verdict(after.target.facts).words),
+        words=(rating_of(before.target.facts).words, rating_of(after.target.facts).words),
         sqnr_db=(_sqnr(before.target), _sqnr(after.target)),
         layers=tuple(rows),
     )

@@ -1,6 +1,6 @@
-"""Kernel: one thing that a runtime executes, and what it takes."""
+"""The time of one kernel of a runtime, as its profiler reports it."""
 
-__all__ = ["Feeds", "KernelTime", "least"]
+__all__ = ["Feeds", "KernelTime", "shortest"]
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ class KernelTime:
     """One kernel of a runtime.
 
     Attributes:
-        op: As the runtime calls it: "QLinearConv", "Reorder".
-        names: Of the node, and of those that were fused into it.
-        tensors: Of its outputs and inputs, where the runtime tells them, or of what makes its inputs.
-        milliseconds: Of one run, the least of the rounds.
+        op: Name of the operator in the runtime: "QLinearConv", "Reorder".
+        names: Names of the node, and of the nodes fused into it.
+        tensors: Names of its outputs and inputs, or of the kernels before it, where they are known.
+        milliseconds: Time of one run, the shortest of all rounds.
     """
 
     op: str
@@ -28,6 +28,6 @@ class KernelTime:
     milliseconds: float
 
 
-def least(times: Sequence[float], skip: int) -> float:
-    """Return the least of what was measured, the first `skip` left out where there are more."""
+def shortest(times: Sequence[float], skip: int) -> float:
+    """Return the shortest time, without the first `skip` ones where there are more."""
     return min(times[skip:] or times)

@@ -1,4 +1,4 @@
-"""ONNX Runtime's own profile of a model, without what it takes to look."""
+"""ONNX Runtime's own profile of a model, without the overhead of profiling."""
 
 __all__ = ["OrtProfile", "profiling_overhead"]
 
@@ -11,14 +11,14 @@ from typing import Any
 import onnx
 import onnxruntime as ort
 
-from quant.runtimes.kernel import Feeds, KernelTime, least
+from quant.runtimes.kernel import Feeds, KernelTime, shortest
 
 
 class OrtProfile:
-    """A session of ONNX Runtime that writes its profile beside the model, and one that does not.
+    """Two sessions of ONNX Runtime, one of which writes its profile beside the model.
 
-    To look at a kernel takes some microseconds, which would count as the kernel's own: what all of
-    them take together beyond a run without profiler is taken from each in equal parts.
+    Profiling adds some microseconds to each kernel. The time by which all kernels together exceed a
+    run without profiling is subtracted from them in equal parts.
     """
 
     def __init__(self, path: Path, threads: int) -> None:
@@ -37,40 +37,40 @@ class OrtProfile:
         self._session = _session(path, options)
 
     def run(self, feeds: Feeds) -> None:
-        """Run both once."""
+        """Run both sessions once."""
         self._session.run(None, dict(feeds))
         start = self._clock()
         self._plain.run(None, dict(feeds))
         self._runs.append(1000 * (self._clock() - start))
 
     def kernels(self, skip: int) -> list[KernelTime]:
-        """End the profile and read it: one event of each node in every run, in microseconds."""
-        told = json.loads(Path(self._session.end_profiling()).read_text(encoding="utf-8"))
+        """End the profile and return its kernels: one event per node and run, in microseconds."""
+        events = json.loads(Path(self._session.end_profiling()).read_text(encoding="utf-8"))
         nodes = onnx.load(self._optimized, load_external_data=False).graph.node
         tensors = {node.name: (*node.output, *node.input) for node in nodes}
         times: dict[tuple[str, str], list[float]] = {}
-        for event in told:
+        for event in events:
             name = str(event.get("name", ""))
             if event.get("cat") == "Node" and name.endswith("_kernel_time"):
                 key = (event["args"]["op_name"], name.removesuffix("_kernel_time"))
                 times.setdefault(key, []).append(event["dur"] / 1000)
-        fastest = {key: least(found, skip) for key, found in times.items()}
-        looking = profiling_overhead(list(fastest.values()), least(self._runs, skip))
+        fastest = {key: shortest(durations, skip) for key, durations in times.items()}
+        overhead = profiling_overhead(list(fastest.values()), shortest(self._runs, skip))
         return [
             KernelTime(
                 op=op,
                 names=(name,),
                 tensors=tensors.get(name, ()),
-                milliseconds=max(milliseconds - looking, 0.0),
+                milliseconds=max(milliseconds - overhead, 0.0),
             )
             for (op, name), milliseconds in fastest.items()
         ]
 
 
 def profiling_overhead(kernels: Sequence[float], whole: float) -> float:
-    """Return what a profiler adds to each kernel, so that together they take `whole`; 0 at least.
+    """Return the time to subtract from each kernel so that together they take `whole`; at least 0.
 
-    A kernel gives no more than it has: where small ones have less, the others give more.
+    No kernel becomes negative: where small kernels are shorter, more is subtracted from the others.
 
     >>> profiling_overhead([1.0, 0.5, 0.125], 1.0)
     0.25

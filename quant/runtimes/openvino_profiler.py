@@ -1,4 +1,4 @@
-"""OpenVINO's performance counters of a model, run by run though they are means."""
+"""OpenVINO's performance counters of a model, as times of single runs."""
 
 __all__ = ["COUNTED", "OpenVinoCounters"]
 
@@ -6,19 +6,19 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from quant.runtimes.kernel import Feeds, KernelTime, least
+from quant.runtimes.kernel import Feeds, KernelTime, shortest
 
 COUNTED = 5
 """Runs between two readings of the counters, which are whole microseconds."""
 
 
 class OpenVinoCounters:
-    """A model in OpenVINO with performance counters, and one without.
+    """A model in OpenVINO, compiled with and without performance counters.
 
-    The counters hold the mean of all runs since the model was compiled. So it is compiled anew every
-    `COUNTED` runs, and the first of them, which allocates memory, is taken out: the mean of the
-    others is (n * mean(n) - mean(1)) / (n - 1). They go by the wall's clock: where they come to more
-    than a run without them takes, other work had the processor, and all are scaled down to it.
+    The counters hold the mean of all runs since the model was compiled. So the model is compiled again
+    every `COUNTED` runs, and the first run, which allocates memory, is left out: the mean of the others
+    is (n * mean(n) - mean(1)) / (n - 1). The counters measure wall time: where they add up to more than
+    a run without counters takes, other work used the processor, and all are scaled down to that run.
     """
 
     def __init__(self, compiled: Callable[[bool], Any], threads: int) -> None:
@@ -33,20 +33,20 @@ class OpenVinoCounters:
         self._times: dict[tuple[str, str], list[float]] = {}
 
     def run(self, feeds: Feeds) -> None:
-        """Run both once."""
-        place = len(self._whole) % COUNTED
-        if place == 0:
+        """Run both models once."""
+        position = len(self._whole) % COUNTED
+        if position == 0:
             self._open()
         self._request.infer(dict(feeds))
         start = self._clock()
         self._plain.infer(dict(feeds))
         self._whole.append(1000 * (self._clock() - start))
-        if place == 0:
+        if position == 0:
             self._first = self._means()
-        elif place == COUNTED - 1:
+        elif position == COUNTED - 1:
             for key, mean in self._means().items():
-                told = (COUNTED * mean - self._first.get(key, mean)) / (COUNTED - 1)
-                self._times.setdefault(key, []).append(max(told, 0.0))
+                mean_of_others = (COUNTED * mean - self._first.get(key, mean)) / (COUNTED - 1)
+                self._times.setdefault(key, []).append(max(mean_of_others, 0.0))
 
     def _open(self) -> None:
         compiled = self._compiled(True)
@@ -60,14 +60,14 @@ class OpenVinoCounters:
 
     def _means(self) -> dict[tuple[str, str], float]:
         """Return the counters in milliseconds by kernel."""
-        told = [p for p in self._request.profiling_info if str(p.status).endswith("EXECUTED")]
-        return {(p.node_type, p.node_name): p.real_time.total_seconds() * 1000 for p in told}
+        executed = [p for p in self._request.profiling_info if str(p.status).endswith("EXECUTED")]
+        return {(p.node_type, p.node_name): p.real_time.total_seconds() * 1000 for p in executed}
 
     def kernels(self, skip: int) -> list[KernelTime]:
-        """Return what was counted, the first `skip` runs left out."""
-        fastest = {key: min(found) for key, found in self._times.items()}
+        """Return the counted kernels, without the first `skip` runs."""
+        fastest = {key: min(times) for key, times in self._times.items()}
         total = sum(fastest.values())
-        scale = min(1.0, least(self._whole, skip) / total) if total else 1.0
+        scale = min(1.0, shortest(self._whole, skip) / total) if total else 1.0
         return [
             KernelTime(
                 op=op,

@@ -128,8 +128,8 @@ def _at_right(axes: Axes, y: float, words: str, side: int) -> None:
 def _frame(axes: Axes, search: SavedSearch) -> None:
     """Draw the budget, the grid and the axis of costs."""
     if search.most_cost is not None and search.points:
-        dearest = max(p.cost for p in search.points)
-        if search.most_cost <= 1.5 * dearest:  # else the budget pays for every plan
+        most_expensive = max(p.cost for p in search.points)
+        if search.most_cost <= 1.5 * most_expensive:  # else the budget pays for every plan
             axes.axvline(search.most_cost, zorder=1, **BUDGET)  # type: ignore[arg-type]
             axes.annotate(
                 f"budget {cost_text(search, search.most_cost)}",

@@ -11,7 +11,7 @@ import onnx_ir as ir
 from quant.graph.layer import Layer
 from quant.graph.layers import heads
 from quant.graph.prepared_graph import Graph
-from quant.results.advice import actions, verdict
+from quant.results.advice import actions, rating_of
 from quant.results.layer_causes import noise_shares
 from quant.results.saved_run import SavedRun, SavedTarget
 from quant.visualize.report.graph_layout import lay_out
@@ -54,7 +54,7 @@ def _target(run: SavedRun, target: SavedTarget, names: list[str], many: bool) ->
     by_name = {
         row.layer: layer_json(target, row, shares.get(row.layer), only) for row in target.rows
     }
-    rating = verdict(target.facts)
+    rating = rating_of(target.facts)
     search = search_json(target, names)
     return ({} if search is None else {"search": search}) | {
         "name": target.name,

@@ -5,7 +5,7 @@ __all__ = ["report_markdown"]
 import math
 import re
 
-from quant.results.advice import actions, verdict
+from quant.results.advice import actions, rating_of
 from quant.results.layer_causes import noise_shares
 from quant.results.saved_run import SavedRun, SavedTarget
 from quant.results.saved_search import SavedSearch
@@ -35,7 +35,7 @@ def report_markdown(run: SavedRun) -> str:
         "|---|---|---|---|",
     ]
     for target in run.targets:
-        rating = verdict(target.facts)
+        rating = rating_of(target.facts)
         sqnr = (target.facts.get("simulated") or {}).get("sqnr_db")
         counts = target.facts.get("layers") or {}
         lines.append(

@@ -8,7 +8,7 @@ from typing import Any
 
 from quant.cost.network_cost import predicted_text
 from quant.metrics.metric import METRICS
-from quant.results.advice import verdict
+from quant.results.advice import rating_of
 from quant.results.saved_run import SavedRun, SavedTarget
 from quant.results.weight_size import size_text, weight_megabytes
 from quant.search.summary import search_text
@@ -41,7 +41,7 @@ def run_text(run: SavedRun, timing: Mapping[str, Any], paint: Paint = lambda tex
         *_field("input", input_text(run.facts)),
     ]
     for target in run.targets:
-        rating = verdict(target.facts)
+        rating = rating_of(target.facts)
         lines += ["", f"{target.name}: {paint(rating.label.upper(), rating.level)}"]
         for label, text in _verdict_lines(run, target, timing):
             lines += _field(label, text)
@@ -159,7 +159,7 @@ def worst_layers_text(run: SavedRun, *, every: bool) -> str:
     """
     texts = []
     for target in run.targets:
-        if not every and verdict(target.facts).level == "good":
+        if not every and rating_of(target.facts).level == "good":
             continue
         causes = {name: found[0].words for name, found in target.causes.items() if found}
         texts.append(f"{target.name}: {worst_layers(target.rows, causes)}")

@@ -10,7 +10,7 @@ import pytest
 from quant.analysis.layer_error import LayerError
 from quant.observers import OBSERVERS
 from quant.plan.recipe import Recipe, Rule, load_recipe
-from quant.results.advice import actions, verdict
+from quant.results.advice import actions, rating_of
 from quant.results.layer_causes import noise_shares
 from quant.results.saved_run import load_run
 from tests import models
@@ -65,7 +65,7 @@ def test_a_verdict_rests_on_the_best_number_there_is(
     seen: dict[str, Any], level: str, words: str
 ) -> None:
     """Labels before agreement before SQNR."""
-    found = verdict({"simulated": seen})
+    found = rating_of({"simulated": seen})
 
     assert (found.level, found.words) == (level, words)
 
