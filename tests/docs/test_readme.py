@@ -163,8 +163,23 @@ def test_the_number_of_rules_is_the_real_one() -> None:
     assert f"{count} rules" in README
 
 
-def test_links_lead_somewhere() -> None:
-    """Documents that the README names exist, and its picture is small enough to load at once."""
-    for target in re.findall(r"\]\((?!http)([^)]+)\)", README):
-        assert (ROOT / target).exists(), target
+@pytest.mark.parametrize(
+    "page",
+    [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")],
+    ids=lambda page: page.name,
+)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Files and headings that a page names exist."""
+    for link in re.findall(r"\]\((?!http)([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        target, _, heading = link.partition("#")
+        path = page.parent / target if target else page
+        assert path.exists(), link
+        if heading:
+            titles = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+            anchors = [re.sub(r"[^\w\- ]", "", t.lower()).replace(" ", "-") for t in titles]
+            assert heading in anchors, link
+
+
+def test_the_picture_is_small() -> None:
+    """It is the first thing that loads."""
     assert (ROOT / "docs" / "img" / "report.png").stat().st_size < 150_000
