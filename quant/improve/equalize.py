@@ -1,4 +1,4 @@
-"""Equalize: channels between two layers take a share of each other's range. Graph -> Graph.
+"""Equalize the ranges of the channels between two layers.
 
 With one scale for a whole weight, a channel of small numbers gets few steps. For a layer 1, an
 activation f and a layer 2, and any s_c > 0,
@@ -24,17 +24,18 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quant.graph.layer import Layer
+from quant.graph.layers import optional_input
 from quant.graph.prepared_graph import Graph, weight_of
 from quant.profile.statistics import Profile
 
 MARGIN = 2.0
-"""A channel's bound over the greatest value seen of it: other samples go further."""
+"""A channel's bound over its greatest value in the profile: other samples go further."""
 
-SWEEPS = 20
+MAX_SWEEPS = 20
 """Over all pairs; each pair disturbs its neighbours."""
 
-WIDEST = 1e3
-"""Of a single step of s, either way."""
+MAX_FACTOR = 1e3
+"""Largest factor s of a single step, and the inverse of the smallest."""
 
 F64 = NDArray[np.float64]
 
@@ -48,18 +49,35 @@ class _Pair:
         bias: Its bias, or None.
         second: Weight of the layer that reads them.
         depthwise: Whether the second has one filter a channel.
-        high: Float64 `[C]`, what was seen of each channel; None without a bound.
-        bound: Of the Clip; infinite for none.
-        total: The product of all s so far.
+        clip: The Clip between them; None for a Relu or nothing.
+        total: float64 `[C]`, the product of all s so far.
     """
 
     first: str
     bias: str | None
     second: str
     depthwise: bool
-    high: F64 | None
-    bound: float
+    clip: "_Clip | None"
     total: F64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Clip:
+    """A Clip from 0 between two layers.
+
+    Attributes:
+        bound: Its upper bound.
+        high: float64 `[C]`, the greatest value of each channel in the profile.
+    """
+
+    bound: float
+    high: F64
+
+    def within(self, s: F64, total: F64) -> F64:
+        """Return the s that keep channels away from the bound, for the product of all s before."""
+        free = self.high * MARGIN < self.bound
+        least = self.high * MARGIN / self.bound / total
+        return np.where(free, np.maximum(s, np.maximum(least, 1e-12)), 1.0)
 
 
 def equalize(
@@ -72,18 +90,18 @@ def equalize(
 
     Args:
         graph: The prepared graph.
-        profile: Of it: how far the channels behind a Clip go.
+        profile: The graph's profile: how far the channels behind a Clip go.
         off: Names of nodes whose weights stay as they are.
         clips: Take a graph with a Clip between layers too: it is the same on what was seen only.
     """
-    mine = [x for x in graph.layers if x.name not in off and not _readers(x) & set(off)]
-    found = [p for p in (_pair(graph, profile, layer) for layer in mine) if p is not None]
-    if not found or (not clips and any(p.high is not None for p in found)):
+    allowed = [x for x in graph.layers if x.name not in off and not _readers(x) & set(off)]
+    pairs = [p for p in (_pair(graph, profile, layer) for layer in allowed) if p is not None]
+    if not pairs or (not clips and any(p.clip is not None for p in pairs)):
         return None
-    names = {n for p in found for n in (p.first, p.bias, p.second) if n is not None}
+    names = {n for p in pairs for n in (p.first, p.bias, p.second) if n is not None}
     arrays = {n: graph.array(n).astype(np.float64) for n in names}
-    for _ in range(SWEEPS):
-        if not _sweep(found, arrays):
+    for _ in range(MAX_SWEEPS):
+        if not _sweep(pairs, arrays):
             break
     model = graph.clone()
     for name, array in arrays.items():
@@ -97,7 +115,7 @@ def _readers(layer: Layer) -> set[str]:
 
 
 def _sweep(pairs: Sequence[_Pair], arrays: dict[str, F64]) -> bool:
-    """Equalize every pair once; tell whether that still moved anything by a hundredth."""
+    """Equalize every pair once; return whether that still moved anything by a hundredth."""
     moved = False
     for pair in pairs:
         first, second = arrays[pair.first], arrays[pair.second]
@@ -106,9 +124,9 @@ def _sweep(pairs: Sequence[_Pair], arrays: dict[str, F64]) -> bool:
         r2 = r2.reshape(len(first), -1).max(axis=1)
         live = (r1 > 0) & (r2 > 0)
         s = np.ones(len(first))
-        s[live] = np.clip(np.sqrt(r1[live] / r2[live]), 1 / WIDEST, WIDEST)
-        if pair.high is not None:
-            s = _within(s, pair)
+        s[live] = np.clip(np.sqrt(r1[live] / r2[live]), 1 / MAX_FACTOR, MAX_FACTOR)
+        if pair.clip is not None:
+            s = pair.clip.within(s, pair.total)
         moved = moved or bool(np.abs(np.log(s)).max() > 0.01)
         shape = (-1, *[1] * (first.ndim - 1))
         arrays[pair.first] = first / s.reshape(shape)
@@ -118,14 +136,6 @@ def _sweep(pairs: Sequence[_Pair], arrays: dict[str, F64]) -> bool:
         arrays[pair.second] = second * s.reshape(across)
         pair.total = pair.total * s
     return moved
-
-
-def _within(s: F64, pair: _Pair) -> F64:
-    """Return the s that keep channels behind a Clip away from its bound."""
-    assert pair.high is not None
-    free = pair.high * MARGIN < pair.bound
-    least = pair.high * MARGIN / pair.bound / pair.total
-    return np.where(free, np.maximum(s, np.maximum(least, 1e-12)), 1.0)
 
 
 def _pair(graph: Graph, profile: Profile, layer: Layer) -> _Pair | None:
@@ -142,25 +152,24 @@ def _pair(graph: Graph, profile: Profile, layer: Layer) -> _Pair | None:
     depthwise = groups == channels == shape[0] and shape[1] == 1
     if (groups != 1 and not depthwise) or any(len(v.uses()) != 1 for v in (first, second)):
         return None
-    bias = layer.node.inputs[2] if len(layer.node.inputs) > 2 else None
+    bias = optional_input(layer.node, 2)
     if bias is not None and (not bias.is_initializer() or len(bias.uses()) != 1):
         return None
     bound = _bound(graph, layer.activation)
-    seen = profile.tensors.get(str(layer.output.name))
-    high = None
-    if bound is None or (
-        np.isfinite(bound) and (seen is None or seen.channel_high.size != channels)
-    ):
+    profiled = profile.tensors.get(str(layer.output.name))
+    clip = None
+    if bound is None:
         return None
-    if np.isfinite(bound) and seen is not None:
-        high = np.maximum(seen.channel_high.astype(np.float64), 0.0)
+    if np.isfinite(bound):
+        if profiled is None or profiled.channel_high.size != channels:
+            return None
+        clip = _Clip(bound=bound, high=np.maximum(profiled.channel_high.astype(np.float64), 0.0))
     return _Pair(
         first=str(first.name),
         bias=None if bias is None else str(bias.name),
         second=str(second.name),
         depthwise=depthwise,
-        high=high,
-        bound=bound,
+        clip=clip,
         total=np.ones(channels),
     )
 
@@ -169,9 +178,8 @@ def _bound(graph: Graph, activation: ir.Node | None) -> float | None:
     """Return the upper bound of an activation that is linear above 0; None for another one."""
     if activation is None or activation.op_type == "Relu":
         return float("inf")
-    inputs = [*activation.inputs, None, None]
-    low, high = inputs[1], inputs[2]
-    known = [v is None or v.is_initializer() for v in (low, high)]
-    if not all(known) or low is None or float(graph.array(str(low.name))) != 0.0:
+    low, high = optional_input(activation, 1), optional_input(activation, 2)
+    constant = [v is None or v.is_initializer() for v in (low, high)]
+    if not all(constant) or low is None or float(graph.array(str(low.name))) != 0.0:
         return None
     return float("inf") if high is None else float(graph.array(str(high.name)))

@@ -38,9 +38,9 @@ class _FirstConv:
     """The convolution that alone reads the only input, and its grids.
 
     Attributes:
-        name: Of the node.
+        name: The node's name.
         weight: Name of its weight, which no other node reads.
-        channels: Of the input.
+        channels: How many the input has.
         input_grid: The plan of the input.
         weight_grid: The plan of the weight.
         input_format: Integers of 8 bits with one scale.
@@ -65,7 +65,7 @@ def on_input_grid(graph: Graph, plan: Plan, pixels: F64) -> tuple[Graph, Plan] |
 
     Args:
         graph: The prepared graph.
-        plan: Of it.
+        plan: The graph's plan.
         pixels: float64 `[2, C]` or `[2, 1]`, mean and std in 0..255 units.
     """
     first = _first_conv(graph, plan)

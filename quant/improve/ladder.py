@@ -278,8 +278,9 @@ class _Ladder:
             if self._target.grid_per_group:
                 return None  # a logarithmic grid has its steps near zero anyway
             off = self._switched_off(state.base, "smoothing")
-            args = (state.base, state.nearest_plan, self._target, self._fit_batches, off)
-            graph = smooth(*args, linear=between_layers, threads=self._threads)
+            reference = replace(self._inputs.reference, batches=self._fit_batches)
+            places = sites(state.base, linear=between_layers, off=off)
+            graph = smooth(state.base, state.nearest_plan, self._target, reference, places)
             if graph is None:
                 return None
             every = sites(state.base, linear=between_layers)

@@ -1,4 +1,4 @@
-"""Mirror: pictures and their mirror images, twice the samples to learn from where there are few."""
+"""Images and their mirror images: twice the samples to learn from where there are few."""
 
 __all__ = ["with_mirror_images"]
 
@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-FEW = 128
-"""Samples above which mirror images bought nothing: 190 of CIFAR-10, +0.0 dB. Ours, measured."""
+MAX_SAMPLES = 128
+"""Samples above which mirror images gained nothing: 190 of CIFAR-10, +0.0 dB. Ours, measured."""
 
-CHANNELS = (1, 3, 4)
-"""A picture's."""
+IMAGE_CHANNELS = (1, 3, 4)
+"""Numbers of channels that images have."""
 
 
 def with_mirror_images(
@@ -22,7 +22,7 @@ def with_mirror_images(
 
     None where there is more than one input, it is no `[N, C, H, W]` or `[N, H, W, C]` with 1, 3 or
     4 channels, there are more than 128 samples, or twice as many are more than `most`. What has to
-    be learned is what the float network makes of a picture, whatever it shows: no label is needed.
+    be learned is the float network's output for an image, whatever it shows: no label is needed.
 
     Args:
         feeds: Inputs by name; the first axis is the samples.
@@ -30,13 +30,13 @@ def with_mirror_images(
     """
     if len(feeds) != 1:
         return None
-    ((name, pictures),) = feeds.items()
-    if pictures.ndim != 4 or len(pictures) > FEW or 2 * len(pictures) > most:
+    ((name, images),) = feeds.items()
+    if images.ndim != 4 or len(images) > MAX_SAMPLES or 2 * len(images) > most:
         return None
-    if pictures.shape[1] in CHANNELS:
-        mirrored = pictures[:, :, :, ::-1]
-    elif pictures.shape[3] in CHANNELS:
-        mirrored = pictures[:, :, ::-1]
+    if images.shape[1] in IMAGE_CHANNELS:
+        mirrored = images[:, :, :, ::-1]
+    elif images.shape[3] in IMAGE_CHANNELS:
+        mirrored = images[:, :, ::-1]
     else:
         return None
-    return {name: np.concatenate([pictures, mirrored])}
+    return {name: np.concatenate([images, mirrored])}

@@ -62,7 +62,7 @@ def search_ranges(
 
     Args:
         graph: The plan's graph.
-        plan: Of the graph.
+        plan: The graph's plan.
         target: The table.
         reference: The float network, and the batches to measure on, which run some hundred times.
         fixed: Names of tensors whose range stays.

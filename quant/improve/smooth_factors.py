@@ -1,19 +1,19 @@
-"""Smooth factors: s for each channel of a place, with the exponent that serves its readers best."""
+"""SmoothQuant's factors of a place's channels, with the exponent that serves its readers best."""
 
-__all__ = ["ALPHAS", "ReaderStatistics", "factors", "reader_statistics"]
+__all__ = ["ALPHAS", "ReaderOnGrids", "ReaderStatistics", "factors", "reader_statistics"]
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quant.choose.weight_grids import weight_range
-from quant.compare.batch import Batch
-from quant.graph.layers import weight_axis
+from quant.compare.float_reference import FloatReference
+from quant.graph.layers import data_input, weight_axis
 from quant.graph.prepared_graph import Graph
 from quant.graph.session import open_session
-from quant.improve.channel_routes import Reader, Route
+from quant.improve.channel_routes import Reader
 from quant.plan.tensor_plans import Plan
 from quant.target.table import Target
 
@@ -26,16 +26,16 @@ ALPHAS = (0.5, 0.65, 0.8)
 ROWS = 512
 """Rows of a layer's input on which its error is measured."""
 
-WIDEST = 1e3
-"""Of s, either way."""
+MAX_FACTOR = 1e3
+"""Largest factor s, and the inverse of the smallest."""
 
-ENOUGH = 0.9
-"""Of the error without smoothing: what gains less is left as it is."""
+MIN_GAIN = 0.9
+"""Share of the error without smoothing above which a place is left as it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReaderStatistics:
-    """What was seen of a layer's input.
+    """What the samples show of a layer's input.
 
     Attributes:
         low: float32 `[K]`, the least of each channel over all samples.
@@ -49,25 +49,25 @@ class ReaderStatistics:
 
 
 def reader_statistics(
-    graph: Graph, readers: Sequence[Reader], samples: Sequence[Batch], threads: int = 0
+    graph: Graph, readers: Sequence[Reader], reference: FloatReference
 ) -> dict[str, ReaderStatistics]:
     """Return what the samples show of each reader's input, by the tensor's name.
 
     A profile has the extremes of channels along one axis of a tensor alone, and in a network with
     windows or with the channels last that is another one.
     """
-    axes = {str(r.node.inputs[0].name): 1 if r.node.op_type == "Conv" else -1 for r in readers}  # type: ignore[union-attr]
-    session = open_session(graph.with_outputs(list(axes)), threads=threads)
-    each = -(-ROWS // max(len(samples), 1))
-    found: dict[str, ReaderStatistics] = {}
-    for batch in samples:
-        made = session.run(list(axes), dict(batch.feeds))
-        for (name, axis), array in zip(axes.items(), made, strict=True):
+    axes = {r.tensor: 1 if r.node.op_type == "Conv" else -1 for r in readers}
+    session = open_session(graph.with_outputs(list(axes)), threads=reference.threads)
+    rows_of_batch = -(-ROWS // max(len(reference.batches), 1))
+    statistics: dict[str, ReaderStatistics] = {}
+    for batch in reference.batches:
+        arrays = session.run(list(axes), dict(batch.feeds))
+        for (name, axis), array in zip(axes.items(), arrays, strict=True):
             rows = np.moveaxis(array, axis, -1).reshape(-1, array.shape[axis])
-            some = rows[:: max(1, len(rows) // each)][:each]
-            now = ReaderStatistics(low=rows.min(axis=0), high=rows.max(axis=0), rows=some)
-            found[name] = _both(found[name], now) if name in found else now
-    return found
+            some = rows[:: max(1, len(rows) // rows_of_batch)][:rows_of_batch]
+            new = ReaderStatistics(low=rows.min(axis=0), high=rows.max(axis=0), rows=some)
+            statistics[name] = _both(statistics[name], new) if name in statistics else new
+    return statistics
 
 
 def _both(a: ReaderStatistics, b: ReaderStatistics) -> ReaderStatistics:
@@ -78,55 +78,71 @@ def _both(a: ReaderStatistics, b: ReaderStatistics) -> ReaderStatistics:
     )
 
 
-def factors(
-    graph: Graph,
-    plan: Plan,
-    target: Target,
-    route: Route,
-    count: int,
-    seen: Mapping[str, ReaderStatistics],
-) -> F64 | None:
+def factors(readers: Sequence["ReaderOnGrids"], stuck: Collection[int], count: int) -> F64 | None:
     """Return float64 `[C]`, s of each channel; None where no exponent helps.
 
     The error of an exponent is that of the outputs of the layers that read, on grids, over their
     power, summed over the layers. The geometric mean of s is 1, so that numbers keep their size.
+
+    Args:
+        readers: All layers that read the channels.
+        stuck: Numbers of channels that keep s = 1.
+        count: How many channels there are.
     """
-    held = [_Held(graph, plan, target, r, seen[str(r.node.inputs[0].name)]) for r in route.readers]  # type: ignore[union-attr]
     peaks, weights = np.zeros(count), np.zeros(count)
-    for one in held:
-        top = np.maximum(np.abs(one.seen.low), np.abs(one.seen.high)).astype(np.float64)
-        np.maximum.at(peaks, one.ids, top)
-        np.maximum.at(weights, one.ids, np.abs(one.matrix).max(axis=1))
+    for reader in readers:
+        statistics = reader.statistics
+        top = np.maximum(np.abs(statistics.low), np.abs(statistics.high)).astype(np.float64)
+        np.maximum.at(peaks, reader.ids, top)
+        np.maximum.at(weights, reader.ids, np.abs(reader.matrix).max(axis=1))
     live = (peaks > 0) & (weights > 0) & np.isfinite(peaks)
-    live[list(route.stuck)] = False
+    live[list(stuck)] = False
     if np.count_nonzero(live) < 2:
         return None
-    best, least = None, ENOUGH * sum(one.error(np.ones(count)) for one in held)
+    best, least = None, MIN_GAIN * sum(reader.error(np.ones(count)) for reader in readers)
     for alpha in ALPHAS:
         s = np.ones(count)
-        told = alpha * np.log(peaks[live]) - (1 - alpha) * np.log(weights[live])
-        s[live] = np.clip(np.exp(told - told.mean()), 1 / WIDEST, WIDEST)
-        error = sum(one.error(s) for one in held)
+        logs = alpha * np.log(peaks[live]) - (1 - alpha) * np.log(weights[live])
+        s[live] = np.clip(np.exp(logs - logs.mean()), 1 / MAX_FACTOR, MAX_FACTOR)
+        error = sum(reader.error(s) for reader in readers)
         if error < least:
             best, least = s, error
     return best
 
 
-class _Held:
-    """One reader: its weight as `[K, M]`, what it reads, and its grids."""
+class ReaderOnGrids:
+    """One reader on its grids: how much its output errs for factors on the channels.
+
+    Attributes:
+        ids: int64 `[K]`, the channel of each of its inputs.
+        statistics: Those of its input.
+        matrix: float32 `[K, M]`, its weight.
+
+    Args:
+        graph: The prepared graph.
+        plan: The graph's plan: the precision of the reader.
+        target: The table.
+        reader: The layer.
+        statistics: Those of its input.
+    """
 
     def __init__(
-        self, graph: Graph, plan: Plan, target: Target, reader: Reader, seen: ReaderStatistics
+        self,
+        graph: Graph,
+        plan: Plan,
+        target: Target,
+        reader: Reader,
+        statistics: ReaderStatistics,
     ) -> None:
         node = reader.node
-        self.ids, self.seen = reader.ids, seen
+        self.ids, self.statistics = reader.ids, statistics
         layer = plan.layers.get(str(node.name))
         self.formats = target.simulated_formats.get(layer.precision) if layer is not None else None
-        array = graph.array(str(node.inputs[1].name)).astype(np.float32)  # type: ignore[union-attr]
+        array = graph.array(str(data_input(node, 1).name)).astype(np.float32)
         across = node.op_type == "Conv" or node.attributes.get_int("transB", 0) == 1
         self.matrix: F32 = array.reshape(len(array), -1).T if across else array
         self.one_scale = node.op_type in target.per_tensor_ops or weight_axis(node) is None
-        self.exact = seen.rows @ self.matrix
+        self.exact = statistics.rows @ self.matrix
         self.power = max(float(np.square(self.exact, dtype=np.float64).sum()), 1e-30)
 
     def error(self, s: F64) -> float:
@@ -135,8 +151,11 @@ class _Held:
             return 0.0
         by = s[self.ids].astype(np.float32)
         activation, weight = self.formats
-        low, high = float((self.seen.low / by).min()), float((self.seen.high / by).max())
-        x = activation.fake_quantize(self.seen.rows / by, activation.parameters(low, high))
+        low, high = (
+            float((self.statistics.low / by).min()),
+            float((self.statistics.high / by).max()),
+        )
+        x = activation.fake_quantize(self.statistics.rows / by, activation.parameters(low, high))
         number = weight.with_axis(None if self.one_scale else 1)
         moved = self.matrix * by[:, None]
         w = number.fake_quantize(moved, weight_range(moved, number))

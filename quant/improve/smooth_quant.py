@@ -1,4 +1,4 @@
-"""Smooth: channels that are large for every sample hand their range to the weights. Graph -> Graph.
+"""SmoothQuant: channels that are large for every sample hand their range to the weights.
 
 Behind the LayerNorm of a transformer a few channels are tens of times as large as the others, and
 one scale for the tensor leaves these few steps. For any s_c > 0,
@@ -10,8 +10,8 @@ the network. Source: Xiao et al. 2023, "SmoothQuant", equations 3 and 4. Ours is
 for each place by the error of the layers that read it, and that the channels are followed through
 all that commutes with s (`quant/improve/channel_routes.py`): windows, heads, Relu, the mixing by attention.
 
-The new profile is of fewer samples than the first, for those held aside must not teach. What did not
-change keeps the better grid, and the step is judged by what it did.
+The new profile is of fewer samples than the first, for nothing may be learned from held-out ones.
+So tensors and weights that did not change keep their grids, and the step is judged by the others.
 """
 
 __all__ = ["SmoothingSite", "kept_where_same", "scaled", "sites", "smooth"]
@@ -23,13 +23,13 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from quant.compare.batch import Batch
+from quant.compare.float_reference import FloatReference
 from quant.graph.edit import add_constant
-from quant.graph.layers import source_of
+from quant.graph.layers import data_input, optional_input, source_of
 from quant.graph.prepared_graph import Graph, weight_of
 from quant.improve.channel_routes import Edits, Reader, Route, follow
 from quant.improve.channel_views import Ids
-from quant.improve.smooth_factors import factors, reader_statistics
+from quant.improve.smooth_factors import ReaderOnGrids, factors, reader_statistics
 from quant.plan.tensor_plans import Plan, TensorPlan
 from quant.target.table import Target
 
@@ -61,31 +61,32 @@ def smooth(
     graph: Graph,
     plan: Plan,
     target: Target,
-    samples: Sequence[Batch],
-    off: Collection[str] = (),
-    *,
-    linear: bool = False,
-    threads: int = 0,
+    reference: FloatReference,
+    places: Sequence[SmoothingSite],
 ) -> Graph | None:
     """Return the graph with smoothed channels; None where no place gains by it.
 
     Args:
         graph: The prepared graph.
-        plan: Of it: which layers compute on grids, and on which.
+        plan: The graph's plan: which layers compute on grids, and on which.
         target: The table.
-        samples: What the channels' extremes and the errors are measured on.
-        off: Names of nodes that stay as they are, as makers of channels and as readers.
-        linear: Where a MatMul or Gemm makes the channels, and not a normalization or a product with
-            a constant.
-        threads: Of ONNX Runtime.
+        reference: The batches that the channels' extremes and the errors are measured on.
+        places: Places of the graph, from `sites`.
     """
-    found = [s for s in sites(graph, linear=linear) if _gains(s, plan, off)]
-    if not found:
+    places = [site for site in places if _read_on_grids(site, plan)]
+    if not places:
         return None
-    readers = [reader for site in found for reader in site.route.readers]
-    seen = reader_statistics(graph, readers, samples, threads)
-    told = [(x, factors(graph, plan, target, x.route, x.count, seen)) for x in found]
-    moved = [(site, s) for site, s in told if s is not None]
+    readers = [reader for site in places for reader in site.route.readers]
+    statistics = reader_statistics(graph, readers, reference)
+    moved = []
+    for site in places:
+        on_grids = [
+            ReaderOnGrids(graph, plan, target, reader, statistics[reader.tensor])
+            for reader in site.route.readers
+        ]
+        s = factors(on_grids, site.route.stuck, site.count)
+        if s is not None:
+            moved.append((site, s))
     return scaled(graph, moved) if moved else None
 
 
@@ -106,31 +107,34 @@ def scaled(graph: Graph, moved: Iterable[tuple[SmoothingSite, F64]]) -> Graph:
     return _written(graph, arrays)
 
 
-def sites(graph: Graph, *, linear: bool = False) -> list[SmoothingSite]:
+def sites(graph: Graph, *, linear: bool = False, off: Collection[str] = ()) -> list[SmoothingSite]:
     """Return the places in topological order; no layer reads at two of them.
 
     Args:
         graph: The prepared graph.
-        linear: As of `smooth`.
+        linear: Where a MatMul or Gemm makes the channels, and not a normalization or a product with
+            a constant.
+        off: Names of nodes that stay as they are, as makers of channels and as readers.
     """
     claimed: set[str] = set()
-    found = []
+    places = []
     for node in graph.nodes:
-        for value, ids, made in _makers(node, linear):
+        for value, ids, constants in _makers(node, linear):
             route = follow(graph, value, ids)
             names = {str(reader.node.name) for reader in route.readers}
             free = len(route.stuck) < ids.size and not names & claimed
             if names and free:
                 claimed |= names
-                found.append(SmoothingSite(node=node, count=ids.size, made=made, route=route))
-    return found
+                if not (names | {str(node.name)}) & set(off):
+                    site = SmoothingSite(node=node, count=ids.size, made=constants, route=route)
+                    places.append(site)
+    return places
 
 
-def _gains(site: SmoothingSite, plan: Plan, off: Collection[str]) -> bool:
-    """Tell whether a layer on a grid reads there, and the recipe allows it."""
+def _read_on_grids(site: SmoothingSite, plan: Plan) -> bool:
+    """Return whether a layer on a grid reads the channels."""
     names = {str(reader.node.name) for reader in site.route.readers}
-    integer = any(name in plan.layers and plan.layers[name].quantized for name in names)
-    return integer and not (names | {str(site.node.name)}) & set(off)
+    return any(name in plan.layers and plan.layers[name].quantized for name in names)
 
 
 def _makers(node: ir.Node, linear: bool) -> Iterator[tuple[ir.Value, Ids, Edits]]:
@@ -141,12 +145,12 @@ def _makers(node: ir.Node, linear: bool) -> Iterator[tuple[ir.Value, Ids, Edits]
     rank = len(value.shape)
     if node.op_type in NORMS and rank > 1 and not linear:
         axis = node.attributes.get_int("axis", -1)
-        shapes = [_constant(v) for v in node.inputs[1:] if v is not None]
-        if shapes and axis in (-1, rank - 1) and all(s is not None and len(s) == 1 for s in shapes):
-            count = int(shapes[0][0])  # type: ignore[index]
+        shapes = [_constant(v) or () for v in node.inputs[1:] if v is not None]
+        if shapes and axis in (-1, rank - 1) and all(len(shape) == 1 for shape in shapes):
+            count = shapes[0][0]
             along = np.arange(count)
-            made = {(name, i): along for i, v in enumerate(node.inputs) if i and v is not None}
-            yield value, along.reshape([1] * (rank - 1) + [count]), made
+            constants = {(name, i): along for i, v in enumerate(node.inputs) if i and v is not None}
+            yield value, along.reshape([1] * (rank - 1) + [count]), constants
     elif node.op_type == "Mul" and not linear:
         for index in (0, 1):
             shape = _constant(node.inputs[index])
@@ -167,49 +171,49 @@ def _layer(node: ir.Node, value: ir.Value, rank: int) -> Iterator[tuple[ir.Value
     if weight is None or node.op_type not in ("MatMul", "Gemm") or len(weight.uses()) != 1:
         return
     shape = _constant(weight) or ()
-    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    bias = optional_input(node, 2)
     if len(shape) != 2 or (bias is not None and _constant(bias) is None):
         return
-    turned = bool(node.attributes.get_int("transB", 0))
-    along = np.arange(shape[0 if turned else 1])
+    transposed = bool(node.attributes.get_int("transB", 0))
+    along = np.arange(shape[0 if transposed else 1])
     if along.size < 2:
         return
     name = str(node.name)
-    made = {(name, 1): along[:, None] if turned else along[None]}
+    constants = {(name, 1): along[:, None] if transposed else along[None]}
     if bias is not None:
-        made[name, 2] = along
-    yield value, along.reshape([1] * (rank - 1) + [-1]), made
+        constants[name, 2] = along
+    yield value, along.reshape([1] * (rank - 1) + [-1]), constants
 
 
 def _constant(value: ir.Value | None) -> tuple[int, ...] | None:
     """Return the shape of a constant, or None."""
-    known = value.const_value if value is not None and value.is_initializer() else None
-    return tuple(int(n) for n in known.shape) if known is not None else None  # type: ignore[arg-type]
+    constant = value.const_value if value is not None and value.is_initializer() else None
+    return tuple(int(n) for n in constant.shape) if constant is not None else None  # type: ignore[arg-type]
 
 
 def _rows(reader: Reader, s: F64) -> F64:
     """Return the factors of a reader's inputs in a shape that multiplies its weight."""
     if reader.node.op_type == "Conv":
-        rank = len(reader.node.inputs[1].shape or ())  # type: ignore[union-attr]
+        rank = len(data_input(reader.node, 1).shape or ())
         return s[reader.ids].reshape([1, -1, *[1] * (rank - 2)])
-    turned = reader.node.op_type == "Gemm" and reader.node.attributes.get_int("transB", 0) == 1
-    return s[reader.ids].reshape([1, -1] if turned else [-1, 1])
+    transposed = reader.node.op_type == "Gemm" and reader.node.attributes.get_int("transB", 0) == 1
+    return s[reader.ids].reshape([1, -1] if transposed else [-1, 1])
 
 
 def _times(
     graph: Graph, node: ir.Node, index: int, arrays: dict[tuple[str, int], F64], by: F64
 ) -> None:
     key = (str(node.name), index)
-    known = arrays.get(key)
-    if known is None:
-        known = graph.array(str(node.inputs[index].name)).astype(np.float64)  # type: ignore[union-attr]
-    arrays[key] = known * by
+    array = arrays.get(key)
+    if array is None:
+        array = graph.array(str(data_input(node, index).name)).astype(np.float64)
+    arrays[key] = array * by
 
 
 def _written(graph: Graph, arrays: dict[tuple[str, int], F64]) -> Graph:
     """Return the graph with these constants; one that other nodes read too stays for them."""
     model = graph.clone()
-    held = model.graph.initializers
+    initializers = model.graph.initializers
     for node in model.graph:
         for index, old in enumerate(node.inputs):
             array = arrays.get((str(node.name), index))
@@ -217,7 +221,7 @@ def _written(graph: Graph, arrays: dict[tuple[str, int], F64]) -> Graph:
                 continue
             name = str(old.name)
             if len(old.uses()) > 1 or old.is_graph_output():
-                while name in held:
+                while name in initializers:
                     name = f"{name}_smoothed"
             fresh = np.ascontiguousarray(array, np.float32)
             if name == old.name:
@@ -247,11 +251,11 @@ def kept_where_same(
         if tensor.kind == "activation":
             return source_of(before, tensor.tensor) not in sources
         value = after.model.graph.initializers[tensor.tensor]
-        known = firsts.get(tensor.tensor)
-        return known is not None and known.const_value is value.const_value
+        kept = firsts.get(tensor.tensor)
+        return kept is not None and kept.const_value is value.const_value
 
-    def unread(layer: str) -> bool:
-        """Tell whether a layer reads, and its weight is, what it was."""
+    def unchanged(layer: str) -> bool:
+        """Return whether the inputs and the weight of a layer are as they were."""
         inputs = [v for v in nodes[layer].inputs if v is not None]
         return all(
             value.const_value is firsts[str(value.name)].const_value
@@ -262,12 +266,12 @@ def kept_where_same(
 
     tensors = {}
     for key, tensor in new.tensors.items():
-        known = old.tensors.get(key)
-        alike = known is not None and (known.tensor, known.readers) == (
+        kept = old.tensors.get(key)
+        alike = kept is not None and (kept.tensor, kept.readers) == (
             tensor.tensor,
             tensor.readers,
         )
-        tensors[key] = known if known is not None and alike and same(tensor) else tensor
-    shifts = {k: v for k, v in new.bias_shifts.items() if not unread(k)}
-    shifts |= {k: v for k, v in old.bias_shifts.items() if unread(k)}
+        tensors[key] = kept if kept is not None and alike and same(tensor) else tensor
+    shifts = {k: v for k, v in new.bias_shifts.items() if not unchanged(k)}
+    shifts |= {k: v for k, v in old.bias_shifts.items() if unchanged(k)}
     return replace(new, tensors=tensors, bias_shifts=shifts)

@@ -1,4 +1,4 @@
-"""Assignment: a precision for each group of layers, as rules of a recipe and as words."""
+"""A precision for each group of layers, as rules of a recipe and as a recipe file."""
 
 __all__ = ["recipe_text", "with_assignment"]
 
@@ -22,19 +22,19 @@ def with_assignment(
     """Return the recipe with a rule in front for each layer of the groups.
 
     Args:
-        recipe: The user's rules; what they say of other things than precision stays in force.
+        recipe: The user's rules; what they say of other things than precision still holds.
         groups: The groups.
         precisions: One for each of them.
         target: The rules are for it alone.
         because: Reasons by group name.
     """
-    told = because or {}
+    reasons = because or {}
     rules = [
         Rule(
             match=glob.escape(layer),
             target=glob.escape(target),
             precision=precision,
-            because=told.get(group.name, f"searched: {precision}"),
+            because=reasons.get(group.name, f"searched: {precision}"),
         )
         for group, precision in zip(groups, precisions, strict=True)
         for layer in group.layers

@@ -1,11 +1,11 @@
-"""Search: the cheapest assignment of precisions that is accurate enough, or the best that is paid for.
+"""Find the cheapest assignment of precisions that is accurate enough, or the best within a budget.
 
 The Pareto front of the additive model says in what order to look; the network itself, measured on
 samples, says where to stop. On the front bisection finds the cheapest plan that is good enough;
-then what is cheaper elsewhere (greedy paths, one precision for all, one group less) is asked too.
+then cheaper plans elsewhere (greedy paths, one precision for all, one group less) are measured too.
 """
 
-__all__ = ["BestPlan", "SearchSpace", "find_cheapest", "most_asked", "space_of"]
+__all__ = ["BestPlan", "SearchBudget", "SearchSpace", "find_cheapest", "most_measured", "space_of"]
 
 import math
 import time
@@ -27,10 +27,13 @@ from quant.search.pareto import (
 )
 
 REPAIRS = 6
-"""Assignments that are asked below the winner, and then with one group less than it."""
+"""Assignments that are measured below the winner, and then with one group less than it."""
 
-RIVALS = 3
+BUDGET_POINTS = 3
 """Points of the front that are measured where only the cost is limited."""
+
+TOLERANCE = 1e-9
+"""Relative difference of costs that is rounding."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,61 +41,89 @@ class SearchSpace:
     """Where a search looks.
 
     Attributes:
-        problem: The additive model on the axis that is paid for.
+        problem: The additive model on the axis that is weighed against the error.
         front: Its Pareto front, cheapest first.
-        greedy: Paths that other tools go, cheapest first.
+        greedy: The paths that other tools take, cheapest first.
         uniform: One precision for all.
-        plain: Numbers of the precisions without grids; where all groups have one, nothing is
-            quantized and there is nothing to measure.
+        float_precisions: Numbers of the precisions without grids; where all groups have one,
+            nothing is quantized and there is nothing to measure.
     """
 
     problem: Problem
     front: tuple[Point, ...]
     greedy: tuple[tuple[Point, ...], ...]
     uniform: tuple[Point, ...]
-    plain: frozenset[int] = frozenset()
+    float_precisions: frozenset[int] = frozenset()
 
     def float_only(self, chosen: Assignment) -> bool:
-        """Tell whether an assignment quantizes nothing."""
-        return set(chosen[: len(chosen) - self.problem.fixed]) <= self.plain
+        """Return whether an assignment quantizes nothing."""
+        return set(chosen[: len(chosen) - self.problem.fixed]) <= self.float_precisions
 
 
 @dataclass(kw_only=True)
 class BestPlan:
-    """What a search found.
+    """The best assignment so far, and all that were measured.
 
     Attributes:
-        point: The winner; None where nothing was measured.
-        answer: What it measures.
+        point: The best; None where nothing was measured.
+        score: What it measures.
         kept: Whether it is within all limits.
-        asked: Every assignment that was measured, in order.
+        measured: Every assignment that was measured, in order.
         stopped: Whether the time ended before the search did.
     """
 
     point: Point | None = None
-    answer: PlanScore | None = None
+    score: PlanScore | None = None
     kept: bool = False
-    asked: list[tuple[Point, PlanScore]] = field(default_factory=list)
+    measured: list[tuple[Point, PlanScore]] = field(default_factory=list)
     stopped: bool = False
 
+    def has_measured(self, chosen: Assignment) -> bool:
+        """Return whether an assignment was measured."""
+        return any(point.chosen == chosen for point, _ in self.measured)
 
-def most_asked(space: SearchSpace) -> int:
-    """Return how many plans a search measures at most, a few more or less: for a progress line."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchBudget:
+    """What a plan may cost, and a search take.
+
+    Attributes:
+        cost: On the axis of the space.
+        seconds: No new assignment is measured after that time.
+        clock: Seconds that never go back.
+    """
+
+    cost: float = math.inf
+    seconds: float = math.inf
+    clock: Callable[[], float] = time.monotonic
+
+    def allows(self, point: Point) -> bool:
+        """Return whether an assignment is within the budget."""
+        return point.cost <= self.cost * (1 + TOLERANCE)
+
+
+UNLIMITED = SearchBudget()
+
+
+def most_measured(space: SearchSpace) -> int:
+    """Return about how many plans a search measures at most: for a progress line."""
     lists = (space.front, *space.greedy)
     steps = sum(2 + math.ceil(math.log2(max(len(points), 2))) for points in lists)
     return steps + math.ceil(math.log2(BETWEEN)) + len(space.uniform) + 2 * REPAIRS
 
 
-class _Enough(Exception):
-    """The time is over."""
+class _TimeOver(Exception):
+    """The search has used its seconds."""
 
 
-def space_of(problem: Problem, plain: Iterable[int] = (), points: int = POINTS) -> SearchSpace:
+def space_of(
+    problem: Problem, float_precisions: Iterable[int] = (), points: int = POINTS
+) -> SearchSpace:
     """Return where to look for an assignment.
 
     Args:
         problem: The additive model.
-        plain: Numbers of the precisions without grids.
+        float_precisions: Numbers of the precisions without grids.
         points: Budgets for which the front is computed.
     """
     return SearchSpace(
@@ -100,180 +131,173 @@ def space_of(problem: Problem, plain: Iterable[int] = (), points: int = POINTS) 
         front=tuple(pareto(problem, points)),
         greedy=(tuple(greedy(problem)), tuple(by_sensitivity(problem))),
         uniform=tuple(uniform(problem)),
-        plain=frozenset(plain),
+        float_precisions=frozenset(float_precisions),
     )
 
 
 def find_cheapest(
     space: SearchSpace,
-    answers: MeasuredPlans,
+    plans: MeasuredPlans,
     limits: PlanLimits,
-    *,
-    most_cost: float = float("inf"),
-    seconds: float = float("inf"),
-    better: Callable[[Point], None] | None = None,
-    clock: Callable[[], float] = time.monotonic,
+    budget: SearchBudget = UNLIMITED,
+    on_better: Callable[[Point], None] | None = None,
 ) -> BestPlan:
     """Return the cheapest assignment within the limits; without limits the best within the budget.
 
-    The result depends on the answers alone, unless the time ends first: then it is the best that
+    The result depends on the scores alone, unless the time ends first: then it is the best that
     was measured.
 
     Args:
         space: Where to look.
-        answers: Measures an assignment.
+        plans: Measures an assignment.
         limits: How good it must be; both None to get the best for the cost.
-        most_cost: The budget on the axis of the space.
-        seconds: No new assignment is measured after that time.
-        better: Called with each better one as it is found: to write it.
-        clock: Seconds that never go back.
+        budget: Cost and seconds.
+        on_better: Called with each better one as it is found: to write it.
     """
-    hunt = _Hunt(space, answers, limits, most_cost, clock() + seconds, better, clock)
+    search = _Search(space, plans, limits, budget, budget.clock() + budget.seconds, on_better)
     try:
         if limits.max_drop is None and limits.min_sqnr is None:
-            hunt.best()
+            search.find_best()
         else:
-            hunt.cheapest()
-    except _Enough:
-        hunt.found.stopped = True
-    return hunt.found
+            search.find_cheapest()
+    except _TimeOver:
+        search.best.stopped = True
+    return search.best
 
 
 @dataclass
-class _Hunt:
-    """One search."""
+class _Search:
+    """One search; `best` is its state."""
 
     space: SearchSpace
-    answers: MeasuredPlans
+    plans: MeasuredPlans
     limits: PlanLimits
-    most_cost: float
+    budget: SearchBudget
     end: float
-    better: Callable[[Point], None] | None
-    clock: Callable[[], float]
-    found: BestPlan = field(default_factory=BestPlan)
+    on_better: Callable[[Point], None] | None
+    best: BestPlan = field(default_factory=BestPlan)
 
-    def ask(self, chosen: Assignment) -> bool:
-        """Measure an assignment, keep it if it is the best so far, and tell whether it is enough."""
+    def measure(self, chosen: Assignment) -> bool:
+        """Measure an assignment, keep it if it is the best so far; return if it is good enough."""
         if self.space.float_only(chosen):
             return True
-        spent = self.found.asked and self.clock() >= self.end
-        if spent and not self.answers.known(chosen):
-            raise _Enough
-        answer, one = self.answers(chosen), point(self.space.problem, chosen)
-        good = self.limits.kept(answer)
-        if not any(p.chosen == chosen for p, _ in self.found.asked):
-            self.found.asked.append((one, answer))
-        if self._beats(one, answer, good):
-            self.found.point, self.found.answer, self.found.kept = one, answer, good
-            if self.better is not None:
-                self.better(one)
+        spent = self.best.measured and self.budget.clock() >= self.end
+        if spent and not self.plans.known(chosen):
+            raise _TimeOver
+        score, candidate = self.plans(chosen), point(self.space.problem, chosen)
+        good = self.limits.kept(score)
+        if not self.best.has_measured(chosen):
+            self.best.measured.append((candidate, score))
+        if self._is_better(candidate, score, good):
+            self.best.point, self.best.score, self.best.kept = candidate, score, good
+            if self.on_better is not None:
+                self.on_better(candidate)
         return good
 
-    def _beats(self, one: Point, answer: PlanScore, good: bool) -> bool:
-        """Tell whether a plan is better than the best so far: in the limits, then cheap, then exact."""
-        best, known = self.found.point, self.found.answer
-        if best is None or known is None:
+    def _is_better(self, candidate: Point, score: PlanScore, good: bool) -> bool:
+        """Return whether a plan is better than the best: within limits, then cheap, then exact."""
+        best, best_score = self.best.point, self.best.score
+        if best is None or best_score is None:
             return True
-        if best.chosen == one.chosen:
+        if best.chosen == candidate.chosen:
             return False
-        within = one.cost <= self.most_cost * (1 + 1e-9), best.cost <= self.most_cost * (1 + 1e-9)
-        if within[0] != within[1]:
-            return within[0]
+        if self.budget.allows(candidate) != self.budget.allows(best):
+            return self.budget.allows(candidate)
         limited = self.limits.max_drop is not None or self.limits.min_sqnr is not None
-        if good != self.found.kept:
+        if good != self.best.kept:
             return good
+        order, best_order = self.limits.order(score), self.limits.order(best_score)
         if limited and good:
-            return (one.cost, -self.limits.order(answer)[1]) < (
-                best.cost,
-                -self.limits.order(known)[1],
-            )
-        return self.limits.order(answer) > self.limits.order(known)
+            return (candidate.cost, -order[1]) < (best.cost, -best_order[1])
+        return order > best_order
 
-    def paid(self, points: Sequence[Point]) -> list[Point]:
+    def affordable(self, points: Sequence[Point]) -> list[Point]:
         """Return the points within the budget; the cheapest of all where none is."""
-        kept = [p for p in points if p.cost <= self.most_cost * (1 + 1e-9)]
-        return kept or list(points[:1])
+        return [p for p in points if self.budget.allows(p)] or list(points[:1])
 
-    def cheapest(self) -> None:
+    def find_cheapest(self) -> None:
         """Find the cheapest assignment that is good enough."""
-        points = self.paid(self.space.front)
+        points = self.affordable(self.space.front)
         high = self.bisect(points)
         if 0 < high < len(points):  # the front has more points than were computed
             self.bisect(between(self.space.problem, points[high - 1], points[high]))
-        for one in self.space.uniform:
-            if self._cheaper(one):
-                self.ask(one.chosen)
+        for candidate in self.space.uniform:
+            if self._could_win(candidate):
+                self.measure(candidate.chosen)
         for path in self.space.greedy:
-            self.bisect([p for p in path if self._cheaper(p)])
-        if self.found.kept:
-            self.below()
-            self.repair()
+            self.bisect([p for p in path if self._could_win(p)])
+        if self.best.kept:
+            self.measure_below()
+            self.measure_neighbours()
 
-    def _cheaper(self, one: Point) -> bool:
-        """Tell whether a point could win."""
-        if one.cost > self.most_cost * (1 + 1e-9):
+    def _could_win(self, candidate: Point) -> bool:
+        """Return whether a point is within the budget, and cheaper than the best where that is kept."""
+        if not self.budget.allows(candidate):
             return False
-        best = self.found.point
-        return best is None or not self.found.kept or one.cost < best.cost * (1 - 1e-9)
+        best = self.best.point
+        return best is None or not self.best.kept or candidate.cost < best.cost * (1 - TOLERANCE)
 
     def bisect(self, points: Sequence[Point]) -> int:
-        """Ask points in order of cost, as if errors fell along them.
+        """Measure points in order of cost, as if errors fell along them.
 
         Returns the first that is good enough as far as is known; their number where none is.
         """
-        if not points or self.ask(points[0].chosen):
+        if not points or self.measure(points[0].chosen):
             return 0
-        if len(points) == 1 or not self.ask(points[-1].chosen):
+        if len(points) == 1 or not self.measure(points[-1].chosen):
             return len(points)
         low, high = 0, len(points) - 1
         while high - low > 1:
             middle = (low + high) // 2
-            if self.ask(points[middle].chosen):
+            if self.measure(points[middle].chosen):
                 high = middle
             else:
                 low = middle
         return high
 
-    def below(self) -> None:
-        """Ask the most exact of the cheaper points that were passed over: errors fall by and large."""
-        known = {p.chosen: p for path in (self.space.front, *self.space.greedy) for p in path}
+    def measure_below(self) -> None:
+        """Measure the most exact of the cheaper points that were passed over: errors fall by and large."""
+        every = {p.chosen: p for path in (self.space.front, *self.space.greedy) for p in path}
         for _ in range(REPAIRS):
-            some = [p for p in known.values() if self._cheaper(p) and not self.answers_asked(p)]
-            if not some:
+            candidates = [
+                p
+                for p in every.values()
+                if self._could_win(p) and not self.best.has_measured(p.chosen)
+            ]
+            if not candidates:
                 return
-            self.ask(min(some, key=lambda p: (p.error, p.cost, p.chosen)).chosen)
+            self.measure(min(candidates, key=lambda p: (p.error, p.cost, p.chosen)).chosen)
 
-    def repair(self) -> None:
+    def measure_neighbours(self) -> None:
         """Take precision from one group at a time, where the model says it saves most for its error."""
         for _ in range(REPAIRS):
-            best = self.found.point
-            step = next((p for p in self._steps(best) if not self.answers_asked(p)), None)
+            neighbours = self._cheaper_neighbours(self.best.point)
+            new = (p for p in neighbours if not self.best.has_measured(p.chosen))
+            step = next(new, None)
             if step is None:
                 return
-            self.ask(step.chosen)
+            self.measure(step.chosen)
 
-    def answers_asked(self, one: Point) -> bool:
-        """Tell whether this search has asked a point."""
-        return any(p.chosen == one.chosen for p, _ in self.found.asked)
-
-    def _steps(self, best: Point | None) -> list[Point]:
+    def _cheaper_neighbours(self, best: Point | None) -> list[Point]:
         """Return the cheaper neighbours of a point, the most promising first."""
         if best is None:
             return []
-        problem, made = self.space.problem, []
+        problem, neighbours = self.space.problem, []
         count = problem.errors.shape[1]
         for g in range(len(best.chosen) - problem.fixed):
             for k in range(count):
                 if k == best.chosen[g] or problem.errors[g, k] == float("inf"):
                     continue
-                one = point(problem, (*best.chosen[:g], k, *best.chosen[g + 1 :]))
-                if one.cost < best.cost * (1 - 1e-9) and problem.fits(one.chosen):
-                    made.append(one)
-        return sorted(made, key=lambda p: ((p.error - best.error) / (best.cost - p.cost), p.chosen))
+                step = point(problem, (*best.chosen[:g], k, *best.chosen[g + 1 :]))
+                if step.cost < best.cost * (1 - TOLERANCE) and problem.fits(step.chosen):
+                    neighbours.append(step)
+        return sorted(
+            neighbours, key=lambda p: ((p.error - best.error) / (best.cost - p.cost), p.chosen)
+        )
 
-    def best(self) -> None:
-        """Find the most exact assignment that is paid for."""
+    def find_best(self) -> None:
+        """Find the most exact assignment within the budget."""
         for points in (self.space.front, *self.space.greedy, self.space.uniform):
-            rivals = sorted(self.paid(points), key=lambda p: (p.error, p.cost))
-            for one in rivals[: RIVALS if points is self.space.front else 1]:
-                self.ask(one.chosen)
+            ordered = sorted(self.affordable(points), key=lambda p: (p.error, p.cost))
+            for candidate in ordered[: BUDGET_POINTS if points is self.space.front else 1]:
+                self.measure(candidate.chosen)

@@ -1,4 +1,4 @@
-"""Cost source: where a search has the cost of layers from."""
+"""The costs of layers for a search: measured times, a device's roofline, or this machine's."""
 
 __all__ = ["cost_table"]
 
@@ -50,7 +50,7 @@ def cost_table(
         target: The table.
         job: Says which device, and where measured times are kept.
         samples: The first of them tells the sizes of the inputs.
-        profile: Of the graph, to measure with; None to measure nothing.
+        profile: The graph's profile, to measure with; None to measure nothing.
 
     Raises:
         InputError: A device or a file of times is wrong, or tells of other layers.
@@ -64,8 +64,8 @@ def cost_table(
         device = default_device(target.devices, _version(target, job))
     table = roofline(graph, target, device or UNKNOWN, sizes)
     if goal.latency is not None:
-        found = read_latency(Path(goal.latency), LayerNames(graph), table)
-        return with_measured(table, found)
+        times = read_latency(Path(goal.latency), LayerNames(graph), table)
+        return with_measured(table, times)
     if device is None and profile is not None and samples and _timed(goal):
         feeds = {name: x[:1] if _open(graph, name) else x for name, x in samples[0].feeds.items()}
         path = job.out / target.name / "search" / "latency.json"
@@ -78,8 +78,8 @@ def cost_table(
     if device is not None:
         return table
     untimed = {key: replace(cost, milliseconds=0.0) for key, cost in table.layers.items()}
-    said = f"The time of a layer on {target.title} is not known: it is no part of the cost."
-    return replace(table, layers=untimed, assumptions=(said,))
+    assumption = f"The time of a layer on {target.title} is not known: it is no part of the cost."
+    return replace(table, layers=untimed, assumptions=(assumption,))
 
 
 def _version(target: Target, job: Job) -> str | None:
@@ -88,12 +88,12 @@ def _version(target: Target, job: Job) -> str | None:
 
 
 def _timed(goal: SearchGoal) -> bool:
-    """Tell whether a search pays with time."""
+    """Return whether a search weighs time against the error."""
     axes = [goal.axis] if goal.axis else [b.axis for b in goal.budgets]
     return not axes or "latency" in (*axes, *(b.axis for b in goal.budgets))
 
 
 def _open(graph: Graph, name: str) -> bool:
-    """Tell whether an input takes any number of samples."""
+    """Return whether an input takes any number of samples."""
     shape = graph.values[name].shape
     return shape is not None and len(shape) > 0 and not isinstance(shape[0], int)

@@ -1,4 +1,4 @@
-"""Search costs: what the choice of a precision for each group costs, as a knapsack."""
+"""The costs of a precision for each group, as a knapsack."""
 
 __all__ = ["Costs", "costs_of"]
 
@@ -141,20 +141,20 @@ def _links(
     precisions: Sequence[Precision],
 ) -> tuple[Link, ...]:
     """Return the tensors between rows of the knapsack; views are looked through."""
-    made = {
+    makers = {
         str(v.name): owner[x.name] for x in graph.layers if x.op not in VIEWS for v in x.outputs
     }
-    read: dict[str, dict[int, None]] = {}
+    readers_of: dict[str, dict[int, None]] = {}
     for layer in graph.layers:
         for value in layer.data if layer.op not in VIEWS else []:
-            read.setdefault(source_of(graph, str(value.name)), {})[owner[layer.name]] = None
+            readers_of.setdefault(source_of(graph, str(value.name)), {})[owner[layer.name]] = None
     for value in graph.outputs:
-        read.setdefault(source_of(graph, str(value.name)), {})[io] = None
-    found = []
-    for tensor, readers in read.items():
-        maker = made.get(tensor, io)
+        readers_of.setdefault(source_of(graph, str(value.name)), {})[io] = None
+    links = []
+    for tensor, readers in readers_of.items():
+        maker = makers.get(tensor, io)
         others = tuple(r for r in readers if r != maker)
         costs = np.array([[table.conversion(tensor, p, q) for q in precisions] for p in precisions])
         if others and costs.any():
-            found.append(Link(maker=maker, readers=others, costs=costs))
-    return tuple(found)
+            links.append(Link(maker=maker, readers=others, costs=costs))
+    return tuple(links)

@@ -1,8 +1,8 @@
 """Groups: layers that change their precision together.
 
 A quantizer between two layers that one kernel could have served costs more than it saves. So an
-operator without weight goes with what feeds it: the convolutions before one Concat or one residual
-Add are siblings, and a pooling is part of the chain that it ends.
+operator without weight is in the group of what feeds it: the convolutions before one Concat or one
+residual Add are together, and a pooling belongs to the chain that it ends.
 """
 
 __all__ = ["Group", "SharedTensor", "groups_of", "merged", "shared_tensors"]
@@ -24,7 +24,7 @@ class Group:
     """Layers of one precision.
 
     Attributes:
-        name: Of its first layer with a weight, or of its first layer.
+        name: That of its first layer with a weight, or of its first layer.
         layers: Node names in topological order.
         macs: Multiply-accumulates of one sample.
     """
@@ -64,24 +64,24 @@ def shared_tensors(
     if target.quantize_at != "producer":
         return []
     inside = {name: g for g, group in enumerate(groups) for name in group.layers}
-    every = graph.layers
-    made = producing_layers(every)
+    layers = graph.layers
+    makers = producing_layers(layers)
     readers: dict[str, list[str]] = {}
-    for layer in every:
+    for layer in layers:
         for value in layer.data:
             readers.setdefault(str(value.name), []).append(layer.name)
     common = {t.tensor for plan in plans for t in plan.quantized if t.readers is None}
     source: dict[str, str] = {}
-    parts: dict[str, list[str]] = {}
+    views: dict[str, list[str]] = {}
     causes: dict[str, set[int]] = {}
     outside: set[str] = set()
     for name in graph.activations:
         if name not in common:
             continue
-        maker = made.get(name)
+        maker = makers.get(name)
         first = source.get(str(maker.data[0].name)) if _views(maker, target) else None
         source[name] = root = first or name
-        parts.setdefault(root, []).append(name)
+        views.setdefault(root, []).append(name)
         writes = maker is not None and (
             weight_of(maker.node) is None or maker.op in target.integer_output_ops
         )
@@ -90,14 +90,14 @@ def shared_tensors(
         touched += [inside.get(maker.name)] if writes and maker is not None else []
         causes.setdefault(root, set()).update(g for g in touched if g is not None)
     return [
-        SharedTensor(tensors=tuple(parts[root]), groups=tuple(sorted(causes[root])))
-        for root in parts
+        SharedTensor(tensors=tuple(views[root]), groups=tuple(sorted(causes[root])))
+        for root in views
         if causes[root] and (len(causes[root]) > 1 or root in outside)
     ]
 
 
 def _views(maker: Layer | None, target: Target) -> TypeGuard[Layer]:
-    """Tell whether a layer only hands on the numbers of its first input."""
+    """Return whether a layer only passes on the numbers of its first input."""
     return maker is not None and maker.op in target.passthrough_ops and len(maker.data) > 0
 
 
@@ -109,16 +109,16 @@ def groups_of(graph: Graph, plans: Mapping[str, LayerPlan]) -> list[Group]:
         plans: Each layer's precision where all that may be quantized is; what is float here, or is
             not here at all, is in no group.
     """
-    every = [x for x in graph.layers if x.name in plans and plans[x.name].quantized]
-    made = producing_layers(every)
+    layers = [x for x in graph.layers if x.name in plans and plans[x.name].quantized]
+    makers = producing_layers(layers)
     pairs = [
-        (layer.name, made[str(value.name)].name)
-        for layer in every
+        (layer.name, makers[str(value.name)].name)
+        for layer in layers
         if weight_of(layer.node) is None
         for value in layer.data
-        if str(value.name) in made
+        if str(value.name) in makers
     ]
-    by_name = {layer.name: layer for layer in every}
+    by_name = {layer.name: layer for layer in layers}
     sets = connected(by_name, pairs)
     return [_group([by_name[name] for name in members]) for members in sets]
 
@@ -131,19 +131,21 @@ def _group(members: Sequence[Layer]) -> Group:
 
 
 def merged(groups: Sequence[Group], most: int, graph: Graph) -> list[Group]:
-    """Return at most `most` groups: those two neighbours become one that compute least together.
+    """Return at most `most` groups: the two neighbours with the fewest MACs together become one.
 
     Args:
         groups: In topological order of their first layers.
         most: At least 1.
-        graph: Says in what order layers stand.
+        graph: Its nodes give the order of layers.
     """
     place = {str(node.name): index for index, node in enumerate(graph.nodes)}
-    found = list(groups)
-    while len(found) > max(most, 1):
-        pairs = range(len(found) - 1)
-        at = min(pairs, key=lambda i: found[i].macs + found[i + 1].macs)
-        one, other = found[at], found[at + 1]
-        both = sorted((*one.layers, *other.layers), key=lambda name: place[name])
-        found[at : at + 2] = [Group(name=one.name, layers=tuple(both), macs=one.macs + other.macs)]
-    return found
+    kept = list(groups)
+    while len(kept) > max(most, 1):
+        pairs = range(len(kept) - 1)
+        at = min(pairs, key=lambda i: kept[i].macs + kept[i + 1].macs)
+        first, second = kept[at], kept[at + 1]
+        both = sorted((*first.layers, *second.layers), key=lambda name: place[name])
+        kept[at : at + 2] = [
+            Group(name=first.name, layers=tuple(both), macs=first.macs + second.macs)
+        ]
+    return kept

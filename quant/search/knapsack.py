@@ -1,4 +1,4 @@
-"""Knapsack: what there is to choose: groups, precisions, and what each choice errs and costs."""
+"""The knapsack: groups, precisions, and the error and cost of each choice."""
 
 __all__ = ["Assignment", "Link", "Problem", "Shared"]
 
@@ -45,15 +45,15 @@ class Shared:
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """What there is to choose.
+    """Groups and precisions, with the error and cost of each choice.
 
     Attributes:
         errors: float64 `[G, K]`, not negative; inf where a group cannot have a precision.
         costs: float64 `[G, K]`.
         shared: Errors of tensors between groups.
-        links: Of one axis with `costs`.
+        links: Conversions, on the axis of `costs`.
         others: Further axes as `(costs [G, K], budget)`, without conversions.
-        fixed: How many groups, the last ones, have nothing to choose: what is float in any case.
+        fixed: How many groups, the last ones, have nothing to choose: layers that are float anyway.
     """
 
     errors: F64
@@ -84,7 +84,7 @@ class Problem:
         return math.fsum(own)
 
     def fits(self, chosen: Assignment) -> bool:
-        """Tell whether the further budgets hold."""
+        """Return whether an assignment keeps the further budgets."""
         return all(
             math.fsum(costs[g, k] for g, k in enumerate(chosen)) <= budget * (1 + 1e-9)
             for costs, budget in self.others

@@ -1,4 +1,4 @@
-"""Answers: what mixed plans really measure, asked one by one and never twice."""
+"""Scores of mixed plans, each measured once and kept in a file."""
 
 __all__ = ["MeasuredPlans", "PlanLimits", "PlanScore"]
 
@@ -28,7 +28,7 @@ class PlanScore:
 
     Attributes:
         sqnr_db: At the worst output, in dB.
-        drop: What the metric loses against float, a share; lower is better. None where none judges.
+        drop: What the metric loses against float, a share; lower is better. None without a metric.
         margin: Standard error of the drop: of the mean of its differences, sample by sample.
         metric: Its name; "agreement" where it is the share of samples that change their class.
         samples: How many decide.
@@ -41,26 +41,26 @@ class PlanScore:
     samples: int
 
     @classmethod
-    def of(cls, found: Comparison) -> "PlanScore":
-        """Read it from a comparison: its first metric, or the classes that change."""
-        name, lost = _lost(found)
+    def of(cls, comparison: Comparison) -> "PlanScore":
+        """Return the score of a comparison, by its first metric, or by the classes that change."""
+        name, lost = _lost(comparison)
         return cls(
-            sqnr_db=min(found.sqnr_db, BEST_DB),
+            sqnr_db=min(comparison.sqnr_db, BEST_DB),
             drop=float(lost.mean()) if lost.size else None,
             margin=float(lost.std() / math.sqrt(lost.size)) if lost.size else 0.0,
             metric=name,
-            samples=found.samples,
+            samples=comparison.samples,
         )
 
 
-def _lost(found: Comparison) -> tuple[str, NDArray[np.float64]]:
-    """Return what judges, and float64 `[n]` what each sample loses by it; `[0]` where nothing does."""
-    table = found.table
+def _lost(comparison: Comparison) -> tuple[str, NDArray[np.float64]]:
+    """Return the metric, and float64 `[n]` what each sample loses by it; `[0]` without a metric."""
+    table = comparison.table
     if table is not None:
         for name, scores in table.scores.items():
             sign = 1.0 if table.better[name] == "higher" else -1.0
             return name, np.asarray(sign * (table.float_scores[name] - scores), np.float64)
-        if found.agreement is not None:
+        if comparison.agreement is not None:
             return "agreement", np.asarray(table.float_class != table.quantized_class, np.float64)
     return "", np.zeros(0)
 
@@ -74,68 +74,65 @@ class PlanLimits:
             standard error together must keep it: of many plans that are measured on few samples the
             one that looks best has luck too, and loses it on others. (The one-standard-error rule:
             Breiman et al. 1984, "Classification and Regression Trees", section 3.4.3.) A gain is
-            luck altogether, and counts as no drop.
+            luck alone, and counts as no drop.
         min_sqnr: Least SQNR in dB; None for no limit.
     """
 
     max_drop: float | None
     min_sqnr: float | None
 
-    def kept(self, answer: PlanScore) -> bool:
-        """Tell whether a plan is good enough.
+    def kept(self, score: PlanScore) -> bool:
+        """Return whether a plan is good enough.
 
         Raises:
             InputError: The drop is limited, and nothing judges the outputs.
         """
-        if self.max_drop is not None and answer.drop is None:
+        if self.max_drop is not None and score.drop is None:
             raise InputError(
                 "--max-drop: nothing judges these outputs, for there are no labels and they are no "
                 "class scores. Give --labels, a --metric that needs none, or --min-sqnr."
             )
-        loses = math.inf if answer.drop is None else max(answer.drop, 0.0) + answer.margin
+        loses = math.inf if score.drop is None else max(score.drop, 0.0) + score.margin
         dropped = self.max_drop is not None and not loses <= self.max_drop + 1e-12
-        return not dropped and (self.min_sqnr is None or answer.sqnr_db >= self.min_sqnr)
+        return not dropped and (self.min_sqnr is None or score.sqnr_db >= self.min_sqnr)
 
-    def order(self, answer: PlanScore) -> tuple[float, float]:
-        """Return what is greater for a better plan: by the metric if that is limited, then by SQNR."""
-        drop = answer.drop if self.max_drop is not None and answer.drop is not None else 0.0
-        return (-drop, -math.inf if math.isnan(answer.sqnr_db) else answer.sqnr_db)
+    def order(self, score: PlanScore) -> tuple[float, float]:
+        """Return a sort key, larger for a better plan: by the metric if limited, then by SQNR."""
+        drop = score.drop if self.max_drop is not None and score.drop is not None else 0.0
+        return (-drop, -math.inf if math.isnan(score.sqnr_db) else score.sqnr_db)
 
 
 class MeasuredPlans:
-    """Measures assignments, and remembers what it measured in a file.
+    """Measures assignments, each once: a file keeps the scores.
 
     Args:
-        path: JSON, written anew after each answer; one of another `key` is not believed.
-        key: Fingerprint of all that an answer depends on but the assignment.
-        ask: Makes the plan of an assignment and measures it.
+        path: JSON, rewritten after each score; a file of another `key` is not read.
+        key: Fingerprint of all that a score depends on but the assignment.
+        measure: Makes the plan of an assignment and measures it.
     """
 
-    def __init__(self, path: Path, key: str, ask: Callable[[Assignment], PlanScore]) -> None:
-        self._file, self._ask = KeyedFile(path=path, format=FORMAT, key=key), ask
-        self._known = _load(self._file)
-        self.order: list[Assignment] = []
+    def __init__(self, path: Path, key: str, measure: Callable[[Assignment], PlanScore]) -> None:
+        self._file, self._measure = KeyedFile(path=path, format=FORMAT, key=key), measure
+        self._scores = _load(self._file)
 
     def known(self, chosen: Assignment) -> bool:
-        """Tell whether an assignment has been measured."""
-        return chosen in self._known
+        """Return whether an assignment has been measured."""
+        return chosen in self._scores
 
     @property
     def every(self) -> Mapping[Assignment, PlanScore]:
-        """All answers, of earlier runs too."""
-        return dict(sorted(self._known.items()))
+        """All scores, of earlier runs too."""
+        return dict(sorted(self._scores.items()))
 
     def __call__(self, chosen: Assignment) -> PlanScore:
-        """Return the answer of an assignment."""
-        if chosen not in self._known:
-            self._known[chosen] = self._ask(chosen)
+        """Return the score of an assignment."""
+        if chosen not in self._scores:
+            self._scores[chosen] = self._measure(chosen)
             self._save()
-        if chosen not in self.order:
-            self.order.append(chosen)
-        return self._known[chosen]
+        return self._scores[chosen]
 
     def _save(self) -> None:
-        rows = [{"assignment": list(c), **asdict(a)} for c, a in sorted(self._known.items())]
+        rows = [{"assignment": list(c), **asdict(s)} for c, s in sorted(self._scores.items())]
         self._file.write({"answers": rows})
 
 

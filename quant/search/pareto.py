@@ -1,4 +1,4 @@
-"""Front: the assignments that no other one beats in both error and cost."""
+"""The Pareto front: the assignments that no other one beats in both error and cost."""
 
 __all__ = [
     "BETWEEN",
@@ -25,7 +25,7 @@ from quant.search.solve import solve
 POINTS = 64
 """Budgets that are tried, evenly from the cheapest plan to the most exact one."""
 
-GAIN = 0.01
+MIN_GAIN = 0.01
 """Share of the error that a point of the front must gain over the one before it: 0.04 dB."""
 
 BETWEEN = 16
@@ -48,7 +48,7 @@ class Point:
 
 
 def point(problem: Problem, chosen: Assignment) -> Point:
-    """Return an assignment with what it costs and errs."""
+    """Return an assignment with its error and cost."""
     return Point(chosen=chosen, error=problem.error(chosen), cost=problem.cost(chosen))
 
 
@@ -62,110 +62,113 @@ def pareto(problem: Problem, points: int = POINTS) -> list[Point]:
     first = _exact(problem, solve(problem, cheapest=True), math.inf)
     if first is None:
         return []
-    found = {first.chosen: first}
+    front = {first.chosen: first}
     last = _cheap(problem, solve(problem, most_error=first.error, cheapest=False), math.inf)
     if last is None or last.error >= first.error:
         return [first]
-    found[last.chosen] = last
+    front[last.chosen] = last
     bound = first.error
     for budget in np.linspace(first.cost, last.cost, points + 1)[1:-1].tolist():
         best = solve(problem, most_cost=budget, most_error=bound, cheapest=False)
-        made = _cheap(problem, best, budget)
-        if made is not None:
-            found.setdefault(made.chosen, made)
-            bound = min(bound, made.error)
-    return _told_apart(undominated(found.values()))
+        candidate = _cheap(problem, best, budget)
+        if candidate is not None:
+            front.setdefault(candidate.chosen, candidate)
+            bound = min(bound, candidate.error)
+    return _without_small_gains(undominated(front.values()))
 
 
-def _told_apart(points: Sequence[Point]) -> list[Point]:
-    """Return the points without those that say nothing new."""
-    found = list(points[:1])
-    for one in points[1:]:
-        if one.error <= found[-1].error * (1 - GAIN) or one is points[-1]:
-            found.append(one)
-    return found
+def _without_small_gains(points: Sequence[Point]) -> list[Point]:
+    """Return the points without those that gain less than 1 % of the error, but the last."""
+    kept = list(points[:1])
+    for candidate in points[1:]:
+        if candidate.error <= kept[-1].error * (1 - MIN_GAIN) or candidate is points[-1]:
+            kept.append(candidate)
+    return kept
 
 
 def between(problem: Problem, low: Point, high: Point, points: int = BETWEEN) -> list[Point]:
     """Return the front from one of its points to the next, both included, at finer budgets."""
-    found = [low, high]
+    points_between = [low, high]
     for budget in np.linspace(low.cost, high.cost, points + 1)[1:-1].tolist():
         best = solve(problem, most_cost=budget, most_error=low.error, cheapest=False)
-        made = _cheap(problem, best, budget)
-        found += [made] if made is not None else []
-    return undominated(found)
+        candidate = _cheap(problem, best, budget)
+        points_between += [candidate] if candidate is not None else []
+    return undominated(points_between)
 
 
 def _exact(problem: Problem, chosen: Assignment | None, most: float) -> Point | None:
     """Return the most exact of the assignments that cost no more than this one."""
     if chosen is None:
         return None
-    one = point(problem, chosen)
+    given = point(problem, chosen)
     better = solve(
-        problem, most_cost=one.cost * (1 + 1e-9), most_error=min(one.error, most), cheapest=False
+        problem,
+        most_cost=given.cost * (1 + 1e-9),
+        most_error=min(given.error, most),
+        cheapest=False,
     )
-    other = point(problem, better) if better is not None else one
-    return min(one, other, key=lambda p: (p.cost > one.cost * (1 + 1e-9), p.error, p.cost))
+    other = point(problem, better) if better is not None else given
+    return min(given, other, key=lambda p: (p.cost > given.cost * (1 + 1e-9), p.error, p.cost))
 
 
 def _cheap(problem: Problem, chosen: Assignment | None, budget: float) -> Point | None:
     """Return the cheapest of the assignments that err no more than this one."""
     if chosen is None:
         return None
-    one = point(problem, chosen)
-    better = solve(problem, most_cost=budget, most_error=one.error * (1 + 1e-9), cheapest=True)
-    other = point(problem, better) if better is not None else one
-    return min(one, other, key=lambda p: (p.error > one.error * (1 + 1e-9), p.cost, p.error))
+    given = point(problem, chosen)
+    better = solve(problem, most_cost=budget, most_error=given.error * (1 + 1e-9), cheapest=True)
+    other = point(problem, better) if better is not None else given
+    return min(given, other, key=lambda p: (p.error > given.error * (1 + 1e-9), p.cost, p.error))
 
 
 def undominated(points: Iterable[Point]) -> list[Point]:
     """Return the points that no other beats in both, cheapest first."""
-    found: list[Point] = []
-    for one in sorted(points, key=lambda p: (p.cost, p.error, p.chosen)):
-        if not found or one.error < found[-1].error:
-            found.append(one)
-    return found
+    kept: list[Point] = []
+    for candidate in sorted(points, key=lambda p: (p.cost, p.error, p.chosen)):
+        if not kept or candidate.error < kept[-1].error:
+            kept.append(candidate)
+    return kept
 
 
 def greedy(problem: Problem) -> list[Point]:
     """Return the path from the cheapest assignment by the best gain for its cost, one step each.
 
-    Each step raises one group to the precision with the greatest fall of the error per cost. What
-    AIMET and NNCF do; it is here to be compared with, and as a second list of candidates.
+    Each step raises one group to the precision with the greatest fall of the error per cost, as in
+    AIMET and NNCF; the path is compared with the front, and gives further candidates.
     """
-    now = solve(problem, cheapest=True)
-    found = [point(problem, now)] if now is not None else []
-    while found:
-        here = found[-1]
+    first = solve(problem, cheapest=True)
+    path = [point(problem, first)] if first is not None else []
+    while path:
+        here = path[-1]
         steps = []
         for g, k in np.ndindex(*problem.errors.shape):
             if problem.errors[g, k] == math.inf or g >= len(here.chosen) - problem.fixed:
                 continue
-            made = point(problem, (*here.chosen[:g], int(k), *here.chosen[g + 1 :]))
-            gain = here.error - made.error
-            if gain > 0 and problem.fits(made.chosen):
-                rise = made.cost - here.cost
-                steps.append((gain / rise if rise > 0 else math.inf, -rise, gain, made))
+            candidate = point(problem, (*here.chosen[:g], int(k), *here.chosen[g + 1 :]))
+            gain = here.error - candidate.error
+            if gain > 0 and problem.fits(candidate.chosen):
+                rise = candidate.cost - here.cost
+                steps.append((gain / rise if rise > 0 else math.inf, -rise, gain, candidate))
         if not steps:
             break
-        found.append(max(steps, key=lambda s: s[:3])[3])
-    return found
+        path.append(max(steps, key=lambda s: s[:3])[3])
+    return path
 
 
 def by_sensitivity(problem: Problem) -> list[Point]:
     """Return the path that raises groups to their most exact precision, the worst one first."""
-    now = solve(problem, cheapest=True)
-    if now is None:
+    first = solve(problem, cheapest=True)
+    if first is None:
         return []
-    found = [point(problem, now)]
-    order = sorted(range(len(now)), key=lambda g: -problem.alone(g, now[g]))
+    path = [point(problem, first)]
+    order = sorted(range(len(first)), key=lambda g: -problem.alone(g, first[g]))
     for g in order:
         best = int(problem.errors[g].argmin())
-        here = found[-1].chosen
-        made = (*here[:g], best, *here[g + 1 :])
-        if best != here[g] and problem.fits(made):
-            found.append(point(problem, made))
-    return found
+        here = path[-1].chosen
+        chosen = (*here[:g], best, *here[g + 1 :])
+        if best != here[g] and problem.fits(chosen):
+            path.append(point(problem, chosen))
+    return path
 
 
 def uniform(problem: Problem) -> list[Point]:

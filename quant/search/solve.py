@@ -1,4 +1,4 @@
-"""Solve: the assignment of least error among those that cost no more than a budget, exactly.
+"""The assignment of least error among those that cost no more than a budget, exactly.
 
 A multiple-choice knapsack as an integer program for HiGHS. Each group takes one precision; errors
 add up, costs add up, and a tensor between two precisions pays for its conversion:
@@ -28,10 +28,10 @@ from quant.search.knapsack import Assignment, Link, Problem, Shared
 
 F64 = NDArray[np.float64]
 
-SECONDS = 20.0
-"""Time that one solution may take; what is found by then is the best that is known."""
+MAX_SECONDS = 20.0
+"""Time that one solution may take; the best assignment by then is returned."""
 
-LARGE = 1e9
+MAX_ERROR = 1e9
 """Greatest error in units of the bound: HiGHS wants no wider range."""
 
 
@@ -41,7 +41,7 @@ def solve(
     """Return the cheapest, or the most exact assignment within both limits; None where none is.
 
     Args:
-        problem: What there is to choose.
+        problem: Groups, precisions, errors and costs.
         most_cost: The budget.
         most_error: A bound that is known; it also keeps small errors visible beside great ones.
         cheapest: Minimize the cost instead of the error.
@@ -54,10 +54,10 @@ def solve(
     program.limit(program.errors, most_error / program.unit)
     for costs, budget in problem.others:
         program.limit(dict(enumerate((costs / budget).ravel().tolist())), 1.0)
-    found = program.solved(program.costs if cheapest else program.errors)
-    if found is None:
+    solution = program.solved(program.costs if cheapest else program.errors)
+    if solution is None:
         return None
-    chosen = found[: problem.errors.size].reshape(problem.errors.shape).argmax(axis=1)
+    chosen = solution[: problem.errors.size].reshape(problem.errors.shape).argmax(axis=1)
     return tuple(int(k) for k in chosen)
 
 
@@ -78,7 +78,7 @@ class _Program:
         self._binary = problem.errors.size
         self._upper = allowed.ravel().astype(float).tolist()
         self._rows: list[tuple[dict[int, float], float, float]] = []
-        own = np.minimum(np.where(allowed, problem.errors, 0.0) / unit, LARGE)
+        own = np.minimum(np.where(allowed, problem.errors, 0.0) / unit, MAX_ERROR)
         self.errors = dict(enumerate(own.ravel().tolist()))
         self.costs = dict(enumerate((problem.costs / self.scale).ravel().tolist()))
         for g in range(len(problem.errors)):
@@ -100,7 +100,7 @@ class _Program:
         for k, error in enumerate(tensor.errors.tolist()):
             if error > 0:
                 z = self._fresh()
-                self.errors[z] = min(error / self.unit, LARGE)
+                self.errors[z] = min(error / self.unit, MAX_ERROR)
                 for g in tensor.groups:
                     self._rows.append(({z: 1.0, self._x(g, k): -1.0}, 0.0, math.inf))
 
@@ -118,7 +118,7 @@ class _Program:
                 self._rows.append((row, -top, math.inf))
 
     def limit(self, row: dict[int, float], most: float) -> None:
-        """Hold a sum under a limit; inf for none."""
+        """Keep a sum under a limit; inf for none."""
         if most < math.inf:
             self._rows.append((row, -math.inf, most))
 
@@ -133,14 +133,14 @@ class _Program:
         rows, columns, values = zip(*entries, strict=True)
         matrix = coo_array((values, (rows, columns)), shape=(len(self._rows), size)).tocsc()
         low, high = (np.array([row[i] for row in self._rows]) for i in (1, 2))
-        wanted = np.zeros(size)
-        wanted[list(objective)] = list(objective.values())
+        coefficients = np.zeros(size)
+        coefficients[list(objective)] = list(objective.values())
         with mute():
-            found = milp(
-                wanted,
+            result = milp(
+                coefficients,
                 integrality=np.arange(size) < self._binary,
                 bounds=Bounds(0, np.array(self._upper)),
                 constraints=LinearConstraint(matrix, low, high),
-                options={"mip_rel_gap": 0.0, "time_limit": SECONDS},
+                options={"mip_rel_gap": 0.0, "time_limit": MAX_SECONDS},
             )
-        return None if found.x is None else np.asarray(found.x)
+        return None if result.x is None else np.asarray(result.x)

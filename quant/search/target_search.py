@@ -38,13 +38,25 @@ from quant.plan.recipe import Recipe
 from quant.plan.tensor_plans import LayerPlan, Plan
 from quant.profile.statistics import Profile
 from quant.search.assignment import with_assignment
-from quant.search.bisection import BestPlan, SearchSpace, find_cheapest, most_asked, space_of
+from quant.search.bisection import (
+    BestPlan,
+    SearchBudget,
+    SearchSpace,
+    find_cheapest,
+    most_measured,
+    space_of,
+)
 from quant.search.group_costs import Costs, costs_of
+from quant.search.group_errors import GroupErrorsFile
 from quant.search.groups import Group, groups_of, merged, shared_tensors
 from quant.search.knapsack import Assignment
 from quant.search.measured_plans import MeasuredPlans, PlanLimits, PlanScore
-from quant.search.sensitivity import Sensitivity, group_errors, sensitivity_of
-from quant.search.sensitivity_file import load_group_errors, save_group_errors
+from quant.search.sensitivity import (
+    QuantizedGroups,
+    Sensitivity,
+    group_errors,
+    sensitivity_of,
+)
 from quant.simulate.open_plan import open_plan
 from quant.simulate.simulated_graph import quantize_graph
 from quant.target.table import Target
@@ -210,9 +222,8 @@ def search_target(
         made.space,
         answers,
         made.limits,
-        most_cost=made.most_cost,
-        seconds=end - time.monotonic(),
-        better=None if on_better is None else lambda p: on_better(made.recipe(p.chosen)),
+        SearchBudget(cost=made.most_cost, seconds=end - time.monotonic()),
+        None if on_better is None else lambda p: on_better(made.recipe(p.chosen)),
     )
     return replace(made, best=found, answers=answers)
 
@@ -234,7 +245,7 @@ def additive_model(inputs: SearchInputs, progress: Progress, end: float = math.i
     groups, others = _groups(inputs)
     costs = costs_of(inputs.graph, inputs.table, groups, candidates, others)
     sensitivity = measured_sensitivity(inputs, groups, candidates, progress, end)
-    problem = costs.problem(sensitivity.error, axis, goal.budgets, sensitivity.between)
+    problem = costs.problem(sensitivity.error, axis, goal.budgets, sensitivity.shared)
     plain = [k for k, name in enumerate(costs.precisions) if name in target.float_precisions]
     space = space_of(problem, plain)
     if not space.front:
@@ -369,22 +380,20 @@ def measured_sensitivity(
         *(layer for group in groups for layer in (*group.layers, "")),
         *(f"{d:x}" for batch in batches for d in batch.digests),
     )
-    path = inputs.folder / "probes.safetensors"
-    done = load_group_errors(path, key)
-    shown = progress.bar(batches, len(batches), f"sensitivity for {inputs.target.name}")
-    found = group_errors(
-        inputs.graph,
-        versions,
-        groups,
-        len(candidates),
-        _until(end, shown),
-        between=tensors,
-        name=goal.sensitivity,
-        threads=inputs.reference.threads,
-        done=done,
-        keep=lambda probes: save_group_errors(probes, path, key),
+    file = GroupErrorsFile(path=inputs.folder / "probes.safetensors", key=key)
+    quantized = QuantizedGroups(
+        graph=inputs.graph,
+        groups=groups,
+        shared=tensors,
+        precisions=len(candidates),
+        versions=versions,
     )
-    return sensitivity_of(found, tensors, goal.sensitivity)
+    shown = progress.bar(batches, len(batches), f"sensitivity for {inputs.target.name}")
+    threads = inputs.reference.threads
+    errors = group_errors(
+        quantized, _until(end, shown), goal.sensitivity, file=file, threads=threads
+    )
+    return sensitivity_of(errors, tensors, goal.sensitivity)
 
 
 def _until(end: float, batches: Iterable[Batch]) -> Iterator[Batch]:
@@ -445,5 +454,5 @@ def _say(
     )
     progress.line(
         f"search for {made.inputs.target.name}: {cost:.4g} {AXES[made.axis]} has "
-        f"{answer.sqnr_db:.1f} dB{lost}; {seconds:.1f} s a plan, {most_asked(made.space)} plans at most"
+        f"{answer.sqnr_db:.1f} dB{lost}; {seconds:.1f} s a plan, {most_measured(made.space)} plans at most"
     )

@@ -111,7 +111,7 @@ def fit_layers(
 
     Args:
         graph: The prepared graph.
-        plan: Of it; its bias shifts go into the graph where the bias is fitted.
+        plan: The graph's plan; its bias shifts go into the graph where the bias is fitted.
         feeds: Float inputs by name, all samples; they are in memory with the activations between
             two places of the graph.
         settings: What is fitted, and on how many rows.

@@ -78,7 +78,7 @@ class LayerwiseRun:
 
     Args:
         graph: Whose nodes are run.
-        plan: Of it.
+        plan: The graph's plan.
         feeds: Float inputs by name, all samples.
         floats: The same nodes with the float network's constants; None where `graph` has them.
         chunk: Samples that run at once, where the graph does not say.

@@ -42,7 +42,7 @@ from quant.improve.fit.layerwise_run import LayerwiseRun
 Tensor = torch.Tensor
 
 RIDGES = (0.03, 0.3, 3.0)
-"""Of the mean power of an input: what is worth learning from some thousand rows. Ours, measured."""
+"""Ridges in units of the mean power of an input: what is worth learning from some thousand rows. Ours, measured."""
 
 ROUNDING_RIDGE = 0.1
 """The same, for the rounding: with less, errors are spread over directions that few rows decide."""
@@ -144,7 +144,7 @@ def rows_of(run: LayerwiseRun, node: ir.Node, count: int, seed: int) -> Rows:
         run: Standing before the node.
         node: Conv with two spatial axes, Gemm or MatMul with a constant weight.
         count: Rows to aim at.
-        seed: Of the positions.
+        seed: Decides the positions.
     """
     weight = run.constant(data_input(node, 1))
     by_chunk = _map_rows if node.op_type == "Conv" else _matrix_rows

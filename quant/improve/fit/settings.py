@@ -17,8 +17,8 @@ class FitSettings:
     Attributes:
         recipe: The target's rules; `rounding` and `bias_correction` are read.
         rounding: Fit integers too; False corrects biases only.
-        seed: Of the positions of convolutions that are looked at, and of the order of samples.
-        threads: Of torch; 0 for all cores.
+        seed: Decides the positions of convolutions that are used, and the order of samples.
+        threads: Threads of torch; 0 for all cores.
         rows: About so many rows a layer is fitted on.
     """
 

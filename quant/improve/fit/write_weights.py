@@ -35,7 +35,7 @@ def write_layers(graph: Graph, plan: Plan, fitted: FittedConstants) -> tuple[Gra
 
     Args:
         graph: Any of the same names.
-        plan: Of it.
+        plan: The graph's plan.
         fitted: What is written.
     """
     model = graph.clone()

@@ -140,7 +140,7 @@ def learn_block(block: QuantizedBlock, seed: int) -> float:
 
     Args:
         block: At its place of the run.
-        seed: Of the order of samples, the windows and the mix.
+        seed: Decides the order of samples, the windows and the mix.
     """
     before = _mean_error(block)
     if not (block.roundings or block.biases) or not before > 0:

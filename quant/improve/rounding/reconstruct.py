@@ -63,7 +63,7 @@ def reconstruct(
     Args:
         base: The graph with the float network's constants.
         graph: The same nodes with fitted ones.
-        plan: Of `graph`.
+        plan: The plan of `graph`.
         feeds: Float inputs by name, all samples; they are in memory with the activations between
             two places of the graph.
         settings: Recipe, seed and threads.

@@ -19,7 +19,7 @@ from quant.improve.fit.layerwise_run import spread_to
 Tensor = torch.Tensor
 
 STRETCH = 1.2, -0.1
-"""Of the sigmoid, so that it reaches 0 and 1 (Nagel 2020, below equation 23)."""
+"""Factor and offset of the sigmoid, so that it reaches 0 and 1 (Nagel 2020, below equation 23)."""
 
 
 class SoftRounding:

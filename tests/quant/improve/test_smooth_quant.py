@@ -1,5 +1,6 @@
 """Smoothed channels compute the same, and a few large ones no longer take the grid of all others."""
 
+from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
@@ -49,6 +50,14 @@ def made(graph: Graph) -> tuple[Plan, list[Batch]]:
     ]
 
 
+def smoothed(
+    graph: Graph, plan: Plan, batches: list[Batch], off: Collection[str] = ()
+) -> Graph | None:
+    """Return what SmoothQuant makes of a graph on these batches; no float session is needed."""
+    reference = FloatReference(session=None, batches=batches)
+    return smooth(graph, plan, ORT, reference, sites(graph, off=off))
+
+
 def sqnr(wanted: NDArray[np.float32], seen: NDArray[np.float32]) -> float:
     power = [float(np.square(x, dtype=np.float64).sum()) for x in (wanted, wanted - seen)]
     return 10 * float(np.log10(power[0] / power[1]))
@@ -60,7 +69,7 @@ def test_the_factors_are_those_of_the_paper(alpha: float, monkeypatch: pytest.Mo
     monkeypatch.setattr("quant.improve.smooth_factors.ALPHAS", (alpha,))
     graph = prepared(normed())
     plan, samples = made(graph)
-    better = smooth(graph, plan, ORT, samples)
+    better = smoothed(graph, plan, samples)
     assert better is not None
     x = samples[0].feeds["x"].astype(np.float64)
     unit = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-5)
@@ -78,7 +87,7 @@ def test_the_factors_are_those_of_the_paper(alpha: float, monkeypatch: pytest.Mo
 def test_outliers_behind_a_layernorm_no_longer_cost(spelling: str) -> None:
     graph = prepared(transformer_nets.vit(spelling, blocks=2))
     plan, samples = made(graph)
-    better = smooth(graph, plan, ORT, samples)
+    better = smoothed(graph, plan, samples)
     assert better is not None
     feeds = inputs(graph, 7)
     (wanted,), (same,) = run(graph.model, feeds), run(better.model, feeds)
@@ -103,7 +112,7 @@ def test_channels_with_the_batch_on_another_axis_are_measured_along_the_last() -
             graph, profiled(graph, {"x": x[:1] if dims[0] == "5" else x})
         )
         route = [batch_of({"x": x}, len(x))]
-        better = smooth(graph, plan, ORT, route)
+        better = smoothed(graph, plan, route)
 
         assert better is not None
         assert np.ptp(np.log(np.abs(better.array("g")))) < np.ptp(np.log(np.abs(graph.array("g"))))
@@ -114,9 +123,8 @@ def test_extremes_are_those_of_all_batches() -> None:
     graph = prepared(normed())
     (site,) = sites(graph)
     x = [inputs(graph, seed)["x"] for seed in (0, 1)]
-    (seen,) = reader_statistics(
-        graph, site.route.readers, [batch_of({"x": a}, 8) for a in x]
-    ).values()
+    reference = FloatReference(session=None, batches=[batch_of({"x": a}, 8) for a in x])
+    (seen,) = reader_statistics(graph, site.route.readers, reference).values()
     (data,) = run(graph.with_outputs(["a"]), {"x": np.concatenate(x)})
 
     np.testing.assert_allclose(seen.high, data.max(axis=(0, 1)), rtol=1e-6)
@@ -138,7 +146,7 @@ def test_what_a_factor_would_change_is_left(more: str) -> None:
     graph = prepared(normed(more=text))
     plan, samples = made(graph)
 
-    assert smooth(graph, plan, ORT, samples) is None
+    assert smoothed(graph, plan, samples) is None
 
 
 def test_a_scale_that_two_normalizations_share_stays_for_the_other() -> None:
@@ -149,7 +157,7 @@ def test_a_scale_that_two_normalizations_share_stays_for_the_other() -> None:
     proto = normed(more=more.replace("<axes=[2]>", "<keepdims=1>"))
     graph = prepared(proto)
     plan, samples = made(graph)
-    better = smooth(graph, plan, ORT, samples)
+    better = smoothed(graph, plan, samples)
     assert better is not None
     feeds = inputs(graph, 3)
 
@@ -164,8 +172,8 @@ def test_what_is_switched_off_is_left() -> None:
     plan, samples = made(graph)
     reader = next(str(n.name) for n in graph.nodes if n.op_type == "MatMul")
 
-    assert smooth(graph, plan, ORT, samples, {"norm"}) is None
-    assert smooth(graph, plan, ORT, samples, {reader}) is None
+    assert smoothed(graph, plan, samples, {"norm"}) is None
+    assert smoothed(graph, plan, samples, {reader}) is None
 
 
 def test_channels_that_only_float_layers_read_are_left() -> None:
@@ -173,7 +181,7 @@ def test_channels_that_only_float_layers_read_are_left() -> None:
     plan, samples = made(graph)
     layers = {k: replace(x, precision="float32") for k, x in plan.layers.items()}
 
-    assert smooth(graph, replace(plan, layers=layers), ORT, samples) is None
+    assert smoothed(graph, replace(plan, layers=layers), samples) is None
 
 
 def test_a_dead_channel_keeps_its_numbers() -> None:
@@ -183,7 +191,7 @@ def test_a_dead_channel_keeps_its_numbers() -> None:
     still = replace(graph, model=graph.clone())
     still.model.graph.initializers["w"].const_value = ir.tensor(array, name="w")
     plan, samples = made(still)
-    better = smooth(still, plan, ORT, samples)
+    better = smoothed(still, plan, samples)
     assert better is not None
 
     assert better.array("g")[3] == graph.array("g")[3]
@@ -221,7 +229,7 @@ def test_what_did_not_change_keeps_the_grid_of_all_samples() -> None:
     feeds = inputs(graph, samples=16)
     old = Planner(target=ORT, observer="minmax").choose(graph, profiled(graph, feeds))
     batches = [batch_of(feeds, 16)]
-    better = smooth(graph, old, ORT, batches)
+    better = smoothed(graph, old, batches)
     assert better is not None
     few = {"input": feeds["input"][:4]}
     new = Planner(target=ORT, observer="minmax").choose(better, profiled(better, few))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from quant.common.errors import InputError
-from quant.search.bisection import BestPlan, SearchSpace, find_cheapest, most_asked
+from quant.search.bisection import BestPlan, SearchBudget, SearchSpace, find_cheapest, most_measured
 from quant.search.bisection import space_of as whole_space
 from quant.search.knapsack import Assignment, Problem
 from quant.search.measured_plans import MeasuredPlans, PlanLimits, PlanScore
@@ -65,8 +65,8 @@ def test_where_errors_add_up_it_finds_the_cheapest_of_all_plans(tmp_path: Path, 
 
         assert found.kept
         assert found.point is not None
-        assert found.answer == ask(found.point.chosen)
-        assert found.answer.sqnr_db >= least
+        assert found.score == ask(found.point.chosen)
+        assert found.score.sqnr_db >= least
         assert found.point.cost <= 1.01 * cheapest(made, ask, limits)
 
 
@@ -91,7 +91,7 @@ def test_few_plans_are_asked(tmp_path: Path) -> None:
     space = space_of(made)
     found = find_cheapest(space, answers(tmp_path, additive(made)), DB)
 
-    assert len(found.asked) <= most_asked(space) <= 60
+    assert len(found.measured) <= most_measured(space) <= 60
 
 
 def test_a_limit_on_the_drop_is_held(tmp_path: Path) -> None:
@@ -100,9 +100,9 @@ def test_a_limit_on_the_drop_is_held(tmp_path: Path) -> None:
     found = find_cheapest(space_of(made), answers(tmp_path, additive(made)), limits)
 
     assert found.kept
-    assert found.answer is not None
-    assert found.answer.drop is not None
-    assert found.answer.drop <= 0.004
+    assert found.score is not None
+    assert found.score.drop is not None
+    assert found.score.drop <= 0.004
 
 
 def test_with_a_budget_alone_the_best_that_is_paid_for_is_taken(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_with_a_budget_alone_the_best_that_is_paid_for_is_taken(tmp_path: Path) 
         space,
         answers(tmp_path, additive(made)),
         PlanLimits(max_drop=None, min_sqnr=None),
-        most_cost=budget,
+        SearchBudget(cost=budget),
     )
     best = min(p.error for p in space.front if p.cost <= budget)
 
@@ -169,7 +169,7 @@ def test_an_ended_search_goes_on_and_ends_in_the_same_answer_and_bytes(tmp_path:
     again = find_cheapest(space, answers(tmp_path / "cut", killed), DB)
 
     assert again == whole
-    assert count - before == len(whole.asked) - 3, "three answers were read, not measured again"
+    assert count - before == len(whole.measured) - 3, "three answers were read, not measured again"
     one, other = (tmp_path / name / "answers.json" for name in ("whole", "cut"))
     assert one.read_bytes() == other.read_bytes()
 
@@ -195,21 +195,22 @@ def test_when_the_time_is_over_the_best_so_far_is_kept(tmp_path: Path) -> None:
         space_of(made),
         answers(tmp_path, additive(made)),
         PlanLimits(max_drop=None, min_sqnr=50.0),
-        seconds=3.5,
-        clock=lambda: float(next(ticks)),
+        SearchBudget(seconds=3.5, clock=lambda: float(next(ticks))),
     )
 
     assert found.stopped
-    assert 1 <= len(found.asked) <= 4
+    assert 1 <= len(found.measured) <= 4
     assert found.point is not None
-    best = [p for p, a in found.asked if a.sqnr_db >= 50.0]
-    assert found.point in (best or [p for p, _ in found.asked])
+    best = [p for p, a in found.measured if a.sqnr_db >= 50.0]
+    assert found.point in (best or [p for p, _ in found.measured])
 
 
 def test_each_better_plan_is_handed_over_as_it_is_found(tmp_path: Path) -> None:
     made = problem(7, groups=6)
     kept: list[Point] = []
-    found = find_cheapest(space_of(made), answers(tmp_path, additive(made)), DB, better=kept.append)
+    found = find_cheapest(
+        space_of(made), answers(tmp_path, additive(made)), DB, on_better=kept.append
+    )
 
     assert kept
     assert kept[-1] == found.point

@@ -26,6 +26,7 @@ from quant.preprocess.image_to_tensor import Preprocess
 from quant.run.calibrate import Run, calibrate
 from quant.run.export import check_file
 from quant.search import target_search as searching
+from quant.search.group_errors import GroupErrors, GroupErrorsFile
 from quant.target.deployment import Deployment
 from quant.target.finding import errors
 from quant.target.table import TARGETS
@@ -105,7 +106,7 @@ def test_each_plan_is_told_with_what_may_follow(
         x for x in capsys.readouterr().err.splitlines() if x.startswith("search for tensorrt: ")
     ]
 
-    assert len(lines) == len(found.asked)
+    assert len(lines) == len(found.measured)
     assert re.fullmatch(
         r"search for tensorrt: [\d.]+ ms has [\d.]+ dB, top1 [+-][\d.]+ points; [\d.]+ s a plan, "
         r"\d+ plans at most",
@@ -206,12 +207,12 @@ def test_equal_searches_leave_equal_bytes_and_a_killed_one_goes_on(
 ) -> None:
     """Cut once while sensitivities are measured, and once while plans are."""
     cut = job(files, tmp_path, targets=("tensorrt",))
-    real_save, real_compare = searching.save_group_errors, searching.compare
+    real_write, real_compare = GroupErrorsFile.write, searching.compare
     saved = asked = 0
 
-    def save(*args: object) -> None:
+    def write(file: GroupErrorsFile, errors: GroupErrors) -> None:
         nonlocal saved
-        real_save(*args)  # type: ignore[arg-type]
+        real_write(file, errors)
         saved += 1
         if saved == 1:
             raise KeyboardInterrupt
@@ -223,7 +224,7 @@ def test_equal_searches_leave_equal_bytes_and_a_killed_one_goes_on(
             raise KeyboardInterrupt
         return real_compare(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(searching, "save_group_errors", save)
+    monkeypatch.setattr(GroupErrorsFile, "write", write)
     with pytest.raises(KeyboardInterrupt):
         calibrate(cut, Progress(quiet=True))
     monkeypatch.setattr(searching, "compare", compare)

@@ -1,6 +1,7 @@
 """One set at a time, against graphs in which just those tensors are quantized."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
@@ -13,8 +14,9 @@ from quant.graph.prepared_graph import Graph
 from quant.graph.session import open_session, open_simulation
 from quant.plan.recipe import Recipe, Rule
 from quant.plan.tensor_plans import Plan
+from quant.search.group_errors import GroupErrors, GroupErrorsFile
 from quant.search.groups import Group, SharedTensor, groups_of, shared_tensors
-from quant.search.sensitivity import GroupErrors, group_errors, sensitivity_of
+from quant.search.sensitivity import QuantizedGroups, group_errors, sensitivity_of
 from quant.simulate.one_at_a_time import OneAtATime, QuantizedSet
 from quant.simulate.simulated_graph import quantize_graph
 from quant.target.table import TARGETS
@@ -139,12 +141,21 @@ def test_two_versions_with_other_numbers_under_one_name_stay_apart() -> None:
     )
 
 
-def probed(graph: Graph, some: list[Plan], target: str, name: str = "nmse") -> GroupErrors:
+def quantized(graph: Graph, some: list[Plan], target: str) -> QuantizedGroups:
+    """Return the groups at one precision a plan, and at one more that makes no error."""
     groups, tensors = grouped(graph, some, target)
-    made = dict(enumerate(models(graph, some, target)))
-    return group_errors(
-        graph, made, groups, 3, [batch_of({"input": X}, 8)], between=tensors, name=name, threads=1
+    return QuantizedGroups(
+        graph=graph,
+        groups=groups,
+        shared=tensors,
+        precisions=len(some) + 1,
+        versions=dict(enumerate(models(graph, some, target))),
     )
+
+
+def probed(graph: Graph, some: list[Plan], target: str, name: str = "nmse") -> GroupErrors:
+    batches = [batch_of({"input": X}, 8)]
+    return group_errors(quantized(graph, some, target), batches, name, threads=1)
 
 
 def test_nmse_and_divergence_are_those_of_float64_by_hand() -> None:
@@ -185,13 +196,10 @@ def test_the_sum_of_errors_is_about_the_error_of_the_whole_plan() -> None:
 
 def test_padding_counts_for_nothing() -> None:
     graph, some = plans(conv_relu_net, "tensorrt")
-    groups, _ = grouped(graph, some, "tensorrt")
-    made = dict(enumerate(models(graph, some, "tensorrt")))
+    both = quantized(graph, some, "tensorrt")
     padded = [batch_of({"input": X[:3]}, 8)]
     exact = [batch_of({"input": X[:3]}, 3)]
-    one, other = (
-        group_errors(graph, made, groups, 2, b, name="kl", threads=1) for b in (padded, exact)
-    )
+    one, other = (group_errors(both, b, "kl", threads=1) for b in (padded, exact))
 
     assert sensitivity_of(one, name="kl").error == pytest.approx(
         sensitivity_of(other, name="kl").error, rel=1e-5
@@ -199,18 +207,26 @@ def test_padding_counts_for_nothing() -> None:
     assert one.samples.tolist() == other.samples.tolist() == [3]
 
 
-def test_what_an_earlier_run_measured_is_passed_over_and_gives_the_same_bytes() -> None:
+def test_what_an_earlier_run_measured_is_passed_over_and_gives_the_same_bytes(
+    tmp_path: Path,
+) -> None:
     graph, some = plans(residual_net, "onnxruntime")
-    groups, tensors = grouped(graph, some, "onnxruntime")
-    made = dict(enumerate(models(graph, some, "onnxruntime")))
+    both = quantized(graph, some, "onnxruntime")
     batches = [batch_of({"input": X[i : i + 2]}, 2) for i in range(0, 8, 2)]
-    kept: list[GroupErrors] = []
-    whole = group_errors(
-        graph, made, groups, 2, batches, between=tensors, threads=1, keep=kept.append
-    )
-    again = group_errors(graph, made, groups, 2, batches, between=tensors, threads=1, done=kept[1])
+    whole = group_errors(both, batches, threads=1)
+    file = GroupErrorsFile(path=tmp_path / "probes.safetensors", key="k")
+    group_errors(both, batches[:2], file=file, threads=1)
+    kept = file.read()
+    assert kept is not None
+    assert len(kept.samples) == 2
+    planted = replace(kept, other=kept.other + 7.0)
+    file.write(planted)
+    again = group_errors(both, batches, file=file, threads=1)
+    assert np.array_equal(again.other[:2], planted.other), "they were read, not measured again"
+    file.write(kept)
+    again = group_errors(both, batches, file=file, threads=1)
 
-    assert [len(p.samples) for p in kept] == [1, 2, 3, 4]
+    assert GroupErrorsFile(path=file.path, key="other").read() is None
     for name in ("signal", "noise", "other", "samples"):
         assert getattr(again, name).tobytes() == getattr(whole, name).tobytes()
 
@@ -229,10 +245,9 @@ def test_equal_grids_of_two_precisions_are_measured_once() -> None:
 def test_a_divergence_of_what_is_no_class_is_refused() -> None:
     graph, some = plans(conv_relu_net, "tensorrt")
     batch = batch_of({"input": X}, 8)
-    groups, _ = grouped(graph, some, "tensorrt")
-    made = dict(enumerate(models(graph, some, "tensorrt")))
+    both = quantized(graph, some, "tensorrt")
     with pytest.raises(InputError) as caught:
-        group_errors(graph, made, groups, 2, [batch], name="top1", threads=1)
+        group_errors(both, [batch], "top1", threads=1)
 
     assert str(caught.value) == (
         "--sensitivity top1: it needs a label for each sample, saw none. Give --labels, or use "
@@ -241,8 +256,9 @@ def test_a_divergence_of_what_is_no_class_is_refused() -> None:
     wide = graph.clone()
     middle = Graph(wide, graph.name).with_outputs(["b"])
     graph = Graph(ir.from_proto(ir.to_proto(middle)), graph.name)
+    first = replace(both, graph=graph, groups=both.groups[:1])
     with pytest.raises(InputError) as caught:
-        group_errors(graph, made, groups[:1], 2, [batch], name="kl", threads=1)
+        group_errors(first, [batch], "kl", threads=1)
 
     assert str(caught.value) == (
         "--sensitivity kl: the first output must be [samples, classes], saw [8, 8, 16, 16]. Use "
