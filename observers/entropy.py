@@ -14,7 +14,7 @@ CANDIDATES = 96
 
 
 @OBSERVERS.add("entropy")
-def entropy(profile: TensorProfile, number: NumberFormat) -> tuple[float, float]:
+def entropy(profile: TensorProfile, number_format: NumberFormat) -> tuple[float, float]:
     """Return the range of least KL(p || q), p the clipped and q the quantized distribution.
 
     p is the histogram with what lies beyond the range added to its end bins; q spreads the count
@@ -25,17 +25,19 @@ def entropy(profile: TensorProfile, number: NumberFormat) -> tuple[float, float]
     """
     low, high = extremes(profile)
     counts = profile.nonzero
-    if low == high or counts.sum() <= 0 or not isinstance(number, Integer):
+    if low == high or counts.sum() <= 0 or not isinstance(number_format, Integer):
         return low, high
     centers = profile.centers
 
     def divergence(a: float, b: float) -> float:
-        return _divergence(counts, centers, number, a, b)
+        return _divergence(counts, centers, number_format, a, b)
 
-    return scan(profile, number, divergence, CANDIDATES)
+    return scan(profile, number_format, divergence, CANDIDATES)
 
 
-def _divergence(counts: F64, centers: F64, number: Integer, low: float, high: float) -> float:
+def _divergence(
+    counts: F64, centers: F64, number_format: Integer, low: float, high: float
+) -> float:
     """Return KL(p || q) in nats for one range."""
     inside = (centers >= low) & (centers <= high)
     used = np.flatnonzero(inside)
@@ -45,7 +47,7 @@ def _divergence(counts: F64, centers: F64, number: Integer, low: float, high: fl
     p = reference.copy()
     p[0] += counts[: used[0]].sum()
     p[-1] += counts[used[-1] + 1 :].sum()
-    params = number.parameters(low, high)
+    params = number_format.parameters(low, high)
     step = np.rint(centers[used] / float(params.scale)).astype(np.int64)
     step -= step[0]
     filled = reference > 0

@@ -8,6 +8,6 @@ from quant.profile.statistics import TensorProfile
 
 
 @OBSERVERS.add("minmax", candidate=True)
-def minmax(profile: TensorProfile, number: NumberFormat) -> tuple[float, float]:
+def minmax(profile: TensorProfile, number_format: NumberFormat) -> tuple[float, float]:
     """Return the exact extremes: nothing saturates, and one outlier stretches every step."""
     return extremes(profile)

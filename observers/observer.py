@@ -56,7 +56,7 @@ OBSERVERS = ObserverTable()
 
 def scan(
     profile: TensorProfile,
-    number: NumberFormat,
+    number_format: NumberFormat,
     score: Callable[[float, float], float],
     steps: int = 64,
 ) -> tuple[float, float]:
@@ -80,7 +80,7 @@ def scan(
 
     for factor in factors[1:]:
         attempt(low * factor, high * factor)
-    if not number.symmetric and low < 0 < high:
+    if not number_format.symmetric and low < 0 < high:
         fixed_low, fixed_high = best_low, best_high
         for factor in factors[1:]:
             attempt(fixed_low * factor, fixed_high)

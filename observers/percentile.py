@@ -11,7 +11,7 @@ SHARE = 1e-4
 
 
 @OBSERVERS.add("percentile", candidate=True)
-def percentile(profile: TensorProfile, number: NumberFormat) -> tuple[float, float]:
+def percentile(profile: TensorProfile, number_format: NumberFormat) -> tuple[float, float]:
     """Return the range that leaves at most 0.01 % of the elements beyond each end.
 
     Read off the histogram, at the outer edges of its bins: never more is cut than was asked for.

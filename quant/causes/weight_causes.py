@@ -73,18 +73,22 @@ def _depthwise(layer: Layer) -> bool:
 
 def _outlier(array: NDArray[np.float32], weight_plan: TensorPlan, layer: Layer) -> Cause | None:
     """Return the cause where the largest weights stretch the scale of typical ones."""
-    number, params = weight_plan.format, weight_plan.params
+    number_format, params = weight_plan.format, weight_plan.params
     axis = weight_axis(layer.node)  # channels that are unequal are another cause
     rows = _rows(array, axis) if axis is not None else array.reshape(1, -1).astype(np.float64)
     power = float(np.mean(rows**2)) if rows.size else 0.0
-    if power <= 0 or number is None:
+    if power <= 0 or number_format is None:
         return None
     top = np.abs(rows).max(axis=1)
     peak = float(np.sqrt(np.mean(top**2) / power))
     helps = False
-    if isinstance(number, Integer) and isinstance(params, Params) and number.symmetric:
-        better = number.fake_quantize(array, weight_range(array, number, "mse"))
-        now = sqnr(array, number.fake_quantize(array, params))
+    if (
+        isinstance(number_format, Integer)
+        and isinstance(params, Params)
+        and number_format.symmetric
+    ):
+        better = number_format.fake_quantize(array, weight_range(array, number_format, "mse"))
+        now = sqnr(array, number_format.fake_quantize(array, params))
         helps = sqnr(array, better) > now + MSE_HELPS
     key, value = ("weight_observer", "mse") if helps else ("precision", "float")
     return Cause(

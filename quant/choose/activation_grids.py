@@ -26,8 +26,8 @@ def activation_grids(inputs: GridInputs) -> dict[str, TensorPlan]:
     """Return one grid for each group and format, by tensor in topological order."""
     plans: list[TensorPlan] = []
     for group in inputs.placed.groups:
-        for number, parts in _by_format(inputs, group):
-            plans += _grids(inputs, number, parts, _observer_of(inputs, group))
+        for number_format, parts in _by_format(inputs, group):
+            plans += _grids(inputs, number_format, parts, _observer_of(inputs, group))
     order = {name: i for i, name in enumerate(inputs.graph.activations)}
     by_key: dict[str, TensorPlan] = {}
     for tensor in sorted(plans, key=lambda t: order[t.tensor]):
@@ -46,11 +46,11 @@ def _by_format(inputs: GridInputs, group: list[str]) -> Iterator[tuple[NumberFor
             continue
         split: dict[NumberFormat, Readers] = {}
         for node, index in readers:
-            number = target.simulated_formats[placed.layers[node].precision][0]
+            number_format = target.simulated_formats[placed.layers[node].precision][0]
             axis = _group_axis(inputs.graph, tensor, node, index) if target.grid_per_group else None
-            split.setdefault(number.with_axis(axis), []).append((node, index))
-        for number, own in split.items():
-            by_format.setdefault(number, []).append((tensor, own))
+            split.setdefault(number_format.with_axis(axis), []).append((node, index))
+        for number_format, own in split.items():
+            by_format.setdefault(number_format, []).append((tensor, own))
     yield from by_format.items()
 
 
@@ -71,7 +71,7 @@ def _shared_format(inputs: GridInputs, tensor: str) -> NumberFormat:
             if tensor in {str(v.name) for v in x.outputs} and placed.layers[x.name].quantized
         ]
     formats = [target.simulated_formats[x.precision][0] for x in quantized] or [target.activation]
-    return max(formats, key=lambda number: number.bits)
+    return max(formats, key=lambda number_format: number_format.bits)
 
 
 def _group_axis(graph: Graph, tensor: str, node: str, index: int) -> int | None:
@@ -82,17 +82,17 @@ def _group_axis(graph: Graph, tensor: str, node: str, index: int) -> int | None:
 
 
 def _grids(
-    inputs: GridInputs, number: NumberFormat, parts: Parts, observer: str
+    inputs: GridInputs, number_format: NumberFormat, parts: Parts, observer: str
 ) -> list[TensorPlan]:
     """Return the grids of tensors that share one format and range."""
-    if number.axis is not None:
-        rows = [_grouped(inputs, number, *part) for part in parts]
+    if number_format.axis is not None:
+        rows = [_grouped(inputs, number_format, *part) for part in parts]
     else:
         names = sorted({source_of(inputs.graph, tensor) for tensor, _ in parts})
         statistics = inputs.profile.group(names)
-        low, high = OBSERVERS[observer](statistics, number)
+        low, high = OBSERVERS[observer](statistics, number_format)
         reason = _reason(observer, statistics, low, high, len(parts))
-        rows = [(number, number.parameters(low, high), reason)] * len(parts)
+        rows = [(number_format, number_format.parameters(low, high), reason)] * len(parts)
     return [
         TensorPlan(
             tensor=tensor,
@@ -107,7 +107,7 @@ def _grids(
 
 
 def _grouped(
-    inputs: GridInputs, number: NumberFormat, tensor: str, readers: Readers | None
+    inputs: GridInputs, number_format: NumberFormat, tensor: str, readers: Readers | None
 ) -> tuple[NumberFormat, Any, str]:
     """Return the grids of one tensor, one for each group of the convolution that reads it."""
     graph = inputs.graph
@@ -118,7 +118,7 @@ def _grouped(
     shape = graph.values[tensor].shape
     channels = statistics.channel_low.size
     if shape is None or shape[1] != channels or channels % groups:
-        whole = number.with_axis(None)
+        whole = number_format.with_axis(None)
         return (
             whole,
             whole.parameters(*OBSERVERS["minmax"](statistics, whole)),
@@ -127,7 +127,11 @@ def _grouped(
     ends = [statistics.channel_low.reshape(groups, -1).min(axis=1)]
     ends.append(statistics.channel_high.reshape(groups, -1).max(axis=1))
     low, high = (np.repeat(np.where(np.isfinite(x), x, 0), channels // groups) for x in ends)
-    return number, number.parameters(low, high), f"minmax, a range for each of {groups} groups"
+    return (
+        number_format,
+        number_format.parameters(low, high),
+        f"minmax, a range for each of {groups} groups",
+    )
 
 
 def _observer_of(inputs: GridInputs, group: list[str]) -> str:

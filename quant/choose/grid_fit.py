@@ -110,8 +110,8 @@ def width(tensor: TensorPlan, low: float, high: float) -> float:
 
 def input_stats(graph: Graph, tensor: TensorPlan, profile: TensorProfile) -> InputStats:
     """Return the statistics of a quantized activation; `tensor` has a grid."""
-    number = format_of(tensor)
-    least, most = number.grid_range(tensor.params)
+    number_format = format_of(tensor)
+    least, most = number_format.grid_range(tensor.params)
     low, high = float(least.min()), float(most.max())
     total, beyond, noise, lost = grid_noise(tensor, profile)
     top = np.maximum(np.abs(profile.channel_low), np.abs(profile.channel_high)).astype(np.float64)
@@ -126,7 +126,7 @@ def input_stats(graph: Graph, tensor: TensorPlan, profile: TensorProfile) -> Inp
         high=profile.high,
         grid_low=low,
         grid_high=high,
-        step=float(scale.max()) if scale is not None and hasattr(number, "qmin") else np.nan,
+        step=float(scale.max()) if scale is not None and hasattr(number_format, "qmin") else np.nan,
         saturated=beyond / total if total else 0.0,
         saturation_noise=lost / noise if noise > 0 else 0.0,
         used=float(np.clip(reached / (high - low), 0, 1)) if high > low else 0.0,
@@ -144,8 +144,8 @@ def grid_noise(tensor: TensorPlan, profile: TensorProfile) -> tuple[float, float
     all, and of those beyond. The last three are 0, nan and nan for a grid by channel, and for an
     empty histogram.
     """
-    number, params = format_of(tensor), tensor.params
-    if number.axis is not None or not profile.bins.size:
+    number_format, params = format_of(tensor), tensor.params
+    if number_format.axis is not None or not profile.bins.size:
         return float(profile.bins.sum()), 0.0, np.nan, np.nan
     counts, total = (
         profile.nonzero,
@@ -156,8 +156,8 @@ def grid_noise(tensor: TensorPlan, profile: TensorProfile) -> tuple[float, float
     points = (profile.start + filled[:, None] + inside[None]) * profile.width
     points = np.clip(points, profile.low, profile.high).astype(np.float32)
     with np.errstate(over="ignore"):
-        error = (number.fake_quantize(points, params) - points).astype(np.float64) ** 2
-    least, most = (float(x) for x in number.rounding_range(params))
+        error = (number_format.fake_quantize(points, params) - points).astype(np.float64) ** 2
+    least, most = (float(x) for x in number_format.rounding_range(params))
     out = (points < least) | (points > most)
     weight = counts[filled][:, None] / POINTS_PER_BIN
     return (

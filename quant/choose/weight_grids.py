@@ -39,8 +39,8 @@ def weight_grids(inputs: GridInputs, tensors: Mapping[str, TensorPlan]) -> dict[
             sharing.setdefault((str(weight.name), precision), []).append(layer)
     plans: dict[str, TensorPlan] = {}
     for (name, precision), users in sharing.items():
-        number = target.simulated_formats[precision][1]
-        plan = _weight(inputs, name, users, number, tensors)
+        number_format = target.simulated_formats[precision][1]
+        plan = _weight(inputs, name, users, number_format, tensors)
         plans[tensor_key(plan, plans)] = plan
     return plans
 
@@ -49,7 +49,7 @@ def _weight(
     inputs: GridInputs,
     name: str,
     users: list[Layer],
-    number: NumberFormat,
+    number_format: NumberFormat,
     tensors: Mapping[str, TensorPlan],
 ) -> TensorPlan:
     """Return a weight's plan for the layers that share it; the first one's rules count."""
@@ -60,15 +60,15 @@ def _weight(
     per_tensor = recipe.wants(first.name, first.op, "weights") == "per-tensor"
     per_tensor = per_tensor or axis is None or first.op in target.per_tensor_ops
     observer = recipe.wants(first.name, first.op, "weight_observer") or WEIGHT_OBSERVER
-    if target.grid_per_group or not isinstance(number, Integer):
+    if target.grid_per_group or not isinstance(number_format, Integer):
         observer = "minmax"
     because = f"{'one scale' if per_tensor else 'a scale per output channel'}; {observer}"
     params: GridParams
     if target.grid_per_group:
-        number, params, because = _by_group(graph, name, first, number)
+        number_format, params, because = _by_group(graph, name, first, number_format)
     else:
-        number = number.with_axis(None if per_tensor else axis)
-        params = measured = _cached_range(graph, name, number, observer)
+        number_format = number_format.with_axis(None if per_tensor else axis)
+        params = measured = _cached_range(graph, name, number_format, observer)
         if target.bias is not None and isinstance(params, Params):
             for layer in users:
                 params = _room_for_bias(graph, layer, params, tensors)
@@ -78,7 +78,7 @@ def _weight(
     return TensorPlan(
         tensor=name,
         kind="weight",
-        format=number,
+        format=number_format,
         params=params,
         readers=_weight_readers(graph.values[name], users),
         because=because,
@@ -86,18 +86,22 @@ def _weight(
 
 
 def _by_group(
-    graph: Graph, name: str, layer: Layer, number: NumberFormat
+    graph: Graph, name: str, layer: Layer, number_format: NumberFormat
 ) -> tuple[NumberFormat, GridParams, str]:
     """Return one grid for a weight, or for a convolution with groups one for each group."""
     array = graph.array(name).astype(np.float32)
     groups = layer.node.attributes.get_int("group", 1)
     if layer.op not in ("Conv", "ConvTranspose") or groups == 1:
         top = np.abs(array).max(initial=0.0)
-        return number, number.parameters(-top, top), "one grid; minmax"
+        return number_format, number_format.parameters(-top, top), "one grid; minmax"
     top = np.abs(array.reshape(groups, -1)).max(axis=1)  # groups follow one another along axis 0
     top = np.repeat(top, array.shape[0] // groups)
-    number = number.with_axis(0)
-    return number, number.parameters(-top, top), f"a grid for each of {groups} groups; minmax"
+    number_format = number_format.with_axis(0)
+    return (
+        number_format,
+        number_format.parameters(-top, top),
+        f"a grid for each of {groups} groups; minmax",
+    )
 
 
 def _weight_readers(weight: ir.Value, users: list[Layer]) -> tuple[tuple[str, int], ...] | None:
@@ -113,16 +117,18 @@ _RANGES: WeakKeyDictionary[Graph, dict[tuple[str, NumberFormat, str], GridParams
 """Weight grids by graph: they do not change with the observer of activations."""
 
 
-def _cached_range(graph: Graph, name: str, number: NumberFormat, observer: str) -> GridParams:
+def _cached_range(
+    graph: Graph, name: str, number_format: NumberFormat, observer: str
+) -> GridParams:
     """Return `weight_range` of an initializer, worked out once for each graph."""
     ranges = _RANGES.setdefault(graph, {})
-    key = (name, number, observer)
+    key = (name, number_format, observer)
     if key not in ranges:
-        ranges[key] = weight_range(graph.array(name).astype(np.float32), number, observer)
+        ranges[key] = weight_range(graph.array(name).astype(np.float32), number_format, observer)
     return ranges[key]
 
 
-def weight_range(array: Array, number: NumberFormat, observer: str = "minmax") -> Any:
+def weight_range(array: Array, number_format: NumberFormat, observer: str = "minmax") -> Any:
     """Return the grid of a weight.
 
     "minmax" covers every element. "mse" shrinks each channel's range by the factor, of 1 to 0.7,
@@ -130,27 +136,29 @@ def weight_range(array: Array, number: NumberFormat, observer: str = "minmax") -
 
     Args:
         array: float32, any shape.
-        number: Symmetric; its axis says which channels have a scale of their own.
+        number_format: Symmetric; its axis says which channels have a scale of their own.
         observer: "minmax" or "mse"; "mse" is for integers, others keep every element.
     """
-    rows = _rows(array, number.axis)
+    rows = _rows(array, number_format.axis)
     top = np.abs(rows).max(axis=1).astype(np.float64) if rows.size else np.zeros(len(rows))
     best = np.ones(len(rows))
-    if observer == "mse" and isinstance(number, Integer):
+    if observer == "mse" and isinstance(number_format, Integer):
         least = np.full(len(rows), np.inf)
         for factor in np.linspace(1.0, 0.7, 16):
-            scale = (np.maximum(top * factor, 1e-37) / number.qmax).astype(np.float32)[:, None]
+            scale = (np.maximum(top * factor, 1e-37) / number_format.qmax).astype(np.float32)[
+                :, None
+            ]
             q = np.rint(rows / scale)
-            np.clip(q, number.qmin, number.qmax, out=q)
+            np.clip(q, number_format.qmin, number_format.qmax, out=q)
             q *= scale
             q -= rows
             error = np.einsum("ij,ij->i", q, q)
             better = error < least * (1 - 1e-6)
             least[better], best[better] = error[better], factor
     high = top * best
-    if number.axis is None:
+    if number_format.axis is None:
         high = high[0]
-    return number.parameters(-high, high)
+    return number_format.parameters(-high, high)
 
 
 def _rows(array: Array, axis: int | None) -> Array:

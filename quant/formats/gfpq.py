@@ -141,14 +141,14 @@ class Gfpq:
     def read(cls, row: Mapping[str, Any]) -> tuple["Gfpq", GfpqParams]:
         """Return what `describe` wrote; ValueError, KeyError or TypeError for anything else."""
         axis = None if row["axis"] is None else int(row["axis"])
-        number = cls(bits=int(str(row["format"]).removeprefix("gfpq")), axis=axis)
+        number_format = cls(bits=int(str(row["format"]).removeprefix("gfpq")), axis=axis)
         delta = np.asarray(row["delta"], np.int32)
         if delta.ndim != (axis is not None):
             raise ValueError("one delta goes with axis null, a list of deltas with a number")
-        most = GRIDS[number.bits][2]
+        most = GRIDS[number_format.bits][2]
         if np.any(np.abs(delta) > most):
             raise ValueError(f"delta must be {-most} to {most}")
-        return number, GfpqParams(delta=delta)
+        return number_format, GfpqParams(delta=delta)
 
 
 def gfpq_function(opset: int, bits: int) -> "ir.Function":

@@ -365,7 +365,7 @@ class Integer:
     def read(cls, row: Mapping[str, Any]) -> tuple["Integer", Params]:
         """Return what `describe` wrote; ValueError, KeyError or TypeError for anything else."""
         text = str(row["format"])
-        number = cls(
+        number_format = cls(
             bits=int(text.removeprefix("u").removeprefix("int")),
             signed=not text.startswith("u"),
             symmetric=bool(row["symmetric"]),
@@ -375,11 +375,13 @@ class Integer:
         with np.errstate(over="ignore"):  # an infinite scale is refused by name
             scale = np.asarray(row["scale"], np.float32)
         params = Params(scale=scale, zero_point=np.asarray(row["zero_point"], np.int32))
-        if scale.ndim != (number.axis is not None):
+        if scale.ndim != (number_format.axis is not None):
             raise ValueError("one scale goes with axis null, a list of scales with a number")
-        if np.any((params.zero_point < number.qmin) | (params.zero_point > number.qmax)):
-            raise ValueError(f"zero_point must be {number.qmin} to {number.qmax}")
-        return number, params
+        if np.any(
+            (params.zero_point < number_format.qmin) | (params.zero_point > number_format.qmax)
+        ):
+            raise ValueError(f"zero_point must be {number_format.qmin} to {number_format.qmax}")
+        return number_format, params
 
 
 INT8 = Integer(bits=8, signed=True, symmetric=True)

@@ -91,10 +91,10 @@ class Float8:
         """Return what `describe` wrote; ValueError, KeyError or TypeError for anything else."""
         with np.errstate(over="ignore"):
             scale = np.asarray(row["scale"], np.float32)
-        number = cls(axis=None if row["axis"] is None else int(row["axis"]))
-        if scale.ndim != (number.axis is not None):
+        number_format = cls(axis=None if row["axis"] is None else int(row["axis"]))
+        if scale.ndim != (number_format.axis is not None):
             raise ValueError("one scale goes with axis null, a list of scales with a number")
-        return number, Params(scale=scale, zero_point=np.zeros(scale.shape, np.int32))
+        return number_format, Params(scale=scale, zero_point=np.zeros(scale.shape, np.int32))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

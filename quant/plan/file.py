@@ -66,10 +66,10 @@ def plan_text(plan: Plan) -> str:
 
 def _tensor_in(row: dict[str, Any]) -> TensorPlan:
     text = str(row["format"])
-    number: Any = None
+    number_format: Any = None
     params: Any = None
     if text != "float32":
-        number, params = read_format(row)
+        number_format, params = read_format(row)
     kinds: dict[str, TensorKind] = {"activation": "activation", "weight": "weight"}
     if row["kind"] not in kinds:
         raise ValueError(f"kind is activation or weight, saw '{row['kind']}'")
@@ -77,7 +77,7 @@ def _tensor_in(row: dict[str, Any]) -> TensorPlan:
     return TensorPlan(
         tensor=str(row["tensor"]),
         kind=kinds[row["kind"]],
-        format=number,
+        format=number_format,
         params=params,
         readers=None if readers is None else tuple((str(n), int(i)) for n, i in readers),
         because=str(row.get("because", "")),

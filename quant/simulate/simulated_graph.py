@@ -78,8 +78,8 @@ def bias_grid(
     scale = np.maximum(input_scale * weight_scale, SMALLEST_SCALE).astype(np.float32)
     if scale.ndim and scale.shape != bias.shape:
         return None
-    number = INT32.with_axis(0 if scale.ndim else None)
-    return number, Params(scale=scale, zero_point=np.zeros(scale.shape, np.int32))
+    number_format = INT32.with_axis(0 if scale.ndim else None)
+    return number_format, Params(scale=scale, zero_point=np.zeros(scale.shape, np.int32))
 
 
 class _QuantizerEditor(GraphEditor):
@@ -91,20 +91,20 @@ class _QuantizerEditor(GraphEditor):
 
     def quantize(self, tensor: TensorPlan, form: Literal["integer", "float"]) -> None:
         """Put the quantizers of one tensor in."""
-        number, params = tensor.format, tensor.params
-        if number is None or params is None:
+        number_format, params = tensor.format, tensor.params
+        if number_format is None or params is None:
             return
         value = self.values[tensor.tensor]
-        steps = number.onnx_nodes(params, len(value.shape) if value.shape is not None else 0)
+        steps = number_format.onnx_nodes(params, len(value.shape) if value.shape is not None else 0)
         source = value
         array = value.const_value.numpy() if value.const_value is not None else None
         if array is not None and (form == "integer" or len(steps) == 1):
-            stored = number.quantized_array(array, params)
-            numbers = number.fake_quantize(array, params) if stored is None else stored
+            stored = number_format.quantized_array(array, params)
+            numbers = number_format.fake_quantize(array, params) if stored is None else stored
             source = self.constant(f"{tensor.tensor}_quantized", numbers)
             steps = [] if stored is None else steps[-1:]
         elif array is not None and len(steps) > 2:  # what is on the grid needs no bound
-            on_grid = number.fake_quantize(array, params)
+            on_grid = number_format.fake_quantize(array, params)
             source = self.constant(f"{tensor.tensor}_on_grid", on_grid)
             steps = steps[1:]
         nodes = self._quantizer_nodes(steps, source, tensor.tensor)
@@ -192,10 +192,12 @@ class _QuantizerEditor(GraphEditor):
         grid = bias_grid(array, *scales)
         if grid is None:
             return
-        number, params = grid
+        number_format, params = grid
         name = f"{bias.name}_of_{node.name}"
-        stored = self.constant(f"{name}_quantized", number.quantize(array, params))
-        (node_of_bias,) = self._quantizer_nodes(number.onnx_nodes(params, 1)[-1:], stored, name)
+        stored = self.constant(f"{name}_quantized", number_format.quantize(array, params))
+        (node_of_bias,) = self._quantizer_nodes(
+            number_format.onnx_nodes(params, 1)[-1:], stored, name
+        )
         self.before(node, [node_of_bias])
         node.replace_input_with(2, node_of_bias.outputs[0])
 

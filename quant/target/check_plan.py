@@ -112,32 +112,35 @@ def _check_format(place: str, tensor: TensorPlan, target: Target) -> None:
     formats = [pair[tensor.kind == "weight"] for pair in target.formats.values()]
     if target.float16_in_graph and "float16" in target.float_precisions:
         formats.append(FLOAT16)
-    number = tensor.format
-    if number is not None and not any(_same_kind(number, known) for known in formats):
+    number_format = tensor.format
+    if number_format is not None and not any(_same_kind(number_format, known) for known in formats):
         choices = " or ".join(_described(known) for known in formats)
         raise InputError(
-            f"{place}: tensor '{tensor.tensor}' is {number.name}, and {target.title} takes {choices} "
+            f"{place}: tensor '{tensor.tensor}' is {number_format.name}, and {target.title} takes {choices} "
             f"for an {tensor.kind}. Choose again for this target."
         )
 
 
-def _same_kind(number: NumberFormat, expected: NumberFormat) -> bool:
+def _same_kind(number_format: NumberFormat, expected: NumberFormat) -> bool:
     """Return whether a format is of the expected kind; integers may have other bits."""
-    if isinstance(number, Integer) and isinstance(expected, Integer):
-        return (number.signed, number.symmetric) == (expected.signed, expected.symmetric)
-    return number.name == expected.name
+    if isinstance(number_format, Integer) and isinstance(expected, Integer):
+        return (number_format.signed, number_format.symmetric) == (
+            expected.signed,
+            expected.symmetric,
+        )
+    return number_format.name == expected.name
 
 
-def _described(number: NumberFormat) -> str:
-    if not isinstance(number, Integer):
-        return number.name
-    return f"{'symmetric' if number.symmetric else 'asymmetric'} {number.name}"
+def _described(number_format: NumberFormat) -> str:
+    if not isinstance(number_format, Integer):
+        return number_format.name
+    return f"{'symmetric' if number_format.symmetric else 'asymmetric'} {number_format.name}"
 
 
 def _check_tensor(place: str, tensor: TensorPlan, graph: Graph) -> None:
     value = graph.values.get(tensor.tensor)
-    number, params = tensor.format, tensor.params
-    if value is None or number is None or params is None:
+    number_format, params = tensor.format, tensor.params
+    if value is None or number_format is None or params is None:
         raise InputError(
             f"{place}: it names tensor '{tensor.tensor}', which the graph does not have. "
             "Remove the entry."
@@ -148,17 +151,20 @@ def _check_tensor(place: str, tensor: TensorPlan, graph: Graph) -> None:
             f"{place}: tensor '{tensor.tensor}' is called {tensor.kind} and is an {kind}. "
             "Mend its kind."
         )
-    if isinstance(number, Integer) and number.bits > 16:
+    if isinstance(number_format, Integer) and number_format.bits > 16:
         raise InputError(
-            f"{place}: tensor '{tensor.tensor}' has the format {number.name}, and a grid has 16 "
+            f"{place}: tensor '{tensor.tensor}' has the format {number_format.name}, and a grid has 16 "
             "bits at most. Use int8 or uint8."
         )
-    if number.axis is None:
+    if number_format.axis is None:
         return
     sizes = list(value.shape) if value.shape is not None else []
     name, numbers = next(iter(params.arrays().items()))
-    if not -len(sizes) <= number.axis < len(sizes) or sizes[number.axis] != numbers.size:
+    if (
+        not -len(sizes) <= number_format.axis < len(sizes)
+        or sizes[number_format.axis] != numbers.size
+    ):
         raise InputError(
             f"{place}: tensor '{tensor.tensor}' of shape {[str(d) for d in sizes]} has "
-            f"{numbers.size} {name}s along axis {number.axis}. Give one for each index."
+            f"{numbers.size} {name}s along axis {number_format.axis}. Give one for each index."
         )
