@@ -11,6 +11,7 @@ __all__ = [
     "path_of",
     "preprocess_of",
     "recipe_in",
+    "share_of",
 ]
 
 import os
@@ -183,8 +184,8 @@ def job_of(asked: Mapping[str, Any], *, searching: bool = False) -> Job:
     goal = _goal(rest, searching)
     default = {field.name: field.default for field in fields(Job)}
     samples, holdout = (rest.get(name, default[name]) for name in ("samples", "holdout"))
-    if isinstance(rest.get("max_bad"), str):
-        rest["max_bad"] = share(rest["max_bad"], "max_bad")
+    if "max_bad" in rest:
+        rest["max_bad"] = share_of(rest["max_bad"], "max_bad")
     return Job(
         model=model,
         data=data_of(rest.pop("data"), labels, samples + holdout),
@@ -213,6 +214,17 @@ GOAL = {
 """Arguments that a search goal takes as they are, and what it calls them."""
 
 
+def share_of(value: Any, place: str) -> float:
+    """Return a share of a number from 0 to 1 or of text as "1%"; 1 and "1" may be 1 % or all.
+
+    Raises:
+        InputError: It is neither.
+    """
+    if isinstance(value, float) and 0 <= value <= 1:
+        return value
+    return share(str(value), place)
+
+
 def _goal(rest: dict[str, Any], searching: bool) -> SearchGoal | None:
     """Take what is asked of a search out of the arguments; None where nothing asks for one."""
     drop, budget = rest.pop("max_drop", None), rest.pop("budget", None)
@@ -221,7 +233,7 @@ def _goal(rest: dict[str, Any], searching: bool) -> SearchGoal | None:
     if "latency" in given or "device" in given:
         given |= {k: str(given[k]) for k in ("latency", "device") if k in given}
     goal = SearchGoal(
-        max_drop=share(str(drop), "max_drop") if drop is not None else None,
+        max_drop=share_of(drop, "max_drop") if drop is not None else None,
         budgets=_budgets(budget),
         precisions=names_of(names, "precisions") if names else (),
         **given,
@@ -231,7 +243,7 @@ def _goal(rest: dict[str, Any], searching: bool) -> SearchGoal | None:
 
 def _budgets(budget: Any) -> tuple[Budget, ...]:
     """Return budgets of "size=60%", of several such texts, or of a mapping {"size": "60%"}."""
-    if budget is None:
+    if not budget:
         return ()
     if isinstance(budget, Mapping):
         texts: Iterable[str] = [f"{axis}={most}" for axis, most in budget.items()]

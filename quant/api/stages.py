@@ -622,10 +622,9 @@ def gate(
     """
     asked = _asked(gate, locals())
     shown = bool(asked.pop("progress"))
-    from quant.api.arguments import path_of
+    from quant.api.arguments import path_of, share_of
     from quant.api.scratch import two_models
     from quant.common.errors import InputError
-    from quant.common.parse import share
     from quant.common.progress import Progress
     from quant.gate.compare_models import gate_models
     from quant.gate.config_file import check_values
@@ -641,7 +640,7 @@ def gate(
         )
     shares = {"max_drop": max_drop, "min_agreement": min_agreement}
     quick: dict[str, float | None] = {
-        name: None if value is None else share(str(value), name) for name, value in shares.items()
+        name: None if value is None else share_of(value, name) for name, value in shares.items()
     }
     changes = {"confidence": confidence, "undecided": undecided}
     check_values({k: v for k, v in changes.items() if v is not None}, "gate")

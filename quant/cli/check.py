@@ -43,12 +43,10 @@ def check(file: Path, targets: tuple[str, ...], as_json: bool, **options: Any) -
     FILE is a float ONNX model; or, afterwards, the folder of an export or one file of it
     (quantized ONNX, prototxt, mapper cfg), whoever made it. Exit code 1 when there are errors.
     """
-    from quant.run.export import check_file
-    from quant.target.deployment import Deployment
+    from quant.api.stages import check as check_model
     from quant.target.finding import errors, findings_json, findings_text
 
-    deployment = Deployment(preprocess=preprocess_of(options), **options)
-    found = {name: check_file(file, name, deployment) for name in dict.fromkeys(targets)}
+    found = check_model(file, targets, preprocess=preprocess_of(options), **options)
     if as_json:
         checks = [findings_json(name, findings) for name, findings in found.items()]
         click.echo(json.dumps({"file": str(file), "checks": checks}, indent=2))

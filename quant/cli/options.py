@@ -19,7 +19,6 @@ __all__ = [
 ]
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -42,7 +41,6 @@ from quant.cli.parts import (
 from quant.cli.values import FILE, TEXT, CompletedText, FromTable, OneOf, Share
 
 if TYPE_CHECKING:
-    from quant.job.search_goal import SearchGoal
     from quant.job.settings import Job
     from quant.preprocess.image_to_tensor import Preprocess
 
@@ -468,36 +466,12 @@ def main_options(command: Command) -> Command:
 
 def job_of(options: dict[str, Any]) -> "Job":
     """Make a job of a command's options; the output folder defaults to quant-out/<model>."""
-    from quant.job.settings import Job
+    from quant.api.arguments import job_of as job_of_arguments
 
     preprocess = preprocess_of(options)
-    goal = _goal(options)
-    out = options.pop("out", None)
-    if out is None:
-        out = Path("quant-out") / (Path(options["model"].rsplit(":", 1)[-1]).stem or "model")
-    return Job(preprocess=preprocess, out=Path(out), goal=goal, **options)
-
-
-def _goal(options: dict[str, Any]) -> "SearchGoal | None":
-    """Take what is said of a search out of a command's options; None where nothing limits it."""
-    import math
-
-    from quant.job.search_goal import SearchGoal, parse_budget
-
-    searching = options.pop("searching", False)
-    names = options.pop("precisions", None) or ""
-    seconds = options.pop("time_budget", None)
-    goal = SearchGoal(
-        max_drop=options.pop("max_drop", None),
-        min_sqnr=options.pop("min_sqnr", None),
-        budgets=tuple(b for text in options.pop("budgets", ()) for b in parse_budget(text)),
-        axis=options.pop("cost", None) or "",
-        precisions=tuple(name.strip() for name in names.split(",") if name.strip()),
-        sensitivity=options.pop("sensitivity", "nmse"),
-        samples=options.pop("search_samples", 64),
-        groups=options.pop("groups", 0),
-        seconds=math.inf if seconds is None else seconds,
-        device=options.pop("device", None),
-        latency=options.pop("latency", None),
-    )
-    return goal if goal.limited or searching else None
+    arguments = {**options, "preprocess": preprocess}
+    names = arguments.pop("precisions", None) or ""
+    arguments["precisions"] = [name.strip() for name in names.split(",") if name.strip()]
+    arguments["budget"] = arguments.pop("budgets", ())
+    searching = arguments.pop("searching", False)
+    return job_of_arguments(arguments, searching=searching)

@@ -17,13 +17,14 @@ from quant.cli.options import (
     job_of,
     model_option,
     observer_option,
+    preprocess_of,
     preprocess_options,
     quiet_option,
     recipe_option,
 )
 from quant.cli.target_command import TargetCommand
 from quant.cli.values import FILE, TEXT
-from quant.common.errors import GateError, InputError
+from quant.common.errors import GateError
 
 plan_option = option(
     "--plan",
@@ -87,22 +88,9 @@ def merge(profiles: tuple[Path, ...], out: Path) -> None:
     Histograms have bins of powers of two, so that the result has the same bits as one profile of
     all the samples, in whatever order they are merged.
     """
-    from quant.profile.file import load_profile, save_profile
+    from quant.api.stages import merge as merge_profiles
 
-    total = load_profile(profiles[0])
-    for path in profiles[1:]:
-        other = load_profile(path)
-        mine = total.provenance
-        other.must_match(
-            place=str(path), graph=mine.graph, preprocess=mine.preprocess, settings=mine.settings
-        )
-        if (other.provenance.data, other.provenance.samples) == (mine.data, mine.samples):
-            raise InputError(
-                f"{path}: it is of the same {mine.samples} samples as what was merged before it, "
-                "and they would count twice. Leave it out."
-            )
-        total = total + other
-    save_profile(total, out)
+    total = merge_profiles(*profiles, out=out)
     click.echo(f"{out}: {total.provenance.samples} samples, {len(total.tensors)} tensors")
 
 
@@ -139,21 +127,9 @@ def choose(model: str, profile_path: Path, target: str, out: Path, **options: An
 
     A stage has no samples to try observers on: without --observer it takes mse.
     """
-    from quant.choose.planner import Planner
-    from quant.load.open_graph import open_graph
-    from quant.observers import OBSERVERS
-    from quant.plan.file import save_plan
-    from quant.plan.recipe import NOTHING, load_recipe
-    from quant.profile.file import load_profile
-    from quant.target.table import TARGETS
+    from quant.api.stages import choose as choose_plan
 
-    path = options["recipe"]
-    recipe = load_recipe(path, list(OBSERVERS)) if path is not None else NOTHING
-    table, found = TARGETS[target], load_profile(profile_path)
-    _, graph = open_graph(model)
-    found.must_match(place=str(profile_path), graph=graph.fingerprint)
-    plan = Planner(target=table, recipe=recipe, observer=options["observer"]).plan(graph, found)
-    save_plan(plan, out)
+    plan = choose_plan(model, profile_path, target, out=out, **options)
     counts = Counter(x.precision for x in plan.layers.values())
     text = ", ".join(f"{count} in {name}" for name, count in counts.most_common())
     click.echo(f"{out}: {len(plan.layers)} layers for {target}, {text}")
@@ -171,16 +147,11 @@ def simulate(model: str, plan_path: Path, out: Path) -> None:
 
     It runs in stock ONNX Runtime; its inputs and outputs are the model's.
     """
-    from quant.graph.prepared_graph import save_model
-    from quant.load.open_graph import open_graph
+    from quant.api.stages import simulate as simulate_plan
     from quant.plan.file import load_plan
-    from quant.plan.fitted_graph import graph_for
-    from quant.simulate.open_plan import simulation_of
-    from quant.target.table import TARGETS
 
+    simulate_plan(model, plan_path, out=out)
     plan = load_plan(plan_path)
-    graph = graph_for(plan, plan_path, open_graph(model)[1])
-    save_model(simulation_of(graph, plan, TARGETS[plan.target]), out)
     click.echo(f"{out}: {len(plan.quantized)} tensors on a grid of {plan.target}")
 
 
@@ -232,12 +203,13 @@ def export(plan_path: Path, profile_path: Path | None, out: Path, **options: Any
 
     Exit code 1 when the target's check finds errors in them; check.json lists what it finds.
     """
-    from quant.run.export import export_plan
+    from quant.api.stages import export as export_plan
     from quant.target.finding import errors, findings_text
 
-    data = options.pop("data") or ""
-    job = job_of({**options, "data": data, "holdout": 0, "out": out})
-    written = export_plan(plan_path, profile_path, job)
+    preprocess = preprocess_of(options)
+    written = export_plan(
+        plan=plan_path, profile=profile_path, out=out, preprocess=preprocess, **options
+    )
     click.echo(f"{out}: {', '.join(written.exported.files)}")
     click.echo(findings_text(written.findings))
     if found := errors(written.findings):
