@@ -78,7 +78,7 @@ class Sufficiency:
         return settled
 
     def facts(self) -> dict[str, Any]:
-        """Return it as JSON values, `settled` included."""
+        """Return the fields as JSON values, `settled` included."""
         return {
             "samples": self.samples,
             "observer": self.observer,

@@ -135,7 +135,7 @@ def image_converter(
 def refuse_unused(
     preprocess: Preprocess, tensors: Mapping[str, Array], images: bool, place: str
 ) -> None:
-    """Refuse a preprocessing that was given and is neither done to a sample nor was done to it.
+    """Refuse a preprocessing that does not apply to a sample and was not applied to it before.
 
     Args:
         preprocess: Image to tensor.

@@ -1,18 +1,35 @@
 """One cause of a layer's loss of accuracy, with its evidence and a remedy to paste."""
 
-__all__ = ["KINDS", "Cause", "bits_left", "recipe_of", "rule_text"]
+__all__ = ["KINDS", "Cause", "CauseKind", "bits_left", "recipe_of", "rule_text"]
 
 import glob
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Literal, TypeAlias
 
 import numpy as np
 
 from quant.common.errors import few
 
-KINDS: Mapping[str, str] = MappingProxyType(
+CauseKind: TypeAlias = Literal[
+    "weight-scale",
+    "weight-outlier",
+    "outlier",
+    "saturation",
+    "wasted-range",
+    "channels",
+    "shared-grid",
+    "mixed-head",
+    "tail",
+    "first",
+    "last",
+    "sensitive",
+    "rounding",
+]
+
+KINDS: Mapping[CauseKind, str] = MappingProxyType(
     {
         "weight-scale": "one scale for unequal weight channels",
         "weight-outlier": "outliers in the weight",
@@ -48,7 +65,7 @@ class Cause:
             integers, or the readers of a Concat, who would put it on one grid again.
     """
 
-    kind: str
+    kind: CauseKind
     strength: float
     evidence: str
     key: str = ""

@@ -104,7 +104,7 @@ def find_causes(
 
 
 def _possible(cause: Cause, target: Target, layer: Layer) -> Cause:
-    """Have the layer in float where the target leaves no choice of scales or observers."""
+    """Return the cause with float as its remedy where the target leaves no choice of scales or observers."""
     fixed = cause.key == "observer" and target.observers and cause.value not in target.observers
     scale = cause.key == "weights" and (layer.op in target.per_tensor_ops or target.grid_per_group)
     if not (fixed or scale):
@@ -115,7 +115,7 @@ def _possible(cause: Cause, target: Target, layer: Layer) -> Cause:
 def _with_maker(
     cause: Cause, target: Target, planned: PlannedGraph, inputs: Sequence[InputEvidence]
 ) -> Cause:
-    """Have the maker of a bad input in float too, where its kernel can only write integers."""
+    """Return the cause with the maker of a bad input in float too, if its kernel only writes integers."""
     if cause.kind not in OF_INPUT or (cause.key, cause.value) != ("precision", "float"):
         return cause
     graph = planned.graph

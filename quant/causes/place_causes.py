@@ -4,7 +4,7 @@ __all__ = ["head_cause", "neighbour_causes", "place_cause"]
 
 import numpy as np
 
-from quant.causes.cause import Cause, bits_left
+from quant.causes.cause import Cause, CauseKind, bits_left
 from quant.causes.input_causes import InputEvidence
 from quant.choose.grid_fit import producer_name, width
 from quant.common.errors import few
@@ -142,7 +142,7 @@ def place_cause(graph: Graph, layer: Layer) -> Cause | None:
     return _end(layer, "last", f"{behind}: nothing behind it averages its error out")
 
 
-def _end(layer: Layer, kind: str, words: str) -> Cause:
+def _end(layer: Layer, kind: CauseKind, words: str) -> Cause:
     return Cause(
         kind=kind,
         strength=END_STRENGTH,

@@ -59,7 +59,7 @@ def _shift(node: ir.Node, weight_plan: TensorPlan, graph: Graph, profile: Profil
 
 
 def _channels(node: ir.Node, graph: Graph) -> str | None:
-    """Return the watched tensor whose channels are those of a node's input, or None.
+    """Return the profiled tensor whose channels are those of a node's input, or None.
 
     A view keeps them while it keeps the order of the elements and the length of axis 1. A profile
     takes the last axis of a rank-3 tensor for its channels, and a Conv takes the one before.

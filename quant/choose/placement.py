@@ -40,7 +40,7 @@ class Placement:
 
 
 def place(graph: Graph, target: Target, recipe: Recipe, profiled: Sequence[str]) -> Placement:
-    """Decide where integers begin and end.
+    """Return where integers begin and end: precisions, quantizers and shared grids.
 
     Args:
         graph: The prepared graph.

@@ -39,7 +39,7 @@ class Planner:
 
     @property
     def default_observer(self) -> str:
-        """The observer of a tensor about which no rule says anything."""
+        """The observer of a tensor for which no rule asks another."""
         return self.observer or self.recipe.defaults.observer or OBSERVER
 
     def plan(self, graph: Graph, profile: Profile, *, all_float: bool = False) -> Plan:

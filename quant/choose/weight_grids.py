@@ -105,7 +105,7 @@ def _by_group(
 
 
 def _weight_readers(weight: ir.Value, users: list[Layer]) -> tuple[tuple[str, int], ...] | None:
-    """Return who sees a weight's integers: a float layer that shares it keeps the float weight."""
+    """Return the nodes that read a weight's integers: a float layer that shares it reads the floats."""
     integer_readers = tuple((layer.name, 1) for layer in users)
     readers = {(str(use.node.name), use.idx) for use in weight.uses()}
     return None if readers == set(integer_readers) else integer_readers
@@ -171,7 +171,7 @@ def _rows(array: Array, axis: int | None) -> Array:
 def _room_for_bias(
     graph: Graph, layer: Layer, params: Params, tensors: Mapping[str, TensorPlan]
 ) -> Params:
-    """Raise weight scales until |bias| / (input scale * weight scale) fits int32 with room to add.
+    """Return params with scales so large that |bias| / (input scale * weight scale) fits 31 bits.
 
     A channel whose weights are nearly zero has a tiny scale, and its bias would overflow.
     """

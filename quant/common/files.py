@@ -136,7 +136,7 @@ def read_json(path: Path, kind: str, mend: str) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyedFile:
-    """A JSON file that saves measuring anew: it is read only by what wrote it.
+    """A JSON file of results that are kept for later runs, read back only where the key is the same.
 
     Attributes:
         path: The file.

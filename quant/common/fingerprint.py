@@ -6,7 +6,7 @@ import hashlib
 
 
 def digest(*parts: str) -> str:
-    """Return the SHA-256 of texts, 64 hex digits; where one ends counts."""
+    """Return the SHA-256 of texts, 64 hex digits; the boundaries between them count."""
     sha = hashlib.sha256()
     for part in parts:
         sha.update(f"{len(part)}:{part}".encode())

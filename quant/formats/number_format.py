@@ -122,7 +122,7 @@ class NumberFormat(Protocol):
 
     @classmethod
     def read(cls, row: Mapping[str, Any]) -> "tuple[NumberFormat, GridParams]":
-        """Return what `describe` said; ValueError, KeyError or TypeError for anything else."""
+        """Return what `describe` wrote; ValueError, KeyError or TypeError for anything else."""
 
 
 FORMATS: Registry[type[NumberFormat]] = Registry("number format", "quant.formats")

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Precision(StrEnum):
-    """What a layer computes in; a member is its own name in plans, recipes and on the command line.
+    """What a layer computes in; a member equals its name in plans, recipes and on the command line.
 
     Which of them a target has, its table says. "w4a8" is int8 arithmetic on weights of 4 bits;
     "w4a4" and "w8a16" are simulated on every target of integers, whether or not its kernels have

@@ -155,7 +155,7 @@ class Float16:
 
     @classmethod
     def read(cls, row: Mapping[str, Any]) -> tuple["Float16", _NoParams]:
-        """Return what `describe` said; ValueError for another float."""
+        """Return what `describe` wrote; ValueError for another float."""
         if row["format"] != cls.name:
             raise ValueError(f"format is {cls.name} or float32, saw '{row['format']}'")
         return cls(), _NoParams()

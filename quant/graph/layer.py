@@ -62,7 +62,7 @@ def absorbed(value: ir.Value) -> ir.Node | None:
 
 
 def layers_of(nodes: Iterable[ir.Node]) -> tuple[Layer, ...]:
-    """Return the layers of nodes in topological order; an absorbed activation is none of its own."""
+    """Return the layers of nodes in topological order; an absorbed activation is none."""
     layers = []
     taken: set[int] = set()
     for node in nodes:

@@ -40,7 +40,7 @@ def optional_input(node: ir.Node, index: int) -> ir.Value | None:
 
 
 def source_of(graph: Graph, name: str) -> str:
-    """Return the watched tensor whose numbers `name` has: itself, or what it is a view of."""
+    """Return the profiled tensor whose numbers `name` has: itself, or what it is a view of."""
     maker = graph.values[name].producer()
     while maker is not None and maker.op_type in VIEWS and maker.inputs[0] is not None:
         name = str(maker.inputs[0].name)

@@ -104,7 +104,7 @@ def at_opset(model: ir.Model, opset: int, place: str) -> ir.Model:
 
 
 def level_with(model: ir.Model, quantized: ir.Model) -> ir.Model:
-    """Return the float model with the opset and the functions of what was made of it.
+    """Return the float model at the opset of its quantized form, with the functions of that.
 
     Its nodes can then stand in one graph with those of `quantized`.
     """

@@ -39,7 +39,7 @@ def export(module: torch.nn.Module, example: Inputs) -> ir.Model:
 
 
 def _dynamo(module: torch.nn.Module, example: Inputs) -> ir.Model:
-    """Export through torch.export, which takes a batch of 1 for a constant: hence the doubling."""
+    """Export through torch.export; the batch is doubled, for a batch of 1 would become a constant."""
     doubled = tuple(torch.cat([x, x]) if x.dim() and x.shape[0] == 1 else x for x in example)
     auto = torch.export.Dim.AUTO
     program = torch.onnx.export(

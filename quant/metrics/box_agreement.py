@@ -115,7 +115,7 @@ def _form(boxes: F64, scores: F64) -> str:
 
 
 def _decoded(boxes: F64, form: str) -> F64:
-    """Return corners."""
+    """Return boxes of any form as corners, float64 `[..., 4]`."""
     if form == "corners":
         return boxes
     middle, half = boxes[..., :2], boxes[..., 2:] / 2

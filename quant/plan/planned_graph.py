@@ -11,7 +11,7 @@ from quant.profile.statistics import Profile
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedGraph:
-    """What every question about a quantized layer is answered from.
+    """A graph with its plan and profile: what errors and causes of layers are worked out from.
 
     Attributes:
         graph: The prepared graph.

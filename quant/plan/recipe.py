@@ -97,7 +97,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """Rules in order; the last one, if any, is the defaults of the file."""
+    """Rules in order, and the defaults for what none of them decides."""
 
     rules: tuple[Rule, ...] = ()
     defaults: Rule = Rule()

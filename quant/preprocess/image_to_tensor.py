@@ -82,7 +82,7 @@ class Preprocess:
 
     @classmethod
     def from_toml(cls, path: Path) -> Self:
-        """Read what `to_toml` wrote, or a person; `size` may be "WIDTHxHEIGHT" as well.
+        """Read a TOML file of `to_toml` or of a person; `size` may be "WIDTHxHEIGHT" as well.
 
         Raises InputError if the file cannot be read, has an unknown key, or breaks a rule.
         """

@@ -210,7 +210,7 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """Every activation's TensorProfile by tensor name, and where it comes from."""
+    """The TensorProfile of every activation by tensor name, and the provenance of all."""
 
     tensors: Mapping[str, TensorProfile] = field(repr=False)  # megabytes of text
     provenance: Provenance

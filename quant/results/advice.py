@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from quant.causes.cause import KINDS, Cause, recipe_of
+from quant.causes.cause import KINDS, Cause, CauseKind, recipe_of
 from quant.metrics.metric import METRICS
 from quant.results.layer_causes import noise_shares
 from quant.results.saved_run import SavedTarget
@@ -118,7 +118,7 @@ def actions(target: SavedTarget, *, only: str = "") -> list[Action]:
         only: Name of the target that the rules are restricted to; "" for no restriction.
     """
     shares = noise_shares(target.rows)
-    groups: dict[tuple[str, str, str], list[tuple[str, Cause]]] = {}
+    groups: dict[tuple[CauseKind, str, str], list[tuple[str, Cause]]] = {}
     for name in sorted(shares, key=lambda n: -shares[n]):
         causes = target.causes.get(name) or []
         if causes and shares[name] >= WORTH:
@@ -130,7 +130,7 @@ def actions(target: SavedTarget, *, only: str = "") -> list[Action]:
 
 
 def _action(
-    kind: str, members: Sequence[tuple[str, Cause]], shares: Mapping[str, float], only: str
+    kind: CauseKind, members: Sequence[tuple[str, Cause]], shares: Mapping[str, float], only: str
 ) -> Action:
     first = members[0][1]
     return Action(
