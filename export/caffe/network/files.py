@@ -10,6 +10,7 @@ __all__ = [
     "parse_caffemodel",
     "parse_prototxt",
     "print_prototxt",
+    "set_weights",
 ]
 
 import re
@@ -106,6 +107,11 @@ def blob_of(array: NDArray[Any]) -> Any:
     blob.shape.dim.extend(array.shape)
     blob.data.extend(np.ascontiguousarray(array, np.float32).reshape(-1))
     return blob
+
+
+def set_weights(layer: Any, *arrays: NDArray[Any]) -> None:
+    """Give a LayerParameter these arrays as its blobs, in float32."""
+    layer.blobs.extend(blob_of(array) for array in arrays)
 
 
 def blob_shape(blob: Any) -> tuple[int, ...]:

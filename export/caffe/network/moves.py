@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quant.export.caffe.network.blob import Blob
+from quant.export.caffe.network.files import set_weights
 from quant.export.caffe.network.net import NetWriter
 from quant.export.caffe.network.shapes import Shape
 from quant.export.caffe.network.windows import Window, padded_kernel
@@ -48,7 +49,8 @@ def mix_channels(
     """Write a 1x1 convolution without bias: channel o becomes the sum of ``table[o, c] * c``."""
     shape = (1, len(table), *blob.shape[2:])
     weight = table.reshape(*table.shape, 1, 1)
-    layer, top = net.add("Convolution", [blob], shape, role=role, stem=stem, blobs=[weight])
+    layer, top = net.add("Convolution", [blob], shape, role, stem)
+    set_weights(layer, weight)
     param = layer.convolution_param
     param.num_output, param.bias_term = len(table), False
     param.kernel_size.append(1)
@@ -78,7 +80,8 @@ def pick_elements(
     weight = np.zeros((channels, 1, rows.front + rows.back + 1, columns.front + columns.back + 1))
     weight[:, :, rows.front, columns.front] = 1
     shape = (1, channels, *(count for _, _, count in ranges))
-    layer, top = net.add("Convolution", [blob], shape, role=role, stem=stem, blobs=[weight])
+    layer, top = net.add("Convolution", [blob], shape, role, stem)
+    set_weights(layer, weight)
     param = layer.convolution_param
     param.num_output, param.group, param.bias_term = channels, channels, False
     steps = [step for _, step, _ in ranges]

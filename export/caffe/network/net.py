@@ -11,7 +11,6 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quant.export.caffe.network.blob import Blob, Refusal
-from quant.export.caffe.network.files import blob_of
 from quant.export.caffe.network.messages import message
 from quant.export.caffe.network.names import MAX_NAME_LENGTH, Names, mapper_name, shortened
 from quant.export.caffe.network.shapes import Shape
@@ -106,15 +105,7 @@ class NetWriter:
         return Blob(name, shape)
 
     def add(
-        self,
-        kind: str,
-        bottoms: Sequence[Blob],
-        shape: Shape,
-        *,
-        role: str = "",
-        stem: str = "",
-        blobs: Sequence[NDArray[Any]] = (),
-        in_place: bool = False,
+        self, kind: str, bottoms: Sequence[Blob], shape: Shape, role: str = "", stem: str = ""
     ) -> tuple[Any, Blob]:
         """Write a layer and return its message, to set parameters in, and its blob.
 
@@ -123,27 +114,45 @@ class NetWriter:
             bottoms: The blobs that it reads.
             shape: Shape of its result.
             role: End of the name, which distinguishes the layers of one node; "" is the main layer.
-            stem: Start of the name; "" takes the node's name.
-            blobs: Weights.
-            in_place: The result overwrites the first bottom.
+            stem: Start of the name, for a layer of no node; "" takes the node's name.
         """
-        node = None if stem else self.node
-        if node is not None:
-            stem = mapper_name(str(node.name), node.op_type)
-        name = self._names.take(f"{stem}_{role}" if role else stem)
+        name = self._layer_name(role, stem)
+        high = not stem and self.node is not None and self.node.name in self.high
+        layer = self._layer(kind, name + "_hp" if high else name, bottoms)
+        layer.top.append(name)
+        if not stem:
+            self._record_node(layer, role)
+        return layer, self._written(name, shape)
+
+    def add_in_place(self, kind: str, blob: Blob, role: str = "") -> tuple[Any, Blob]:
+        """Write a layer of the node whose result overwrites its input; return message and blob."""
+        layer = self._layer(kind, self._layer_name(role, ""), [blob])
+        layer.top.append(blob.name)
+        self._record_node(layer, role)
+        return layer, self._written(blob.name, blob.shape)
+
+    def _layer_name(self, role: str, stem: str) -> str:
+        if not stem and self.node is not None:
+            stem = mapper_name(str(self.node.name), self.node.op_type)
+        return self._names.take(f"{stem}_{role}" if role else stem)
+
+    def _layer(self, kind: str, name: str, bottoms: Sequence[Blob]) -> Any:
         layer = message("LayerParameter")
-        high = node is not None and not in_place and node.name in self.high
-        layer.name, layer.type = name + "_hp" if high else name, kind
+        layer.name, layer.type = name, kind
         layer.bottom.extend(b.name for b in bottoms)
-        top = bottoms[0].name if in_place else name
-        layer.top.append(top)
-        layer.blobs.extend(blob_of(b) for b in blobs)
+        self.layers.append(layer)
+        return layer
+
+    def _record_node(self, layer: Any, role: str) -> None:
+        """Record a layer as its node's: the main one, or the first."""
+        node = self.node
         if node is not None and (not role or node.name not in self.layer_of_node):
             self.layer_of_node[str(node.name)] = layer.name
-        self.layers.append(layer)
+
+    def _written(self, top: str, shape: Shape) -> Blob:
         self.shapes[top] = shape
         self._writes[top] = self._writes.get(top, 0) + 1
-        return layer, Blob(top, shape)
+        return Blob(top, shape)
 
     def set_tops(self, layer: Any, shapes: Sequence[Shape]) -> list[Blob]:
         """Give a layer several tops, `<name>_0` and on, in place of its one top."""

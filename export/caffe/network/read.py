@@ -22,6 +22,7 @@ import numpy as np
 import onnx_ir as ir
 
 from quant.export.caffe.network.blob import Blob, Refusal, shape_of, to_4d
+from quant.export.caffe.network.files import set_weights
 from quant.export.caffe.network.moves import mix_channels, padded, reshaped
 from quant.export.caffe.network.net import NetWriter
 from quant.export.caffe.network.shapes import Shape
@@ -74,24 +75,19 @@ def _mixed(net: NetWriter, blob: Blob) -> Blob:
     factor = np.ones(blob.shape[1]) if blob.factor is None else blob.factor
     if blob.swapped:
         return mix_channels(net, bare, np.diag(factor)[:, ::-1], stem=f"{blob.name}_swap")
-    return write_scale(net, bare, factor, None, stem=f"{blob.name}_scale")
+    return write_scale(net, bare, factor, stem=f"{blob.name}_scale")
 
 
 def write_scale(
     net: NetWriter,
     blob: Blob,
     factor: np.ndarray,
-    offset: np.ndarray | None,
-    *,
-    role: str = "",
+    offset: np.ndarray | None = None,
     stem: str = "",
-    in_place: bool = False,
 ) -> Blob:
     """Write a Scale layer: each channel times its factor `[C]`, plus its offset `[C]`."""
-    blobs = [factor] if offset is None else [factor, offset]
-    layer, top = net.add(
-        "Scale", [blob], blob.shape, role=role, stem=stem, blobs=blobs, in_place=in_place
-    )
+    layer, top = net.add("Scale", [blob], blob.shape, stem=stem)
+    set_weights(layer, *([factor] if offset is None else [factor, offset]))
     layer.scale_param.bias_term = offset is not None
     return top
 

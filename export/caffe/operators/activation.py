@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from quant.export.caffe.network.blob import Blob, Refusal, constant, shape_of, to_4d
+from quant.export.caffe.network.files import set_weights
 from quant.export.caffe.network.moves import reshaped
 from quant.export.caffe.network.net import NetWriter
 from quant.export.caffe.network.read import has_one_reader, read_blob
@@ -24,7 +25,9 @@ def write_elementwise(
     net: NetWriter, kind: str, blob: Blob, role: str = "", in_place: bool = False
 ) -> tuple[Any, Blob]:
     """Write a layer whose result has the shape of its one input; return its message and blob."""
-    return net.add(kind, [blob], blob.shape, role=role, in_place=in_place)
+    return (
+        net.add_in_place(kind, blob, role) if in_place else net.add(kind, [blob], blob.shape, role)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,13 +155,8 @@ def _prelu(net: NetWriter, node: ir.Node) -> None:
     blob = read_blob(net, node.inputs[0])
     if blob.shape[1] != channels:
         blob = reshaped(net, blob, to_4d(shape))
-    layer, top = net.add(
-        "PReLU",
-        [blob],
-        blob.shape,
-        blobs=[slope.reshape(-1)],
-        in_place=has_one_reader(node.inputs[0]),
-    )
+    layer, top = write_elementwise(net, "PReLU", blob, in_place=has_one_reader(node.inputs[0]))
+    set_weights(layer, slope.reshape(-1))
     if slope.size == 1:
         layer.prelu_param.channel_shared = True
     net.bind(node.outputs[0], top)

@@ -102,9 +102,9 @@ def _with_constant(net: NetWriter, node: ir.Node, number: F64, is_left: bool) ->
         blob = reshaped(net, blob, to_4d(shape))
     if op == "Div" and is_left:
         inverse = write_power(net, blob, Power(exponent=-1.0), role="inverse")
-        return write_scale(net, inverse, channels, None)
+        return write_scale(net, inverse, channels)
     if op in ("Mul", "Div"):
-        return write_scale(net, blob, channels if op == "Mul" else 1 / channels, None)
+        return write_scale(net, blob, channels if op == "Mul" else 1 / channels)
     if op in ("Add", "Sum", "Sub"):
         sign = -1.0 if op == "Sub" and is_left else 1.0
         offset = -channels if op == "Sub" and not is_left else channels

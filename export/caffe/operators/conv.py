@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from quant.export.caffe.network.blob import F64, Blob, Refusal, constant, shape_of, to_4d
+from quant.export.caffe.network.files import set_weights
 from quant.export.caffe.network.moves import padded, reshaped, set_window
 from quant.export.caffe.network.net import NetWriter
 from quant.export.caffe.network.read import read_blob, write_pending
@@ -72,7 +73,8 @@ class Convolution:
 def write_conv(net: NetWriter, blob: Blob, conv: Convolution, shape: Shape, role: str = "") -> Blob:
     """Write a Convolution or Deconvolution whose result has this shape, and return its blob."""
     blobs = [conv.weight] if conv.bias is None else [conv.weight, conv.bias]
-    layer, top = net.add(conv.kind, [blob], shape, role=role, blobs=blobs)
+    layer, top = net.add(conv.kind, [blob], shape, role)
+    set_weights(layer, *blobs)
     param = layer.convolution_param
     param.num_output = shape[1]
     if conv.bias is None:

@@ -8,9 +8,10 @@ import numpy as np
 import onnx_ir as ir
 
 from quant.export.caffe.network.blob import F64, Blob, Refusal, constant, shape_of, to_4d
+from quant.export.caffe.network.files import set_weights
 from quant.export.caffe.network.moves import reshaped
 from quant.export.caffe.network.net import NetWriter
-from quant.export.caffe.network.read import SAME_ORDER, read_blob, write_pending, write_scale
+from quant.export.caffe.network.read import SAME_ORDER, read_blob, write_pending
 from quant.export.caffe.operators.conv import Convolution, weight_and_bias, write_conv
 
 MAX_KERNEL = 255
@@ -41,7 +42,8 @@ def _dense(net: NetWriter, node: ir.Node) -> None:
     blob, weight = _input(net, node, weight)
     if _only_followers(node.outputs[0]):
         blobs = [weight] if bias is None else [weight, bias]
-        layer, top = net.add("InnerProduct", [blob], (1, len(weight)), blobs=blobs)
+        layer, top = net.add("InnerProduct", [blob], (1, len(weight)))
+        set_weights(layer, *blobs)
         layer.inner_product_param.num_output = len(weight)
         if bias is None:
             layer.inner_product_param.bias_term = False
@@ -98,10 +100,13 @@ def _batch_norm(net: NetWriter, node: ir.Node) -> None:
         )
     gain, beta, mean, variance = (np.asarray(p, np.float64) for p in parameters)
     blob = read_blob(net, node.inputs[0], to_4d(shape_of(node.inputs[0])))
-    layer, top = net.add("BatchNorm", [blob], blob.shape, blobs=[mean, variance, np.ones(1)])
+    layer, top = net.add("BatchNorm", [blob], blob.shape)
+    set_weights(layer, mean, variance, np.ones(1))
     layer.batch_norm_param.use_global_stats = True
     layer.batch_norm_param.eps = node.attributes.get_float("epsilon", 1e-5)
-    top = write_scale(net, top, gain, beta, role="scale", in_place=True)
+    scale, top = net.add_in_place("Scale", top, "scale")
+    set_weights(scale, gain, beta)
+    scale.scale_param.bias_term = True
     net.bind(node.outputs[0], top)
 
 
