@@ -118,8 +118,8 @@ def _edited(graph: Graph, first: _FirstConv, mean: F64, std: F64) -> tuple[Graph
     node = next(n for n in edit.model.graph if n.name == first.name)
     value, weight, bias = data_input(node, 0), data_input(node, 1), optional_input(node, 2)
     fresh = graph.array(first.weight).astype(np.float64) / std[None, :, None, None]
-    known = graph.array(str(bias.name)).astype(np.float64) if bias is not None else 0.0
-    total = known + np.einsum("kcij,c->k", fresh, MIDDLE - mean)
+    old = graph.array(str(bias.name)).astype(np.float64) if bias is not None else 0.0
+    total = old + np.einsum("kcij,c->k", fresh, MIDDLE - mean)
     nodes = []
     pads = list(node.attributes.get_ints("pads", [0, 0, 0, 0]))
     if any(pads):

@@ -277,8 +277,8 @@ def _searchable(plan: Plan) -> dict[str, tuple[Integer, Params]]:
 def _float_bias(graph: Graph, plan: Plan, node: ir.Node) -> NDArray[np.float32]:
     """Return a layer's bias with the plan's shift."""
     shift, bias = plan.bias_shifts.get(str(node.name)), optional_input(node, 2)
-    known = graph.array(str(bias.name)) if bias is not None else np.float32(0)
-    return np.asarray(known if shift is None else known + shift, np.float32)
+    numbers = graph.array(str(bias.name)) if bias is not None else np.float32(0)
+    return np.asarray(numbers if shift is None else numbers + shift, np.float32)
 
 
 def _as_input(model: ir.Model, name: str, defaults: dict[str, Array]) -> None:

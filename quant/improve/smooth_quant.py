@@ -47,13 +47,13 @@ class SmoothingSite:
     Attributes:
         node: What makes them: a normalization, a product with a constant, or a layer.
         count: The number of channels.
-        made: By node name and input the constants that make them, with the channels along the axes.
+        constants: By node name and input the constants that make them, with the channels along the axes.
         route: Where they go.
     """
 
     node: ir.Node
     count: int
-    made: Edits
+    constants: Edits
     route: Route
 
 
@@ -100,7 +100,7 @@ def scaled(graph: Graph, moved: Iterable[tuple[SmoothingSite, F64]]) -> Graph:
     arrays: dict[tuple[str, int], F64] = {}
     nodes = {str(n.name): n for n in graph.nodes}
     for site, s in moved:
-        for (name, index), ids in {**site.made, **site.route.added}.items():
+        for (name, index), ids in {**site.constants, **site.route.added}.items():
             _times(graph, nodes[name], index, arrays, 1 / s[ids])
         for reader in site.route.readers:
             _times(graph, reader.node, 1, arrays, _rows(reader, s))
@@ -126,7 +126,9 @@ def sites(graph: Graph, *, linear: bool = False, off: Collection[str] = ()) -> l
             if names and free:
                 claimed |= names
                 if not (names | {str(node.name)}) & set(off):
-                    site = SmoothingSite(node=node, count=ids.size, made=constants, route=route)
+                    site = SmoothingSite(
+                        node=node, count=ids.size, constants=constants, route=route
+                    )
                     places.append(site)
     return places
 

@@ -96,8 +96,8 @@ def _axis(search: TargetSearch, point: Point, axis: str) -> float | None:
     problem = search.costs.problem(
         search.sensitivity.error, axis, between=search.sensitivity.shared
     )
-    found = problem.cost(point.chosen)
-    return found if axis != "latency" or found > 0 else None
+    cost = problem.cost(point.chosen)
+    return cost if axis != "latency" or cost > 0 else None
 
 
 def _points(search: TargetSearch, rows: list[_Row]) -> list[dict[str, Any]]:

@@ -151,8 +151,8 @@ def rows_of(run: LayerwiseRun, node: ir.Node, count: int, seed: int) -> Rows:
     per_sample = max(1, count // run.samples)
     parts = []
     for chunk in run.chunks():
-        seen, exact = (run.read(node, 0, quantized=q, chunk=chunk) for q in (True, False))
-        parts.append(by_chunk(node, weight, Rows(seen, exact), per_sample, seed))
+        quantized, exact = (run.read(node, 0, quantized=q, chunk=chunk) for q in (True, False))
+        parts.append(by_chunk(node, weight, Rows(quantized, exact), per_sample, seed))
     return Rows(torch.cat([r.x for r in parts], dim=1), torch.cat([r.y for r in parts], dim=1))
 
 

@@ -96,8 +96,8 @@ def _with_shifts(graph: Graph, plan: Plan) -> tuple[Graph, Plan]:
         if shift is None or weight_of(node) is None:
             continue
         old = optional_input(node, 2)
-        known = 0 if old is None else graph.array(str(old.name))
-        fitted.biases[str(node.name), 2] = torch.from_numpy(np.asarray(known + shift, np.float32))
+        numbers = 0 if old is None else graph.array(str(old.name))
+        fitted.biases[str(node.name), 2] = torch.from_numpy(np.asarray(numbers + shift, np.float32))
     return write_layers(graph, plan, fitted) if fitted.biases else (graph, plan)
 
 
