@@ -48,7 +48,7 @@ class Costs:
         errors: F64,
         axis: str,
         budgets: Sequence[Budget] = (),
-        between: Sequence[SharedTensor] = (),
+        tensors: Sequence[SharedTensor] = (),
     ) -> Problem:
         """Return the knapsack of one axis.
 
@@ -56,7 +56,7 @@ class Costs:
             errors: float64 `[G + T, candidates]`: of the groups, and of the tensors between them.
             axis: The one that is weighed against the error.
             budgets: Limits on the other axes.
-            between: Those tensors.
+            tensors: Those tensors.
         """
         count, every = len(self.groups), len(self.precisions)
         rows = len(self.axes[axis])
@@ -70,7 +70,7 @@ class Costs:
             if b.axis != axis
         )
         shared = []
-        for tensor, row in zip(between, errors[count:], strict=True):
+        for tensor, row in zip(tensors, errors[count:], strict=True):
             wide = np.zeros(every)
             wide[: self.candidates] = np.maximum(row, 0.0)
             shared.append(Shared(tensor=tensor.tensors[0], groups=tensor.groups, errors=wide))

@@ -94,7 +94,7 @@ def _axis(search: TargetSearch, point: Point, axis: str) -> float | None:
     if axis == search.axis:
         return point.cost
     problem = search.costs.problem(
-        search.sensitivity.error, axis, between=search.sensitivity.shared
+        search.sensitivity.error, axis, tensors=search.sensitivity.shared
     )
     cost = problem.cost(point.chosen)
     return cost if axis != "latency" or cost > 0 else None
