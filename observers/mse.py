@@ -28,6 +28,12 @@ def expected_mse(
 
     sum_i bins[i] * (c_i - fake_quantize(c_i))**2 / sum_i bins[i], with c_i the bins' centers; the
     exact zeros among them have no error. 0 for an empty profile.
+
+    Args:
+        profile: The statistics of a tensor.
+        number_format: The format of its grid.
+        low: The least number of the range, at most 0.
+        high: The greatest, at least 0.
     """
     total = int(profile.bins.sum())
     if not total:

@@ -64,6 +64,12 @@ def scan(
 
     One-sided or symmetric ranges are shrunk by a factor from 1 down to 1 / steps. Two-sided ones
     under an asymmetric format are shrunk jointly, then each end alone.
+
+    Args:
+        profile: The statistics of a tensor; its extremes are the widest range.
+        number_format: The format that the range is for.
+        score: (low, high) -> what is minimized.
+        steps: Number of factors.
     """
     low, high = extremes(profile)
     if low == high:

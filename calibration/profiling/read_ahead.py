@@ -35,6 +35,12 @@ def read_ahead(
     """Yield the samples at `indices`, in that order, with at most `ahead` samples waiting.
 
     Closing the iterator stops the threads; an error of the data comes where its sample would.
+
+    Args:
+        data: The samples.
+        indices: Which of them.
+        ahead: The most samples that wait in memory.
+        workers: Threads that read.
     """
     pool = ThreadPoolExecutor(workers, thread_name_prefix="quant-read")
     queue: deque[Future[Sample | Broken]] = deque()

@@ -122,6 +122,12 @@ def open_data(
 ) -> Data:
     """Return the samples at `spec`, opened by the one source that takes it, or by themselves.
 
+    Args:
+        spec: The user's --data, or data in memory.
+        inputs: The inputs of the model.
+        preprocess: How an image becomes a tensor.
+        labels: A CSV file, "folders", or None.
+
     Raises:
         InputError: No source takes it, or more than one; or the source refuses it.
     """

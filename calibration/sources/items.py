@@ -175,7 +175,11 @@ def batch_rows(inputs: Sequence[InputSpec]) -> Callable[[Any, str], list[Any] | 
 
 
 def converter(inputs: Sequence[InputSpec], preprocess: Preprocess) -> Convert:
-    """Return the function from a user's item and its key to a sample of these inputs."""
+    """Return the function from a user's item and its key to a sample of these inputs.
+
+    The function raises InputError for an item that does not fit the inputs, and BadSample for a
+    broken image.
+    """
     converters = {spec.name: InputConverter(spec, preprocess) for spec in inputs}
 
     def value(item_value: Any, name: str, key: str) -> tuple[Array, bool]:

@@ -37,6 +37,12 @@ def suspects(
 
     Each with a phrase; the single worst one where none stands out; none where the graphs share no
     tensor between input and output, or where one of them cannot run as it is written.
+
+    Args:
+        reference: The float model.
+        candidate: A quantized form of it, by whatever tool.
+        batches: The samples.
+        threads: Threads inside one operator; 0 for all cores.
     """
     shared = _shared(reference, candidate)
     if len(shared) < 2:

@@ -99,6 +99,12 @@ class Cause:
 def rule_text(place: str, key: str, value: str, target: str = "") -> str:
     r"""Return a recipe's rule about one node, whatever its name holds, for one target or for all.
 
+    Args:
+        place: Name of the node.
+        key: The field that the rule sets.
+        value: The value of that field.
+        target: Name of the target; "" for all.
+
     >>> print(rule_text("conv[1]", "weights", "per-channel"), end="")
     [[rule]]
     match = "conv[[]1]"

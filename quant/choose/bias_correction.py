@@ -28,6 +28,12 @@ def correct_bias(plan: Plan, graph: Graph, profile: Profile, recipe: Recipe = NO
     Layers whose input has no profiled channels, ConvTranspose (how many taps reach an output
     depends on the stride's phase), MatMul (no bias) and layers for which the recipe says
     `bias_correction = "off"` are left alone.
+
+    Args:
+        plan: With the grids of weights.
+        graph: The prepared graph that the plan is for.
+        profile: The profile of this graph, for the means.
+        recipe: The rules for the plan's target.
     """
     shifts = {}
     for node in graph.nodes:

@@ -14,6 +14,9 @@ from quant.common.errors import InputError, reason_of
 def width_by_height(text: str, place: str) -> tuple[int, int]:
     """Return "WIDTHxHEIGHT" as (width, height), both from 1 to 99999.
 
+    Raises:
+        InputError: The text is no such size.
+
     >>> width_by_height("320x240", "--size")
     (320, 240)
     """
@@ -28,6 +31,9 @@ def width_by_height(text: str, place: str) -> tuple[int, int]:
 
 def numbers(text: str, place: str) -> tuple[float, ...]:
     """Return numbers separated by commas.
+
+    Raises:
+        InputError: One of them is no number.
 
     >>> numbers("123.675, 116.28,103.53", "--mean")
     (123.675, 116.28, 103.53)
@@ -75,7 +81,7 @@ def share(text: str, place: str) -> float:
 
 
 def whole(text: str, place: str) -> int:
-    """Return a whole number from 0 up."""
+    """Return a whole number from 0 up; raises InputError for another text."""
     if not re.fullmatch("[0-9]{1,9}", text.strip()):
         raise InputError(f"{place}: a whole number is needed, saw '{text}'. Write digits only.")
     return int(text)

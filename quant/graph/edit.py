@@ -47,7 +47,14 @@ def append_node(
     inputs: Sequence[ir.Value],
     attributes: Mapping[str, Any] | None = None,
 ) -> ir.Value:
-    """Append a node of one output, and return that."""
+    """Append a node of one output, and return that.
+
+    Args:
+        graph: Edited in place.
+        op: The operator's type, of the ONNX domain.
+        inputs: What the node reads.
+        attributes: The values of its attributes.
+    """
     node = ir.node(op, list(inputs), dict(attributes or {}))
     graph.append(node)
     return node.outputs[0]

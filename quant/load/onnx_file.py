@@ -15,7 +15,11 @@ from quant.common.errors import InputError, UnsupportedError, few, reason_of
 
 
 def check_external(path: Path, tensor: onnx.TensorProto) -> None:
-    """Raise unless the tensor's bytes lie in a file inside the model's folder."""
+    """Raise unless the tensor's bytes lie in a file inside the model's folder.
+
+    Raises:
+        InputError: The file lies outside of the folder, is missing or is too short.
+    """
     place = f"{path}, initializer '{tensor.name}'"
     entries = {entry.key: entry.value for entry in tensor.external_data}
     location = entries.get("location", "")

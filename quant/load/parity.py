@@ -41,6 +41,12 @@ def check_parity(
 ) -> float:
     """Return the parity.
 
+    Args:
+        original: The model as it was loaded.
+        graph: Prepared from it.
+        feeds: Inputs by name, for both.
+        limit: The largest relative difference that is accepted.
+
     Raises:
         UnsupportedError: It is above `limit`, or NaN.
     """

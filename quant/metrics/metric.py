@@ -73,7 +73,14 @@ def score_batch(
 ) -> dict[str, Scores]:
     """Return the scores of one batch by metric name, each float64 `[samples]`.
 
-    A metric that needs labels is left out where `labels` is None. `count` is the number of samples.
+    A metric that needs labels is left out where `labels` is None.
+
+    Args:
+        metrics: Those to judge by; metrics that share `score` call it once.
+        outputs: The outputs of the network that is judged, by name, each `[samples, ...]`.
+        float_outputs: The float network's, by name.
+        labels: int64 `[samples]`, or None.
+        count: The number of samples.
 
     Raises:
         InputError: A metric cannot judge these outputs, or gives not one number a sample.

@@ -74,7 +74,18 @@ def resized(
     """Return the image by one of the rules "shorter", "stretch", "letterbox", then "center" or not.
 
     The box that "shorter" covers and "stretch" fills has the aspect ratio of `size` and the
-    shorter side `short_side`; both are explained at `quant.preprocess.Preprocess`.
+    shorter side `short_side`; both are explained at `Preprocess`.
+
+    Args:
+        image: Of mode "RGB" or "L".
+        size: (width, height) of the result; without "center" it is as large as the rule makes it.
+        short_side: The shorter side of the box, in pixels.
+        rule: The resize rule and the crop rule, joined by a space: "shorter center".
+        pad: The pixel value of a letterbox's bars, 0 to 255.
+        resample: Pillow's filter.
+
+    Raises:
+        ValueError: The resized image would have more than RESIZED_LIMIT pixels.
     """
     resize, crop = rule.split()
     if resize == "letterbox":
@@ -88,7 +99,14 @@ def resized(
 
 
 def letterbox(image: Image.Image, size: Size, pad: int, resample: Image.Resampling) -> Image.Image:
-    """Return the whole image, scaled to fit `size` and centred on bars of the value `pad`."""
+    """Return the whole image, scaled to fit `size` and centred on bars of the value `pad`.
+
+    Args:
+        image: Of mode "RGB" or "L".
+        size: (width, height) of the result, in pixels.
+        pad: The pixel value of the bars, 0 to 255.
+        resample: Pillow's filter.
+    """
     (width, height), (wide, high) = image.size, size
     scale = min(wide / width, high / height)
     new_size = (max(1, round(width * scale)), max(1, round(height * scale)))

@@ -298,7 +298,15 @@ def copied_chain(
     values: dict[str, ir.Value],
     graph: ir.Graph,
 ) -> list[ir.Node]:
-    """Return copies of grid nodes, the first fed with `feed`."""
+    """Return copies of grid nodes, the first fed with `feed`.
+
+    Args:
+        chain: Grid nodes of a quantized graph, first to last.
+        feed: The value that the first copy reads; None leaves it open.
+        name: Prefix of the names of what the copies make.
+        values: The values of `graph` by name; constants of the chain are added.
+        graph: The outer graph, which gets the constants.
+    """
     copies: list[ir.Node] = []
     for number, node in enumerate(chain):
         grid = [outer_twin(v, values, graph) for v in node.inputs[1:]]
@@ -308,7 +316,11 @@ def copied_chain(
 
 
 def producer_of(quantized: Mapping[str, ir.Value], name: str) -> ir.Node:
-    """Return the node that makes a tensor in the quantized graph, in front of its quantizer."""
+    """Return the node that makes a tensor in the quantized graph, in front of its quantizer.
+
+    Raises:
+        KeyError: No node makes the tensor.
+    """
     chain = grid_chain(quantized[name])
     value = chain[0].inputs[0] if chain else quantized[name]
     node = value.producer() if value is not None else None

@@ -33,6 +33,12 @@ def simulation_of(graph: Graph, plan: Plan, target: Target) -> ir.Model:
 def open_plan(graph: Graph, plan: Plan, target: Target, threads: int = 0) -> Any:
     """Return an ONNX Runtime session of `simulation_of` that computes in float32 between grids.
 
+    Args:
+        graph: The prepared graph that the plan is for.
+        plan: The plan.
+        target: The table of its target.
+        threads: Threads inside one operator; 0 for all cores.
+
     Raises:
         InputError: The plan does not fit the graph.
     """
