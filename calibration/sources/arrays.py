@@ -60,10 +60,11 @@ class Rows:
 
 @SOURCES.add("arrays")
 class Arrays:
-    """A .npy file, or a .npz file with an array for each input's name, and `labels` if you like.
+    """A .npy file, or a .npz file with an array for each input; uint8 images are preprocessed.
 
-    uint8 arrays `[N, H, W]` and `[N, H, W, C]` are images and go through the preprocessing; others
-    go to the model as they are. A .npy file is mapped, not loaded; a .npz file is loaded.
+    The first axis counts the samples. uint8 arrays `[N, H, W]` and `[N, H, W, C]` are images and go
+    through the preprocessing; others go to the model as they are. An array `labels` holds the classes.
+    A .npy file is mapped, not loaded; a .npz file is loaded. `docs/data.md` has the contract.
     """
 
     @staticmethod

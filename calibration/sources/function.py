@@ -16,14 +16,14 @@ from quant.preprocess.image_to_tensor import Preprocess
 
 @SOURCES.add("function")
 class Function:
-    """``module:function``, called without arguments; the current folder is importable.
+    """``module:function``, called without arguments, gives samples or batches; docs/data.md.
 
-    It returns a sequence, which is read when needed and from several threads, or any iterable,
-    which is written to a temporary folder first, so that memory stays flat. An item is an array, a
-    Pillow image, the path of an image file, a dict of one for each input's name, or a pair of such
-    and a class. An array with as many axes as the model's input is a batch of samples, and one with
-    an axis fewer is one sample. A sequence raises `quant.calibration.BadSample` to have an item
-    skipped.
+    The current folder is importable. The function returns a sequence, which is read when needed and
+    from several threads, or any iterable, which is written to a temporary folder first, so that
+    memory stays flat. An item is an array, a Pillow image, the path of an image file, a dict of one
+    for each input's name, or a pair of such and a class. An array with as many axes as the model's
+    input is a batch of samples, and one with an axis fewer is one sample. A sequence raises
+    `quant.calibration.BadSample` to have an item skipped.
     """
 
     @staticmethod

@@ -15,6 +15,7 @@ __all__ = [
 ]
 
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
@@ -67,9 +68,9 @@ def model_of(model: Any, example_inputs: Any = None) -> str | GivenModel:
 
 
 def name_of(model: str | GivenModel) -> str:
-    """Return the name of a run's folder where none is given."""
+    """Return the name of a run's folder where none is given; a graph's name may hold anything."""
     if isinstance(model, GivenModel):
-        return model.name
+        return re.sub(r"[^\w.-]+", "-", model.name).strip("-.") or "model"
     return Path(model.rsplit(":", 1)[-1]).stem or "model"
 
 

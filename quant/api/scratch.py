@@ -15,11 +15,13 @@ from quant.api.arguments import (
     labels_of,
     metrics_of,
     model_of,
+    name_of,
     path_of,
     preprocess_of,
 )
 from quant.gate.two_models import TwoModels
 from quant.graph.prepared_graph import Graph
+from quant.load.given_model import GivenModel
 from quant.load.open_graph import open_graph
 from quant.plan.file import load_plan, save_plan
 from quant.plan.fitted_graph import graph_for
@@ -88,6 +90,6 @@ def two_models(asked: Mapping[str, Any]) -> Iterator[TwoModels]:
         yield TwoModels(candidate=path_of(candidate, "candidate"), **settings)
         return
     with tempfile.TemporaryDirectory(prefix="quant-") as folder:
-        path = Path(folder, f"{candidate.graph.name or 'candidate'}.onnx".replace("/", "-"))
+        path = Path(folder, f"{name_of(GivenModel(candidate))}.onnx")
         onnx.save(candidate, path)
         yield TwoModels(candidate=path, **settings)

@@ -47,8 +47,9 @@ def calibrate(verbose: bool, quiet: bool, as_json: bool, **options: Any) -> None
     tensor's format, simulates what the target computes, measures the result on other samples, and
     writes the target's files. An interrupted run resumes with the same command.
 
-    Each pixel becomes (pixel - mean) / std, with pixels from 0 to 255. With --max-drop, --min-sqnr
-    or --budget each layer's precision is searched too, as `quant search` does.
+    Each pixel becomes (pixel - mean) / std, with pixels from 0 to 255; arrays that are not uint8
+    images go into the model as they are. With --max-drop, --min-sqnr or --budget each layer's
+    precision is searched too, as `quant search` does.
     """
     _run(job_of(options), verbose=verbose, quiet=quiet, as_json=as_json)
 

@@ -231,7 +231,8 @@ _DATA = [
         type=TEXT,
         required=True,
         metavar="DATA",
-        help="Folder of images, .txt list of paths, .npy or .npz arrays, or module:function.",
+        help="Folder of images, .txt list of paths, .npy or .npz arrays, or module:function: "
+        "docs/data.md.",
     ),
     option(
         "--samples",
