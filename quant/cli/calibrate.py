@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from quant.cli.command import Command, option
-from quant.cli.options import job_of, json_option, main_options, quiet_option, search_options
+from quant.cli.options import job_of, json_option, main_options, quiet_option
+from quant.cli.search_options import search_options
 from quant.cli.target_command import TargetCommand
 from quant.cli.values import FILE
 from quant.common.errors import GateError

@@ -9,7 +9,9 @@ from typing import Any
 import click
 
 from quant.cli.command import option
-from quant.cli.options import TARGET, chip_options, json_option, preprocess_of, preprocess_options
+from quant.cli.options import chip_options, json_option
+from quant.cli.preprocess_options import preprocess_of, preprocess_options
+from quant.cli.table_values import TARGET
 from quant.cli.target_command import TargetCommand
 from quant.cli.values import FILE
 from quant.common.errors import GateError

@@ -1,6 +1,6 @@
 """Commands whose help stands in sections: examples first, then the options, each with its default."""
 
-__all__ = ["Command", "Group", "Option", "option"]
+__all__ = ["Command", "Group", "Option", "added", "option"]
 
 import re
 import textwrap
@@ -60,6 +60,15 @@ class Option(click.Option):
 def option(*names: str, section: str, help: str, **settings: Any) -> Callable[[Any], Any]:
     """Return a decorator that adds an Option with these names and settings."""
     return click.option(*names, cls=Option, section=section, help=help, **settings)
+
+
+def added(
+    command: Callable[..., Any], options: Sequence[Callable[[Any], Any]]
+) -> Callable[..., Any]:
+    """Return a command with options, the first of them first in its help."""
+    for one in reversed(options):
+        command = one(command)
+    return command
 
 
 def _shown(default: Any) -> str:

@@ -12,15 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from quant.cli.command import Command, option
-from quant.cli.options import (
-    METRIC,
-    RUNTIME,
-    json_option,
-    preprocess_of,
-    preprocess_options,
-    quiet_option,
-    threads_option,
-)
+from quant.cli.options import json_option, quiet_option, threads_option
+from quant.cli.preprocess_options import preprocess_of, preprocess_options
+from quant.cli.table_values import METRIC, RUNTIME
 from quant.cli.values import FILE, TEXT, OneOf, Share
 from quant.common.errors import InputError
 

@@ -74,7 +74,7 @@ def main() -> None:
         code = quant(words, prog_name="quant", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except click.exceptions.Abort:
-        click.echo("interrupted; the same command goes on where it was", err=True)
+        click.echo("interrupted; the same command resumes where it stopped", err=True)
         sys.exit(130)
     except click.ClickException as error:
         if debug:

@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from quant.cli.command import Command, option
-from quant.cli.options import DEVICE, PRECISIONS, TARGET, json_option, model_option
+from quant.cli.options import json_option, model_option
+from quant.cli.table_values import DEVICE, PRECISIONS, TARGET
 from quant.cli.values import FILE
 
 

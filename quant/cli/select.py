@@ -9,7 +9,6 @@ import click
 
 from quant.cli.command import Command, option
 from quant.cli.options import (
-    TARGET,
     data_options,
     job_of,
     json_option,
@@ -18,6 +17,7 @@ from quant.cli.options import (
     quiet_option,
     recipe_option,
 )
+from quant.cli.table_values import TARGET
 from quant.cli.values import FILE, OneOf
 from quant.common.errors import InputError
 

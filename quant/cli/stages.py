@@ -11,17 +11,16 @@ import click
 
 from quant.cli.command import Command, option
 from quant.cli.options import (
-    TARGET,
     chip_options,
     data_options,
     job_of,
     model_option,
     observer_option,
-    preprocess_of,
-    preprocess_options,
     quiet_option,
     recipe_option,
 )
+from quant.cli.preprocess_options import preprocess_of, preprocess_options
+from quant.cli.table_values import TARGET
 from quant.cli.target_command import TargetCommand
 from quant.cli.values import FILE, TEXT
 from quant.common.errors import GateError
