@@ -14,7 +14,7 @@ from PIL import Image
 
 from quant.common.errors import InputError
 from quant.common.parse import flag_values, read_toml, width_by_height
-from quant.preprocess.resize import F32, RESAMPLE, normalized, resized
+from quant.preprocess.resize import F32, RESAMPLE, ResizeRule, normalized, resized
 from quant.preprocess.validation import broken_rule, floats, unit_warnings
 
 
@@ -160,7 +160,13 @@ class Preprocess:
             raise ValueError("the image has no pixels")
         fits = image.size == self.size and self.short_side is None  # nothing was asked but its size
         if self.size and self.resized_side and not fits:
-            rule, resample = f"{self.resize} {self.crop}", RESAMPLE[self.interpolation]
-            image = resized(image, self.size, self.resized_side, rule, self.pad, resample)
+            rule = ResizeRule(
+                resize=self.resize,
+                crop=self.crop,
+                short_side=self.resized_side,
+                pad=self.pad,
+                resample=RESAMPLE[self.interpolation],
+            )
+            image = resized(image, self.size, rule)
         tensor = normalized(image, self.mean, self.std, reverse=self.channels == "BGR")
         return tensor if self.layout == "NCHW" else np.ascontiguousarray(tensor.transpose(1, 2, 0))

@@ -4,6 +4,7 @@ __all__ = [
     "F32",
     "RESAMPLE",
     "RESIZED_LIMIT",
+    "ResizeRule",
     "center_crop",
     "cover",
     "letterbox",
@@ -11,6 +12,7 @@ __all__ = [
     "resized",
 ]
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -63,39 +65,45 @@ def center_crop(image: Image.Image, size: Size) -> Image.Image:
     return image.crop((left, top, left + size[0], top + size[1]))
 
 
-def resized(
-    image: Image.Image,
-    size: Size,
-    short_side: int,
-    rule: str,
-    pad: int,
-    resample: Image.Resampling,
-) -> Image.Image:
-    """Return the image by one of the rules "shorter", "stretch", "letterbox", then "center" or not.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResizeRule:
+    """How an image becomes one of another size; the words are explained at `Preprocess`.
 
-    The box that "shorter" covers and "stretch" fills has the aspect ratio of `size` and the
-    shorter side `short_side`; both are explained at `Preprocess`.
+    Attributes:
+        resize: "shorter", "stretch" or "letterbox".
+        crop: "center" or "none".
+        short_side: The shorter side, in pixels, of the box that "shorter" covers and "stretch" fills;
+            the box has the aspect ratio of the new size.
+        pad: The pixel value of a letterbox's bars, 0 to 255.
+        resample: Pillow's filter.
+    """
+
+    resize: str
+    crop: str
+    short_side: int
+    pad: int
+    resample: Image.Resampling
+
+
+def resized(image: Image.Image, size: Size, rule: ResizeRule) -> Image.Image:
+    """Return the image by a rule.
 
     Args:
         image: Of mode "RGB" or "L".
-        size: (width, height) of the result; without "center" it is as large as the rule makes it.
-        short_side: The shorter side of the box, in pixels.
-        rule: The resize rule and the crop rule, joined by a space: "shorter center".
-        pad: The pixel value of a letterbox's bars, 0 to 255.
-        resample: Pillow's filter.
+        size: (width, height) of the result; without a crop it is as large as the rule makes it.
+        rule: The rule.
 
     Raises:
         ValueError: The resized image would have more than RESIZED_LIMIT pixels.
     """
-    resize, crop = rule.split()
-    if resize == "letterbox":
-        return letterbox(image, size, pad, resample)
+    if rule.resize == "letterbox":
+        return letterbox(image, size, rule.pad, rule.resample)
     short = min(size)
-    box = (round(size[0] * short_side / short), round(size[1] * short_side / short))
-    new_size = box if resize == "stretch" else cover(image.size, box)
+    box = (round(size[0] * rule.short_side / short), round(size[1] * rule.short_side / short))
+    new_size = box if rule.resize == "stretch" else cover(image.size, box)
     if image.size != new_size:
-        image = image.resize(new_size, resample)
-    return center_crop(image, size) if crop == "center" else image
+        image = image.resize(new_size, rule.resample)
+    return center_crop(image, size) if rule.crop == "center" else image
 
 
 def letterbox(image: Image.Image, size: Size, pad: int, resample: Image.Resampling) -> Image.Image:
