@@ -23,7 +23,7 @@ const drawMap = () => {
   const m = MAPS[map], columns = m.columns(), shown = D.names.map((_, i) => i).filter((i) => rows()[i]);
   $("map-hint").textContent = m.hint;
   const room = Math.max(280, $("map").clientWidth - 24), narrow = room < 600;
-  const left = narrow ? 110 : 330, top = map === 2 ? 22 : 30 + Math.min(120, 4.9 * Math.max(...columns.map((c) => brief(c, 34).length)));
+  const left = narrow ? 110 : Math.min(330, 16 + 7.2 * Math.max(...shown.map((i) => safe(D.names[i]).length))), top = map === 2 ? 22 : 30 + Math.min(120, 4.9 * Math.max(...columns.map((c) => brief(c, 34).length)));
   const wide = Math.max(map === 2 ? 4 : 16, Math.min(map === 0 ? 84 : 40, (room - left - (map === 2 ? 12 : 108)) / columns.length)), tall = shown.length > 200 ? 13 : shown.length > 80 ? 15 : 18;
   grid = { shown, columns, left, top, wide, tall };
   const dpr = Math.min(2, devicePixelRatio || 1), width = Math.ceil(left + wide * columns.length + (map === 2 ? 12 : 108)), height = Math.ceil(top + tall * shown.length + 4);
