@@ -1,1 +1,1 @@
-"""Where samples come from: folders, lists, arrays and Python functions."""
+"""Where samples come from: folders, lists, arrays, Python functions and data in memory."""

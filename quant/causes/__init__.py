@@ -1,1 +1,1 @@
-"""Why a layer loses accuracy, the evidence in numbers, and the recipe rule that mends it."""
+"""Why a layer loses accuracy, the evidence in numbers, and the recipe rule that fixes it."""

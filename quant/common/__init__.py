@@ -1,1 +1,1 @@
-"""What every room may use and no network is needed for: errors, files, registry, progress, parsing."""
+"""What every room may use and what knows no network: errors, files, registry, progress, parsing."""

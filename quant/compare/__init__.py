@@ -1,1 +1,1 @@
-"""Float outputs against quantized outputs on the same batches: metrics, errors, tables of samples."""
+"""Float outputs against quantized outputs on the same batches: errors, times, tables of samples."""

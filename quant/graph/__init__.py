@@ -1,1 +1,1 @@
-"""The prepared graph: its layers, shapes, names and opset, and the ONNX Runtime session that runs it."""
+"""The prepared graph: its layers, shapes, names and opset, and its session in ONNX Runtime."""
