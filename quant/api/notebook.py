@@ -47,7 +47,7 @@ def run_html(saved: SavedRun, targets: Mapping[str, TargetRun], breaches: Sequen
     parts = [
         f"<div style='{BOX}'>",
         f"<div>{title} <span style='{QUIET}'>{_text(counts)}</span></div>",
-        "<table style='border-collapse:collapse;margin:8px 0;border:0;font:inherit'>",
+        "<table style='border-collapse:collapse;margin:8px 0;border:0;font:inherit;color:inherit'>",
         f"<tr>{''.join(_cell('th', _text(name), QUIET) for name in HEAD)}</tr>",
         *(_row(saved_target, targets[saved_target.name]) for saved_target in saved.targets),
         "</table>",

@@ -167,6 +167,11 @@ def verify_run(
 def _samples(graph: Graph, facts: Mapping[str, Any], data: str | None, count: int) -> list[Batch]:
     """Return the first of the run's held-out samples, or of those that calibrated."""
     source = data if data is not None else str(facts["data"]["source"])
+    if data is None and ": " in source and not Path(source).exists():
+        raise InputError(
+            f"quant verify: the samples of this run were in memory ({source}). Save them as a .npy "
+            "or .npz file, and give --data."
+        )
     specs = input_specs(graph)
     samples = open_data(source, specs, Preprocess(**facts["preprocess"]), None)
     calibrated = facts["data"]["samples"] + len(facts["data"]["unreadable"])

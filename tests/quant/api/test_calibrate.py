@@ -20,6 +20,7 @@ from quant.api.options import ImageOptions
 from quant.cli.main import main
 from quant.cli.main import quant as group
 from quant.demo import DemoFiles, unpack
+from quant.gate.verify import verify_run
 from quant.job.settings import Job
 
 SHORT: dict[str, Any] = {
@@ -122,6 +123,8 @@ def test_equal_runs_of_memory_give_equal_bytes(
     told = json.loads(facts[0])
     assert told["data"]["source"] == "arrays: 1 x uint8[24,32,32,3] with classes"
     assert told["model"]["source"] == "onnx.ModelProto main_graph"
+    with pytest.raises(quant.InputError, match=r"were in memory \(arrays: .*give --data\.$"):
+        verify_run(tmp_path / "run")
 
 
 def right(outputs: dict[str, np.ndarray], labels: np.ndarray) -> np.ndarray:
