@@ -38,18 +38,9 @@ from quant.common.version import VERSION as __version__
 for _room in ("choose", "compare", "export", "gate", "profile", "search", "simulate"):
     import_module(f"quant.{_room}")  # its first import binds the room: before the functions do
 
-from quant.api.stages import (
-    calibrate,
-    check,
-    choose,
-    compare,
-    export,
-    gate,
-    merge,
-    profile,
-    search,
-    simulate,
-)
+from quant.api.judge import check, compare, gate
+from quant.api.main_job import calibrate, search
+from quant.api.stages import choose, export, merge, profile, simulate
 
 if TYPE_CHECKING:
     from quant.plan.recipe import Recipe, Rule

@@ -45,7 +45,7 @@ def check(file: Path, targets: tuple[str, ...], as_json: bool, **options: Any) -
     FILE is a float ONNX model; or, afterwards, the folder of an export or one file of it
     (quantized ONNX, prototxt, mapper cfg), whoever made it. Exit code 1 when there are errors.
     """
-    from quant.api.stages import check as check_model
+    from quant.api.judge import check as check_model
     from quant.target.finding import errors, findings_json, findings_text
 
     found = check_model(file, targets, preprocess=preprocess_of(options), **options)

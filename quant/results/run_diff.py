@@ -156,7 +156,7 @@ class _Side:
 def _target(before: _Side, after: _Side) -> TargetDiff:
     old, new = before.rows(), after.rows()
     names = dict.fromkeys([*old, *new])
-    rows = [_layer(before, after, old.get(name), new.get(name)) for name in names]
+    rows = [_layer(before, after, name) for name in names]
     rows.sort(key=lambda x: (ORDER[x.change], -abs(x.gain) if not math.isnan(x.gain) else 0.0))
     return TargetDiff(
         target=before.target.name,
@@ -171,11 +171,10 @@ def _sqnr(target: SavedTarget) -> float:
     return float("nan") if value is None else float(value)
 
 
-def _layer(
-    before: _Side, after: _Side, old: LayerError | None, new: LayerError | None
-) -> LayerDiff:
-    row = new or old
-    assert row is not None
+def _layer(before: _Side, after: _Side, name: str) -> LayerDiff:
+    """Return the difference of a layer that one of the runs has, or both."""
+    old, new = before.rows().get(name), after.rows().get(name)
+    row = (after if new is not None else before).rows()[name]
     isolated, cumulative = (
         tuple(getattr(r, key) if r is not None else float("nan") for r in (old, new))
         for key in ("isolated_sqnr_db", "cumulative_sqnr_db")
