@@ -123,7 +123,7 @@ def pack_scales(scales: NDArray[Any]) -> NDArray[np.uint64]:
     Args:
         scales: float32 `[C]`, input scale * weight scale.
 
-    >>> packed(np.float32([0.02338948]) * np.float32(0.0013221765)).tolist()
+    >>> pack_scales(np.float32([0.02338948]) * np.float32(0.0013221765)).tolist()
     [939636093]
     """
     return np.asarray(scales, np.float32).view(np.uint32).astype(np.uint64)
@@ -132,7 +132,7 @@ def pack_scales(scales: NDArray[Any]) -> NDArray[np.uint64]:
 def unpack_scales(stored: NDArray[np.uint64]) -> F32:
     """Return the float32 in the low 32 bits of each number.
 
-    >>> float(unpacked(np.array([1065353216], np.uint64))[0])
+    >>> float(unpack_scales(np.array([1065353216], np.uint64))[0])
     1.0
     """
     low = np.asarray(stored, np.uint64) & np.uint64(0xFFFFFFFF)

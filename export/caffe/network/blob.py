@@ -96,7 +96,7 @@ def constant(value: ir.Value | None) -> NDArray[Any] | None:
 def to_4d(shape: Shape) -> Shape:
     """Return a shape in 4-D: axes keep their index, ones follow; a fifth axis joins the fourth.
 
-    >>> lifted((1, 8)), lifted((1, 8, 2)), lifted((5, 6)), lifted((1, 2, 3, 4, 5))
+    >>> to_4d((1, 8)), to_4d((1, 8, 2)), to_4d((5, 6)), to_4d((1, 2, 3, 4, 5))
     ((1, 8, 1, 1), (1, 8, 2, 1), (1, 5, 6, 1), (1, 2, 3, 20))
     """
     body = shape[1:] if shape[:1] == (1,) else shape

@@ -17,7 +17,7 @@ def mapper_name(name: str, otherwise: str) -> str:
 
     A name that ends in a reserved suffix by chance gets another underscore behind it.
 
-    >>> plain("/layer1/conv 1", "Conv"), plain("x_hp", "Conv"), plain("/", "Conv")
+    >>> mapper_name("/layer1/conv 1", "Conv"), mapper_name("x_hp", "Conv"), mapper_name("/", "Conv")
     ('layer1_conv_1', 'x_hp_', 'Conv')
     """
     safe = re.sub(r"[^A-Za-z0-9_.-]+", "_", name).strip("_") or otherwise

@@ -191,7 +191,7 @@ def test_a_file_that_is_cut_short_leaves_the_old_one(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    wanted = f"{path}: cannot be written: No space left on device. Choose another --out."
+    wanted = f"{path}: cannot be written: the disk is full. Choose another --out."
     with pytest.raises(InputError, match=f"^{re.escape(wanted)}$"):
         save_profile(profile({}), path)
     assert path.read_bytes() == before
