@@ -128,7 +128,6 @@ def demo(out: Path, verbose: bool, quiet: bool, as_json: bool) -> None:
 def _run(job: Any, *, verbose: bool, quiet: bool, as_json: bool) -> None:
     """Do the main job and print its result: warnings, then the verdict as the last thing."""
     from quant.common.progress import Progress
-    from quant.results.saved_run import load_run
     from quant.run.calibrate import calibrate as run_job
     from quant.search.summary import breached
     from quant.visualize.terminal.run import details_text, run_text, worst_layers_text
@@ -140,14 +139,13 @@ def _run(job: Any, *, verbose: bool, quiet: bool, as_json: bool) -> None:
     if as_json:
         click.echo((run.out / "run.json").read_text(encoding="utf-8"), nl=False)
     else:
-        saved = load_run(run.out)
         if verbose:
-            click.echo(details_text(saved, run.timing) + "\n")
-        if text := worst_layers_text(saved, every=verbose):
+            click.echo(details_text(run.saved, run.timing) + "\n")
+        if text := worst_layers_text(run.saved, every=verbose):
             click.echo(text + "\n")
         for warning in progress.warnings:
             click.echo(f"warning: {warning}\n", err=True)
-        click.echo(run_text(saved, run.timing, _painted))
+        click.echo(run_text(run.saved, run.timing, _painted))
     if breaches:
         raise GateError(f"{'; '.join(breaches)}.")
 

@@ -12,6 +12,7 @@ from quant.common.files import write_json
 from quant.common.progress import Progress
 from quant.job.settings import Job
 from quant.profile.statistics import Profile
+from quant.results.saved_run import SavedRun
 from quant.run.calibration import Calibration, calibrate_samples
 from quant.run.context import RunContext, open_run
 from quant.run.layers import LayerErrors, measure_layers
@@ -56,6 +57,7 @@ class Run:
         results: By target name.
         facts: The content of `run.json`.
         timing: The content of `timing.json`.
+        saved: The folder as it was read back for the report, with the causes of each layer's error.
     """
 
     out: Path
@@ -64,6 +66,7 @@ class Run:
     results: Mapping[str, TargetResult]
     facts: dict[str, Any]
     timing: dict[str, Any]
+    saved: SavedRun
 
 
 def calibrate(job: Job, progress: Progress | None = None) -> Run:
@@ -98,7 +101,7 @@ def calibrate(job: Job, progress: Progress | None = None) -> Run:
     with progress.stage("write"):
         write_json(job.out / "run.json", facts)
     with progress.stage("report"):
-        write_overview(job.out)
+        saved = write_overview(job.out)
     timing = _timing(progress, measured)
     write_json(job.out / "timing.json", timing)
     return Run(
@@ -108,6 +111,7 @@ def calibrate(job: Job, progress: Progress | None = None) -> Run:
         results=results,
         facts=facts,
         timing=timing,
+        saved=saved,
     )
 
 

@@ -9,7 +9,7 @@ from quant.common.files import write_json, write_text
 from quant.gate.limits import Verdict
 from quant.graph.prepared_graph import save_model
 from quant.results.run_diff import compare_runs, diff_json
-from quant.results.saved_run import load_run
+from quant.results.saved_run import SavedRun, load_run
 from quant.visualize.figures.write_figures import write_figures
 from quant.visualize.report.diff_page import diff_html
 from quant.visualize.report.html import write_report
@@ -21,8 +21,8 @@ from quant.visualize.terminal.verdict_files import verdict_json
 FORMATS = ("html", "markdown", "model-explorer", "netron")
 
 
-def write_overview(folder: Path) -> None:
-    """Write `report.html` and `figures/` into a run's folder.
+def write_overview(folder: Path) -> SavedRun:
+    """Write `report.html` and `figures/` into a run's folder, and return the run as read back.
 
     Raises:
         InputError: The folder holds no run.
@@ -30,6 +30,7 @@ def write_overview(folder: Path) -> None:
     run = load_run(folder)
     write_figures(run)
     write_report(run, folder / "report.html")
+    return run
 
 
 def write_verdict(folder: Path, verdict: Verdict) -> None:
