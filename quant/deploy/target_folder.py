@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from quant.common.errors import InputError
+from quant.common.errors import InputError, few
 from quant.common.files import staged, write_json
 from quant.deploy.fallback import model_findings, planned_floats
 from quant.formats.emulated_integers import unexportable
@@ -22,6 +22,15 @@ from quant.target.check_plan import check_whole
 from quant.target.deployment import Deployment
 from quant.target.finding import Finding, findings_json
 from quant.target.table import Exported, Target
+
+RESERVED = frozenset(
+    {
+        *("plan.json", "simulated.onnx", "check.json", GRAPH_FILE, "profile.safetensors"),
+        *("samples.csv", "samples_integer.csv", "layers.csv"),
+        *("analysis.csv", "analysis.safetensors", "search"),
+    }
+)
+"""What `quant` itself writes into a target's folder: no target's writer may use these names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +70,8 @@ class TargetFolder:
         that the plan can be exported again. What the target has no kernels for is only simulated.
 
         Raises:
-            InputError: The plan does not fit, or the folder cannot be written to.
+            InputError: The plan does not fit, the target's writer uses a reserved name, or the folder
+                cannot be written to.
         """
         target, deployment = self.target, self.deployment
         check_whole(plan, graph, target)
@@ -70,6 +80,7 @@ class TargetFolder:
             exported = (
                 Exported(files=()) if narrow else target.write(graph, plan, scratch, deployment)
             )
+            _check_names(target, exported)
             if prepared is not None and prepared.fingerprint != graph.fingerprint:
                 save_graph(graph, prepared.fingerprint, scratch / GRAPH_FILE)
                 if deployment.profile is not None:
@@ -96,6 +107,16 @@ class TargetFolder:
         of_model = model_findings(graph, target, deployment, planned_floats(plan))
         shown = {(f.rule, f.layer, f.saw) for f in of_files}
         return [*(f for f in of_model if (f.rule, f.layer, f.saw) not in shown), *of_files]
+
+
+def _check_names(target: Target, exported: Exported) -> None:
+    """Refuse files that would be overwritten by those that every target's folder has."""
+    taken = sorted({name for name in exported.files if name.split("/")[0] in RESERVED})
+    if taken:
+        raise InputError(
+            f"target '{target.name}': its writer left {few(taken)}, which quant writes itself into "
+            "every target's folder. Give the target's file another name."
+        )
 
 
 def _narrow(plan: Plan, target: Target) -> list[Precision]:

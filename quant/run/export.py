@@ -16,7 +16,7 @@ from quant.load.given_model import GivenModel
 from quant.load.onnx_file import read_proto
 from quant.load.open_graph import open_graph
 from quant.plan.file import load_plan
-from quant.plan.fitted_graph import graph_for
+from quant.plan.fitted_graph import GRAPH_FILE, graph_for
 from quant.profile.file import load_profile
 from quant.run.material import deployment_of, open_material
 from quant.target.check_plan import check_whole
@@ -44,6 +44,12 @@ def export_plan(plan_path: Path, profile_path: Path | None, job: Job) -> Written
     prepared = material.graph if material is not None else open_graph(job.model)[1]
     graph = graph_for(plan, plan_path, prepared)
     if profile is not None:
+        if profile.provenance.graph == prepared.fingerprint != graph.fingerprint:
+            raise InputError(
+                f"{profile_path}: it is the profile of the model before --effort changed its weights, "
+                f"and the plan is of {plan_path.parent / GRAPH_FILE}. Give "
+                f"{plan_path.parent / 'profile.safetensors'}."
+            )
         profile.must_match(place=str(profile_path), graph=graph.fingerprint)
     deployment = deployment_of(job, profile, material)
     check_whole(plan, graph, target)

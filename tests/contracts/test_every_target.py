@@ -160,3 +160,22 @@ def test_the_table_names_operators_that_exist_and_its_source(target: str) -> Non
     )
     assert table.activation.axis is None
     assert table.weight.symmetric
+
+
+@EVERY_TARGET
+def test_fitted_weights_change_no_file_of_the_target(target: str, tmp_path: Path) -> None:
+    """The fitted graph is kept beside the plan; a writer's file of that name would be lost."""
+    graph, plan = chosen(conv_relu_net(), target)
+    other = prepared(gemm_net())
+    table, deployment = TARGETS[target], told(graph)
+    alone, beside = (
+        TargetFolder(path=tmp_path / name, target=table, deployment=deployment)
+        for name in ("alone", "beside")
+    )
+    files = alone.write(graph, plan).exported.files
+    beside.write(graph, plan, prepared=other)
+
+    assert (tmp_path / "beside" / "graph.onnx").is_file()
+    for name in files:
+        same = (tmp_path / "alone" / name, tmp_path / "beside" / name)
+        assert same[0].read_bytes() == same[1].read_bytes(), name

@@ -181,3 +181,21 @@ def test_floats_may_be_float16_by_a_rule() -> None:
 
     assert placed.layers["conv2"].precision == "float16"
     assert placed.layers["conv1"].precision == "int8"
+
+
+def test_a_writer_that_takes_a_reserved_name_is_refused(tmp_path: Path) -> None:
+    """`graph.onnx` of a third party's target would silently become the fitted float graph."""
+
+    def write(graph: Graph, plan: Plan, folder: Path, deployment: Deployment) -> Exported:
+        (folder / "graph.onnx").write_bytes(b"mine")
+        return Exported(files=("graph.onnx",))
+
+    target = replace(TARGETS["tensorrt"], write=write)
+    folder = TargetFolder(path=tmp_path / "out", target=target, deployment=Deployment())
+    with pytest.raises(InputError) as error:
+        folder.write(GRAPH, PLAN)
+    assert str(error.value) == (
+        "target 'tensorrt': its writer left 'graph.onnx', which quant writes itself into every "
+        "target's folder. Give the target's file another name."
+    )
+    assert not (tmp_path / "out").exists()
