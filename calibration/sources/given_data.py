@@ -12,6 +12,7 @@ import numpy as np
 from quant.calibration.sources.arrays import open_rows
 from quant.calibration.sources.data import Array, Data, InputSpec, Labels
 from quant.calibration.sources.items import array_of, class_numbers
+from quant.calibration.sources.labels import read_labels
 from quant.calibration.sources.sequences import is_sequence, open_items
 from quant.common.errors import InputError
 from quant.preprocess.image_to_tensor import Preprocess
@@ -58,6 +59,10 @@ class GivenData:
             classes = _classes(self.classes)
         if arrays is not None:
             rows = open_rows("arrays", arrays, classes, inputs, preprocess)
+            if labels is not None and classes is None:
+                keys = [rows.key(i) for i in range(len(rows))]
+                rows = replace(rows, labels=read_labels(labels, keys, "arrays"))
+                classes = np.asarray(rows.labels)
             return replace(rows, name=_of_arrays(arrays.values(), classes))
         stream = value if is_sequence(value) else _stream(value)
         items = open_items("samples", stream, inputs, preprocess, labels, most=self.most)

@@ -215,6 +215,7 @@ def predicted(graph: Graph, plan: Plan, target: Target, table: CostTable) -> dic
     if not any(cost.milliseconds > 0 for cost in table.layers.values()):
         return {}
     chosen = {name: plan.layers[name].precision for name in (x.name for x in graph.layers)}
+    measured = any(cost.bound == "measured" for cost in table.layers.values())
     return {
         "predicted_ms": table.milliseconds(chosen, graph),
         "predicted": {
@@ -222,6 +223,7 @@ def predicted(graph: Graph, plan: Plan, target: Target, table: CostTable) -> dic
             "float": target.best_precision,
             "float_ms": table.milliseconds(dict.fromkeys(chosen, target.best_precision), graph),
             "memory": table.byte_ms > 0,
+            **({"measured": True} if measured else {}),
         },
     }
 
@@ -231,6 +233,11 @@ def predicted_text(facts: Mapping[str, Any]) -> str:
     prediction = facts.get("predicted")
     if not prediction:
         return ""
+    if prediction.get("measured"):
+        return (
+            f"{facts['predicted_ms']:.3g} ms a sample, the sum of layer times measured on "
+            f"{prediction['device']}; {prediction['float']} {prediction['float_ms']:.3g} ms"
+        )
     figures = "peak rates and memory bandwidth"
     if not prediction["memory"]:
         figures = "peak rates alone, for its memory bandwidth is not public"

@@ -259,4 +259,5 @@ def _field(label: str, text: str) -> list[str]:
         text, WIDTH, initial_indent=gap, subsequent_indent=gap, break_on_hyphens=False,
         break_long_words=False,
     )  # fmt: skip
-    return [f"  {label:{LABEL}}{wrapped[0][len(gap) :]}", *wrapped[1:]]
+    space = "" if len(label) < LABEL else " "
+    return [f"  {label:{LABEL}}{space}{wrapped[0][len(gap) :]}", *wrapped[1:]]

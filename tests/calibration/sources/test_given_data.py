@@ -245,6 +245,18 @@ def test_a_preprocessing_that_would_be_passed_over_is_refused(value: Any, spec: 
     )
 
 
+def test_a_csv_file_labels_arrays_too(tmp_path: Path, spec: Spec) -> None:
+    """A file that is passed over in silence leaves a run without its accuracy."""
+    path = tmp_path / "labels.csv"
+    rows = [f"arrays[{i}],{label}" for i, label in enumerate(CLASSES)]
+    path.write_text("\n".join(["file,label", *rows, ""]))
+    data = GivenData(FLOATS).open([spec()], Preprocess(), path)
+
+    assert [data.label(i) for i in range(6)] == CLASSES
+    with pytest.raises(InputError, match=r"there is no such file"):
+        GivenData(FLOATS).open([spec()], Preprocess(), tmp_path / "nope.csv")
+
+
 def test_folders_label_no_memory(spec: Spec) -> None:
     with pytest.raises(InputError) as caught:
         GivenData(FLOATS).open([spec()], Preprocess(), "folders")

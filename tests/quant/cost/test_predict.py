@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -323,6 +324,21 @@ def test_a_run_says_that_a_time_without_bytes_is_a_lower_bound() -> None:
         in text
     )
     assert "public; int16 " in text
+
+
+def test_a_measured_time_is_no_lower_bound_by_peak_rates() -> None:
+    """Layer times that were taken on this machine add up to what a run may well stay below."""
+    graph, plan = chosen(conv_relu_net(), "tensorrt")
+    target = TARGETS["tensorrt"]
+    table = roofline(graph, target, target.devices[0])
+    layers = {key: replace(cost, bound="measured") for key, cost in table.layers.items()}
+    facts = predicted(graph, plan, target, replace(table, device="runtime 1.0", layers=layers))
+
+    assert facts["predicted"]["measured"]
+    assert predicted_text(facts).startswith(
+        f"{facts['predicted_ms']:.3g} ms a sample, the sum of layer times measured on runtime 1.0; "
+    )
+    assert "measured" not in predicted(graph, plan, target, table)["predicted"]
 
 
 def test_where_no_time_is_known_nothing_is_predicted() -> None:
