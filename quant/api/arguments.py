@@ -19,6 +19,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,8 @@ def data_of(data: Any, labels: Any = None, most: int | None = None) -> str | Ope
     Raises:
         InputError: Classes in memory stand beside the path of data.
     """
+    if data is None:
+        raise InputError("data: it is a path or samples in memory, saw None. Give one of these.")
     classes = None if labels is None or isinstance(labels, str | os.PathLike) else labels
     if not isinstance(data, str | os.PathLike):
         return GivenData(data, classes, most)
@@ -94,6 +97,20 @@ def data_of(data: Any, labels: Any = None, most: int | None = None) -> str | Ope
             "file with file,label, or 'folders'."
         )
     return data if isinstance(data, str) else str(Path(data))
+
+
+def _check_numbers(asked: Mapping[str, Any]) -> None:
+    """Refuse text where a number is wanted; NumPy's numbers are numbers too.
+
+    Raises:
+        InputError: An argument is of a wrong kind.
+    """
+    whole = ("samples", "holdout", "layer_samples", "seed", "threads")
+    for name in (*whole, "min_sqnr"):
+        value, kind = asked.get(name), Integral if name in whole else Real
+        if value is not None and (isinstance(value, bool) or not isinstance(value, kind)):
+            what = "a whole number" if name in whole else "a number of dB"
+            raise InputError(f"{name}: it is {what}, saw {value!r}. Give one.")
 
 
 def labels_of(labels: Any) -> str | None:
@@ -180,6 +197,7 @@ def job_of(asked: Mapping[str, Any], *, searching: bool = False) -> Job:
         InputError: An argument is of a wrong kind or breaks a rule.
     """
     rest = dict(asked)
+    _check_numbers(rest)
     model = model_of(rest.pop("model"), rest.pop("example_inputs", None))
     labels, out = rest.pop("labels", None), rest.pop("out", None)
     goal = _goal(rest, searching)

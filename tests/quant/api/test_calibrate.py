@@ -179,6 +179,9 @@ def test_a_torch_module_with_a_loader_a_metric_and_a_recipe(tmp_path: Path) -> N
                 "onnxruntime, openvino, tensorrt."
             ),
         ),
+        ({"samples": "10"}, "samples: it is a whole number, saw '10'. Give one."),
+        ({"min_sqnr": "30 dB"}, "min_sqnr: it is a number of dB, saw '30 dB'. Give one."),
+        ({"data": None}, "data: it is a path or samples in memory, saw None. Give one of these."),
         (
             {"targets": [3]},
             "targets: it is a name or a list of names, saw [3]. Give one.",
