@@ -206,6 +206,12 @@ def recipe_of(
                 "weight_observer, bias_correction, rounding, equalization, smoothing, products, "
                 "pixel_grid, range_search or float_precision."
             )
+    for key, value in defaults.items():
+        if isinstance(value, dict | list):
+            raise InputError(
+                f"{place}: a recipe has defaults and [[rule]] tables, saw the table '{key}'. Write "
+                "[[rule]]."
+            )
     if {"match", "op", "target"} & set(defaults):
         raise InputError(f"{place}:1: match, op and target belong in a [[rule]]. Move them there.")
     return Recipe(rules=tuple(rules), defaults=_rule(defaults, place, 1, observers), path=place)

@@ -17,6 +17,18 @@ def loaded(text: str, folder: Path) -> Recipe:
     return load_recipe(path, OBSERVERS)
 
 
+def test_a_table_of_another_name_is_no_key_of_a_rule(tmp_path: Path) -> None:
+    """Who writes [[rules]] looks for the mistake inside the rule."""
+    path = tmp_path / "r.toml"
+    path.write_text('[[rules]]\nop = "Conv"\nprecision = "float"\n')
+    with pytest.raises(InputError) as caught:
+        load_recipe(path, [])
+
+    assert str(caught.value) == (
+        f"{path}: a recipe has defaults and [[rule]] tables, saw the table 'rules'. Write [[rule]]."
+    )
+
+
 def test_the_first_rule_that_speaks_of_a_question_decides(tmp_path: Path) -> None:
     recipe = loaded(
         """
