@@ -11,26 +11,27 @@ from quant.calibration.sources.data import Data, printable
 from quant.common.errors import InputError
 from quant.compare.batch import Batch
 
+WORKERS = 2
+"""Threads that read and decode samples."""
+
 
 def batches(
     data: Data,
     indices: Sequence[int],
     size: int,
     *,
-    workers: int = 2,
     bad: list[tuple[str, str]],
     max_bad: float,
 ) -> Iterator[Batch]:
     """Yield the samples at `indices`, in that order, `size` at a time.
 
-    At most ``size + 2 * workers`` samples wait in memory. What is yielded never depends on timing.
+    At most ``size + 2 * WORKERS`` samples wait in memory. What is yielded never depends on timing.
     Closing the iterator stops the threads.
 
     Args:
         data: The samples.
         indices: Which of them.
         size: Rows of a batch, at least 1.
-        workers: Threads that read.
         bad: Takes (key, reason) of every broken sample, in order.
         max_bad: Largest share of `indices` that may be broken, 0 to 1. Once it is exceeded no more
             batches come; the rest is read only to count.
@@ -42,7 +43,7 @@ def batches(
     if size < 1:
         raise ValueError(f"size must be at least 1, saw {size}.")
     before, first, pending = len(bad), None, list[Sample]()
-    for sample in read_ahead(data, indices, size + 2 * workers, workers):
+    for sample in read_ahead(data, indices, size + 2 * WORKERS, WORKERS):
         if isinstance(sample, Broken):
             bad.append((sample.key, sample.reason))
         elif len(bad) - before <= max_bad * len(indices):

@@ -38,7 +38,6 @@ def open_session(
     optimize: bool = True,
     alone: bool = False,
     entries: Mapping[str, str] = NO_ENTRIES,
-    disabled: Sequence[str] = (),
 ) -> Any:
     """Return an `onnxruntime.InferenceSession` on the CPU that holds its own copy of the model.
 
@@ -51,13 +50,16 @@ def open_session(
         alone: True lets its threads spin while they wait, ONNX Runtime's default: some 10 % faster
             for the only session at work, and four times slower where several take turns.
         entries: Session configuration entries, `{"session.disable_quant_qdq": "1"}`.
-        disabled: Names of ONNX Runtime's optimizers to leave out.
 
     Raises:
         UnsupportedError: ONNX Runtime refuses the model; the message has its reason in one line.
     """
     spin = {"session.intra_op.allow_spinning": str(int(alone))}
-    options = _options(threads, optimize, {**spin, **entries})
+    return _session(model, _options(threads, optimize, {**spin, **entries}))
+
+
+def _session(model: ir.Model, options: Any, disabled: Sequence[str] = ()) -> Any:
+    """Return a session without the optimizers of these names."""
     settings = {"providers": ["CPUExecutionProvider"], "disabled_optimizers": list(disabled)}
     try:
         if model_bytes(model) <= PROTO_LIMIT:
@@ -79,7 +81,8 @@ def open_simulation(model: ir.Model, threads: int = 0) -> Any:
 
     ONNX Runtime's optimizers that break a simulation are left out: `BROKEN_OPTIMIZERS`.
     """
-    return open_session(model, threads=threads, entries=FLOAT_KERNELS, disabled=BROKEN_OPTIMIZERS)
+    entries = {"session.intra_op.allow_spinning": "0", **FLOAT_KERNELS}
+    return _session(model, _options(threads, True, entries), BROKEN_OPTIMIZERS)
 
 
 def _options(threads: int, optimize: bool, entries: Mapping[str, str]) -> Any:

@@ -41,7 +41,7 @@ def run(
     data: _Slow, size: int, *, max_bad: float = 0.05
 ) -> tuple[list[Batch], list[tuple[str, str]]]:
     bad: list[tuple[str, str]] = []
-    made = list(batches(data, range(len(data)), size, workers=4, bad=bad, max_bad=max_bad))
+    made = list(batches(data, range(len(data)), size, bad=bad, max_bad=max_bad))
     return made, bad
 
 
@@ -153,7 +153,7 @@ def test_an_error_of_the_data_comes_through_and_a_size_of_0_is_ours() -> None:
 
 def test_closing_early_stops_the_threads_and_little_was_read_ahead() -> None:
     data = _Slow(1000)
-    stream = batches(data, range(1000), 2, workers=2, bad=[], max_bad=0)
+    stream = batches(data, range(1000), 2, bad=[], max_bad=0)
     next(stream)
     stream.close()  # type: ignore[attr-defined]
 
