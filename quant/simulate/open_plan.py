@@ -1,7 +1,8 @@
 """What a target will compute for a plan: the graph as it is written, and a session that runs it.
 
-Everything that judges a plan opens it here, so that accuracy is decided on the numbers of the files
-that are written.
+Whatever decides between whole plans opens them here: the choice of the observer, the steps of
+`--effort`, a search. What quantizes single tensors or layers in one session (sensitivities, layer tables,
+the search of ranges) uses the plan's own quantizers, by `quantize_graph`.
 """
 
 __all__ = ["open_plan", "simulation_of"]
